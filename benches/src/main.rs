@@ -1,0 +1,2 @@
+//! Benchmarks by layer and end to end.
+fn main() {}

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+pub mod error;
+pub mod linear;
+pub mod local;
+pub mod network;
+pub mod nonlinear;
+pub mod op;
+pub mod shares;
+pub mod shape;
+pub mod step;
+pub mod plain;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use error::ProtocolError;
+pub use linear::{LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind};
+pub use local::LocalMap;
+pub use network::{Architecture, LinearWeights, Network, Node, NodeKind, Tensor, TensorId};
+pub use nonlinear::{NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output};
+pub use op::{Conv2d, LinearOp};
+pub use shape::{Pads, TensorShape, Window};
+pub use shares::Shares;
+pub use step::{Step, StepFunction, StepOutput};

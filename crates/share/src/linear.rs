@@ -1,0 +1,181 @@
+//! The trait of linear-layer protocols: correlations `u + v = W r` made before the input is known.
+//!
+//! | client | server |
+//! |---|---|
+//! | `client`: setup | `server`: setup |
+//! | per group: `request` -> r | `offline` -> v per operator |
+//! | `finish` -> u per operator | |
+//!
+//! Online, C sends `x - r`; S computes `W (x - r) + v` in the clear; C holds u.
+
+use std::sync::Arc;
+
+use gazelle_wire::{Channel, Cost, RecvHalf, SendHalf};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::error::ProtocolError;
+use crate::network::LinearWeights;
+use crate::op::LinearOp;
+use crate::shares::Shares;
+
+/// The linear operators that read one masked tensor with one request: one mask r, one u and v per
+/// operator. Public.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinearGroup {
+    /// For messages and reports.
+    pub name: String,
+    /// Ring width of the mask and of every u and v.
+    pub ring_bits: u32,
+    /// All with the same input.
+    pub ops: Vec<LinearOp>,
+    /// Per operator: bits that are dropped after it (sets the error budget).
+    pub truncate_bits: Vec<u32>,
+    /// Who chooses the mask.
+    pub mask: MaskKind,
+    /// The client learns (a rounding of) the output: no material is reused for this group.
+    pub revealed: bool,
+}
+
+/// Who chooses a group's mask; public, part of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MaskKind {
+    /// The request itself gives a uniformly random mask.
+    Fresh,
+    /// The client brings one.
+    Given,
+}
+
+/// The mask of one inference.
+#[derive(Debug, Clone, Copy)]
+pub enum Mask<'a> {
+    /// See [`MaskKind::Fresh`].
+    Fresh,
+    /// See [`MaskKind::Given`].
+    Given(&'a Shares),
+}
+
+/// Exact bytes of a compiled plan, headers included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinearTraffic {
+    /// Once per session.
+    pub setup: Cost,
+    /// Per inference, by group.
+    pub offline: Vec<Cost>,
+}
+
+/// A way to make the correlations. The value is its configuration.
+pub trait LinearProtocol: Send + Sync {
+    /// The public plan of all groups of a network.
+    type Plan: Clone + std::fmt::Debug + Serialize + DeserializeOwned + Send + Sync;
+    /// Plan, weights and what follows from them; shared by all of a server's sessions.
+    type Compiled: Send + Sync;
+    /// The client's session with one server.
+    type Client: LinearClient;
+    /// The server's session with one client.
+    type Server: LinearServer;
+
+    /// For reports: `public-coin`, `ideal`, ..
+    fn name(&self) -> &'static str;
+
+    /// Chooses parameters and tilings. `weights[group][op]`.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Plan`] if a group cannot be computed within the error budget.
+    fn plan(
+        &self,
+        groups: &[LinearGroup],
+        weights: &[Vec<&LinearWeights>],
+    ) -> Result<Self::Plan, ProtocolError>;
+
+    /// The client's check of a plan that came from the server: security, widths, shapes, error
+    /// bound. Must hold memory and time bounded for any plan that decodes.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Plan`] says what does not hold.
+    fn validate(&self, groups: &[LinearGroup], plan: &Self::Plan) -> Result<(), ProtocolError>;
+
+    /// Exact traffic of a valid plan.
+    fn traffic(&self, groups: &[LinearGroup], plan: &Self::Plan) -> LinearTraffic;
+
+    /// Once per model, at the server.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Plan`] or [`ProtocolError::Caller`] if plan and weights do not fit.
+    fn compile(
+        &self,
+        groups: Arc<[LinearGroup]>,
+        plan: Arc<Self::Plan>,
+        weights: &[Vec<&LinearWeights>],
+    ) -> Result<Self::Compiled, ProtocolError>;
+
+    /// Setup at the client. `context` binds the session (digest of the handshake's description).
+    ///
+    /// # Errors
+    /// The link's, or [`ProtocolError::Peer`].
+    fn client(
+        &self,
+        groups: Arc<[LinearGroup]>,
+        plan: Arc<Self::Plan>,
+        context: &[u8; 32],
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Client, ProtocolError>;
+
+    /// Setup at the server.
+    ///
+    /// # Errors
+    /// The link's, or [`ProtocolError::Peer`].
+    fn server(
+        &self,
+        compiled: Arc<Self::Compiled>,
+        context: &[u8; 32],
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Server, ProtocolError>;
+}
+
+/// The client's session. `request` and `finish` take `&self`, so that one thread sends requests
+/// while another finishes earlier groups. Groups of one inference are requested in plan order and
+/// finished in the same order.
+pub trait LinearClient: Send + Sync {
+    /// What `finish` needs; single use.
+    type Pending: Send;
+
+    /// Sends the request for `group`; gives r.
+    ///
+    /// # Errors
+    /// The link's, or [`ProtocolError::Caller`] if `mask` is not of the planned kind or size.
+    fn request(
+        &self,
+        group: usize,
+        mask: Mask<'_>,
+        channel: &mut SendHalf,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(Shares, Self::Pending), ProtocolError>;
+
+    /// Receives what the server answers (if anything); gives u per operator.
+    ///
+    /// # Errors
+    /// The link's, or [`ProtocolError::Peer`].
+    fn finish(
+        &self,
+        group: usize,
+        pending: Self::Pending,
+        channel: &mut RecvHalf,
+    ) -> Result<Vec<Shares>, ProtocolError>;
+}
+
+/// The server's session.
+pub trait LinearServer: Send {
+    /// Serves the client's request for `group`; gives v per operator. Flushes what it sends.
+    ///
+    /// # Errors
+    /// The link's, or [`ProtocolError::Peer`].
+    fn offline(
+        &mut self,
+        group: usize,
+        channel: (&mut SendHalf, &mut RecvHalf),
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<Shares>, ProtocolError>;
+}

@@ -1,0 +1,1 @@
+//! Ideal implementations and conformance suites.
