@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         let (head, tail) = self
             .rest
             .split_at_checked(count)
-            .ok_or(DecodeError::Short { needed: count - self.rest.len() })?;
+            .ok_or_else(|| DecodeError::Short { needed: count - self.rest.len() })?;
         self.rest = tail;
         Ok(head)
     }
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         let (head, tail) = self
             .rest
             .split_first_chunk::<N>()
-            .ok_or(DecodeError::Short { needed: N - self.rest.len() })?;
+            .ok_or_else(|| DecodeError::Short { needed: N - self.rest.len() })?;
         self.rest = tail;
         Ok(*head)
     }
