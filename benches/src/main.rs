@@ -1,2 +1,94 @@
-//! Benchmarks by layer and end to end.
-fn main() {}
+//! The benchmark runner: `cargo xtask bench [suite] [--filter S] [--link L] [--model NAME] [--json FILE]`.
+//!
+//! The first line describes the machine; then one JSON object per figure, see [`measure::Measurement`].
+//! A suite is a file `src/<suite>.rs` with `pub(crate) fn run(bench: &mut Bench) -> Outcome`, listed
+//! in [`SUITES`].
+
+mod convert;
+mod garble;
+mod he;
+mod inference;
+mod limits;
+mod linear;
+mod machine;
+mod measure;
+mod nonlinear;
+mod ot;
+mod report;
+mod ring;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::measure::{Bench, Link};
+use crate::report::Report;
+
+/// What a suite returns.
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Every suite, in the order in which they run.
+const SUITES: [(&str, fn(&mut Bench) -> Outcome); 8] = [
+    ("ring", ring::run),
+    ("he", he::run),
+    ("ot", ot::run),
+    ("garble", garble::run),
+    ("convert", convert::run),
+    ("linear", linear::run),
+    ("nonlinear", nonlinear::run),
+    ("inference", inference::run),
+];
+
+/// Benchmarks by layer and end to end; figures are JSON lines on standard output.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// One of ring, he, ot, garble, convert, linear, nonlinear, inference; all if left out.
+    suite: Option<String>,
+    /// Only ids that contain this.
+    #[arg(long)]
+    filter: Option<String>,
+    /// Only this link (suites with two parties): memory, lan or wan; all three if left out.
+    #[arg(long, value_enum)]
+    link: Option<Link>,
+    /// Only this network (suite inference).
+    #[arg(long)]
+    model: Option<String>,
+    /// Also write the lines to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Seconds spent on repeating each figure.
+    #[arg(long, default_value_t = 0.5)]
+    seconds: f64,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Outcome {
+    let wanted = arguments.suite.as_deref();
+    if let Some(name) = wanted
+        && !SUITES.iter().any(|(suite, _)| *suite == name)
+    {
+        let names: Vec<&str> = SUITES.iter().map(|(suite, _)| *suite).collect();
+        return Err(format!("no suite `{name}`; there are {}", names.join(", ")).into());
+    }
+    let mut report = Report::new(arguments.json.as_deref())?;
+    report.line(&machine::describe())?;
+    let mut bench =
+        Bench::new(report, arguments.filter, arguments.link, arguments.model, arguments.seconds);
+    for (name, suite) in SUITES {
+        if wanted.is_none_or(|wanted| wanted == name) {
+            suite(&mut bench)?;
+        }
+    }
+    bench.finish()
+}
