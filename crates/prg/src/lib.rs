@@ -1,1 +1,12 @@
 #![doc = include_str!("../README.md")]
+
+mod ctr;
+pub mod error;
+pub mod isa;
+pub mod prg;
+pub mod sample;
+pub mod seed;
+
+pub use error::PrgError;
+pub use prg::{Prg, system_rng};
+pub use seed::Seed;

@@ -1,0 +1,1 @@
+//! Constant-time samplers: uniform, ternary, narrow and wide discrete Gaussians.
