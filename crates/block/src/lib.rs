@@ -1,1 +1,13 @@
 #![doc = include_str!("../README.md")]
+
+pub mod bits;
+pub mod block;
+pub mod error;
+pub mod hash;
+pub mod transpose;
+pub mod tweak;
+
+pub use bits::BitVec;
+pub use block::{Block, Blocks, Delta};
+pub use error::BlockError;
+pub use tweak::TweakCounter;

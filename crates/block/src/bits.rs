@@ -1,0 +1,218 @@
+//! Packed bit vectors.
+
+use gazelle_wire::{DecodeError, Message, Reader};
+use rand_core::CryptoRng;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A vector of bits, packed: bit `i` is `words[i / 64] >> (i % 64) & 1`; unused bits are zero.
+///
+/// On the wire: `ceil(bits / 8)` bytes, bit `i` in byte `i / 8` at position `i % 8`. Wiped on drop;
+/// contents are not printed.
+#[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop)]
+pub struct BitVec {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl BitVec {
+    /// No bits.
+    pub const fn new() -> Self {
+        Self { words: Vec::new(), len: 0 }
+    }
+
+    /// `len` zero bits.
+    pub fn zeros(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)], len }
+    }
+
+    /// `len` uniform bits.
+    pub fn random(len: usize, rng: &mut (dyn CryptoRng + Send)) -> Self {
+        let mut bits = Self::zeros(len);
+        for word in &mut bits.words {
+            *word = rng.next_u64();
+        }
+        bits.clear_unused();
+        bits
+    }
+
+    /// The first `len` bits of `words`; missing words count as zero.
+    pub fn from_words(mut words: Vec<u64>, len: usize) -> Self {
+        words.resize(len.div_ceil(64), 0);
+        let mut bits = Self { words, len };
+        bits.clear_unused();
+        bits
+    }
+
+    /// One bit per element.
+    pub fn from_bools(bools: &[bool]) -> Self {
+        let words = bools
+            .chunks(64)
+            .map(|chunk| chunk.iter().rev().fold(0, |word, bit| word << 1 | u64::from(*bit)))
+            .collect();
+        Self { words, len: bools.len() }
+    }
+
+    /// One element per bit.
+    pub fn to_bools(&self) -> Vec<bool> {
+        self.iter().collect()
+    }
+
+    /// The bits in order.
+    pub fn iter(&self) -> impl Iterator<Item = bool> + '_ {
+        let bits = self.words.iter().flat_map(|word| (0..64).map(move |i| word >> i & 1 == 1));
+        bits.take(self.len)
+    }
+
+    /// Number of bits.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bit `index`; false beyond the end.
+    pub fn get(&self, index: usize) -> bool {
+        self.words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    /// Sets bit `index`; without effect beyond the end.
+    pub fn set(&mut self, index: usize, bit: bool) {
+        if index < self.len
+            && let Some(word) = self.words.get_mut(index / 64)
+        {
+            *word = *word & !(1 << (index % 64)) | u64::from(bit) << (index % 64);
+        }
+    }
+
+    /// Appends a bit.
+    pub fn push(&mut self, bit: bool) {
+        if self.len.is_multiple_of(64) {
+            self.words.push(0);
+        }
+        self.len += 1;
+        self.set(self.len - 1, bit);
+    }
+
+    /// Appends all bits of `other`.
+    pub fn extend(&mut self, other: &Self) {
+        let shift = self.len % 64;
+        if shift == 0 {
+            self.words.extend_from_slice(&other.words);
+        } else {
+            for word in &other.words {
+                if let Some(last) = self.words.last_mut() {
+                    *last |= word << shift;
+                }
+                self.words.push(word >> (64 - shift));
+            }
+        }
+        self.len += other.len;
+        self.words.truncate(self.len.div_ceil(64));
+    }
+
+    /// Bits `start .. start + len` as a vector of their own; bits beyond the end are zero.
+    #[must_use]
+    pub fn slice(&self, start: usize, len: usize) -> Self {
+        let (first, shift) = (start / 64, start % 64);
+        let word = |i: usize| self.words.get(i).copied().unwrap_or(0);
+        let words = (first..first + len.div_ceil(64)).map(|i| {
+            if shift == 0 { word(i) } else { word(i) >> shift | word(i + 1) << (64 - shift) }
+        });
+        Self::from_words(words.collect(), len)
+    }
+
+    /// Makes the vector `len` bits long, cutting it or appending zeros.
+    pub fn resize(&mut self, len: usize) {
+        self.words.resize(len.div_ceil(64), 0);
+        self.len = len;
+        self.clear_unused();
+    }
+
+    /// `self ^= other` over the bits that both have.
+    pub fn xor_assign(&mut self, other: &Self) {
+        for (a, b) in self.words.iter_mut().zip(&other.words) {
+            *a ^= b;
+        }
+        self.clear_unused();
+    }
+
+    /// `self &= other` over the bits that both have.
+    pub fn and_assign(&mut self, other: &Self) {
+        for (a, b) in self.words.iter_mut().zip(&other.words) {
+            *a &= b;
+        }
+    }
+
+    /// Number of ones (variable time only in the length).
+    pub fn count_ones(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The words; unused bits of the last one are zero.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The words, to be written. Unused bits of the last one must stay zero.
+    pub fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.words
+    }
+
+    fn clear_unused(&mut self) {
+        let used = self.len % 64;
+        if used != 0
+            && let Some(last) = self.words.last_mut()
+        {
+            *last &= u64::MAX >> (64 - used);
+        }
+    }
+}
+
+impl FromIterator<bool> for BitVec {
+    fn from_iter<I: IntoIterator<Item = bool>>(bools: I) -> Self {
+        let mut bits = Self::new();
+        bools.into_iter().for_each(|bit| bits.push(bit));
+        bits
+    }
+}
+
+impl std::fmt::Debug for BitVec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BitVec").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl Message for BitVec {
+    /// The number of bits.
+    type Shape = usize;
+    const KIND: u16 = 0x0101;
+    const NAME: &'static str = "bits";
+
+    fn encoded_len(shape: &usize) -> usize {
+        shape.div_ceil(8)
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len.div_ceil(8);
+        out.extend(self.words.iter().flat_map(|word| word.to_le_bytes()));
+        out.truncate(end);
+    }
+    fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
+        let bytes = input.take(shape.div_ceil(8))?;
+        let words = bytes.chunks(8).map(|chunk| {
+            let mut word = [0u8; 8];
+            word.iter_mut().zip(chunk).for_each(|(w, c)| *w = *c);
+            u64::from_le_bytes(word)
+        });
+        let mut bits = Self { words: words.collect(), len: *shape };
+        let before = bits.words.last().copied();
+        bits.clear_unused();
+        if bits.words.last().copied() == before {
+            Ok(bits)
+        } else {
+            Err(DecodeError::Invalid("unused bits are not zero"))
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The correlation-robust hash (protocol.md, section 6).

@@ -1,0 +1,62 @@
+//! One tweak counter per Delta.
+
+use std::ops::Range;
+
+use crate::error::BlockError;
+
+/// What a range of tweaks is for: the top byte of every tweak.
+pub mod purpose {
+    /// Hashing correlated OTs into random ones.
+    pub const RANDOM_OT: u8 = 0x01;
+    /// Gates of garbled circuits.
+    pub const GARBLING: u8 = 0x02;
+    /// Pads of GC-sign.
+    pub const GC_SIGN: u8 = 0x03;
+    /// Silent OT extension's own seeds.
+    pub const EXTENSION: u8 = 0x04;
+}
+
+/// Hands out ranges of 64-bit tweaks that never repeat under one Delta.
+///
+/// The top byte of a tweak is its purpose, the other 56 bits count over all purposes together.
+/// Both parties keep one and reserve in the same order. Not `Clone`.
+#[derive(Debug, Default)]
+pub struct TweakCounter {
+    next: u64,
+}
+
+/// Tweaks without the purpose byte.
+const LIMIT: u64 = 1 << 56;
+
+impl TweakCounter {
+    /// A counter for a fresh Delta.
+    pub const fn new() -> Self {
+        Self { next: 0 }
+    }
+
+    /// A counter for a stored Delta of which `used` tweaks are spent.
+    pub const fn starting_at(used: u64) -> Self {
+        Self { next: used }
+    }
+
+    /// How many tweaks are spent.
+    pub const fn used(&self) -> u64 {
+        self.next
+    }
+
+    /// The next `count` tweaks: `purpose * 2^56 + i`.
+    ///
+    /// # Errors
+    /// [`BlockError::TweaksExhausted`] once 2^56 are used.
+    pub fn reserve(&mut self, purpose: u8, count: u64) -> Result<Range<u64>, BlockError> {
+        let start = self.next;
+        let end = start
+            .checked_add(count)
+            .filter(|end| *end <= LIMIT)
+            .ok_or(BlockError::TweaksExhausted)?;
+        self.next = end;
+        let top = u64::from(purpose) << 56;
+        // A full range under purpose 255 would wrap: one tweak is given up for that.
+        Ok(top + start..(top + start).saturating_add(count))
+    }
+}
