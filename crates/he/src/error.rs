@@ -1,0 +1,42 @@
+//! What can go wrong, sorted by whose fault it is.
+
+use gazelle_wire::{ChannelError, DecodeError};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeError {
+    /// The link's.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The peer's message does not decode.
+    #[error("malformed {what}: {source}")]
+    Malformed {
+        /// Which message.
+        what: &'static str,
+        /// Why.
+        source: DecodeError,
+    },
+    /// The peer opened its commitment to something else.
+    #[error("the peer's nonce does not open its commitment")]
+    Commitment,
+    /// Parameters that are not 128-bit secure or do not fit together.
+    #[error("parameters refused: {0}")]
+    Parameters(String),
+    /// No parameters meet the error budget.
+    #[error("no secure parameters hold the error budget: {0}")]
+    Budget(String),
+    /// The caller's arguments do not fit together.
+    #[error("{what}: expected {expected}, got {got}")]
+    Caller {
+        /// Which quantity.
+        what: &'static str,
+        /// What fits.
+        expected: usize,
+        /// What was given.
+        got: usize,
+    },
+    /// No entropy.
+    #[error(transparent)]
+    Entropy(#[from] gazelle_prg::PrgError),
+}

@@ -1,0 +1,28 @@
+//! Power-of-two RLWE with hints: shares of `W r` for a random mask `r`, docs/protocol.md section 3.
+//!
+//! | moment | client | server |
+//! |---|---|---|
+//! | setup | [`PublicCoins::client`] | [`PublicCoins::server`] |
+//! | | stores the [`HintMessage`] | [`HintKey::source`], [`HintSource::hints`] |
+//! | offline | [`LayerSecret::request`] -> `r` | [`EncryptedRequest::open`] |
+//! | | | [`EncryptedRequest::reshare`], [`HintSource::shares`] -> `v` |
+//! | | [`LayerSecret::shares`] -> `u` | |
+//!
+//! Then `u + v = W r + eps` in `Z_{2^l}`, `|eps|` bounded by [`noise`].
+//!
+//! What this module calls a *group* is everything under one layer secret: `requests` polynomials
+//! read by one matrix of weight polynomials with `responses` rows. What the matrix means (tiles,
+//! kernels) is the business of the layer above; it hands in a [`gazelle_ring::WeightMatrix`].
+
+pub mod client;
+pub mod coins;
+pub mod message;
+pub mod noise;
+pub mod parameters;
+pub mod server;
+
+pub use client::{LayerSecret, Pinned, Requested};
+pub use coins::PublicCoins;
+pub use message::{HintMessage, HintShape, RequestMessage, RequestShape, ReshareMessage};
+pub use parameters::{Budget, Parameters};
+pub use server::{EncryptedRequest, HintBinding, HintKey, HintSource, Reshare};

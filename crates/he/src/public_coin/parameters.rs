@@ -1,0 +1,203 @@
+//! Parameters, checked against the 128-bit table, and their choice from an error budget.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::HeError;
+use crate::public_coin::noise;
+
+/// Degree and the largest `log2 q` with 128-bit security for ternary secrets (classical, 2024
+/// tables of ePrint 2024/463).
+pub const SECURITY_TABLE: [(usize, u32); 3] = [(2048, 53), (4096, 106), (8192, 214)];
+
+/// What is used of the table: because one public `a` serves many secrets, `log2 q <= 50` at
+/// N=2048; and `log2 q <= 62` everywhere, for words of 64 bits.
+pub fn max_modulus_bits(degree: usize) -> Option<u32> {
+    match degree {
+        2048 => Some(50),
+        4096 | 8192 => Some(62),
+        _ => None,
+    }
+}
+
+/// `log2 q` that [`Parameters::choose`] takes.
+fn usual_modulus_bits(degree: usize) -> Option<u32> {
+    if degree == 2048 { Some(48) } else { max_modulus_bits(degree) }
+}
+
+/// Smallest noise space k.
+pub const MIN_NOISE_BITS: u32 = 12;
+/// Smallest noise space with the truncated bits, k + t.
+pub const MIN_NOISE_AND_TRUNCATED_BITS: u32 = 26;
+
+/// Public parameters of one group. Every value of this type is 128-bit secure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked", into = "Unchecked")]
+pub struct Parameters {
+    degree: usize,
+    ring_bits: u32,
+    noise_bits: u32,
+    kept_bits: u32,
+    dropped_bits: u32,
+}
+
+/// What [`Parameters::choose`] must hold and what it weighs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Bits truncated after the layer (t).
+    pub truncate_bits: u32,
+    /// Largest `sum_i ||w_{m,i}||_2^2` over the responses m.
+    pub weight_norm_squared: f64,
+    /// Request polynomials per inference.
+    pub requests: usize,
+    /// Response polynomials (hints).
+    pub responses: usize,
+    /// Inferences that share the hints.
+    pub inferences: f64,
+    /// The client learns the output: h = k, and the hints are made anew for every inference.
+    pub revealed: bool,
+}
+
+impl Parameters {
+    /// Checks and builds.
+    ///
+    /// - `degree` N: 2048, 4096 or 8192; `ring_bits` l: 1 to 48; `noise_bits` k: at least 12;
+    ///   l + k within [`max_modulus_bits`].
+    /// - `kept_bits` h: 1 to k; `dropped_bits` d: below k.
+    ///
+    /// # Errors
+    /// [`HeError::Parameters`] says what does not hold.
+    pub fn new(
+        degree: usize,
+        ring_bits: u32,
+        noise_bits: u32,
+        kept_bits: u32,
+        dropped_bits: u32,
+    ) -> Result<Self, HeError> {
+        let refuse = |what: String| Err(HeError::Parameters(what));
+        let Some(limit) = max_modulus_bits(degree) else {
+            return refuse(format!("degree {degree} is not 2048, 4096 or 8192"));
+        };
+        if !(1..=48).contains(&ring_bits) {
+            return refuse(format!("ring of {ring_bits} bits is not between 1 and 48"));
+        }
+        if !(MIN_NOISE_BITS..=64).contains(&noise_bits) {
+            return refuse(format!("noise space of {noise_bits} bits is not {MIN_NOISE_BITS} to 64"));
+        }
+        if ring_bits + noise_bits > limit {
+            let bits = ring_bits + noise_bits;
+            return refuse(format!("modulus of {bits} bits at degree {degree} is above {limit}"));
+        }
+        if !(1..=noise_bits).contains(&kept_bits) {
+            return refuse(format!("{kept_bits} kept bits are not between 1 and {noise_bits}"));
+        }
+        if dropped_bits >= noise_bits {
+            return refuse(format!("{dropped_bits} dropped bits are not below {noise_bits}"));
+        }
+        Ok(Self { degree, ring_bits, noise_bits, kept_bits, dropped_bits })
+    }
+
+    /// The cheapest `(h, d)` at degree N that hold `6 sigma_out <= 2^{k+t-2}`: the fewest bits
+    /// over `inferences` inferences, `inferences * requests * h + responses * (l + k - d)`.
+    ///
+    /// k = 48 - l at N=2048, 62 - l above.
+    ///
+    /// # Errors
+    /// [`HeError::Budget`] if l leaves `k < 12` or `k + t < 26`, or no `(h, d)` holds the bound.
+    pub fn choose(degree: usize, ring_bits: u32, budget: &Budget) -> Result<Self, HeError> {
+        let refuse = |what: &str| Err(HeError::Budget(format!("N={degree}, l={ring_bits}: {what}")));
+        let Some(modulus_bits) = usual_modulus_bits(degree) else {
+            return Err(HeError::Parameters(format!("degree {degree} is not 2048, 4096 or 8192")));
+        };
+        let noise_bits = modulus_bits.saturating_sub(ring_bits);
+        if noise_bits < MIN_NOISE_BITS {
+            return refuse("the noise space is under 12 bits");
+        }
+        if noise_bits + budget.truncate_bits < MIN_NOISE_AND_TRUNCATED_BITS {
+            return refuse("noise space and truncated bits together are under 26");
+        }
+        let smallest_kept = if budget.revealed { noise_bits } else { 1 };
+        let inferences = budget.inferences.max(1.0);
+        let hint_price = budget.responses as f64 * if budget.revealed { inferences } else { 1.0 };
+        let request_price = budget.requests as f64 * inferences;
+        let mut best: Option<(f64, Self)> = None;
+        for kept in smallest_kept..=noise_bits {
+            for dropped in 0..noise_bits {
+                let candidate = Self::new(degree, ring_bits, noise_bits, kept, dropped)?;
+                if !candidate.holds(budget.truncate_bits, budget.weight_norm_squared) {
+                    break;
+                }
+                let price = request_price * f64::from(kept)
+                    + hint_price * f64::from(candidate.hint_bits());
+                if best.is_none_or(|(cheapest, _)| price < cheapest) {
+                    best = Some((price, candidate));
+                }
+            }
+        }
+        best.map_or_else(|| refuse("the weights' norm is too large"), |(_, found)| Ok(found))
+    }
+
+    /// Whether `6 sigma_out <= 2^{k+t-2}`, `k + t >= 26`.
+    pub fn holds(&self, truncate_bits: u32, weight_norm_squared: f64) -> bool {
+        let room = f64::from(self.noise_bits + truncate_bits) - 2.0;
+        self.noise_bits + truncate_bits >= MIN_NOISE_AND_TRUNCATED_BITS
+            && 6.0 * noise::deviation(self, weight_norm_squared) <= room.exp2()
+    }
+
+    /// N: coefficients of a polynomial.
+    pub fn degree(&self) -> usize {
+        self.degree
+    }
+    /// l: the shares' ring.
+    pub fn ring_bits(&self) -> u32 {
+        self.ring_bits
+    }
+    /// k: bits below the message.
+    pub fn noise_bits(&self) -> u32 {
+        self.noise_bits
+    }
+    /// l + k = log2 q.
+    pub fn modulus_bits(&self) -> u32 {
+        self.ring_bits + self.noise_bits
+    }
+    /// h: bits of a request coefficient that are sent.
+    pub fn kept_bits(&self) -> u32 {
+        self.kept_bits
+    }
+    /// d: low bits of a hint coefficient that are rounded away.
+    pub fn dropped_bits(&self) -> u32 {
+        self.dropped_bits
+    }
+    /// l + k - d: bits of a hint coefficient that are sent.
+    pub fn hint_bits(&self) -> u32 {
+        self.modulus_bits() - self.dropped_bits
+    }
+}
+
+/// The same fields before the check; what lies on a wire.
+#[derive(Serialize, Deserialize)]
+struct Unchecked {
+    degree: usize,
+    ring_bits: u32,
+    noise_bits: u32,
+    kept_bits: u32,
+    dropped_bits: u32,
+}
+
+impl TryFrom<Unchecked> for Parameters {
+    type Error = HeError;
+    fn try_from(raw: Unchecked) -> Result<Self, HeError> {
+        Self::new(raw.degree, raw.ring_bits, raw.noise_bits, raw.kept_bits, raw.dropped_bits)
+    }
+}
+
+impl From<Parameters> for Unchecked {
+    fn from(p: Parameters) -> Self {
+        Self {
+            degree: p.degree,
+            ring_bits: p.ring_bits,
+            noise_bits: p.noise_bits,
+            kept_bits: p.kept_bits,
+            dropped_bits: p.dropped_bits,
+        }
+    }
+}

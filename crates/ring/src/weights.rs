@@ -1,0 +1,43 @@
+//! Matrices of small-weight polynomials applied to vectors of uniform polynomials.
+
+use std::ops::Range;
+
+use crate::polys::Polys;
+
+/// Largest magnitude of a weight.
+pub const MAX_WEIGHT: i32 = (1 << 15) - 1;
+
+/// A matrix of weight polynomials `w[m][i]` in `Z[X]/(X^N + 1)`, `|w| <= `[`MAX_WEIGHT`]: all the
+/// linear algebra that encrypted evaluation needs. The server applies one matrix to the `a_i`
+/// (hints, at setup) and to the `b_i` (every inference).
+///
+/// Implementors choose how: direct sparse products, FFT products, integer GEMM. The choice must
+/// follow from shapes alone, never from which weights are zero (timing).
+pub trait WeightMatrix: Sync {
+    /// Number of columns: polynomials read.
+    fn requests(&self) -> usize;
+
+    /// Number of rows: polynomials made.
+    fn responses(&self) -> usize;
+
+    /// `out[j] += sum_i w[rows.start + j][i] * x[i] mod X^N + 1` for `j` in `0..rows.len()`.
+    ///
+    /// - `x`: `requests()` polynomials, words below `2^bits`.
+    /// - `bits`: the modulus; only the low `bits` bits of `out` matter, higher ones may hold
+    ///   anything. Products may be rounded with an error as documented by the implementor
+    ///   (none, or [`fft_deviation`]).
+    /// - `out`: `rows.len()` polynomials of the same degree.
+    ///
+    /// May run on several threads; the result must not depend on their schedule.
+    fn accumulate(&self, x: &Polys, bits: u32, rows: Range<usize>, out: &mut Polys);
+}
+
+/// Standard deviation of the rounding error of FFT products in [`WeightMatrix::accumulate`].
+///
+/// - `bits`: modulus of the uniform operand.
+/// - `weight_norm_squared`: `sum_i ||w_i||_2^2` over all coefficients summed into one output.
+///
+/// `2^(bits - 53) * ||w||_2 * c`, c measured (see the tests). Zero for direct products.
+pub fn fft_deviation(bits: u32, weight_norm_squared: f64) -> f64 {
+    (f64::from(bits) - 53.0).exp2() * weight_norm_squared.sqrt()
+}
