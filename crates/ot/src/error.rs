@@ -1,0 +1,43 @@
+//! Errors, by fault: the link, the peer, the caller.
+
+use gazelle_block::BlockError;
+use gazelle_prg::PrgError;
+use gazelle_wire::ChannelError;
+
+/// An error of this crate. After one, the session is dead and must be dropped: leaf streams and
+/// counters of the two parties may have parted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OtError {
+    /// The link failed, or a message does not have the agreed form.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The peer sent bytes that are not a valid group element, or the identity.
+    #[error("the peer sent an invalid group element in base OT {index}")]
+    InvalidPoint {
+        /// Which base OT.
+        index: usize,
+    },
+    /// Tweaks or blocks are used up or malformed.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// No entropy from the operating system.
+    #[error(transparent)]
+    Entropy(#[from] PrgError),
+    /// The caller's arguments do not fit together.
+    #[error("{what}: expected {expected}, got {got}")]
+    Argument {
+        /// Which argument.
+        what: &'static str,
+        /// What it should be.
+        expected: usize,
+        /// What it is.
+        got: usize,
+    },
+    /// A parameter set that this crate does not offer.
+    #[error("unsupported parameters: {0}")]
+    Parameters(&'static str),
+    /// An earlier call on this session failed.
+    #[error("the session is dead: an earlier extension failed")]
+    Dead,
+}

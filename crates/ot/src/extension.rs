@@ -1,0 +1,127 @@
+//! The one primitive: random correlated OT, extended from a few base OTs.
+
+use gazelle_block::{BitVec, Block, Delta};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+
+use crate::error::OtError;
+
+/// Bytes on the wire of a step, frame headers included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OtTraffic {
+    /// Bytes that the party with Delta sends.
+    pub sender_to_receiver: u64,
+    /// Bytes that the party with the choices sends.
+    pub receiver_to_sender: u64,
+}
+
+impl OtTraffic {
+    /// Both directions together.
+    pub const fn total(&self) -> u64 {
+        self.sender_to_receiver + self.receiver_to_sender
+    }
+}
+
+impl std::ops::Add for OtTraffic {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            sender_to_receiver: self.sender_to_receiver + other.sender_to_receiver,
+            receiver_to_sender: self.receiver_to_sender + other.receiver_to_sender,
+        }
+    }
+}
+
+impl std::ops::AddAssign for OtTraffic {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl std::iter::Sum for OtTraffic {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), std::ops::Add::add)
+    }
+}
+
+/// A way to extend OTs: a value that holds configuration (`Iknp`, `SoftSpoken`, `Ferret`).
+///
+/// Functionality, for OT `i` of the session: the sender holds Delta and gets `y_i`; the receiver gets
+/// a random bit `b_i` and `z_i = y_i ^ b_i Delta`. The lowest bit of `y_i` is 0, so that of `z_i` is
+/// `b_i`: **it is a choice bit, never a pad**; the other 127 bits of `y_i` are uniform.
+///
+/// Both parties call with the same sequence of counts.
+pub trait OtExtension: Clone + Send + Sync {
+    /// The party with Delta.
+    type Sender: RcotSender;
+    /// The party with the choices.
+    type Receiver: RcotReceiver;
+
+    /// Sets up a session as the party with Delta (runs the base OTs).
+    ///
+    /// # Errors
+    /// [`OtError`] if the link fails or the peer's messages are malformed.
+    fn sender(
+        &self,
+        delta: Delta,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Sender, OtError>;
+
+    /// Sets up a session as the party with the choices (runs the base OTs).
+    ///
+    /// # Errors
+    /// [`OtError`] if the link fails or the peer's messages are malformed.
+    fn receiver(
+        &self,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Receiver, OtError>;
+
+    /// Exact bytes of the setup.
+    fn setup_traffic(&self) -> OtTraffic;
+
+    /// Exact bytes of extending by `count` when the session has made `already_made`.
+    fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic;
+}
+
+/// The session of the party with Delta.
+pub trait RcotSender: Send {
+    /// The correlation.
+    fn delta(&self) -> &Delta;
+
+    /// Makes the next `out.len()` OTs: `y_i`, lowest bit 0.
+    ///
+    /// # Errors
+    /// [`OtError`] if the link fails; the session is dead then.
+    fn extend(
+        &mut self,
+        out: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError>;
+}
+
+/// The session of the party with the choices.
+pub trait RcotReceiver: Send {
+    /// Makes the next `out.len()` OTs: `choices` is resized to as many bits `b_i`, and
+    /// `z_i = y_i ^ b_i Delta`, whose lowest bit is `b_i`.
+    ///
+    /// # Errors
+    /// [`OtError`] if the link fails; the session is dead then.
+    fn extend(
+        &mut self,
+        choices: &mut BitVec,
+        out: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError>;
+}
+
+/// The lowest bits of `blocks`, packed into `choices`.
+pub(crate) fn lowest_bits(blocks: &[Block], choices: &mut BitVec) {
+    choices.resize(blocks.len());
+    for (word, chunk) in choices.words_mut().iter_mut().zip(blocks.chunks(64)) {
+        *word = chunk.iter().rev().fold(0, |word, block| word << 1 | block.0 as u64 & 1);
+    }
+}
