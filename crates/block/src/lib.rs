@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod aes;
 pub mod bits;
 pub mod block;
 pub mod error;
