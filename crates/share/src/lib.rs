@@ -6,18 +6,22 @@ pub mod local;
 pub mod network;
 pub mod nonlinear;
 pub mod op;
-pub mod shares;
-pub mod shape;
-pub mod step;
 pub mod plain;
+pub mod shape;
+pub mod shares;
+pub mod step;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use error::ProtocolError;
-pub use linear::{LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind};
+pub use linear::{
+    LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind,
+};
 pub use local::LocalMap;
 pub use network::{Architecture, LinearWeights, Network, Node, NodeKind, Tensor, TensorId};
-pub use nonlinear::{NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output};
+pub use nonlinear::{
+    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
+};
 pub use op::{Conv2d, LinearOp};
 pub use shape::{Pads, TensorShape, Window};
 pub use shares::Shares;

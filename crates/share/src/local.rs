@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::shape::{TensorShape, Window};
+use crate::shares::ring_mask;
 
 /// A local map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,15 +46,187 @@ impl LocalMap {
         matches!(self, Self::Reshape | Self::Permute { .. } | Self::Concat)
     }
 
-    /// The map on words modulo `2^output_bits`. Shapes must fit (see
-    /// [`Architecture`](crate::Architecture)'s validation); missing elements count as zero.
+    /// The map on words modulo `2^output_bits` (1..=64): what each party does to its share. Shapes
+    /// must fit (see [`check`](Self::check)); missing elements count as zero.
     pub fn apply(
         &self,
         inputs: &[(&[u64], TensorShape)],
         output: TensorShape,
         output_bits: u32,
     ) -> Vec<u64> {
-        let _ = (inputs, output, output_bits);
-        Vec::new()
+        let mask = ring_mask(output_bits);
+        let Some(&(first, shape)) = inputs.first() else { return vec![0; output.len()] };
+        let mut words = match self {
+            Self::Reshape => first.to_vec(),
+            Self::Concat => inputs.iter().flat_map(|(words, _)| words.iter().copied()).collect(),
+            Self::Add { shifts } => add(inputs, shifts, output.len()),
+            Self::Slice { start, step } => remap(output, |at| {
+                let from =
+                    |axis: usize| start.get(axis)?.checked_add(at.get(axis)? * step.get(axis)?);
+                word(first, shape, [from(0)?, from(1)?, from(2)?])
+            }),
+            Self::Pad { before } => remap(output, |at| {
+                let from = |axis: usize| at.get(axis)?.checked_sub(*before.get(axis)?);
+                word(first, shape, [from(0)?, from(1)?, from(2)?])
+            }),
+            Self::Permute { axes } => remap(output, |at| {
+                let mut from = [0; 3];
+                for (position, axis) in at.iter().zip(axes) {
+                    *from.get_mut(*axis)? = *position;
+                }
+                word(first, shape, from)
+            }),
+            Self::SumPool(window) => window.fold(shape, first, |a, b| a.wrapping_add(*b)),
+        };
+        words.resize(output.len(), 0);
+        words.iter_mut().for_each(|word| *word &= mask);
+        words
+    }
+
+    /// Shape of the result, if the map can act on these inputs and give this many elements.
+    /// `wanted` is the output's shape, which [`Reshape`](Self::Reshape), [`Slice`](Self::Slice)
+    /// and [`Pad`](Self::Pad) leave open; bounded work for any contents.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check(&self, inputs: &[TensorShape], wanted: TensorShape) -> Result<(), String> {
+        let count =
+            if matches!(self, Self::Add { .. } | Self::Concat) { 1..=MAX_INPUTS } else { 1..=1 };
+        if !count.contains(&inputs.len()) {
+            return Err(format!("a local map of {} inputs", inputs.len()));
+        }
+        let Some(&input) = inputs.first() else { return Err("no input".into()) };
+        let fits = match self {
+            Self::Reshape => input.len() == wanted.len(),
+            Self::Add { shifts } => {
+                shifts.len() == inputs.len()
+                    && shifts.iter().all(|shift| *shift < 64)
+                    && inputs.iter().all(|shape| *shape == wanted)
+            }
+            Self::Concat => {
+                let channels = inputs.iter().try_fold(0usize, |sum, s| sum.checked_add(s.channels));
+                channels == Some(wanted.channels)
+                    && inputs.iter().all(|s| (s.height, s.width) == (wanted.height, wanted.width))
+            }
+            Self::Slice { start, step } => {
+                let axes = start.iter().zip(step).zip(input.axes()).zip(wanted.axes());
+                axes.into_iter().all(|(((start, step), from), to)| {
+                    let last =
+                        (to - 1).checked_mul(*step).and_then(|last| last.checked_add(*start));
+                    *step > 0 && last.is_some_and(|last| last < from)
+                })
+            }
+            Self::Pad { before } => {
+                before.iter().zip(input.axes()).zip(wanted.axes()).all(|((before, from), to)| {
+                    before.checked_add(from).is_some_and(|end| end <= to)
+                })
+            }
+            Self::Permute { axes } => {
+                let mut sorted = *axes;
+                sorted.sort_unstable();
+                let from = input.axes();
+                sorted == [0, 1, 2]
+                    && axes.iter().zip(wanted.axes()).all(|(axis, to)| from.get(*axis) == Some(&to))
+            }
+            Self::SumPool(window) => window.checked_output(input) == Some(wanted),
+        };
+        if fits { Ok(()) } else { Err(format!("{self:?} does not map {inputs:?} to {wanted:?}")) }
+    }
+}
+
+/// Inputs of one [`Add`](LocalMap::Add) or [`Concat`](LocalMap::Concat) at most.
+const MAX_INPUTS: usize = 1024;
+
+fn add(inputs: &[(&[u64], TensorShape)], shifts: &[u32], len: usize) -> Vec<u64> {
+    let mut sum = vec![0u64; len];
+    for ((words, _), shift) in inputs.iter().zip(shifts) {
+        sum.iter_mut().zip(*words).for_each(|(s, w)| *s = s.wrapping_add(w.wrapping_shl(*shift)));
+    }
+    sum
+}
+
+fn word(words: &[u64], shape: TensorShape, [c, y, x]: [usize; 3]) -> Option<u64> {
+    let inside = c < shape.channels && y < shape.height && x < shape.width;
+    if inside { words.get(shape.index(c, y, x)).copied() } else { None }
+}
+
+fn remap(output: TensorShape, source: impl Fn([usize; 3]) -> Option<u64>) -> Vec<u64> {
+    let mut words = Vec::with_capacity(output.len());
+    for c in 0..output.channels {
+        for y in 0..output.height {
+            words.extend((0..output.width).map(|x| source([c, y, x]).unwrap_or_default()));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::Pads;
+
+    const SHAPE: TensorShape = TensorShape { channels: 2, height: 2, width: 3 };
+    const WORDS: [u64; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+
+    fn apply(map: &LocalMap, output: TensorShape) -> Vec<u64> {
+        map.check(&[SHAPE], output).unwrap();
+        map.apply(&[(&WORDS, SHAPE)], output, 8)
+    }
+
+    #[test]
+    fn known_answer_slice_takes_every_second_column() {
+        let map = LocalMap::Slice { start: [1, 0, 0], step: [1, 1, 2] };
+        assert_eq!(apply(&map, TensorShape::new(1, 2, 2)), [6, 8, 9, 11]);
+    }
+
+    #[test]
+    fn known_answer_pad_adds_zero_channels_and_rows() {
+        let map = LocalMap::Pad { before: [1, 0, 1] };
+        let expected = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 9, 10, 11];
+        assert_eq!(apply(&map, TensorShape::new(3, 2, 4)), expected);
+    }
+
+    #[test]
+    fn known_answer_permute_to_channels_last() {
+        let map = LocalMap::Permute { axes: [1, 2, 0] };
+        let expected = [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11];
+        assert_eq!(apply(&map, TensorShape::new(2, 3, 2)), expected);
+    }
+
+    #[test]
+    fn known_answer_add_shifts_and_wraps() {
+        let map = LocalMap::Add { shifts: vec![0, 6] };
+        map.check(&[SHAPE; 2], SHAPE).unwrap();
+        let sum = map.apply(&[(&WORDS, SHAPE), (&WORDS, SHAPE)], SHAPE, 8);
+        let expected: Vec<u64> = (0..12).map(|i| (i + 64 * i) % 256).collect();
+        assert_eq!(sum, expected);
+    }
+
+    #[test]
+    fn known_answer_sum_pool_and_concat() {
+        let window =
+            Window { kernel: [2, 2], stride: [1, 1], pads: Pads { right: 1, ..Pads::default() } };
+        let sums = apply(&LocalMap::SumPool(window), TensorShape::new(2, 1, 3));
+        assert_eq!(sums, [8, 12, 7, 32, 36, 19]);
+        let both = LocalMap::Concat.apply(
+            &[(&WORDS, SHAPE), (&WORDS, SHAPE)],
+            TensorShape::new(4, 2, 3),
+            3,
+        );
+        let expected: Vec<u64> = WORDS.iter().chain(&WORDS).map(|w| w % 8).collect();
+        assert_eq!(both, expected);
+    }
+
+    #[test]
+    fn adversarial_maps_that_do_not_fit_are_refused() {
+        let huge = LocalMap::Slice { start: [usize::MAX, 0, 0], step: [1, 1, 1] };
+        assert!(huge.check(&[SHAPE], SHAPE).is_err());
+        assert!(LocalMap::Slice { start: [0; 3], step: [0; 3] }.check(&[SHAPE], SHAPE).is_err());
+        assert!(LocalMap::Pad { before: [0, usize::MAX, 0] }.check(&[SHAPE], SHAPE).is_err());
+        assert!(LocalMap::Permute { axes: [0, 0, 7] }.check(&[SHAPE], SHAPE).is_err());
+        assert!(LocalMap::Add { shifts: vec![64] }.check(&[SHAPE], SHAPE).is_err());
+        assert!(LocalMap::Concat.check(&[], SHAPE).is_err());
+        let window = Window { kernel: [0, 1], stride: [0, 0], pads: Pads::all(usize::MAX) };
+        assert!(LocalMap::SumPool(window).check(&[SHAPE], SHAPE).is_err());
     }
 }

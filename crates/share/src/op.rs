@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::shape::{Pads, TensorShape};
+use crate::shape::{MAX_EXTENT, Pads, TensorShape};
 
 /// A two-dimensional convolution (ONNX `Conv`, cross-correlation).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,7 +31,8 @@ impl Conv2d {
         let span_w = self.dilation[1] * (kw - 1) + 1;
         TensorShape {
             channels: self.maps,
-            height: (self.input.height + self.pads.top + self.pads.bottom - span_h) / self.stride[0]
+            height: (self.input.height + self.pads.top + self.pads.bottom - span_h)
+                / self.stride[0]
                 + 1,
             width: (self.input.width + self.pads.left + self.pads.right - span_w) / self.stride[1]
                 + 1,
@@ -53,7 +54,71 @@ pub enum LinearOp {
     },
 }
 
+impl Conv2d {
+    /// [`output`](Self::output) for a convolution that nobody has checked.
+    fn checked_output(&self) -> Option<TensorShape> {
+        self.input.checked_len(MAX_ELEMENTS)?;
+        let axis =
+            |len: usize, before: usize, behind: usize, [kernel, stride, dilation]: [usize; 3]| {
+                let sane =
+                    [len, kernel, stride, dilation].iter().all(|n| (1..=MAX_EXTENT).contains(n))
+                        && before <= MAX_EXTENT
+                        && behind <= MAX_EXTENT;
+                if !sane {
+                    return None;
+                }
+                let span = dilation * (kernel - 1) + 1;
+                (len + before + behind).checked_sub(span).map(|room| room / stride + 1)
+            };
+        let ([kh, kw], [sh, sw], [dh, dw]) = (self.kernel, self.stride, self.dilation);
+        let pads = self.pads;
+        let grouped = self.groups > 0
+            && self.maps > 0
+            && self.input.channels.is_multiple_of(self.groups)
+            && self.maps.is_multiple_of(self.groups);
+        let output = TensorShape {
+            channels: grouped.then_some(self.maps)?,
+            height: axis(self.input.height, pads.top, pads.bottom, [kh, sh, dh])?,
+            width: axis(self.input.width, pads.left, pads.right, [kw, sw, dw])?,
+        };
+        output.checked_len(MAX_ELEMENTS)?;
+        let padded = TensorShape {
+            channels: self.input.channels,
+            height: self.input.height + pads.top + pads.bottom,
+            width: self.input.width + pads.left + pads.right,
+        };
+        padded.checked_len(MAX_ELEMENTS)?;
+        let kernels = TensorShape::new(self.maps, self.input.channels / self.groups, kh);
+        kernels.checked_len(MAX_ELEMENTS)?.checked_mul(kw).filter(|n| *n <= MAX_ELEMENTS)?;
+        Some(output)
+    }
+}
+
+/// Elements of one tensor or one operator's weights at most.
+pub const MAX_ELEMENTS: usize = 1 << 28;
+/// Multiply-adds of one operator at most.
+pub const MAX_MACS: u64 = 1 << 40;
+
 impl LinearOp {
+    /// Whether all shapes fit together and stay within [`MAX_ELEMENTS`] and [`MAX_MACS`]; bounded
+    /// work for any contents. The other methods need an operator that passes.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check(&self) -> Result<(), String> {
+        let fits = match self {
+            Self::Conv(conv) => conv.checked_output().is_some(),
+            Self::FullyConnected { inputs, outputs } => {
+                TensorShape::new(*inputs, *outputs, 1).checked_len(MAX_ELEMENTS).is_some()
+            }
+        };
+        if fits && self.macs() <= MAX_MACS {
+            Ok(())
+        } else {
+            Err(format!("shapes do not fit, or are too large: {self:?}"))
+        }
+    }
+
     /// Input elements.
     pub fn input_len(&self) -> usize {
         match self {
@@ -83,9 +148,57 @@ impl LinearOp {
         match self {
             Self::Conv(c) => {
                 let taps = c.input.channels / c.groups * c.kernel[0] * c.kernel[1];
-                (taps * c.output().len()) as u64
+                taps as u64 * c.output().len() as u64
             }
-            Self::FullyConnected { inputs, outputs } => (inputs * outputs) as u64,
+            Self::FullyConnected { inputs, outputs } => *inputs as u64 * *outputs as u64,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conv() -> Conv2d {
+        Conv2d {
+            input: TensorShape::new(4, 6, 5),
+            maps: 8,
+            kernel: [3, 3],
+            stride: [2, 2],
+            pads: Pads::all(1),
+            dilation: [1, 1],
+            groups: 2,
+        }
+    }
+
+    #[test]
+    fn known_answer_counts_of_a_grouped_convolution() {
+        let op = LinearOp::Conv(conv());
+        assert_eq!(op.check(), Ok(()));
+        assert_eq!(op.output_shape(), TensorShape::new(8, 3, 3));
+        assert_eq!((op.weight_len(), op.macs()), (8 * 2 * 9, 8 * 2 * 9 * 9));
+    }
+
+    #[test]
+    fn adversarial_operators_that_do_not_fit_are_refused() {
+        let wrong: [fn(&mut Conv2d); 9] = [
+            |c| c.groups = 0,
+            |c| c.groups = 3,
+            |c| c.maps = 0,
+            |c| c.maps = usize::MAX,
+            |c| c.stride = [0, 1],
+            |c| c.kernel = [9, 9],
+            |c| c.pads = Pads::all(usize::MAX / 2),
+            |c| c.dilation = [usize::MAX, 1],
+            |c| c.input = TensorShape::new(usize::MAX, 2, 2),
+        ];
+        for change in wrong {
+            let mut conv = conv();
+            change(&mut conv);
+            assert!(LinearOp::Conv(conv).check().is_err());
+        }
+        let fc = LinearOp::FullyConnected { inputs: usize::MAX, outputs: 2 };
+        assert!(fc.check().is_err());
+        assert!(LinearOp::FullyConnected { inputs: 0, outputs: 2 }.check().is_err());
     }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::op::MAX_ELEMENTS;
 use crate::shape::{TensorShape, Window};
+use crate::shares::ring_mask;
 
 /// A non-linear step on a shared tensor over `Z_{2^input_bits}`:
 ///
@@ -72,10 +74,7 @@ pub enum StepOutput {
 impl Step {
     /// Shape of the result.
     pub fn output_shape(&self) -> TensorShape {
-        let shape = match &self.function {
-            StepFunction::MaxPool { window, .. } => window.output(self.input),
-            _ => self.input,
-        };
+        let shape = self.function_shape();
         self.sum_pool.map_or(shape, |window| window.output(shape))
     }
 
@@ -87,29 +86,193 @@ impl Step {
         }
     }
 
+    /// Shape between the function and the sum-pool.
+    pub fn function_shape(&self) -> TensorShape {
+        match &self.function {
+            StepFunction::MaxPool { window, .. } => window.output(self.input),
+            _ => self.input,
+        }
+    }
+
+    /// Bits that hold every possible result, sign included.
+    pub fn result_bits(&self) -> u32 {
+        let function = match self.function {
+            StepFunction::Square { drop_bits } => {
+                (2 * self.value_bits - 1).saturating_sub(drop_bits).max(1) + 1
+            }
+            _ => self.value_bits,
+        };
+        let taps = self.sum_pool.map_or(1, |w| w.kernel[0] as u64 * w.kernel[1] as u64);
+        function + taps.next_power_of_two().trailing_zeros()
+    }
+
+    /// Whether shapes and widths fit together; bounded work for any contents. The other methods
+    /// need a step that passes.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check(&self) -> Result<(), String> {
+        let (l, t, b) = (self.input_bits, self.truncate_bits, self.value_bits);
+        if !(2..=MAX_RING_BITS).contains(&l) || t >= l || !(2..=l).contains(&b) {
+            return Err(format!("ring of {l} bits, {t} dropped, values of {b}"));
+        }
+        self.input.checked_len(MAX_ELEMENTS).ok_or("the input is too large, or empty")?;
+        let mut shape = self.input;
+        let mut needed = b + t;
+        let mut work = 0u64;
+        match &self.function {
+            StepFunction::MaxPool { window, .. } => {
+                shape = window.checked_output(shape).ok_or("the max-pool's windows do not fit")?;
+                work = window.taps(self.input);
+                needed += 1;
+            }
+            StepFunction::Square { drop_bits } if *drop_bits > 2 * b => {
+                return Err(format!("{drop_bits} bits dropped from a square of {b}-bit values"));
+            }
+            StepFunction::Rescale if matches!(self.output, StepOutput::Masked { .. }) => {
+                needed += 1
+            }
+            _ => {}
+        }
+        if let Some(window) = &self.sum_pool {
+            window.checked_output(shape).ok_or("the sum-pool's windows do not fit")?;
+            work = work.saturating_add(window.taps(shape));
+        }
+        if work > MAX_TAPS {
+            return Err("pooling takes too much work".into());
+        }
+        if self.function == StepFunction::Round {
+            needed = b.max(t + 2).min(l);
+        }
+        if needed > l {
+            return Err(format!("a ring of {l} bits, but {needed} are needed"));
+        }
+        match self.output {
+            StepOutput::Masked { bits } if !(2..=MAX_RING_BITS).contains(&bits) => {
+                Err(format!("an output ring of {bits} bits"))
+            }
+            StepOutput::Masked { bits } if bits < self.result_bits() => {
+                Err(format!("results of {} bits in a ring of {bits}", self.result_bits()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Function and sum-pool on exact signed values `v` (already truncated): the definition.
     pub fn apply(&self, values: &[i64]) -> Vec<i64> {
-        let at = |i: &usize| values.get(*i).copied().unwrap_or_default();
         let after: Vec<i64> = match &self.function {
             StepFunction::Relu => values.iter().map(|v| (*v).max(0)).collect(),
-            StepFunction::MaxPool { window, relu } => window
-                .gather(self.input)
-                .iter()
-                .map(|w| w.iter().map(at).max().unwrap_or_default())
-                .map(|v| if *relu { v.max(0) } else { v })
-                .collect(),
-            StepFunction::Square { drop_bits: 0 } => values.iter().map(|v| v * v).collect(),
-            StepFunction::Square { drop_bits } => {
-                values.iter().map(|v| (v * v + (1 << (drop_bits - 1))) >> drop_bits).collect()
+            StepFunction::MaxPool { window, relu } => {
+                let mut maxima = window.fold(self.input, values, |a, b| a.max(*b));
+                if *relu {
+                    maxima.iter_mut().for_each(|v| *v = (*v).max(0));
+                }
+                maxima
             }
+            StepFunction::Square { drop_bits: 0 } => {
+                values.iter().map(|v| v.wrapping_mul(*v)).collect()
+            }
+            StepFunction::Square { drop_bits } => values
+                .iter()
+                .map(|v| v.wrapping_mul(*v).wrapping_add(1 << (drop_bits - 1)) >> drop_bits)
+                .collect(),
             StepFunction::Rescale | StepFunction::Round => values.to_vec(),
         };
         let Some(pool) = self.sum_pool else { return after };
-        let shape = match &self.function {
-            StepFunction::MaxPool { window, .. } => window.output(self.input),
-            _ => self.input,
-        };
-        let at = |i: &usize| after.get(*i).copied().unwrap_or_default();
-        pool.gather(shape).iter().map(|w| w.iter().map(at).sum()).collect()
+        pool.fold(self.function_shape(), &after, |a, b| a.wrapping_add(*b))
+    }
+
+    /// The server's part of the truncation, on its share: adds `2^t - 1`, shifts right, reduces
+    /// modulo `2^value_bits` (one bit more before a max-pool). Not for [`StepFunction::Round`].
+    pub fn truncate_server(&self, share: &[u64]) -> Vec<u64> {
+        self.truncate(share, (1u64 << self.truncate_bits) - 1)
+    }
+
+    /// The client's part of the truncation: shifts right and reduces.
+    pub fn truncate_client(&self, share: &[u64]) -> Vec<u64> {
+        self.truncate(share, 0)
+    }
+
+    /// Width of the ring after truncation: `value_bits`, one more where a max-pool follows.
+    pub fn truncated_bits(&self) -> u32 {
+        self.value_bits + u32::from(matches!(self.function, StepFunction::MaxPool { .. }))
+    }
+
+    fn truncate(&self, share: &[u64], add: u64) -> Vec<u64> {
+        let (ring, kept) = (ring_mask(self.input_bits), ring_mask(self.truncated_bits()));
+        share
+            .iter()
+            .map(|word| ((word.wrapping_add(add) & ring) >> self.truncate_bits) & kept)
+            .collect()
+    }
+}
+
+/// Ring width at most (protocol.md, section 1).
+pub const MAX_RING_BITS: u32 = 48;
+/// Input elements read by one pool at most.
+const MAX_TAPS: u64 = 1 << 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::Pads;
+
+    fn relu() -> Step {
+        Step {
+            function: StepFunction::Relu,
+            input: TensorShape::new(1, 2, 2),
+            input_bits: 20,
+            truncate_bits: 8,
+            value_bits: 12,
+            sum_pool: None,
+            output: StepOutput::Masked { bits: 20 },
+        }
+    }
+
+    #[test]
+    fn known_answer_functions_on_small_values() {
+        let values = [-3, 5, 4, -1];
+        let window = Window { kernel: [2, 2], stride: [2, 2], pads: Pads::default() };
+        assert_eq!(relu().apply(&values), [0, 5, 4, 0]);
+        assert_eq!(Step { sum_pool: Some(window), ..relu() }.apply(&values), [9]);
+        let pool = |relu_too| StepFunction::MaxPool { window, relu: relu_too };
+        assert_eq!(Step { function: pool(false), ..relu() }.apply(&[-3, -5, -4, -7]), [-3]);
+        assert_eq!(Step { function: pool(true), ..relu() }.apply(&[-3, -5, -4, -7]), [0]);
+        let square = |drop_bits| Step { function: StepFunction::Square { drop_bits }, ..relu() };
+        assert_eq!(square(0).apply(&values), [9, 25, 16, 1]);
+        assert_eq!(square(1).apply(&values), [5, 13, 8, 1]);
+        assert_eq!(Step { function: StepFunction::Rescale, ..relu() }.apply(&values), values);
+    }
+
+    #[test]
+    fn properties_truncation_of_all_sharings_of_one_value_rounds_up_or_down() {
+        let step = Step { input_bits: 8, truncate_bits: 3, value_bits: 5, ..relu() };
+        for x in -128i64..=127 - 8 {
+            for client in 0..256u64 {
+                let server = (x as u64).wrapping_sub(client) & 255;
+                let sum = step.truncate_server(&[server])[0] + step.truncate_client(&[client])[0];
+                let v = crate::shares::to_signed(sum & 31, 5);
+                assert!(v == x >> 3 || v == (x + 7) >> 3, "{x} {client}: {v}");
+            }
+        }
+    }
+
+    #[test]
+    fn properties_ring_conditions_are_enforced() {
+        assert_eq!(relu().check(), Ok(()));
+        assert!(Step { input_bits: 19, ..relu() }.check().is_err());
+        let window = Window { kernel: [2, 2], stride: [2, 2], pads: Pads::default() };
+        let pool = Step { function: StepFunction::MaxPool { window, relu: true }, ..relu() };
+        assert!(pool.check().is_err(), "a max-pool needs one bit more");
+        assert_eq!(Step { input_bits: 21, ..pool }.check(), Ok(()));
+        assert!(Step { output: StepOutput::Masked { bits: 11 }, ..relu() }.check().is_err());
+        let sum = Step { sum_pool: Some(window), ..relu() };
+        assert!(Step { output: StepOutput::Masked { bits: 13 }, ..sum.clone() }.check().is_err());
+        assert_eq!(Step { output: StepOutput::Masked { bits: 14 }, ..sum }.check(), Ok(()));
+        assert!(Step { input_bits: 64, ..relu() }.check().is_err());
+        assert!(Step { truncate_bits: 200, ..relu() }.check().is_err());
+        assert!(
+            Step { function: StepFunction::Square { drop_bits: 99 }, ..relu() }.check().is_err()
+        );
     }
 }
