@@ -57,6 +57,9 @@ pub enum ChannelError {
         /// Why.
         source: DecodeError,
     },
+    /// An earlier error ended this channel.
+    #[error("the channel is dead after an earlier error")]
+    Dead,
     /// The caller's message does not have the shape that the caller gave.
     #[error("a message of {got} bytes does not have the agreed {expected}")]
     Shape {

@@ -2,15 +2,22 @@
 
 pub mod channel;
 pub mod error;
+pub mod frame;
+pub mod handshake;
 pub mod memory;
 pub mod message;
 pub mod packed;
+pub mod recording;
+pub mod shaped;
+pub mod tcp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod traffic;
 
 pub use channel::{Channel, RecvHalf, SendHalf};
 pub use error::{ChannelError, DecodeError};
+pub use handshake::HandshakeError;
 pub use message::{Message, Reader};
 pub use packed::{Bytes, Packed, PackedShape};
+pub use shaped::Link;
 pub use traffic::{Cost, Traffic};

@@ -11,7 +11,7 @@ pub const PIPE_BYTES: usize = 256 << 10;
 
 /// The two ends of a link in memory, with a time-out of 60 s on reads and writes.
 pub fn pair() -> (Channel, Channel) {
-    pair_with_timeout(Duration::from_secs(60))
+    pair_with_timeout(Duration::from_mins(1))
 }
 
 /// As [`pair`], with another time-out.

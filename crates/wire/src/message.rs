@@ -66,7 +66,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Long`] if some are left.
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Long { extra: self.rest.len() }) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::Long { extra: self.rest.len() })
+        }
     }
 }
 

@@ -67,28 +67,35 @@ impl Message for Packed {
 
 /// Appends `words` at `bits` bits each; bits above the width are dropped.
 pub fn pack(words: &[u64], bits: u32, out: &mut Vec<u8>) {
-    let mask = u64::MAX >> (64 - bits);
-    let mut buffer = 0u128;
-    let mut filled = 0u32;
+    let mask = mask(bits);
     out.reserve(PackedShape { count: words.len(), bits }.bytes());
+    let mut buffer = 0u64;
+    let mut filled = 0u32;
     for word in words {
-        buffer |= u128::from(word & mask) << filled;
-        filled += bits;
-        if filled >= 64 {
-            out.extend_from_slice(&(buffer as u64).to_le_bytes());
-            buffer >>= 64;
-            filled -= 64;
+        let word = word & mask;
+        buffer |= word << filled;
+        let end = filled + bits;
+        if end >= 64 {
+            out.extend_from_slice(&buffer.to_le_bytes());
+            buffer = word.checked_shr(64 - filled).unwrap_or(0);
+            filled = end - 64;
+        } else {
+            filled = end;
         }
     }
-    let rest = (buffer as u64).to_le_bytes();
+    let rest = buffer.to_le_bytes();
     out.extend(rest.iter().take(filled.div_ceil(8) as usize));
 }
 
 /// The inverse of [`pack`].
 ///
 /// # Errors
-/// [`DecodeError`] if `bytes` has the wrong length or a non-zero unused bit.
+/// [`DecodeError`] if `bits` is not a width, or `bytes` has the wrong length or a non-zero unused
+/// bit.
 pub fn unpack(bytes: &[u8], bits: u32, count: usize) -> Result<Vec<u64>, DecodeError> {
+    if bits == 0 || bits > 64 {
+        return Err(DecodeError::Invalid("a width outside 1 to 64"));
+    }
     let expected = PackedShape { count, bits }.bytes();
     if bytes.len() < expected {
         return Err(DecodeError::Short { needed: expected - bytes.len() });
@@ -96,25 +103,31 @@ pub fn unpack(bytes: &[u8], bits: u32, count: usize) -> Result<Vec<u64>, DecodeE
     if bytes.len() > expected {
         return Err(DecodeError::Long { extra: bytes.len() - expected });
     }
-    let mask = u64::MAX >> (64 - bits);
-    let mut words = Vec::with_capacity(count);
-    let mut chunks = bytes.chunks(8);
-    let mut buffer = 0u128;
-    let mut filled = 0u32;
-    for _ in 0..count {
-        if filled < bits {
-            let chunk = chunks.next().unwrap_or_default();
-            let mut word = [0u8; 8];
-            word.iter_mut().zip(chunk).for_each(|(w, c)| *w = *c);
-            buffer |= u128::from(u64::from_le_bytes(word)) << filled;
-            filled += 64;
-        }
-        words.push(buffer as u64 & mask);
-        buffer >>= bits;
-        filled -= bits;
-    }
-    if buffer != 0 {
+    let used = count * bits as usize % 8;
+    if used != 0 && bytes.last().is_some_and(|last| last >> used != 0) {
         return Err(DecodeError::Invalid("unused bits are not zero"));
     }
+    let mask = mask(bits);
+    let width = bits as usize;
+    let mut words = Vec::with_capacity(count);
+    // A word of up to 57 bits lies within the 8 bytes that begin with its first bit's byte.
+    if bits <= 57 {
+        let safe = bytes.len().saturating_sub(7) * 8 / width;
+        words.extend((0..safe.min(count)).map(|i| {
+            let chunk = bytes.get(i * width / 8..).and_then(<[u8]>::first_chunk::<8>);
+            u64::from_le_bytes(*chunk.unwrap_or(&[0; 8])) >> (i * width % 8) & mask
+        }));
+    }
+    for i in words.len()..count {
+        let mut chunk = [0u8; 16];
+        let rest = bytes.get(i * width / 8..).unwrap_or_default();
+        chunk.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        words.push((u128::from_le_bytes(chunk) >> (i * width % 8)) as u64 & mask);
+    }
     Ok(words)
+}
+
+/// `2^bits - 1`, for `bits` up to 64.
+fn mask(bits: u32) -> u64 {
+    1u64.checked_shl(bits).map_or(u64::MAX, |power| power - 1)
 }

@@ -1,0 +1,107 @@
+//! Two strangers agree, or part with a reason.
+
+use gazelle_wire::handshake::{
+    Caps, DESCRIPTION_BYTES, HandshakeError, Hello, Status, VERSIONS, Versions, greet, offer,
+    refuse, request,
+};
+use gazelle_wire::testing::run_two;
+
+fn serve(
+    description: Vec<u8>,
+    suite: &'static [u8],
+) -> impl FnOnce(gazelle_wire::Channel) -> Result<Hello, HandshakeError> + Send + 'static {
+    move |mut channel| {
+        let hello = greet(&mut channel)?;
+        offer(&mut channel, &hello, &description)?.confirm(&mut channel, suite)?;
+        Ok(hello)
+    }
+}
+
+fn visit(
+    hello: Hello,
+    suite: &'static [u8],
+) -> impl FnOnce(gazelle_wire::Channel) -> Result<Vec<u8>, HandshakeError> + Send + 'static {
+    move |mut channel| {
+        let offer = request(&mut channel, &hello)?;
+        let description = offer.description().to_vec();
+        assert_eq!(offer.version(), 1);
+        offer.accept(&mut channel, suite)?;
+        Ok(description)
+    }
+}
+
+#[test]
+fn both_end_with_the_same_description() {
+    for length in [0, 1, 5000, DESCRIPTION_BYTES] {
+        let description = vec![7u8; length];
+        let hello = Hello {
+            caps: Caps { traffic_bytes: 1 << 40, memory_bytes: 3, features: 0 },
+            pinned: Some(*blake3::hash(&description).as_bytes()),
+            ..Hello::default()
+        };
+        let (client, server) = run_two(visit(hello, b"s"), serve(description.clone(), b"s"));
+        assert_eq!(client.unwrap(), description);
+        assert_eq!(server.unwrap(), hello);
+    }
+}
+
+#[test]
+fn another_suite_fails_at_the_server() {
+    let (client, server) = run_two(visit(Hello::default(), b"a"), serve(vec![1], b"b"));
+    client.unwrap();
+    assert!(matches!(server, Err(HandshakeError::Confirmation)));
+}
+
+#[test]
+fn another_version_is_told_to_the_client() {
+    let hello = Hello { versions: Versions { lowest: 2, highest: 9 }, ..Hello::default() };
+    let (client, server) = run_two(visit(hello, b""), serve(vec![1], b""));
+    assert!(matches!(client, Err(HandshakeError::Version { ours }) if ours == hello.versions));
+    assert!(matches!(server, Err(HandshakeError::Version { ours }) if ours == VERSIONS));
+}
+
+#[test]
+fn another_model_than_the_pinned_one_is_refused() {
+    let hello = Hello { pinned: Some([1; 32]), ..Hello::default() };
+    let (client, server) = run_two(visit(hello, b""), serve(vec![1], b""));
+    assert!(matches!(client, Err(HandshakeError::Refused)));
+    assert!(matches!(server, Err(HandshakeError::Pinned)));
+}
+
+#[test]
+fn a_server_that_ignores_the_pin_is_caught_by_the_client() {
+    let hello = Hello { pinned: Some([1; 32]), ..Hello::default() };
+    let (client, _) = run_two(visit(hello, b""), |mut channel| {
+        let hello = Hello { pinned: None, ..greet(&mut channel)? };
+        offer(&mut channel, &hello, b"other")?.confirm(&mut channel, b"")
+    });
+    assert!(matches!(client, Err(HandshakeError::Pinned)));
+}
+
+#[test]
+fn a_busy_server_says_so() {
+    let (client, server) = run_two(visit(Hello::default(), b""), |mut channel| {
+        greet(&mut channel).unwrap();
+        refuse(&mut channel, Status::Busy)
+    });
+    assert!(matches!(client, Err(HandshakeError::Busy)));
+    server.unwrap();
+}
+
+#[test]
+fn a_description_beyond_the_limit_is_not_offered() {
+    let (mut channel, _peer) = gazelle_wire::memory::pair();
+    let description = vec![0; DESCRIPTION_BYTES + 1];
+    let error = offer(&mut channel, &Hello::default(), &description).unwrap_err();
+    assert!(matches!(error, HandshakeError::Description { got } if got == DESCRIPTION_BYTES + 1));
+    assert_eq!(channel.traffic().sent, 0);
+}
+
+#[test]
+fn the_newest_common_version_is_chosen() {
+    let versions = |lowest, highest| Versions { lowest, highest };
+    assert_eq!(versions(1, 4).common(versions(2, 3)), Some(3));
+    assert_eq!(versions(1, 2).common(versions(2, 9)), Some(2));
+    assert_eq!(versions(1, 2).common(versions(3, 9)), None);
+    assert_eq!(versions(5, 4).common(versions(1, 9)), None);
+}

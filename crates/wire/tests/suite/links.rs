@@ -1,0 +1,179 @@
+//! Links in memory, over TCP and with a shape: what they deliver, and how long they wait.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use gazelle_wire::tcp::{self, Exposure, Timeouts};
+use gazelle_wire::testing::run_two_over;
+use gazelle_wire::{Bytes, Channel, ChannelError, Link, memory};
+
+fn ping_pong(link: (Channel, Channel), rounds: usize, length: usize) -> Duration {
+    let start = Instant::now();
+    let (client, server) = run_two_over(
+        link,
+        move |mut channel| {
+            for i in 0..rounds {
+                channel.send(&Bytes(vec![i as u8; length]), &length).unwrap();
+                assert_eq!(channel.recv::<Bytes>(&length).unwrap().0, vec![!i as u8; length]);
+            }
+            channel.traffic()
+        },
+        move |mut channel| {
+            for i in 0..rounds {
+                assert_eq!(channel.recv::<Bytes>(&length).unwrap().0, vec![i as u8; length]);
+                channel.send(&Bytes(vec![!i as u8; length]), &length).unwrap();
+                channel.flush().unwrap();
+            }
+            channel.traffic()
+        },
+    );
+    assert_eq!((client.sent, client.received), (server.received, server.sent));
+    assert_eq!(client.turns, rounds as u64);
+    start.elapsed()
+}
+
+fn over_tcp(timeouts: Timeouts) -> (Channel, Channel) {
+    let listener = tcp::listen("127.0.0.1:0", Exposure::Loopback).unwrap();
+    let client = tcp::connect(listener.local_addr().unwrap(), &timeouts).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    (client, tcp::channel(stream, &timeouts).unwrap())
+}
+
+#[test]
+fn tcp_delivers_small_and_large_messages() {
+    ping_pong(over_tcp(Timeouts::default()), 200, 10);
+    ping_pong(over_tcp(Timeouts::default()), 3, 5_000_000);
+}
+
+#[test]
+fn an_exchange_of_megabytes_passes_through_tcp() {
+    let run = |mut channel: Channel| {
+        let message = Bytes(vec![3; 6_000_000]);
+        let got: Bytes = channel.exchange(&message, &6_000_000, &6_000_000).unwrap();
+        assert!(got == message);
+    };
+    run_two_over(over_tcp(Timeouts::default()), run, run);
+}
+
+#[test]
+fn a_stalled_peer_costs_the_time_out_and_no_more() {
+    let timeout = Duration::from_millis(200);
+    let timeouts = Timeouts { progress: timeout, ..Timeouts::default() };
+    for (name, (mut channel, _stalled)) in [
+        ("memory", memory::pair_with_timeout(timeout)),
+        ("tcp", over_tcp(timeouts)),
+        ("shaped", Link::LAN.pair(timeout)),
+    ] {
+        let start = Instant::now();
+        assert!(matches!(channel.recv::<Bytes>(&1), Err(ChannelError::TimedOut)), "{name}");
+        assert!((180..1500).contains(&start.elapsed().as_millis()), "{name}");
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_costs_the_time_out_and_no_more() {
+    let timeout = Duration::from_millis(200);
+    let timeouts = Timeouts { progress: timeout, ..Timeouts::default() };
+    for (name, (mut channel, _stalled)) in [
+        ("memory", memory::pair_with_timeout(timeout)),
+        ("tcp", over_tcp(timeouts)),
+        ("shaped", Link::LAN.pair(timeout)),
+    ] {
+        let start = Instant::now();
+        let error = channel.send(&Bytes(vec![0; 64 << 20]), &(64 << 20)).unwrap_err();
+        assert!(matches!(error, ChannelError::TimedOut), "{name}");
+        assert!(start.elapsed() < Duration::from_secs(3), "{name}");
+    }
+}
+
+#[test]
+fn a_peer_that_goes_away_is_noticed_at_once() {
+    for (name, (mut channel, gone)) in [
+        ("memory", memory::pair()),
+        ("tcp", over_tcp(Timeouts::default())),
+        ("shaped", Link::WAN.pair(Duration::from_mins(1))),
+    ] {
+        let start = Instant::now();
+        drop(gone);
+        assert!(matches!(channel.recv::<Bytes>(&1), Err(ChannelError::Closed)), "{name}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{name}");
+    }
+}
+
+#[test]
+fn a_stranger_on_the_port_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut browser = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    browser.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let mut channel = tcp::channel(stream, &Timeouts::default()).unwrap();
+    assert!(matches!(
+        gazelle_wire::handshake::greet(&mut channel),
+        Err(gazelle_wire::HandshakeError::Channel(ChannelError::Frame { field: "kind", .. }))
+    ));
+}
+
+#[test]
+fn a_listener_for_this_machine_refuses_other_addresses() {
+    let error = tcp::listen("0.0.0.0:0", Exposure::Loopback).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+    tcp::listen("0.0.0.0:0", Exposure::Network).unwrap();
+    for (address, inside) in [
+        ("127.0.0.1", true),
+        ("127.8.8.8", true),
+        ("::1", true),
+        ("::ffff:127.0.0.1", true),
+        ("0.0.0.0", false),
+        ("::", false),
+        ("192.168.1.1", false),
+        ("::ffff:10.0.0.1", false),
+    ] {
+        assert_eq!(tcp::is_loopback(address.parse().unwrap()), inside, "{address}");
+    }
+}
+
+#[test]
+fn a_shaped_link_takes_its_latency_per_turn() {
+    let link = Link { bits_per_second: 1_000_000_000, round_trip: Duration::from_millis(20) };
+    let time = ping_pong(link.pair(Duration::from_mins(1)), 10, 100);
+    assert!(time >= Duration::from_millis(200), "{time:?}");
+    assert!(time < Duration::from_secs(2), "{time:?}");
+}
+
+#[test]
+fn a_shaped_link_takes_its_bandwidth_and_overlaps_both_ways() {
+    let link = Link { bits_per_second: 80_000_000, round_trip: Duration::from_millis(10) };
+    // 4 MB at 10 MB/s each way, at the same time: 0.4 s, and 0.8 s one after the other.
+    let run = |mut channel: Channel| {
+        let (send, recv) = channel.halves();
+        std::thread::scope(|scope| {
+            scope.spawn(move || send.send(&Bytes(vec![0; 4_000_000]), &4_000_000).unwrap());
+            recv.recv::<Bytes>(&4_000_000).unwrap();
+        });
+    };
+    let start = Instant::now();
+    run_two_over(link.pair(Duration::from_mins(1)), run, run);
+    let time = start.elapsed();
+    assert!(time >= Duration::from_millis(400), "{time:?}");
+    assert!(time < Duration::from_millis(750), "{time:?}");
+}
+
+#[test]
+fn links_are_named_and_predicted() {
+    for (text, link) in [("memory", Link::MEMORY), ("lan", Link::LAN), ("wan", Link::WAN)] {
+        assert_eq!(text.parse::<Link>().unwrap(), link);
+        assert_eq!(link.to_string(), text);
+    }
+    assert_eq!(
+        "1.5gbit, 250us".parse::<Link>().unwrap(),
+        Link { bits_per_second: 1_500_000_000, round_trip: Duration::from_micros(250) }
+    );
+    for wrong in ["", "lan ", "3gbit", "3,4", "-1mbit,1ms", "nanmbit,1ms", "1mbit,infs", "0kbit,1s"]
+    {
+        wrong.parse::<Link>().unwrap_err();
+    }
+    let traffic = gazelle_wire::Traffic { sent: 50_000_000, received: 7, turns: 3 };
+    assert_eq!(Link::WAN.time(traffic), Duration::from_millis(1120));
+    assert_eq!(Link::MEMORY.time(traffic), Duration::ZERO);
+}
