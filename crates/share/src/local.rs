@@ -55,11 +55,32 @@ impl LocalMap {
         output_bits: u32,
     ) -> Vec<u64> {
         let mask = ring_mask(output_bits);
-        let Some(&(first, shape)) = inputs.first() else { return vec![0; output.len()] };
+        let mut words = self
+            .apply_with(inputs, output, |sum, word, shift| sum.wrapping_add(word << (shift & 63)));
+        words.iter_mut().for_each(|word| *word &= mask);
+        words
+    }
+
+    /// The map in any arithmetic; `add(sum, x, shift)` is `sum + x 2^shift`.
+    pub fn apply_with<T: Copy + Default>(
+        &self,
+        inputs: &[(&[T], TensorShape)],
+        output: TensorShape,
+        add: impl Fn(T, T, u32) -> T,
+    ) -> Vec<T> {
+        let Some(&(first, shape)) = inputs.first() else {
+            return vec![T::default(); output.len()];
+        };
         let mut words = match self {
             Self::Reshape => first.to_vec(),
             Self::Concat => inputs.iter().flat_map(|(words, _)| words.iter().copied()).collect(),
-            Self::Add { shifts } => add(inputs, shifts, output.len()),
+            Self::Add { shifts } => {
+                let mut sum = vec![T::default(); output.len()];
+                for ((words, _), shift) in inputs.iter().zip(shifts) {
+                    sum.iter_mut().zip(*words).for_each(|(s, w)| *s = add(*s, *w, *shift));
+                }
+                sum
+            }
             Self::Slice { start, step } => remap(output, |at| {
                 let from =
                     |axis: usize| start.get(axis)?.checked_add(at.get(axis)? * step.get(axis)?);
@@ -76,10 +97,9 @@ impl LocalMap {
                 }
                 word(first, shape, from)
             }),
-            Self::SumPool(window) => window.fold(shape, first, |a, b| a.wrapping_add(*b)),
+            Self::SumPool(window) => window.fold(shape, first, |a, b| add(a, *b, 0)),
         };
-        words.resize(output.len(), 0);
-        words.iter_mut().for_each(|word| *word &= mask);
+        words.resize(output.len(), T::default());
         words
     }
 
@@ -137,20 +157,12 @@ impl LocalMap {
 /// Inputs of one [`Add`](LocalMap::Add) or [`Concat`](LocalMap::Concat) at most.
 const MAX_INPUTS: usize = 1024;
 
-fn add(inputs: &[(&[u64], TensorShape)], shifts: &[u32], len: usize) -> Vec<u64> {
-    let mut sum = vec![0u64; len];
-    for ((words, _), shift) in inputs.iter().zip(shifts) {
-        sum.iter_mut().zip(*words).for_each(|(s, w)| *s = s.wrapping_add(w.wrapping_shl(*shift)));
-    }
-    sum
-}
-
-fn word(words: &[u64], shape: TensorShape, [c, y, x]: [usize; 3]) -> Option<u64> {
+fn word<T: Copy>(words: &[T], shape: TensorShape, [c, y, x]: [usize; 3]) -> Option<T> {
     let inside = c < shape.channels && y < shape.height && x < shape.width;
     if inside { words.get(shape.index(c, y, x)).copied() } else { None }
 }
 
-fn remap(output: TensorShape, source: impl Fn([usize; 3]) -> Option<u64>) -> Vec<u64> {
+fn remap<T: Default>(output: TensorShape, source: impl Fn([usize; 3]) -> Option<T>) -> Vec<T> {
     let mut words = Vec::with_capacity(output.len());
     for c in 0..output.channels {
         for y in 0..output.height {

@@ -16,27 +16,59 @@ use crate::shares::ring_mask;
 /// Below this many multiply-adds one thread does all.
 const PARALLEL_MACS: u64 = 1 << 16;
 
+/// What a walk over a network computes with: words modulo 2^64, or floating point.
+pub trait Element: Copy + Default + Send + Sync {
+    /// A weight.
+    type Weight: Copy + Default + Send + Sync;
+    /// `self + w x`.
+    #[must_use]
+    fn mul_add(self, w: Self::Weight, x: Self) -> Self;
+}
+
+impl Element for u64 {
+    type Weight = i32;
+    #[inline]
+    fn mul_add(self, w: i32, x: Self) -> Self {
+        self.wrapping_add((w as u64).wrapping_mul(x))
+    }
+}
+
+impl Element for f32 {
+    type Weight = f32;
+    #[inline]
+    fn mul_add(self, w: f32, x: Self) -> Self {
+        self + w * x
+    }
+}
+
 /// `W x mod 2^bits`, without the bias; `bits` in 1..=64. The operator must be valid (see
 /// [`LinearOp::check`]); missing weights and inputs count as zero.
 ///
 /// Cost: [`LinearOp::macs`] wrapping 64-bit multiply-adds, over all threads.
 pub fn apply(op: &LinearOp, weights: &LinearWeights, input: &[u64], bits: u32) -> Vec<u64> {
+    let mut output = linear(op, &weights.weights, input);
+    let mask = ring_mask(bits);
+    output.iter_mut().for_each(|y| *y &= mask);
+    output
+}
+
+/// `W x` in any arithmetic; see [`apply`].
+pub fn linear<E: Element>(op: &LinearOp, weights: &[E::Weight], input: &[E]) -> Vec<E> {
     let input = fit(input, op.input_len());
-    let w = fit(&weights.weights, op.weight_len());
-    let mut output = vec![0u64; op.output_shape().len()];
+    let w = fit(weights, op.weight_len());
+    let mut output = vec![E::default(); op.output_shape().len()];
+    let alone = op.macs() < PARALLEL_MACS;
     match op {
         LinearOp::FullyConnected { inputs, .. } => {
-            let row = |(y, row): (&mut u64, &[i32])| *y = dot(row, &input);
-            if op.macs() < PARALLEL_MACS {
+            let row = |(y, row): (&mut E, &[E::Weight])| *y = dot(row, &input);
+            if alone {
                 output.iter_mut().zip(w.chunks_exact(*inputs)).for_each(row);
             } else {
                 output.par_iter_mut().zip(w.par_chunks_exact(*inputs)).for_each(row);
             }
         }
-        LinearOp::Conv(conv) => convolve(conv, &w, &input, &mut output, op.macs() < PARALLEL_MACS),
+        LinearOp::Conv(conv) => convolve(conv, &w, &input, &mut output, alone),
     }
-    let mask = ring_mask(bits);
-    output.iter_mut().for_each(|y| *y &= mask);
     output
 }
 
@@ -65,12 +97,18 @@ fn fit<T: Copy + Default>(values: &[T], len: usize) -> Cow<'_, [T]> {
     Cow::Owned(padded)
 }
 
-fn dot(row: &[i32], input: &[u64]) -> u64 {
-    row.iter().zip(input).fold(0, |sum, (w, x)| sum.wrapping_add((*w as u64).wrapping_mul(*x)))
+fn dot<E: Element>(row: &[E::Weight], input: &[E]) -> E {
+    row.iter().zip(input).fold(E::default(), |sum, (w, x)| sum.mul_add(*w, *x))
 }
 
 /// One output map at a time, every kernel tap an axpy over rows.
-fn convolve(conv: &Conv2d, w: &[i32], input: &[u64], output: &mut [u64], alone: bool) {
+fn convolve<E: Element>(
+    conv: &Conv2d,
+    w: &[E::Weight],
+    input: &[E],
+    output: &mut [E],
+    alone: bool,
+) {
     let shape = conv.output();
     let plane = shape.height * shape.width;
     let per_group = conv.maps / conv.groups;
@@ -78,10 +116,10 @@ fn convolve(conv: &Conv2d, w: &[i32], input: &[u64], output: &mut [u64], alone: 
     let taps = in_group * conv.kernel[0] * conv.kernel[1];
     let in_plane = conv.input.height * conv.input.width;
     let padded = Padded::new(conv);
-    let planes: Vec<Vec<u64>> = (0..conv.input.channels)
+    let planes: Vec<Vec<E>> = (0..conv.input.channels)
         .map(|c| padded.plane(&input[c * in_plane..][..in_plane]))
         .collect();
-    let map = |(m, out): (usize, &mut [u64])| {
+    let map = |(m, out): (usize, &mut [E])| {
         let first = m / per_group * in_group;
         for (c, kernel) in
             w[m * taps..][..taps].chunks_exact(conv.kernel[0] * conv.kernel[1]).enumerate()
@@ -114,10 +152,10 @@ impl<'a> Padded<'a> {
         }
     }
 
-    fn plane(&self, input: &[u64]) -> Vec<u64> {
+    fn plane<E: Element>(&self, input: &[E]) -> Vec<E> {
         let stride = self.conv.stride[1];
         let row_len = self.phase_width * stride;
-        let mut plane = vec![0; self.height * row_len];
+        let mut plane = vec![E::default(); self.height * row_len];
         let (top, left) = (self.conv.pads.top, self.conv.pads.left);
         for (y, row) in input.chunks_exact(self.conv.input.width).enumerate() {
             let to = &mut plane[(y + top) * row_len..][..row_len];
@@ -132,7 +170,13 @@ impl<'a> Padded<'a> {
         plane
     }
 
-    fn accumulate(&self, kernel: &[i32], plane: &[u64], out: &mut [u64], out_width: usize) {
+    fn accumulate<E: Element>(
+        &self,
+        kernel: &[E::Weight],
+        plane: &[E],
+        out: &mut [E],
+        out_width: usize,
+    ) {
         let [stride_y, stride_x] = self.conv.stride;
         let [dilation_y, dilation_x] = self.conv.dilation;
         let row_len = self.phase_width * stride_x;
@@ -142,15 +186,15 @@ impl<'a> Padded<'a> {
                 for (j, w) in kernel_row.iter().enumerate() {
                     let column = j * dilation_x;
                     let start = column % stride_x * self.phase_width + column / stride_x;
-                    axpy(*w as u64, &row[start..start + out_width], out_row);
+                    axpy(*w, &row[start..start + out_width], out_row);
                 }
             }
         }
     }
 }
 
-fn axpy(w: u64, x: &[u64], y: &mut [u64]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y = y.wrapping_add(w.wrapping_mul(*x)));
+fn axpy<E: Element>(w: E::Weight, x: &[E], y: &mut [E]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = y.mul_add(w, *x));
 }
 
 #[cfg(test)]
