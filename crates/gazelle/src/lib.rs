@@ -1,1 +1,20 @@
 #![doc = include_str!("../README.md")]
+
+pub mod description;
+pub mod error;
+pub mod plan;
+pub mod report;
+pub mod session;
+pub mod suite;
+pub mod traffic;
+
+pub use description::{Description, ModelInfo, Reveal};
+pub use error::GazelleError;
+pub use plan::Plan;
+pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
+pub use session::{
+    Client, Inference, Limits, Observer, Offer, Prepared, Progress, Server, ServerLimits,
+    ServerReport,
+};
+pub use suite::Suite;
+pub use traffic::PlannedTraffic;

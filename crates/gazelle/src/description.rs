@@ -1,0 +1,104 @@
+//! What the server says about its model before anything secret moves.
+
+use gazelle_share::Architecture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::GazelleError;
+
+/// What the client learns about the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reveal {
+    /// All logits, rounded to the output tensor's resolution.
+    Logits,
+    /// The largest few.
+    TopK,
+    /// The class alone.
+    Class,
+}
+
+/// What a model's owner says about it besides the network itself. Public.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelInfo {
+    /// For people.
+    pub name: String,
+    /// How an image becomes the input tensor, in the terms of the program (`gazelle-model`).
+    pub preprocessing: Value,
+    /// One per class, or none.
+    pub labels: Vec<String>,
+    /// What the client learns.
+    pub reveal: Reveal,
+    /// Six sigma of a logit's distance from the fixed-point reference, half the reveal resolution
+    /// included.
+    pub tolerance: f64,
+}
+
+impl Default for ModelInfo {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            preprocessing: Value::Null,
+            labels: Vec::new(),
+            reveal: Reveal::Logits,
+            tolerance: 0.0,
+        }
+    }
+}
+
+/// The description of a served model: all that the client needs to take part. Sent as JSON of at
+/// most 4 MiB in the handshake; both parties confirm its digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// About the model.
+    pub model: ModelInfo,
+    /// Operators, shapes, widths, scales.
+    pub architecture: Architecture,
+    /// Name of the linear protocol.
+    pub linear: String,
+    /// Its parameters and tilings.
+    pub linear_plan: Value,
+    /// Name of each step's protocol.
+    pub nonlinear: Vec<String>,
+    /// What else the program needs to build the same suite (the choice of backends).
+    pub choice: Value,
+}
+
+impl Description {
+    /// Parses a server's bytes; checks nothing further.
+    ///
+    /// # Errors
+    /// [`GazelleError::Description`] if they are not a description.
+    pub fn parse(bytes: &[u8]) -> Result<Self, GazelleError> {
+        serde_json::from_slice(bytes).map_err(|error| GazelleError::Description(error.to_string()))
+    }
+
+    /// The bytes that are sent.
+    ///
+    /// # Errors
+    /// [`GazelleError::Description`] if it cannot be written as JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, GazelleError> {
+        serde_json::to_vec(self).map_err(|error| GazelleError::Description(error.to_string()))
+    }
+
+    /// What the parties' digests cover besides the bytes: the protocols actually compiled.
+    pub(crate) fn suite_bytes(linear: &str, nonlinear: &[String]) -> Vec<u8> {
+        let mut bytes = linear.as_bytes().to_vec();
+        for name in nonlinear {
+            bytes.push(0);
+            bytes.extend_from_slice(name.as_bytes());
+        }
+        bytes
+    }
+}
+
+/// BLAKE3 over suite and description: binds the sub-protocols to this handshake.
+pub(crate) fn context(suite: &[u8], description: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 session context");
+    hasher.update(&(suite.len() as u64).to_le_bytes());
+    hasher.update(suite);
+    hasher.update(description);
+    *hasher.finalize().as_bytes()
+}

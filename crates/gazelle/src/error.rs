@@ -1,0 +1,80 @@
+//! What can go wrong in a session, sorted by whose fault it is.
+
+use gazelle_prg::PrgError;
+use gazelle_share::ProtocolError;
+use gazelle_wire::ChannelError;
+
+/// The error of plans and sessions; after one, the session is dead. The peer is told only that
+/// there was one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GazelleError {
+    /// A layer protocol failed.
+    #[error("{layer}: {source}")]
+    Layer {
+        /// Name of the layer, or of the phase.
+        layer: String,
+        /// Why.
+        source: ProtocolError,
+    },
+    /// The link failed, or the peer sent a frame that does not fit.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The server has no room for another session.
+    #[error("the server is busy; try again later")]
+    Busy,
+    /// The parties have no protocol version in common.
+    #[error("the server speaks protocol version {theirs}, this program {ours}")]
+    Version {
+        /// The version of this program.
+        ours: u16,
+        /// The server's.
+        theirs: u16,
+    },
+    /// The server does not serve the model that was asked for, or not this client.
+    #[error("the server refused this client")]
+    Refused,
+    /// The peer does not follow the protocol.
+    #[error("the peer does not follow the protocol: {0}")]
+    Peer(String),
+    /// The server's description is not acceptable.
+    #[error("the server's description is not acceptable: {0}")]
+    Description(String),
+    /// A network that cannot be planned.
+    #[error("the network cannot be planned: {0}")]
+    Plan(String),
+    /// The description asks for more than this client allows.
+    #[error("{what} would take {needed}, more than the limit of {limit}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// What the plan needs.
+        needed: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// The caller's input does not fit.
+    #[error("{0}")]
+    Caller(String),
+    /// The system gives no random bytes.
+    #[error(transparent)]
+    Entropy(#[from] PrgError),
+    /// A thread of this party panicked.
+    #[error("a thread of this session panicked")]
+    Panicked,
+}
+
+impl GazelleError {
+    /// Names the layer in which a protocol failed; link errors stay what they are.
+    pub(crate) fn layer(layer: impl Into<String>) -> impl FnOnce(ProtocolError) -> Self {
+        move |source| match source {
+            ProtocolError::Channel(error) => Self::Channel(error),
+            source => Self::Layer { layer: layer.into(), source },
+        }
+    }
+
+    /// Whether the peer only closed the connection.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Channel(ChannelError::Closed))
+    }
+}

@@ -1,0 +1,138 @@
+//! Linear groups: the operators that read one masked tensor with one request.
+
+use std::collections::HashMap;
+
+use gazelle_share::{
+    Architecture, Conv2d, LinearGroup, LinearOp, LocalMap, MaskKind, NodeKind, Pads, StepOutput,
+    TensorId, TensorShape,
+};
+
+use crate::error::GazelleError;
+use crate::plan::GroupPlace;
+
+/// What must agree for two operators to share a request: how the input lies in polynomials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Packing {
+    Conv {
+        input: TensorShape,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        pads: Pads,
+        dilation: [usize; 2],
+        groups: usize,
+    },
+    FullyConnected {
+        inputs: usize,
+    },
+}
+
+impl Packing {
+    fn of(op: &LinearOp) -> Self {
+        match op {
+            LinearOp::Conv(Conv2d { input, maps: _, kernel, stride, pads, dilation, groups }) => {
+                Self::Conv {
+                    input: *input,
+                    kernel: *kernel,
+                    stride: *stride,
+                    pads: *pads,
+                    dilation: *dilation,
+                    groups: *groups,
+                }
+            }
+            LinearOp::FullyConnected { inputs, .. } => Self::FullyConnected { inputs: *inputs },
+        }
+    }
+}
+
+/// All groups, masks still undecided ([`MaskKind::Given`]), in the order of their first nodes.
+pub(crate) fn linear_groups(
+    architecture: &Architecture,
+    masked: &[bool],
+) -> Result<(Vec<LinearGroup>, Vec<GroupPlace>), GazelleError> {
+    let mut groups: Vec<LinearGroup> = Vec::new();
+    let mut places: Vec<GroupPlace> = Vec::new();
+    let mut known: HashMap<(TensorId, Packing), usize> = HashMap::new();
+    let fates = fates(architecture);
+    for (index, node) in architecture.nodes.iter().enumerate() {
+        let NodeKind::Linear(op) = &node.kind else { continue };
+        let tensor = node.inputs.first().copied().unwrap_or(usize::MAX);
+        if !masked.get(tensor).copied().unwrap_or(false) {
+            return Err(GazelleError::Plan(format!(
+                "{}: a linear layer must read a masked tensor; a rescaling step is missing",
+                node.name
+            )));
+        }
+        let ring_bits = architecture.tensors.get(tensor).map_or(0, |tensor| tensor.ring_bits);
+        let fate = fates.get(node.output).copied().unwrap_or_default();
+        let Some(truncate) = fate.truncate else {
+            return Err(GazelleError::Plan(format!("{}: its output is never used", node.name)));
+        };
+        let place = *known.entry((tensor, Packing::of(op))).or_insert_with(|| {
+            groups.push(LinearGroup {
+                name: node.name.clone(),
+                ring_bits,
+                ops: Vec::new(),
+                truncate_bits: Vec::new(),
+                mask: MaskKind::Given,
+                revealed: false,
+            });
+            places.push(GroupPlace { tensor, nodes: Vec::new(), fresh: None });
+            places.len() - 1
+        });
+        let (Some(group), Some(place)) = (groups.get_mut(place), places.get_mut(place)) else {
+            continue;
+        };
+        if !group.ops.is_empty() {
+            group.name = format!("{}+{}", group.name, node.name);
+        }
+        group.ops.push(op.clone());
+        group.truncate_bits.push(truncate);
+        group.revealed |= fate.revealed;
+        place.nodes.push(index);
+    }
+    Ok((groups, places))
+}
+
+/// What happens to a linear output further on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fate {
+    /// The fewest bits dropped on any way to a step; nothing if no step reads it.
+    truncate: Option<u32>,
+    /// Whether a step that reads it reveals to the client.
+    revealed: bool,
+}
+
+/// Per tensor, by one walk from the end.
+fn fates(architecture: &Architecture) -> Vec<Fate> {
+    let mut fates = vec![Fate::default(); architecture.tensors.len()];
+    for node in architecture.nodes.iter().rev() {
+        let after = fates.get(node.output).copied().unwrap_or_default();
+        for (position, input) in node.inputs.iter().enumerate() {
+            let fate = match &node.kind {
+                NodeKind::Linear(_) => continue,
+                NodeKind::Step(step) => Fate {
+                    truncate: Some(step.truncate_bits),
+                    revealed: matches!(step.output, StepOutput::Reveal),
+                },
+                NodeKind::Local(map) => {
+                    let shift = match map {
+                        LocalMap::Add { shifts } => shifts.get(position).copied().unwrap_or(0),
+                        _ => 0,
+                    };
+                    Fate {
+                        truncate: after.truncate.map(|bits| bits.saturating_sub(shift)),
+                        revealed: after.revealed,
+                    }
+                }
+            };
+            if let Some(slot) = fates.get_mut(*input) {
+                slot.truncate = match (slot.truncate, fate.truncate) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+                slot.revealed |= fate.revealed;
+            }
+        }
+    }
+    fates
+}

@@ -1,0 +1,36 @@
+//! Sessions: one client, one server, many inferences.
+//!
+//! | client | server |
+//! |---|---|
+//! | [`Offer::receive`]: hello | description |
+//! | [`Offer::accept`]: digest; setup of both protocols | [`Server::serve`]: compares; setup |
+//! | [`Client::prepare`]: command, linear groups, steps | the same |
+//! | [`Client::infer`]: command, x - r; steps | steps; the last one reveals |
+//! | [`Client::close`]: command | ends |
+
+pub mod client;
+mod linear_client;
+pub(crate) mod message;
+pub mod offer;
+pub mod server;
+mod server_run;
+
+pub use client::{Client, Inference, Prepared};
+pub use offer::{Limits, Offer};
+pub use server::{Server, ServerLimits, ServerReport};
+
+/// How far a phase has come; for progress bars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// `setup`, `offline` or `online`.
+    pub phase: &'static str,
+    /// Layers done.
+    pub done: usize,
+    /// Layers in all.
+    pub of: usize,
+    /// The layer that was just finished.
+    pub layer: &'a str,
+}
+
+/// Is told about progress; must return quickly.
+pub type Observer = dyn Fn(&Progress<'_>) + Send + Sync;

@@ -1,0 +1,339 @@
+//! The client's session.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gazelle_share::{
+    LinearProtocol, NodeKind, NonlinearClient, NonlinearProtocol, Output, Shares, StepOutput,
+};
+use gazelle_wire::{Channel, PackedShape};
+use rand_core::CryptoRng;
+
+use crate::description::Description;
+use crate::error::GazelleError;
+use crate::plan::{Plan, Work};
+use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::session::message::{Command, MaskedInput};
+use crate::session::offer::Parts;
+use crate::session::{Observer, Progress, linear_client};
+use crate::suite::Suite;
+use crate::traffic::PlannedTraffic;
+
+/// A client's session with one server.
+pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
+    suite: Suite<L, N>,
+    description: Description,
+    plan: Plan,
+    names: Vec<String>,
+    traffic: PlannedTraffic,
+    linear: L::Client,
+    nonlinear: N::Client,
+    channel: Channel,
+    setup: Phase,
+    observer: Option<Box<Observer>>,
+    session: u64,
+    next: u32,
+    dead: bool,
+}
+
+/// The material of one inference, made before its input is known. Single use: [`Client::infer`]
+/// consumes it. Wiped on drop, never printed.
+pub struct Prepared<N: NonlinearProtocol> {
+    session: u64,
+    id: u32,
+    input_mask: Shares,
+    steps: Vec<<N::Client as NonlinearClient>::Prepared>,
+    offline: Phase,
+    groups_offline: Vec<Phase>,
+    steps_offline: Vec<Phase>,
+}
+
+/// What the client learns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inference {
+    /// The revealed integers.
+    pub values: Vec<i64>,
+    /// `values / 2^scale` are the logits.
+    pub scale: i32,
+    /// Seconds, bytes, turns.
+    pub report: InferenceReport,
+}
+
+impl Inference {
+    /// The revealed logits.
+    pub fn logits(&self) -> Vec<f64> {
+        let unit = (-f64::from(self.scale)).exp2();
+        self.values.iter().map(|value| *value as f64 * unit).collect()
+    }
+}
+
+impl<L: LinearProtocol, N: NonlinearProtocol> std::fmt::Debug for Client<L, N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("model", &self.description.model.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<N: NonlinearProtocol> std::fmt::Debug for Prepared<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Tells sessions of one process apart.
+static SESSIONS: AtomicU64 = AtomicU64::new(0);
+
+impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
+    pub(crate) fn new(
+        suite: Suite<L, N>,
+        description: Description,
+        parts: Parts<L, N>,
+        channel: Channel,
+        setup: Phase,
+    ) -> Self {
+        let Parts { plan, names, traffic, linear, nonlinear } = parts;
+        Self {
+            suite,
+            description,
+            plan,
+            names,
+            traffic,
+            linear,
+            nonlinear,
+            channel,
+            setup,
+            observer: None,
+            session: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            next: 0,
+            dead: false,
+        }
+    }
+
+    /// Reports progress to `observer` from now on.
+    pub fn observe(&mut self, observer: Box<Observer>) {
+        self.observer = Some(observer);
+    }
+
+    /// What the server said.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The order of work.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the plan puts on the wire.
+    pub fn traffic(&self) -> &PlannedTraffic {
+        &self.traffic
+    }
+
+    /// What handshake and setup took.
+    pub fn setup(&self) -> Phase {
+        self.setup
+    }
+
+    /// Makes the material of one inference with the server.
+    ///
+    /// # Errors
+    /// The protocols' and the link's; the session is dead afterwards.
+    pub fn prepare(
+        &mut self,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Prepared<N>, GazelleError> {
+        self.alive()?;
+        let result = self.prepare_inner(rng);
+        self.bury(result)
+    }
+
+    /// Computes the prediction for `input`: integers `x 2^scale` of the input tensor, row-major.
+    ///
+    /// # Errors
+    /// [`GazelleError::Caller`] if the input does not fit (nothing was sent: the material is lost,
+    /// the session lives on); else the protocols' and the link's, and the session is dead.
+    pub fn infer(
+        &mut self,
+        prepared: Prepared<N>,
+        input: &[i64],
+    ) -> Result<Inference, GazelleError> {
+        self.alive()?;
+        if prepared.session != self.session {
+            return Err(GazelleError::Caller("material of another session".into()));
+        }
+        let words = self.encode(input)?;
+        let result = self.infer_inner(prepared, words);
+        self.bury(result)
+    }
+
+    /// Ends the session; the server need not wait for more.
+    ///
+    /// # Errors
+    /// The link's.
+    pub fn close(mut self) -> Result<(), GazelleError> {
+        self.alive()?;
+        self.channel.send(&Command::Close, &())?;
+        Ok(self.channel.flush()?)
+    }
+
+    fn alive(&self) -> Result<(), GazelleError> {
+        if self.dead {
+            return Err(GazelleError::Caller("the session ended with an error".into()));
+        }
+        Ok(())
+    }
+
+    fn bury<T>(&mut self, result: Result<T, GazelleError>) -> Result<T, GazelleError> {
+        if result.is_err() {
+            self.dead = true;
+            self.channel.send_error();
+        }
+        result
+    }
+
+    /// Checks the input against its tensor's range; gives reduced words.
+    fn encode(&self, input: &[i64]) -> Result<Shares, GazelleError> {
+        let tensor = self.plan.architecture().tensors.first();
+        let (len, ring, bits) = tensor
+            .map_or((0, 1, 1), |tensor| (tensor.shape.len(), tensor.ring_bits, tensor.value_bits));
+        if input.len() != len {
+            return Err(GazelleError::Caller(format!(
+                "the model takes {len} input values, not {}",
+                input.len()
+            )));
+        }
+        let limit = 1i64 << (bits - 1);
+        if let Some(value) = input.iter().find(|value| **value < -limit || **value >= limit) {
+            return Err(GazelleError::Caller(format!(
+                "input value {value} is outside the model's range of {bits} bits"
+            )));
+        }
+        Ok(Shares::new(ring, input.iter().map(|value| *value as u64).collect()))
+    }
+
+    fn prepare_inner(
+        &mut self,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Prepared<N>, GazelleError> {
+        let meter = Meter::start(&self.channel);
+        let id = self.next;
+        self.next = id.wrapping_add(1);
+        self.channel.send(&Command::Prepare { id }, &())?;
+        self.channel.flush()?;
+        let observer = self.observer.as_deref();
+        let offline =
+            linear_client::run(&self.plan, &self.linear, &mut self.channel, observer, rng)?;
+        let linear_client::LinearOffline { mut tensors, mut outputs, phases } = offline;
+        let input_mask = tensors.get(0)?.clone();
+        let architecture = self.plan.architecture();
+        let layers = self.plan.groups().len() + self.plan.steps().len();
+        let mut steps = Vec::with_capacity(self.plan.steps().len());
+        let mut steps_offline = Vec::with_capacity(self.plan.steps().len());
+        for (node, work) in architecture.nodes.iter().zip(self.plan.work()) {
+            match *work {
+                Work::Linear { group, op } => {
+                    let bits = architecture.tensors.get(node.output).map_or(1, |t| t.ring_bits);
+                    let u = outputs
+                        .get_mut(group)
+                        .and_then(|ops| ops.get_mut(op))
+                        .map(|u| std::mem::replace(u, Shares::zero(1, 0)))
+                        .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                    tensors.set(node.output, u.reduce(bits));
+                }
+                Work::Local => {
+                    if !tensors.has(node.output) {
+                        let share = tensors.local(architecture, node)?;
+                        tensors.set(node.output, share);
+                    }
+                }
+                Work::Step(step) => {
+                    let meter = Meter::start(&self.channel);
+                    let input = node.inputs.first().copied().unwrap_or(usize::MAX);
+                    let masked = matches!(&node.kind, NodeKind::Step(step)
+                        if matches!(step.output, StepOutput::Masked { .. }));
+                    let output = if masked {
+                        Output::Masked(tensors.get(node.output)?)
+                    } else {
+                        Output::Reveal
+                    };
+                    let prepared = self
+                        .nonlinear
+                        .offline(step, tensors.get(input)?, output, &mut self.channel, rng)
+                        .map_err(GazelleError::layer(&node.name))?;
+                    steps.push(prepared);
+                    steps_offline.push(meter.stop(&self.channel));
+                    if let Some(observer) = observer {
+                        let done = self.plan.groups().len() + step + 1;
+                        let layer = &node.name;
+                        observer(&Progress { phase: "offline", done, of: layers, layer });
+                    }
+                }
+            }
+            for input in &node.inputs {
+                tensors.release(*input);
+            }
+        }
+        self.channel.flush()?;
+        let offline = meter.stop(&self.channel);
+        Ok(Prepared {
+            session: self.session,
+            id,
+            input_mask,
+            steps,
+            offline,
+            groups_offline: phases,
+            steps_offline,
+        })
+    }
+
+    fn infer_inner(
+        &mut self,
+        prepared: Prepared<N>,
+        input: Shares,
+    ) -> Result<Inference, GazelleError> {
+        let Prepared { id, input_mask, steps, offline, groups_offline, steps_offline, .. } =
+            prepared;
+        let meter = Meter::start(&self.channel);
+        self.channel.send(&Command::Infer { id }, &())?;
+        let before = Meter::start(&self.channel);
+        let shape = PackedShape { count: input.len(), bits: input.bits() };
+        self.channel.send(&MaskedInput(input.sub(&input_mask)), &shape)?;
+        self.channel.flush()?;
+        let sent = before.stop(&self.channel);
+        let total = steps.len();
+        let mut steps_online = Vec::with_capacity(total);
+        let mut revealed = None;
+        for (step, prepared) in steps.into_iter().enumerate() {
+            let meter = Meter::start(&self.channel);
+            let name = self.plan.step_name(step);
+            let values = self
+                .nonlinear
+                .online(step, prepared, &mut self.channel)
+                .map_err(GazelleError::layer(name))?;
+            steps_online.push(meter.stop(&self.channel));
+            revealed = values.or(revealed);
+            if let Some(observer) = self.observer.as_deref() {
+                observer(&Progress { phase: "online", done: step + 1, of: total, layer: name });
+            }
+        }
+        self.channel.flush()?;
+        let online = meter.stop(&self.channel);
+        let values =
+            revealed.ok_or_else(|| GazelleError::Plan("the last step reveals nothing".into()))?;
+        let architecture = self.plan.architecture();
+        let scale = architecture.tensors.get(architecture.output).map_or(0, |t| t.scale);
+        let mut groups_online = vec![Phase::default(); self.plan.groups().len()];
+        let reads_input = self.plan.places().iter().position(|place| place.tensor == 0);
+        if let Some(slot) = groups_online.get_mut(reads_input.unwrap_or(0)) {
+            *slot = sent;
+        }
+        let layers = report::layers(
+            &self.plan,
+            self.suite.linear().name(),
+            &self.names,
+            (&groups_offline, &steps_offline),
+            (&groups_online, &steps_online),
+        );
+        Ok(Inference { values, scale, report: InferenceReport { offline, online, layers } })
+    }
+}

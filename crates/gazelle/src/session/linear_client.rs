@@ -1,0 +1,148 @@
+//! The client's linear offline phase: one thread sends requests, another finishes them.
+
+use std::sync::mpsc;
+use std::time::Instant;
+
+use gazelle_share::{LinearClient, LinearGroup, Mask, MaskKind, NodeKind, Shares};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+
+use crate::error::GazelleError;
+use crate::plan::{Plan, Tensors};
+use crate::report::Phase;
+use crate::session::{Observer, Progress};
+
+/// What the phase gives: the masks of all masked tensors, u per group and operator, and times.
+pub(crate) struct LinearOffline {
+    pub(crate) tensors: Tensors,
+    pub(crate) outputs: Vec<Vec<Shares>>,
+    pub(crate) phases: Vec<Phase>,
+}
+
+/// Runs all groups in plan order.
+pub(crate) fn run<C: LinearClient>(
+    plan: &Plan,
+    client: &C,
+    channel: &mut Channel,
+    observer: Option<&Observer>,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<LinearOffline, GazelleError> {
+    let groups = plan.groups();
+    let layers = groups.len() + plan.steps().len();
+    let mut phases = vec![Phase::default(); groups.len()];
+    let mut outputs = Vec::with_capacity(groups.len());
+    let (send, recv) = channel.halves();
+    let (queue, pending) = mpsc::channel::<(C::Pending, Phase)>();
+    let tensors = std::thread::scope(|scope| {
+        let requests = scope.spawn(move || -> Result<Tensors, GazelleError> {
+            let mut masks = Masks::new(plan);
+            for (index, group) in groups.iter().enumerate() {
+                let mask = masks.of(plan, index, group, rng)?;
+                let (start, before) = (Instant::now(), send.sent());
+                let mask = mask.map_or(Mask::Fresh, Mask::Given);
+                let (r, pending) = client
+                    .request(index, mask, send, rng)
+                    .map_err(GazelleError::layer(&group.name))?;
+                send.flush()?;
+                let phase = Phase {
+                    seconds: start.elapsed().as_secs_f64(),
+                    bytes_sent: send.sent() - before,
+                    ..Phase::default()
+                };
+                if group.mask == MaskKind::Fresh {
+                    for (root, mask) in plan.scatter(index, &r) {
+                        masks.tensors.set(root, mask);
+                    }
+                }
+                // The receiver is gone only after an error of its own, which is what counts.
+                if queue.send((pending, phase)).is_err() {
+                    break;
+                }
+            }
+            masks.complete(plan, rng)?;
+            Ok(masks.tensors)
+        });
+        let mut finish = || -> Result<(), GazelleError> {
+            for (index, (pending, phase)) in pending.iter().enumerate() {
+                let name = groups.get(index).map_or("", |group| &group.name);
+                let (start, before) = (Instant::now(), recv.received());
+                let u = client.finish(index, pending, recv).map_err(GazelleError::layer(name))?;
+                outputs.push(u);
+                if let Some(slot) = phases.get_mut(index) {
+                    *slot = phase;
+                    slot.seconds += start.elapsed().as_secs_f64();
+                    slot.bytes_received = recv.received() - before;
+                }
+                if let Some(observer) = observer {
+                    let done = index + 1;
+                    observer(&Progress { phase: "offline", done, of: layers, layer: name });
+                }
+            }
+            Ok(())
+        };
+        let finished = finish();
+        drop(pending);
+        let requested = requests.join().map_err(|_| GazelleError::Panicked)?;
+        finished?;
+        requested
+    })?;
+    if let Some(first) = phases.first_mut() {
+        first.turns = 1;
+    }
+    Ok(LinearOffline { tensors, outputs, phases })
+}
+
+/// Masks of the masked tensors, as they become known.
+struct Masks {
+    tensors: Tensors,
+    complete: bool,
+}
+
+impl Masks {
+    fn new(plan: &Plan) -> Self {
+        Self { tensors: Tensors::new(plan.architecture()), complete: false }
+    }
+
+    /// The mask that `group` is given; nothing if it is fresh.
+    fn of(
+        &mut self,
+        plan: &Plan,
+        index: usize,
+        group: &LinearGroup,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Option<&Shares>, GazelleError> {
+        if group.mask == MaskKind::Fresh {
+            return Ok(None);
+        }
+        self.complete(plan, rng)?;
+        let place = plan.places().get(index);
+        let tensor = place.map_or(usize::MAX, |place| place.tensor);
+        self.tensors.get(tensor).map(Some)
+    }
+
+    /// Draws the remaining masks and derives those of local maps; all fresh groups are through.
+    fn complete(
+        &mut self,
+        plan: &Plan,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
+        if self.complete {
+            return Ok(());
+        }
+        let architecture = plan.architecture();
+        for root in plan.drawn() {
+            if let Some(tensor) = architecture.tensors.get(*root) {
+                self.tensors.set(*root, Shares::random(tensor.ring_bits, tensor.shape.len(), rng));
+            }
+        }
+        for node in &architecture.nodes {
+            let local = matches!(node.kind, NodeKind::Local(_));
+            if local && plan.is_masked(node.output) {
+                let derived = self.tensors.local(architecture, node)?;
+                self.tensors.set(node.output, derived);
+            }
+        }
+        self.complete = true;
+        Ok(())
+    }
+}

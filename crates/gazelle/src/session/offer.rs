@@ -1,0 +1,209 @@
+//! The client's first step: what does this server offer, and is it acceptable?
+
+use std::sync::Arc;
+
+use gazelle_share::{LinearProtocol, NonlinearProtocol};
+use gazelle_wire::handshake::{self, Caps, Hello};
+use gazelle_wire::{Channel, HandshakeError};
+use rand_core::CryptoRng;
+
+use crate::description::{self, Description};
+use crate::error::GazelleError;
+use crate::plan::Plan;
+use crate::report::Meter;
+use crate::session::Client;
+use crate::suite::Suite;
+use crate::traffic::PlannedTraffic;
+
+/// What a client is willing to spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one cold inference, both directions.
+    pub traffic_bytes: u64,
+    /// Bytes of memory for one prepared inference, estimated.
+    pub memory_bytes: u64,
+}
+
+impl Default for Limits {
+    /// 64 GiB of traffic, 16 GiB of memory.
+    fn default() -> Self {
+        Self { traffic_bytes: 64 << 30, memory_bytes: 16 << 30 }
+    }
+}
+
+/// A server's description, parsed but not yet accepted.
+#[derive(Debug)]
+pub struct Offer {
+    channel: Channel,
+    inner: handshake::Offer,
+    description: Description,
+    limits: Limits,
+    meter: Meter,
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meter")
+    }
+}
+
+impl Offer {
+    /// Says hello and receives the description. `pinned`: the only description digest accepted.
+    ///
+    /// # Errors
+    /// The server's refusal, the link's, or [`GazelleError::Description`].
+    pub fn receive(
+        mut channel: Channel,
+        limits: Limits,
+        pinned: Option<[u8; 32]>,
+    ) -> Result<Self, GazelleError> {
+        let meter = Meter::start(&channel);
+        let caps = Caps {
+            traffic_bytes: limits.traffic_bytes,
+            memory_bytes: limits.memory_bytes,
+            ..Caps::default()
+        };
+        let hello = Hello { caps, pinned, ..Hello::default() };
+        let inner = handshake::request(&mut channel, &hello).map_err(handshake_error)?;
+        match Description::parse(inner.description()) {
+            Ok(description) => Ok(Self { channel, inner, description, limits, meter }),
+            Err(error) => {
+                channel.send_error();
+                Err(error)
+            }
+        }
+    }
+
+    /// What the server offers; not validated.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// BLAKE3 of the description: what later sessions may pin.
+    pub fn digest(&self) -> [u8; 32] {
+        self.inner.digest()
+    }
+
+    /// Validates everything against `suite` and this client's limits, confirms, and runs both
+    /// protocols' setup.
+    ///
+    /// # Errors
+    /// [`GazelleError::Description`] or [`GazelleError::Limit`] if the offer is not acceptable
+    /// (the server is told that something is), else the protocols' and the link's.
+    pub fn accept<L: LinearProtocol, N: NonlinearProtocol>(
+        mut self,
+        suite: Suite<L, N>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Client<L, N>, GazelleError> {
+        match self.set_up(&suite, rng) {
+            Ok(parts) => {
+                let setup = self.meter.stop(&self.channel);
+                Ok(Client::new(suite, self.description, parts, self.channel, setup))
+            }
+            Err(error) => {
+                self.channel.send_error();
+                Err(error)
+            }
+        }
+    }
+
+    fn set_up<L: LinearProtocol, N: NonlinearProtocol>(
+        &mut self,
+        suite: &Suite<L, N>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Parts<L, N>, GazelleError> {
+        let refuse = |error: &dyn std::fmt::Display| GazelleError::Description(error.to_string());
+        let description = &self.description;
+        let (linear, nonlinear) = (suite.linear(), suite.nonlinear());
+        if description.linear != linear.name() {
+            return Err(GazelleError::Description(format!(
+                "linear protocol `{}`, this client has `{}`",
+                description.linear,
+                linear.name()
+            )));
+        }
+        let tolerance = description.model.tolerance;
+        if !tolerance.is_finite() || tolerance < 0.0 {
+            return Err(GazelleError::Description(format!("tolerance {tolerance}")));
+        }
+        let plan = Plan::new(description.architecture.clone()).map_err(|e| refuse(&e))?;
+        let linear_plan: L::Plan =
+            serde_json::from_value(description.linear_plan.clone()).map_err(|e| refuse(&e))?;
+        linear.validate(plan.groups(), &linear_plan).map_err(|e| refuse(&e))?;
+        let compiled =
+            Arc::new(nonlinear.compile(Arc::clone(plan.steps())).map_err(|e| refuse(&e))?);
+        let names: Vec<String> = (0..plan.steps().len())
+            .map(|step| nonlinear.name(&compiled, step).to_owned())
+            .collect();
+        if names != description.nonlinear {
+            return Err(GazelleError::Description(
+                "this client's suite computes some step by another protocol".into(),
+            ));
+        }
+        let traffic = PlannedTraffic::predict(
+            &plan,
+            (linear, &linear_plan),
+            (nonlinear, &compiled),
+            self.inner.description().len(),
+        );
+        self.check_limits(&plan, &traffic)?;
+        let suite_bytes = Description::suite_bytes(linear.name(), &names);
+        let context = description::context(&suite_bytes, self.inner.description());
+        self.inner.clone().accept(&mut self.channel, &suite_bytes).map_err(handshake_error)?;
+        let linear_client = linear
+            .client(
+                Arc::clone(plan.groups()),
+                Arc::new(linear_plan),
+                &context,
+                &mut self.channel,
+                rng,
+            )
+            .map_err(GazelleError::layer("setup of the linear layers"))?;
+        let nonlinear_client = nonlinear
+            .client(compiled, &mut self.channel, rng)
+            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        Ok(Parts { plan, names, traffic, linear: linear_client, nonlinear: nonlinear_client })
+    }
+
+    fn check_limits(&self, plan: &Plan, traffic: &PlannedTraffic) -> Result<(), GazelleError> {
+        let needed = traffic.cold().total();
+        let limit = self.limits.traffic_bytes;
+        if needed > limit {
+            return Err(GazelleError::Limit { what: "one inference's traffic", needed, limit });
+        }
+        let needed = memory_estimate(plan, traffic);
+        let limit = self.limits.memory_bytes;
+        if needed > limit {
+            return Err(GazelleError::Limit { what: "one inference's memory", needed, limit });
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that a prepared inference may take: every tensor as 64-bit words, and all that the
+/// offline phase of the non-linear steps brings.
+pub(crate) fn memory_estimate(plan: &Plan, traffic: &PlannedTraffic) -> u64 {
+    let (_, elements) = plan.elements();
+    let offline: u64 = traffic.nonlinear.offline.iter().map(gazelle_wire::Cost::total).sum();
+    let setup = traffic.linear.setup.server_to_client;
+    (elements as u64) * 8 + offline + 2 * setup
+}
+
+/// What acceptance gives to the client's session.
+pub(crate) struct Parts<L: LinearProtocol, N: NonlinearProtocol> {
+    pub(crate) plan: Plan,
+    pub(crate) names: Vec<String>,
+    pub(crate) traffic: PlannedTraffic,
+    pub(crate) linear: L::Client,
+    pub(crate) nonlinear: N::Client,
+}
+
+/// The handshake's errors in the terms of sessions.
+pub(crate) fn handshake_error(error: HandshakeError) -> GazelleError {
+    match error {
+        HandshakeError::Channel(error) => GazelleError::Channel(error),
+        HandshakeError::Busy => GazelleError::Busy,
+        HandshakeError::Refused | HandshakeError::Pinned => GazelleError::Refused,
+        other => GazelleError::Peer(other.to_string()),
+    }
+}

@@ -1,0 +1,216 @@
+//! The server: one compiled model, shared by all sessions.
+
+use std::sync::Arc;
+
+use gazelle_share::{LinearProtocol, LinearWeights, Network, NonlinearProtocol};
+use gazelle_wire::Channel;
+use gazelle_wire::handshake::{self, Status};
+use rand_core::CryptoRng;
+use serde_json::Value;
+
+use crate::description::{self, Description, ModelInfo};
+use crate::error::GazelleError;
+use crate::plan::Plan;
+use crate::report::{InferenceReport, Meter, Phase};
+use crate::session::offer::handshake_error;
+use crate::session::server_run::Session;
+use crate::suite::Suite;
+use crate::traffic::PlannedTraffic;
+
+/// What one session may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Prepared inferences that wait for their input.
+    pub prepared: usize,
+    /// Inferences in all.
+    pub inferences: usize,
+}
+
+impl Default for ServerLimits {
+    /// 64 waiting, 2^20 in all (hints are to be refreshed after that many).
+    fn default() -> Self {
+        Self { prepared: 64, inferences: 1 << 20 }
+    }
+}
+
+/// What a session did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServerReport {
+    /// Handshake and setup.
+    pub setup: Phase,
+    /// Completed inferences, in the order of their online phases.
+    pub inferences: Vec<InferenceReport>,
+}
+
+/// A compiled model, ready to be served to many clients at once.
+pub struct Server<L: LinearProtocol, N: NonlinearProtocol> {
+    pub(crate) suite: Suite<L, N>,
+    pub(crate) plan: Plan,
+    pub(crate) weights: Vec<Option<LinearWeights>>,
+    pub(crate) linear: Arc<L::Compiled>,
+    pub(crate) nonlinear: Arc<N::Compiled>,
+    pub(crate) names: Vec<String>,
+    description: Vec<u8>,
+    suite_bytes: Vec<u8>,
+    traffic: PlannedTraffic,
+}
+
+impl<L: LinearProtocol, N: NonlinearProtocol> std::fmt::Debug for Server<L, N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("steps", &self.names.len()).finish_non_exhaustive()
+    }
+}
+
+impl<L: LinearProtocol, N: NonlinearProtocol> Server<L, N> {
+    /// Plans and compiles `network`. `choice` travels in the description: what clients need to
+    /// build the same suite.
+    ///
+    /// # Errors
+    /// [`GazelleError::Plan`] if the network cannot be computed by this suite.
+    pub fn compile(
+        suite: Suite<L, N>,
+        network: Network,
+        model: ModelInfo,
+        choice: Value,
+    ) -> Result<Self, GazelleError> {
+        network.validate().map_err(|error| GazelleError::Plan(error.to_string()))?;
+        let Network { architecture, weights } = network;
+        let plan = Plan::new(architecture)?;
+        let grouped = plan
+            .places()
+            .iter()
+            .map(|place| {
+                let of = |node: &usize| weights.get(*node).and_then(Option::as_ref);
+                place.nodes.iter().map(of).collect::<Option<Vec<_>>>()
+            })
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| GazelleError::Plan("a linear layer has no weights".into()))?;
+        let refuse = GazelleError::layer("plan of the linear layers");
+        let linear_plan = suite.linear().plan(plan.groups(), &grouped).map_err(refuse)?;
+        let refuse = GazelleError::layer("plan of the linear layers");
+        suite.linear().validate(plan.groups(), &linear_plan).map_err(refuse)?;
+        let linear_value = serde_json::to_value(&linear_plan)
+            .map_err(|error| GazelleError::Plan(error.to_string()))?;
+        let linear_plan = Arc::new(linear_plan);
+        let linear = suite
+            .linear()
+            .compile(Arc::clone(plan.groups()), Arc::clone(&linear_plan), &grouped)
+            .map_err(GazelleError::layer("weights of the linear layers"))?;
+        let nonlinear = suite
+            .nonlinear()
+            .compile(Arc::clone(plan.steps()))
+            .map_err(GazelleError::layer("plan of the non-linear layers"))?;
+        let names: Vec<String> = (0..plan.steps().len())
+            .map(|step| suite.nonlinear().name(&nonlinear, step).to_owned())
+            .collect();
+        let description = Description {
+            model,
+            architecture: plan.architecture().clone(),
+            linear: suite.linear().name().to_owned(),
+            linear_plan: linear_value,
+            nonlinear: names.clone(),
+            choice,
+        }
+        .to_bytes()?;
+        if description.len() > handshake::DESCRIPTION_BYTES {
+            return Err(GazelleError::Plan(format!(
+                "the description takes {} bytes, more than {}",
+                description.len(),
+                handshake::DESCRIPTION_BYTES
+            )));
+        }
+        let traffic = PlannedTraffic::predict(
+            &plan,
+            (suite.linear(), &linear_plan),
+            (suite.nonlinear(), &nonlinear),
+            description.len(),
+        );
+        let suite_bytes = Description::suite_bytes(suite.linear().name(), &names);
+        Ok(Self {
+            suite,
+            plan,
+            weights,
+            linear: Arc::new(linear),
+            nonlinear: Arc::new(nonlinear),
+            names,
+            description,
+            suite_bytes,
+            traffic,
+        })
+    }
+
+    /// The order of work.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the plan puts on the wire.
+    pub fn traffic(&self) -> &PlannedTraffic {
+        &self.traffic
+    }
+
+    /// Protocol of each non-linear step.
+    pub fn protocols(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The bytes that clients get; BLAKE3 of them is what they may pin.
+    pub fn description(&self) -> &[u8] {
+        &self.description
+    }
+
+    /// Turns a client away because all sessions are taken.
+    ///
+    /// # Errors
+    /// The link's, or the stranger's first bytes.
+    pub fn turn_away(mut channel: Channel) -> Result<(), GazelleError> {
+        handshake::greet(&mut channel).map_err(handshake_error)?;
+        handshake::refuse(&mut channel, Status::Busy).map_err(handshake_error)
+    }
+
+    /// Serves one client until it closes the session or the link. After an error the peer is told
+    /// only that there was one.
+    ///
+    /// # Errors
+    /// What went wrong, in detail, for the log.
+    pub fn serve(
+        &self,
+        mut channel: Channel,
+        limits: &ServerLimits,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<ServerReport, GazelleError> {
+        let result = self.serve_inner(&mut channel, limits, rng);
+        if result.is_err() {
+            channel.send_error();
+        }
+        result
+    }
+
+    fn serve_inner(
+        &self,
+        channel: &mut Channel,
+        limits: &ServerLimits,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<ServerReport, GazelleError> {
+        let meter = Meter::start(channel);
+        let hello = handshake::greet(channel).map_err(handshake_error)?;
+        let offered =
+            handshake::offer(channel, &hello, &self.description).map_err(handshake_error)?;
+        offered.confirm(channel, &self.suite_bytes).map_err(handshake_error)?;
+        let context = description::context(&self.suite_bytes, &self.description);
+        let linear = self
+            .suite
+            .linear()
+            .server(Arc::clone(&self.linear), &context, channel, rng)
+            .map_err(GazelleError::layer("setup of the linear layers"))?;
+        let nonlinear = self
+            .suite
+            .nonlinear()
+            .server(Arc::clone(&self.nonlinear), channel, rng)
+            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        channel.flush()?;
+        let setup = meter.stop(channel);
+        let inferences = Session::new(self, linear, nonlinear).run(channel, limits, rng)?;
+        Ok(ServerReport { setup, inferences })
+    }
+}

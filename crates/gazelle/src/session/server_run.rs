@@ -1,0 +1,233 @@
+//! The server's session after setup: commands, offline and online phases.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use gazelle_share::{
+    LinearOp, LinearProtocol, LinearServer, LinearWeights, Node, NodeKind, NonlinearProtocol,
+    NonlinearServer, Shares, plain,
+};
+use gazelle_wire::{Channel, PackedShape};
+use rand_core::CryptoRng;
+
+use crate::error::GazelleError;
+use crate::plan::{Tensors, Work};
+use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::session::message::{Command, MaskedInput};
+use crate::session::server::{Server, ServerLimits};
+
+/// One client's session.
+pub(crate) struct Session<'a, L: LinearProtocol, N: NonlinearProtocol> {
+    server: &'a Server<L, N>,
+    linear: L::Server,
+    nonlinear: N::Server,
+    prepared: HashMap<u32, Prepared<N>>,
+}
+
+/// The server's half of one prepared inference.
+struct Prepared<N: NonlinearProtocol> {
+    shares: Vec<Vec<Shares>>,
+    steps: Vec<<N::Server as NonlinearServer>::Prepared>,
+    offline: Phase,
+    groups: Vec<Phase>,
+    step_phases: Vec<Phase>,
+}
+
+impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
+    pub(crate) fn new(server: &'a Server<L, N>, linear: L::Server, nonlinear: N::Server) -> Self {
+        Self { server, linear, nonlinear, prepared: HashMap::new() }
+    }
+
+    /// Follows the client's commands until it leaves.
+    pub(crate) fn run(
+        mut self,
+        channel: &mut Channel,
+        limits: &ServerLimits,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<InferenceReport>, GazelleError> {
+        let mut reports = Vec::new();
+        let mut made = 0usize;
+        loop {
+            let command = match channel.recv::<Command>(&()) {
+                Ok(command) => command,
+                Err(gazelle_wire::ChannelError::Closed) => return Ok(reports),
+                Err(error) => return Err(error.into()),
+            };
+            match command {
+                Command::Close => return Ok(reports),
+                Command::Prepare { id } => {
+                    made += 1;
+                    if self.prepared.len() >= limits.prepared || made > limits.inferences {
+                        return Err(GazelleError::Peer("more inferences than allowed".into()));
+                    }
+                    if self.prepared.contains_key(&id) {
+                        return Err(GazelleError::Peer(format!("inference {id} twice")));
+                    }
+                    let prepared = self.offline(channel, rng)?;
+                    self.prepared.insert(id, prepared);
+                }
+                Command::Infer { id } => {
+                    let prepared = self
+                        .prepared
+                        .remove(&id)
+                        .ok_or_else(|| GazelleError::Peer(format!("no inference {id}")))?;
+                    reports.push(self.online(prepared, channel)?);
+                }
+            }
+        }
+    }
+
+    fn offline(
+        &mut self,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Prepared<N>, GazelleError> {
+        let plan = &self.server.plan;
+        let meter = Meter::start(channel);
+        let mut shares = Vec::with_capacity(plan.groups().len());
+        let mut groups = Vec::with_capacity(plan.groups().len());
+        {
+            let (send, recv) = channel.halves();
+            for (index, group) in plan.groups().iter().enumerate() {
+                let (start, sent, received) = (Instant::now(), send.sent(), recv.received());
+                let v = self
+                    .linear
+                    .offline(index, (&mut *send, &mut *recv), rng)
+                    .map_err(GazelleError::layer(&group.name))?;
+                shares.push(v);
+                groups.push(Phase {
+                    seconds: start.elapsed().as_secs_f64(),
+                    bytes_sent: send.sent() - sent,
+                    bytes_received: recv.received() - received,
+                    turns: u64::from(index == 0),
+                });
+            }
+            send.flush()?;
+        }
+        let mut steps = Vec::with_capacity(plan.steps().len());
+        let mut step_phases = Vec::with_capacity(plan.steps().len());
+        for step in 0..plan.steps().len() {
+            let meter = Meter::start(channel);
+            let prepared = self
+                .nonlinear
+                .offline(step, channel, rng)
+                .map_err(GazelleError::layer(plan.step_name(step)))?;
+            steps.push(prepared);
+            step_phases.push(meter.stop(channel));
+        }
+        channel.flush()?;
+        Ok(Prepared { shares, steps, offline: meter.stop(channel), groups, step_phases })
+    }
+
+    fn online(
+        &mut self,
+        prepared: Prepared<N>,
+        channel: &mut Channel,
+    ) -> Result<InferenceReport, GazelleError> {
+        let Prepared { mut shares, steps, offline, groups, step_phases } = prepared;
+        let server = self.server;
+        let plan = &server.plan;
+        let architecture = plan.architecture();
+        let meter = Meter::start(channel);
+        let mut groups_online = vec![Phase::default(); plan.groups().len()];
+        let mut steps_online = Vec::with_capacity(steps.len());
+        let mut tensors = Tensors::new(architecture);
+        let input = architecture.tensors.first();
+        let shape = input.map_or(PackedShape { count: 0, bits: 1 }, |tensor| PackedShape {
+            count: tensor.shape.len(),
+            bits: tensor.ring_bits,
+        });
+        let MaskedInput(input) = channel.recv(&shape)?;
+        tensors.set(0, input);
+        let mut steps = steps.into_iter();
+        for (index, (node, work)) in architecture.nodes.iter().zip(plan.work()).enumerate() {
+            let first = node.inputs.first().copied().unwrap_or(usize::MAX);
+            match *work {
+                Work::Linear { group, op } => {
+                    let start = Instant::now();
+                    let v = shares
+                        .get_mut(group)
+                        .and_then(|ops| ops.get_mut(op))
+                        .map(|v| std::mem::replace(v, Shares::zero(1, 0)))
+                        .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                    let weights = server
+                        .weights
+                        .get(index)
+                        .and_then(Option::as_ref)
+                        .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                    let bits = architecture.tensors.get(node.output).map_or(1, |t| t.ring_bits);
+                    let y = linear_layer(node, weights, tensors.get(first)?, &v)?;
+                    tensors.set(node.output, y.reduce(bits));
+                    tensors.release(first);
+                    if let Some(slot) = groups_online.get_mut(group) {
+                        slot.seconds += start.elapsed().as_secs_f64();
+                    }
+                }
+                Work::Local => {
+                    let share = tensors.local(architecture, node)?;
+                    tensors.set(node.output, share);
+                    for input in &node.inputs {
+                        tensors.release(*input);
+                    }
+                }
+                Work::Step(step) => {
+                    let meter = Meter::start(channel);
+                    let input = tensors.take(first)?;
+                    let prepared =
+                        steps.next().ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                    let result = self
+                        .nonlinear
+                        .online(step, prepared, input, channel)
+                        .map_err(GazelleError::layer(&node.name))?;
+                    if let Some(share) = result {
+                        tensors.set(node.output, share);
+                    }
+                    steps_online.push(meter.stop(channel));
+                }
+            }
+        }
+        channel.flush()?;
+        let online = meter.stop(channel);
+        let layers = report::layers(
+            plan,
+            server.suite.linear().name(),
+            &server.names,
+            (&groups, &step_phases),
+            (&groups_online, &steps_online),
+        );
+        Ok(InferenceReport { offline, online, layers })
+    }
+}
+
+/// S's share of a linear layer's output, modulo the group's ring: `W (x - r) + v + bias`.
+fn linear_layer(
+    node: &Node,
+    weights: &LinearWeights,
+    input: &Shares,
+    v: &Shares,
+) -> Result<Shares, GazelleError> {
+    let NodeKind::Linear(op) = &node.kind else {
+        return Err(GazelleError::Plan(format!("{}: not linear", node.name)));
+    };
+    let bits = v.bits();
+    let product = Shares::new(bits, plain::apply(op, weights, input.words(), bits));
+    if product.len() != v.len() {
+        return Err(GazelleError::Plan(format!(
+            "{}: {} outputs, {} shares",
+            node.name,
+            product.len(),
+            v.len()
+        )));
+    }
+    Ok(product.add(v).add(&Shares::new(bits, bias_words(op, weights))))
+}
+
+/// The bias of every output element.
+fn bias_words(op: &LinearOp, weights: &LinearWeights) -> Vec<u64> {
+    let shape = op.output_shape();
+    if weights.bias.len() == shape.len() {
+        return weights.bias.iter().map(|bias| *bias as u64).collect();
+    }
+    let pixels = shape.height * shape.width;
+    weights.bias.iter().flat_map(|bias| std::iter::repeat_n(*bias as u64, pixels)).collect()
+}

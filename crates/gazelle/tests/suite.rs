@@ -1,0 +1,17 @@
+//! Integration tests of the orchestrator, one binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
+
+#[path = "suite/adversarial.rs"]
+mod adversarial;
+#[path = "suite/ideal.rs"]
+mod ideal;
+#[path = "suite/networks.rs"]
+mod networks;
+#[path = "suite/parties.rs"]
+mod parties;

@@ -1,0 +1,231 @@
+//! Small networks and what they compute.
+
+use gazelle_share::shares::to_signed;
+use gazelle_share::testing::test_rng;
+use gazelle_share::{
+    Architecture, Conv2d, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind, Pads, Step,
+    StepFunction, StepOutput, Tensor, TensorId, TensorShape, Window, plain,
+};
+use rand_core::Rng;
+
+/// Ring of all tensors, and bits of their values.
+pub(crate) const RING: u32 = 26;
+const VALUES: u32 = 22;
+
+/// Writes a network node by node; nothing is truncated, so that results are exact.
+pub(crate) struct Builder {
+    tensors: Vec<Tensor>,
+    nodes: Vec<Node>,
+    weights: Vec<Option<LinearWeights>>,
+    rng: gazelle_prg::Prg,
+}
+
+impl Builder {
+    pub(crate) fn new(input: TensorShape) -> Self {
+        let mut builder =
+            Self { tensors: Vec::new(), nodes: Vec::new(), weights: Vec::new(), rng: test_rng(7) };
+        builder.tensor("input", input, RING);
+        builder
+    }
+
+    fn tensor(&mut self, name: &str, shape: TensorShape, ring_bits: u32) -> TensorId {
+        let value_bits = VALUES.min(ring_bits);
+        self.tensors.push(Tensor { name: name.into(), shape, scale: 0, ring_bits, value_bits });
+        self.tensors.len() - 1
+    }
+
+    fn node(
+        &mut self,
+        name: &str,
+        kind: NodeKind,
+        inputs: &[TensorId],
+        output: TensorShape,
+        weights: Option<LinearWeights>,
+        ring_bits: u32,
+    ) -> TensorId {
+        let output = self.tensor(name, output, ring_bits);
+        self.nodes.push(Node { name: name.into(), kind, inputs: inputs.to_vec(), output });
+        self.weights.push(weights);
+        output
+    }
+
+    /// A linear node with weights in -2..=1 and biases in -4..=3.
+    pub(crate) fn linear(&mut self, name: &str, op: LinearOp, input: TensorId) -> TensorId {
+        let weights: Vec<i32> =
+            (0..op.weight_len()).map(|_| (self.rng.next_u32() & 3) as i32 - 2).collect();
+        let shape = op.output_shape();
+        let bias = (0..shape.channels).map(|_| i64::from(self.rng.next_u32() & 7) - 4).collect();
+        let weights = LinearWeights { weights, bias };
+        self.node(name, NodeKind::Linear(op), &[input], shape, Some(weights), RING)
+    }
+
+    pub(crate) fn conv(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        maps: usize,
+        kernel: usize,
+        stride: usize,
+        pads: Pads,
+    ) -> TensorId {
+        let op = LinearOp::Conv(Conv2d {
+            input: self.tensors[input].shape,
+            maps,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            pads,
+            dilation: [1; 2],
+            groups: 1,
+        });
+        self.linear(name, op, input)
+    }
+
+    pub(crate) fn fully_connected(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        outputs: usize,
+    ) -> TensorId {
+        let inputs = self.tensors[input].shape.len();
+        self.linear(name, LinearOp::FullyConnected { inputs, outputs }, input)
+    }
+
+    pub(crate) fn local(
+        &mut self,
+        name: &str,
+        map: LocalMap,
+        inputs: &[TensorId],
+        output: TensorShape,
+    ) -> TensorId {
+        self.node(name, NodeKind::Local(map), inputs, output, None, RING)
+    }
+
+    pub(crate) fn step(
+        &mut self,
+        name: &str,
+        function: StepFunction,
+        input: TensorId,
+        sum_pool: Option<Window>,
+    ) -> TensorId {
+        let step = Step {
+            function,
+            input: self.tensors[input].shape,
+            input_bits: RING,
+            truncate_bits: 0,
+            value_bits: VALUES,
+            sum_pool,
+            output: StepOutput::Masked { bits: RING },
+        };
+        let shape = step.output_shape();
+        self.node(name, NodeKind::Step(step), &[input], shape, None, RING)
+    }
+
+    /// Reveals `input` and ends the network.
+    pub(crate) fn reveal(mut self, input: TensorId) -> Network {
+        let shape = self.tensors[input].shape;
+        let step = Step {
+            function: StepFunction::Round,
+            input: shape,
+            input_bits: RING,
+            truncate_bits: 0,
+            value_bits: VALUES,
+            sum_pool: None,
+            output: StepOutput::Reveal,
+        };
+        let output = self.node("output", NodeKind::Step(step), &[input], shape, None, VALUES);
+        Network {
+            architecture: Architecture { tensors: self.tensors, nodes: self.nodes, output },
+            weights: self.weights,
+        }
+    }
+}
+
+/// Every kind of edge: one tensor with three readers (two share a group), concatenation and
+/// permutation before a linear layer, residual sums, slices, sums over windows, zero padding.
+pub(crate) fn everything() -> Network {
+    let mut b = Builder::new(TensorShape::new(2, 6, 6));
+    let same = Pads::all(1);
+    let conv_a = b.conv("conv_a", 0, 3, 3, 1, same);
+    let conv_b = b.conv("conv_b", 0, 2, 3, 1, same);
+    let conv_c = b.conv("conv_c", 0, 3, 1, 1, Pads::default());
+    let relu_a = b.step("relu_a", StepFunction::Relu, conv_a, None);
+    let relu_b = b.step("relu_b", StepFunction::Relu, conv_b, None);
+    let both = b.local("concat", LocalMap::Concat, &[relu_a, relu_b], TensorShape::new(5, 6, 6));
+    let turned = LocalMap::Permute { axes: [0, 2, 1] };
+    let turned = b.local("permute", turned, &[both], TensorShape::new(5, 6, 6));
+    let conv_d = b.conv("conv_d", turned, 3, 1, 1, Pads::default());
+    let add = LocalMap::Add { shifts: vec![0, 1] };
+    let sum = b.local("add", add, &[conv_d, conv_c], TensorShape::new(3, 6, 6));
+    let relu_c = b.step("relu_c", StepFunction::Relu, sum, None);
+    let slice = LocalMap::Slice { start: [0, 1, 0], step: [1, 2, 2] };
+    let slice = b.local("slice", slice, &[relu_c], TensorShape::new(3, 3, 3));
+    let conv_e = b.conv("conv_e", slice, 2, 3, 1, same);
+    let window = Window { kernel: [2; 2], stride: [2; 2], pads: Pads::default() };
+    let pooled =
+        b.local("sum_pool", LocalMap::SumPool(window), &[relu_c], TensorShape::new(3, 3, 3));
+    let pad = LocalMap::Pad { before: [0, 1, 0] };
+    let padded = b.local("pad", pad, &[pooled], TensorShape::new(3, 4, 4));
+    let conv_f = b.conv("conv_f", padded, 2, 2, 1, Pads::default());
+    let add = LocalMap::Add { shifts: vec![0, 0] };
+    let sum = b.local("residual", add, &[conv_e, conv_f], TensorShape::new(2, 3, 3));
+    let pool = StepFunction::MaxPool { window: window_of(2, 1), relu: true };
+    let top = b.step("max_pool", pool, sum, None);
+    let flat = b.local("flatten", LocalMap::Reshape, &[top], TensorShape::vector(8));
+    let logits = b.fully_connected("fc", flat, 4);
+    b.reveal(logits)
+}
+
+fn window_of(kernel: usize, stride: usize) -> Window {
+    Window { kernel: [kernel; 2], stride: [stride; 2], pads: Pads::default() }
+}
+
+/// A network with one hidden layer.
+pub(crate) fn tiny() -> Network {
+    let mut b = Builder::new(TensorShape::new(1, 4, 4));
+    let conv = b.conv("conv", 0, 2, 3, 1, Pads::all(1));
+    let relu = b.step("relu", StepFunction::Relu, conv, None);
+    let logits = b.fully_connected("fc", relu, 3);
+    b.reveal(logits)
+}
+
+/// Inputs in -4..=3.
+pub(crate) fn inputs(network: &Network, count: usize) -> Vec<Vec<i64>> {
+    let mut rng = test_rng(11);
+    let len = network.architecture.tensors[0].shape.len();
+    (0..count).map(|_| (0..len).map(|_| i64::from(rng.next_u32() & 7) - 4).collect()).collect()
+}
+
+/// What the network computes, in the clear.
+pub(crate) fn evaluate(network: &Network, input: &[i64]) -> Vec<i64> {
+    let architecture = &network.architecture;
+    let mut values: Vec<Vec<i64>> = vec![Vec::new(); architecture.tensors.len()];
+    values[0] = input.to_vec();
+    for (node, weights) in architecture.nodes.iter().zip(&network.weights) {
+        let words = |id: TensorId| -> Vec<u64> { values[id].iter().map(|v| *v as u64).collect() };
+        let output = &architecture.tensors[node.output];
+        let result: Vec<i64> = match &node.kind {
+            NodeKind::Linear(op) => {
+                let weights = weights.as_ref().unwrap();
+                let product = plain::apply(op, weights, &words(node.inputs[0]), 64);
+                let pixels = output.shape.height * output.shape.width;
+                let sums = product.iter().enumerate();
+                sums.map(|(i, y)| *y as i64 + weights.bias[i / pixels]).collect()
+            }
+            NodeKind::Step(step) => step.apply(&values[node.inputs[0]]),
+            NodeKind::Local(map) => {
+                let inputs: Vec<Vec<u64>> = node.inputs.iter().map(|id| words(*id)).collect();
+                let with_shapes: Vec<_> = inputs
+                    .iter()
+                    .zip(&node.inputs)
+                    .map(|(words, id)| (words.as_slice(), architecture.tensors[*id].shape))
+                    .collect();
+                map.apply(&with_shapes, output.shape, 64).iter().map(|w| *w as i64).collect()
+            }
+        };
+        for value in &result {
+            assert_eq!(*value, to_signed(*value as u64 & ((1 << VALUES) - 1), VALUES), "range");
+        }
+        values[node.output] = result;
+    }
+    values[architecture.output].clone()
+}

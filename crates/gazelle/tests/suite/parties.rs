@@ -1,0 +1,77 @@
+//! Running a client and a server side by side.
+
+use std::sync::Arc;
+
+use gazelle::{
+    Client, GazelleError, Inference, Limits, ModelInfo, Offer, Phase, PlannedTraffic, Server,
+    ServerLimits, ServerReport, Suite,
+};
+use gazelle_share::testing::test_rng;
+use gazelle_share::{LinearProtocol, Network, NonlinearProtocol};
+use gazelle_wire::testing::run_two;
+
+/// What both parties saw of one session.
+pub(crate) struct Run {
+    pub(crate) setup: Phase,
+    pub(crate) inferences: Vec<Inference>,
+    pub(crate) planned: PlannedTraffic,
+    pub(crate) server: ServerReport,
+}
+
+/// One session with an inference per input, each prepared just before it is used.
+pub(crate) fn run<L, N>(suite: &Suite<L, N>, network: &Network, inputs: &[Vec<i64>]) -> Run
+where
+    L: LinearProtocol + Clone + 'static,
+    N: NonlinearProtocol + Clone + 'static,
+{
+    let server = compile(suite.clone(), network.clone());
+    let planned = server.traffic().clone();
+    let suite = suite.clone();
+    let inputs = inputs.to_vec();
+    let (client, server) = run_two(
+        move |channel| -> Result<(Phase, Vec<Inference>), GazelleError> {
+            let mut rng = test_rng(1);
+            let offer = Offer::receive(channel, Limits::default(), None)?;
+            let mut client: Client<L, N> = offer.accept(suite, &mut rng)?;
+            let mut inferences = Vec::new();
+            for input in &inputs {
+                let prepared = client.prepare(&mut rng)?;
+                inferences.push(client.infer(prepared, input)?);
+            }
+            let setup = client.setup();
+            client.close()?;
+            Ok((setup, inferences))
+        },
+        move |channel| server.serve(channel, &ServerLimits::default(), &mut test_rng(2)),
+    );
+    let (setup, inferences) = client.unwrap();
+    Run { setup, inferences, planned, server: server.unwrap() }
+}
+
+/// Compiles a test network.
+pub(crate) fn compile<L: LinearProtocol, N: NonlinearProtocol>(
+    suite: Suite<L, N>,
+    network: Network,
+) -> Arc<Server<L, N>> {
+    let model = ModelInfo { name: "test".into(), ..ModelInfo::default() };
+    Arc::new(Server::compile(suite, network, model, serde_json::Value::Null).unwrap())
+}
+
+/// Asserts that what both parties measured is what the plan says, to the byte.
+pub(crate) fn assert_traffic(run: &Run) {
+    let sides = |phase: &Phase| (phase.bytes_sent, phase.bytes_received);
+    let planned = |cost: gazelle_wire::Cost| (cost.client_to_server, cost.server_to_client);
+    let swapped = |phase: &Phase| (phase.bytes_received, phase.bytes_sent);
+    assert_eq!(sides(&run.setup), planned(run.planned.setup), "setup at the client");
+    assert_eq!(swapped(&run.server.setup), planned(run.planned.setup), "setup at the server");
+    let first = &run.inferences[0].report;
+    assert_eq!(sides(&first.offline), planned(run.planned.offline), "offline at the client");
+    assert_eq!(sides(&first.online), planned(run.planned.online), "online at the client");
+    // The command that starts a phase is read before the server's clock starts.
+    let command = 13;
+    let server = &run.server.inferences[0];
+    let (sent, received) = swapped(&server.offline);
+    assert_eq!((sent + command, received), planned(run.planned.offline), "offline at the server");
+    let (sent, received) = swapped(&server.online);
+    assert_eq!((sent + command, received), planned(run.planned.online), "online at the server");
+}
