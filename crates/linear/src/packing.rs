@@ -1,0 +1,402 @@
+//! Coefficient packing of a masked tensor and of the weights that meet it.
+//!
+//! A packing serves one or more operators. Request polynomial `tile * chunks + chunk` holds
+//! `C_w` virtual channels of one tile; response `tile * blocks + block` of an operator is
+//! `sum over chunks of w[block][chunk] * request[tile][chunk]` and holds `M_w` virtual maps.
+//! Coefficients are data (an element of the tensor), zero (read, but padding, or the tail when
+//! M_w > 1) or free (no useful output ever reads them).
+//!
+//! Source: docs/protocol.md, section 3.7; Cheetah (USENIX Security 2022), section 4.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indices follow from the geometry, which Packing::new checks against the degree"
+)]
+
+use std::collections::HashMap;
+
+use gazelle_share::{LinearOp, TensorShape};
+
+use crate::error::LinearError;
+use crate::geometry::Geometry;
+use crate::stride_one::{StrideOne, Tap};
+
+/// What a request coefficient holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coefficient {
+    /// An element of the tensor.
+    Element(u32),
+    /// Zero: useful outputs read it.
+    Zero,
+    /// Anything: no useful output reads it.
+    Free,
+}
+
+/// A weight index that stands for zero (maps behind the last one in a block).
+pub const NO_WEIGHT: u32 = u32::MAX;
+
+/// Choices that define a packing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// N.
+    pub degree: usize,
+    /// Space-to-depth factors, multiples of every operator's stride.
+    pub phase: [usize; 2],
+    /// Virtual output rows and columns per tile.
+    pub tile: [usize; 2],
+    /// C_w, virtual channels per request polynomial.
+    pub channels: usize,
+}
+
+/// A packing of one tensor for some operators.
+#[derive(Debug, Clone)]
+pub struct Packing {
+    degree: usize,
+    input: TensorShape,
+    phase: [usize; 2],
+    /// The phases that some tap reads.
+    phases: Vec<[usize; 2]>,
+    phase_major: bool,
+    geometry: Geometry,
+    ops: Vec<PackedOp>,
+    /// Bit sets of the coefficients that useful outputs read, and which one each request has:
+    /// `classes[edge * chunks + chunk]`.
+    patterns: Vec<Vec<u64>>,
+    classes: Vec<u32>,
+}
+
+#[derive(Debug, Clone)]
+struct PackedOp {
+    op: StrideOne,
+    maps: usize,
+    /// `[output phase][phase index]`
+    taps: Vec<Vec<Vec<Tap>>>,
+}
+
+/// The operators in a packing's phase and the phases that they read; what planning needs.
+pub(crate) struct Domain {
+    pub(crate) input: TensorShape,
+    pub(crate) ops: Vec<StrideOne>,
+    pub(crate) phases: Vec<[usize; 2]>,
+}
+
+impl Domain {
+    pub(crate) fn new(ops: &[&LinearOp], phase: [usize; 2]) -> Result<Self, LinearError> {
+        let ops =
+            ops.iter().map(|op| StrideOne::new(op, phase)).collect::<Result<Vec<_>, LinearError>>()?;
+        let Some(input) = ops.first().map(|op| op.conv.input) else {
+            return Err(LinearError::Operator("a packing without operators"));
+        };
+        if ops.iter().any(|op| op.conv.input != input) {
+            return Err(LinearError::Operator("operators of one packing read different shapes"));
+        }
+        let mut phases: Vec<[usize; 2]> = Vec::new();
+        for tap in ops.iter().flat_map(|op| op.taps.iter().flatten()) {
+            if !phases.contains(&tap.phase) {
+                phases.push(tap.phase);
+            }
+        }
+        // Phases in which the image has no pixel hold nothing but zeros.
+        phases.retain(|[r, c]| *r < input.height && *c < input.width);
+        phases.sort_unstable();
+        if phases.is_empty() {
+            return Err(LinearError::Operator("no tap reads the image"));
+        }
+        Ok(Self { input, ops, phases })
+    }
+
+    pub(crate) fn channels(&self) -> usize {
+        self.input.channels * self.phases.len()
+    }
+
+    pub(crate) fn pixels(&self, phase: [usize; 2]) -> [usize; 2] {
+        [self.input.height.div_ceil(phase[0]), self.input.width.div_ceil(phase[1])]
+    }
+}
+
+impl Packing {
+    /// `maps[i]` is M_w of `ops[i]`.
+    ///
+    /// # Errors
+    /// [`LinearError::Operator`] or [`LinearError::Packing`] if the choices do not fit.
+    pub fn new(ops: &[&LinearOp], shape: Shape, maps: &[usize]) -> Result<Self, LinearError> {
+        let domain = Domain::new(ops, shape.phase)?;
+        let channels = domain.channels();
+        if shape.channels == 0 || shape.channels > channels {
+            let (needed, room) = (shape.channels, channels);
+            return Err(LinearError::Packing { what: "channels per polynomial", needed, room });
+        }
+        let geometry = Geometry::new(
+            &domain.ops,
+            domain.pixels(shape.phase),
+            shape.tile,
+            shape.channels,
+        )?;
+        if maps.len() != ops.len() {
+            let (needed, room) = (ops.len(), maps.len());
+            return Err(LinearError::Packing { what: "maps per response", needed, room });
+        }
+        for (op, &maps) in domain.ops.iter().zip(maps) {
+            let needed = geometry.block.saturating_mul(maps);
+            if maps == 0 || maps > op.maps() || needed > shape.degree {
+                let room = shape.degree;
+                return Err(LinearError::Packing { what: "maps per polynomial", needed, room });
+            }
+        }
+        let grouped = domain.ops.iter().any(|op| op.conv.groups > 1);
+        let Domain { input, ops, phases } = domain;
+        let index: HashMap<[usize; 2], usize> =
+            phases.iter().enumerate().map(|(i, phase)| (*phase, i)).collect();
+        let ops = ops
+            .into_iter()
+            .zip(maps)
+            .map(|(op, &maps)| {
+                let by_phase = |taps: &Vec<Tap>| {
+                    let mut sorted = vec![Vec::new(); phases.len()];
+                    for tap in taps {
+                        if let Some(&i) = index.get(&tap.phase) {
+                            sorted[i].push(*tap);
+                        }
+                    }
+                    sorted
+                };
+                PackedOp { taps: op.taps.iter().map(by_phase).collect(), op, maps }
+            })
+            .collect();
+        let mut packing = Self {
+            degree: shape.degree,
+            input,
+            phase: shape.phase,
+            phases,
+            phase_major: !grouped,
+            geometry,
+            ops,
+            patterns: Vec::new(),
+            classes: Vec::new(),
+        };
+        packing.find_patterns();
+        Ok(packing)
+    }
+
+    /// N.
+    pub fn degree(&self) -> usize {
+        self.degree
+    }
+
+    /// Tiles of the image.
+    pub fn tiles(&self) -> usize {
+        self.geometry.tiles()
+    }
+
+    /// Request polynomials per tile.
+    pub fn chunks(&self) -> usize {
+        (self.input.channels * self.phases.len()).div_ceil(self.geometry.width)
+    }
+
+    /// Request polynomials.
+    pub fn requests(&self) -> usize {
+        self.tiles() * self.chunks()
+    }
+
+    /// Number of operators.
+    pub fn ops(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Response polynomials per tile of operator `op`.
+    pub fn blocks(&self, op: usize) -> usize {
+        self.ops[op].op.maps().div_ceil(self.ops[op].maps)
+    }
+
+    /// Response polynomials of operator `op`.
+    pub fn responses(&self, op: usize) -> usize {
+        self.tiles() * self.blocks(op)
+    }
+
+    /// Real maps of a block, ascending virtual map.
+    pub fn maps_of_block(&self, op: usize, block: usize) -> impl Iterator<Item = usize> + '_ {
+        let packed = &self.ops[op];
+        let first = block * packed.maps;
+        (first..(first + packed.maps).min(packed.op.maps())).map(|map| packed.op.map(map).1)
+    }
+
+    /// All coefficients of a request polynomial.
+    pub fn coefficients(&self, request: usize) -> Vec<Coefficient> {
+        let (tile, chunk) = (request / self.chunks(), request % self.chunks());
+        let edge = self.edge(tile);
+        let pattern = &self.patterns[self.classes[edge * self.chunks() + chunk] as usize];
+        let mut out: Vec<Coefficient> = (0..self.degree)
+            .map(|slot| {
+                if pattern[slot / 64] >> (slot % 64) & 1 == 1 {
+                    Coefficient::Zero
+                } else {
+                    Coefficient::Free
+                }
+            })
+            .collect();
+        let [i0, j0] = self.geometry.origin(tile);
+        let range = |axis: crate::geometry::Axis, origin: usize| {
+            let end = (origin + axis.tile) as i64 + axis.after;
+            let end = if axis.tiles == 1 { axis.data } else { axis.data.min(end.max(0) as usize) };
+            origin.saturating_sub(axis.before)..end
+        };
+        let (rows, columns) =
+            (range(self.geometry.rows, i0), range(self.geometry.columns, j0));
+        for (c, (channel, phase)) in self.chunk_channels(chunk).enumerate() {
+            let [r, s] = self.phases[phase];
+            for i in rows.clone() {
+                let y = i * self.phase[0] + r;
+                if y >= self.input.height {
+                    continue;
+                }
+                for j in columns.clone() {
+                    let x = j * self.phase[1] + s;
+                    if x >= self.input.width {
+                        continue;
+                    }
+                    let shift = [i as i64 - i0 as i64, j as i64 - j0 as i64];
+                    let slot = self.geometry.slot(c, [0, 0], shift);
+                    if out[slot] == Coefficient::Zero {
+                        out[slot] =
+                            Coefficient::Element(self.input.index(channel, y, x) as u32);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// The useful coefficients of a response: `visit(coefficient, output element)`.
+    pub fn outputs(&self, op: usize, response: usize, mut visit: impl FnMut(usize, usize)) {
+        let packed = &self.ops[op];
+        let blocks = self.blocks(op);
+        let (tile, block) = (response / blocks, response % blocks);
+        let [i0, j0] = self.geometry.origin(tile);
+        let [row_split, column_split] = packed.op.splits;
+        for m in 0..packed.maps {
+            let virtual_map = block * packed.maps + m;
+            if virtual_map >= packed.op.maps() {
+                break;
+            }
+            let (split, map) = packed.op.map(virtual_map);
+            let (u, v) = (split / column_split, split % column_split);
+            for i in 0..self.geometry.rows.tile {
+                let y = (i0 + i) * row_split + u;
+                if y >= packed.op.output.height {
+                    break;
+                }
+                for j in 0..self.geometry.columns.tile {
+                    let x = (j0 + j) * column_split + v;
+                    if x >= packed.op.output.width {
+                        break;
+                    }
+                    let coefficient = self.geometry.output(m, [i, j]);
+                    visit(coefficient, packed.op.output.index(map, y, x));
+                }
+            }
+        }
+    }
+
+    /// The structure of the weight polynomial `w[block][chunk]`: `(exponent, weight index)`, in an
+    /// order that depends on shapes alone; exponents are distinct, [`NO_WEIGHT`] stands for zero.
+    pub fn terms(&self, op: usize, block: usize, chunk: usize, out: &mut Vec<(u32, u32)>) {
+        out.clear();
+        let packed = &self.ops[op];
+        let area = packed.op.conv.kernel[0] * packed.op.conv.kernel[1];
+        for m in 0..packed.maps {
+            let virtual_map = block * packed.maps + m;
+            let exists = virtual_map < packed.op.maps();
+            let (split, map) = packed.op.map(virtual_map.min(packed.op.maps() - 1));
+            let (channels, first) = packed.op.channels(map);
+            for (c, (channel, phase)) in self.chunk_channels(chunk).enumerate() {
+                if !channels.contains(&channel) {
+                    continue;
+                }
+                let base = first + (channel - channels.start) * area;
+                for tap in &packed.taps[split][phase] {
+                    let exponent = self.geometry.exponent(m, c, tap.shift);
+                    let weight = if exists { (base + tap.kernel) as u32 } else { NO_WEIGHT };
+                    out.push((exponent as u32, weight));
+                }
+            }
+        }
+    }
+
+    /// Real channel and phase index of each virtual channel of a chunk.
+    fn chunk_channels(&self, chunk: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let (channels, phases) = (self.input.channels, self.phases.len());
+        let first = chunk * self.geometry.width;
+        let last = (first + self.geometry.width).min(channels * phases);
+        (first..last).map(move |index| {
+            if self.phase_major {
+                (index % channels, index / channels)
+            } else {
+                (index / phases, index % phases)
+            }
+        })
+    }
+
+    /// Which of the four edge cases a tile is: last row, last column.
+    fn edge(&self, tile: usize) -> usize {
+        let geometry = &self.geometry;
+        let row = tile / geometry.columns.tiles;
+        let column = tile % geometry.columns.tiles;
+        usize::from(row + 1 == geometry.rows.tiles) * 2
+            + usize::from(column + 1 == geometry.columns.tiles)
+    }
+
+    fn find_patterns(&mut self) {
+        let chunks = self.chunks();
+        let mut known: HashMap<(usize, Vec<usize>), u32> = HashMap::new();
+        let mut classes = vec![0; 4 * chunks];
+        let mut done = [false; 4];
+        for tile in 0..self.tiles() {
+            let edge = self.edge(tile);
+            if std::mem::replace(&mut done[edge], true) {
+                continue;
+            }
+            for chunk in 0..chunks {
+                let phases: Vec<usize> = self.chunk_channels(chunk).map(|(_, p)| p).collect();
+                let next = self.patterns.len() as u32;
+                let class = *known.entry((edge, phases.clone())).or_insert(next);
+                if class == next {
+                    let pattern = self.pattern(tile, &phases);
+                    self.patterns.push(pattern);
+                }
+                classes[edge * chunks + chunk] = class;
+            }
+        }
+        self.classes = classes;
+    }
+
+    /// The coefficients that useful outputs of a tile read in a chunk with these phases.
+    fn pattern(&self, tile: usize, phases: &[usize]) -> Vec<u64> {
+        let mut bits = vec![0u64; self.degree.div_ceil(64)];
+        let mut mark = |slot: usize| bits[slot / 64] |= 1 << (slot % 64);
+        let [i0, j0] = self.geometry.origin(tile);
+        for packed in &self.ops {
+            let [row_split, column_split] = packed.op.splits;
+            for (split, taps) in packed.taps.iter().enumerate() {
+                let useful = |extent: usize, split: usize, phase: usize, origin: usize| {
+                    extent.saturating_sub(phase).div_ceil(split).saturating_sub(origin)
+                };
+                let (u, v) = (split / column_split, split % column_split);
+                let rows = useful(packed.op.output.height, row_split, u, i0);
+                let columns = useful(packed.op.output.width, column_split, v, j0);
+                for (c, &phase) in phases.iter().enumerate() {
+                    for tap in &taps[phase] {
+                        for i in 0..rows.min(self.geometry.rows.tile) {
+                            for j in 0..columns.min(self.geometry.columns.tile) {
+                                mark(self.geometry.slot(c, [i, j], tap.shift));
+                            }
+                        }
+                    }
+                }
+            }
+            let reach = (packed.maps - 1) * self.geometry.block;
+            (self.geometry.block..(self.geometry.block + reach).min(self.degree)).for_each(&mut mark);
+            (self.degree - reach..self.degree).for_each(&mut mark);
+        }
+        bits
+    }
+}

@@ -1,0 +1,166 @@
+//! Every operator as a convolution of stride one over virtual channels.
+//!
+//! With a phase `[ph, pw]` (a multiple of the stride) pixel `(y, x)` of channel c belongs to the
+//! virtual channel `(c, y mod ph, x mod pw)` at `(y div ph, x div pw)`. Output row
+//! `i = (ph / sh) i' + u` and kernel row a meet input row
+//! `sh i + a dh - top = ph i' + (sh u + a dh - top)`, so that tap lies in phase
+//! `(sh u + a dh - top) mod ph`, `(sh u + a dh - top) div ph` virtual rows below i'. Phases that no
+//! tap reads (1x1 kernels with a stride) are never packed. A fully connected layer is a 1x1
+//! convolution of an image of one pixel.
+
+use gazelle_share::{Conv2d, LinearOp, Pads, TensorShape};
+
+use crate::error::LinearError;
+
+/// More elements, weights or phases than this are refused: plans come from the peer.
+const MAX_ELEMENTS: usize = 1 << 28;
+const MAX_PHASES: usize = 1 << 10;
+
+/// A kernel entry in the phase domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tap {
+    /// `[y mod ph, x mod pw]`.
+    pub(crate) phase: [usize; 2],
+    /// Virtual rows and columns from the output to the input pixel.
+    pub(crate) shift: [i64; 2],
+    /// `a * kernel columns + b`.
+    pub(crate) kernel: usize,
+}
+
+/// An operator seen in a packing's phase.
+#[derive(Debug, Clone)]
+pub(crate) struct StrideOne {
+    pub(crate) conv: Conv2d,
+    pub(crate) output: TensorShape,
+    /// `[ph / sh, pw / sw]`: output phases, each a set of virtual maps.
+    pub(crate) splits: [usize; 2],
+    /// By output phase `u * splits[1] + v`.
+    pub(crate) taps: Vec<Vec<Tap>>,
+}
+
+/// The operator as a convolution, after checking that its sizes make sense.
+pub(crate) fn as_conv(op: &LinearOp) -> Result<Conv2d, LinearError> {
+    let conv = match op {
+        LinearOp::Conv(conv) => conv.clone(),
+        LinearOp::FullyConnected { inputs, outputs } => Conv2d {
+            input: TensorShape::vector(*inputs),
+            maps: *outputs,
+            kernel: [1, 1],
+            stride: [1, 1],
+            pads: Pads::default(),
+            dilation: [1, 1],
+            groups: 1,
+        },
+    };
+    check(&conv)?;
+    Ok(conv)
+}
+
+fn check(conv: &Conv2d) -> Result<(), LinearError> {
+    let product = |sizes: &[usize]| {
+        sizes.iter().try_fold(1usize, |product, &size| {
+            if size == 0 { None } else { product.checked_mul(size).filter(|p| *p <= MAX_ELEMENTS) }
+        })
+    };
+    let input = conv.input;
+    let too_large = LinearError::Operator("a size is zero or too large");
+    let pads = [conv.pads.top, conv.pads.bottom, conv.pads.left, conv.pads.right];
+    let sizes = [conv.dilation, conv.stride].concat();
+    if product(&[input.channels, input.height, input.width]).is_none()
+        || product(&[conv.maps, input.channels, conv.kernel[0], conv.kernel[1]]).is_none()
+        || product(&[conv.groups]).is_none()
+        || sizes.iter().any(|size| *size == 0 || *size > MAX_ELEMENTS)
+        || pads.iter().any(|pad| *pad > 1 << 14)
+    {
+        return Err(too_large);
+    }
+    if input.channels % conv.groups != 0 || conv.maps % conv.groups != 0 {
+        return Err(LinearError::Operator("groups do not divide the channels or maps"));
+    }
+    let span = |axis: usize| {
+        let (dilation, kernel) = if axis == 0 {
+            (conv.dilation[0], conv.kernel[0])
+        } else {
+            (conv.dilation[1], conv.kernel[1])
+        };
+        dilation.checked_mul(kernel - 1).and_then(|span| span.checked_add(1))
+    };
+    let padded = [
+        input.height + conv.pads.top + conv.pads.bottom,
+        input.width + conv.pads.left + conv.pads.right,
+    ];
+    if span(0).is_none_or(|span| span > padded[0]) || span(1).is_none_or(|span| span > padded[1]) {
+        return Err(LinearError::Operator("the kernel is larger than the padded input"));
+    }
+    let output = conv.output();
+    if product(&[output.channels, output.height, output.width]).is_none() {
+        return Err(too_large);
+    }
+    Ok(())
+}
+
+impl StrideOne {
+    /// `phase` must be a multiple of the stride.
+    pub(crate) fn new(op: &LinearOp, phase: [usize; 2]) -> Result<Self, LinearError> {
+        let conv = as_conv(op)?;
+        let [sh, sw] = conv.stride;
+        let [ph, pw] = phase;
+        if ph == 0 || pw == 0 || ph % sh != 0 || pw % sw != 0 {
+            return Err(LinearError::Operator("the phase is not a multiple of the stride"));
+        }
+        if ph.checked_mul(pw).is_none_or(|phases| phases > MAX_PHASES) {
+            return Err(LinearError::Operator("too many phases"));
+        }
+        let splits = [ph / sh, pw / sw];
+        let mut taps = Vec::with_capacity(splits[0] * splits[1]);
+        for u in 0..splits[0] {
+            for v in 0..splits[1] {
+                let mut of_phase = Vec::with_capacity(conv.kernel[0] * conv.kernel[1]);
+                for a in 0..conv.kernel[0] {
+                    for b in 0..conv.kernel[1] {
+                        let row = (sh * u + a * conv.dilation[0]) as i64 - conv.pads.top as i64;
+                        let column =
+                            (sw * v + b * conv.dilation[1]) as i64 - conv.pads.left as i64;
+                        let (h, w) = (ph as i64, pw as i64);
+                        of_phase.push(Tap {
+                            phase: [row.rem_euclid(h) as usize, column.rem_euclid(w) as usize],
+                            shift: [row.div_euclid(h), column.div_euclid(w)],
+                            kernel: a * conv.kernel[1] + b,
+                        });
+                    }
+                }
+                taps.push(of_phase);
+            }
+        }
+        Ok(Self { output: conv.output(), conv, splits, taps })
+    }
+
+    /// Virtual maps: `splits[0] * splits[1] * maps`, output phase major.
+    pub(crate) fn maps(&self) -> usize {
+        self.splits[0] * self.splits[1] * self.conv.maps
+    }
+
+    /// Virtual output rows and columns.
+    pub(crate) fn extent(&self) -> [usize; 2] {
+        [self.output.height.div_ceil(self.splits[0]), self.output.width.div_ceil(self.splits[1])]
+    }
+
+    /// Smallest and largest shift along `axis`.
+    pub(crate) fn reach(&self, axis: usize) -> (i64, i64) {
+        let shifts = self.taps.iter().flatten().filter_map(|tap| tap.shift.get(axis).copied());
+        shifts.fold((i64::MAX, i64::MIN), |(low, high), s| (low.min(s), high.max(s)))
+    }
+
+    /// Output phase and real map of a virtual map.
+    pub(crate) fn map(&self, virtual_map: usize) -> (usize, usize) {
+        (virtual_map / self.conv.maps, virtual_map % self.conv.maps)
+    }
+
+    /// Real channels that real map `map` reads, as a range, and the first weight of the map.
+    pub(crate) fn channels(&self, map: usize) -> (std::ops::Range<usize>, usize) {
+        let per_group = self.conv.input.channels / self.conv.groups;
+        let group = map / (self.conv.maps / self.conv.groups);
+        let area = self.conv.kernel[0] * self.conv.kernel[1];
+        (group * per_group..(group + 1) * per_group, map * per_group * area)
+    }
+}
