@@ -1,1 +1,13 @@
 #![doc = include_str!("../README.md")]
+
+pub mod extend;
+pub mod planes;
+pub mod rot;
+pub mod select;
+pub mod sign;
+pub mod truncate;
+pub mod yao;
+
+pub use planes::Planes;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,0 +1,188 @@
+//! Extension of additive shares from `2^b` to a wider ring (protocol.md 5.4, 5.8).
+//!
+//! For z in `[0, 2^(b-1))`: `z = z_S + z_C - 2^b w`, w = msb(z_S) or msb(z_C). Signed values go
+//! through `z + 2^(b-1)` modulo `2^(b+1)` (the caller adds and subtracts).
+//!
+//! | | client ([`ClientExtend`]) | server ([`ServerExtend`]) |
+//! |---|---|---|
+//! | offline | `finish` with t: pi = k + rho t | `begin`: t = sigma - (k1 - k0), to C; pi = -k0 |
+//! | opening | `half`: e = msb(z_C) ^ rho | `half`: m = msb(z_S) ^ sigma |
+//! | | `extend` | `extend` |
+//!
+//! With a, c the two top bits, `1 - w = (1 - a)(1 - c)`; both parties hold shares T of the product a c
+//! and use w = a + c - a c.
+//!
+//! Cost per element: l - b bits from S offline, one bit each way online, one ROT from S to C of
+//! l - b bits.
+
+#![expect(clippy::indexing_slicing, reason = "a lane's word and bit lie in vectors of one length")]
+
+use gazelle_share::shares::ring_mask;
+use rand_core::Rng;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::planes::Planes;
+use crate::rot::{RotRecv, RotSend};
+
+fn bit(plane: &[u64], lane: usize) -> u64 {
+    plane[lane / 64] >> (lane % 64) & 1
+}
+
+/// `(1 - 2 bit) word`.
+fn negate_if(bit: u64, word: u64) -> u64 {
+    (word ^ bit.wrapping_neg()).wrapping_add(bit)
+}
+
+/// The plane of the top bits of words modulo `2^bits`.
+fn top(words: &[u64], bits: u32) -> Vec<u64> {
+    let pack = |chunk: &[u64]| {
+        chunk.iter().rev().fold(0, |plane, word| plane << 1 | (word >> (bits - 1) & 1))
+    };
+    words.chunks(64).map(pack).collect()
+}
+
+/// The client of an extension, single use.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct ClientExtend {
+    from: u32,
+    to: u32,
+    rho: Vec<u64>,
+    pi: Planes,
+    own: Vec<u64>,
+}
+
+/// The server of an extension, single use.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct ServerExtend {
+    from: u32,
+    to: u32,
+    sigma: Vec<u64>,
+    pi: Planes,
+    own: Vec<u64>,
+}
+
+impl ClientExtend {
+    /// Offline, before the exchange, from `2^from` to `2^to`, `from < to`; takes one position.
+    pub fn begin(from: u32, to: u32, from_server: &mut RotRecv<'_>) -> Self {
+        let (rho, k) = from_server.words();
+        Self { from, to, rho, pi: Planes::from_words(&k, to - from), own: Vec::new() }
+    }
+
+    /// Offline, with S's t (`to - from` planes).
+    pub fn finish(&mut self, t: &Planes) {
+        let (mut pi, t) = (self.pi.to_words(), t.to_words());
+        for (lane, (pi, t)) in pi.iter_mut().zip(&t).enumerate() {
+            *pi = pi.wrapping_add(bit(&self.rho, lane).wrapping_neg() & t);
+        }
+        self.pi = Planes::from_words(&pi, self.to - self.from);
+        pi.zeroize();
+    }
+
+    /// Online: e = msb(z_C) ^ rho, one plane; z modulo `2^from`.
+    pub fn half(&mut self, z: &[u64]) -> Vec<u64> {
+        let top = top(z, self.from);
+        self.own = top.iter().zip(&self.rho).map(|(c, rho)| c ^ rho).collect();
+        self.own.clone()
+    }
+
+    /// Online: this party's share modulo `2^to`, from the server's m.
+    #[must_use]
+    pub fn extend(&self, z: &[u64], peer: &[u64]) -> Vec<u64> {
+        let pi = self.pi.to_words();
+        let lift = |(lane, z): (usize, &u64)| {
+            let (m, e, rho) = (bit(peer, lane), bit(&self.own, lane), bit(&self.rho, lane));
+            // T = m (1 - 2e) rho + (1 - 2m)(1 - 2e) pi, the share of a c.
+            let t = negate_if(e, m & rho).wrapping_add(negate_if(m ^ e, pi[lane]));
+            lift(*z, e ^ rho, t, self.from, self.to)
+        };
+        z.iter().enumerate().map(lift).collect()
+    }
+}
+
+impl ServerExtend {
+    /// Offline, before the exchange; takes one position. Gives t for C.
+    pub fn begin(
+        from: u32,
+        to: u32,
+        to_client: &mut RotSend<'_>,
+        rng: &mut impl Rng,
+    ) -> (Self, Planes) {
+        let (k0, k1) = to_client.words();
+        let sigma: Vec<u64> = (0..k0.len().div_ceil(64)).map(|_| rng.next_u64()).collect();
+        let t: Vec<u64> = k0
+            .iter()
+            .zip(&k1)
+            .enumerate()
+            .map(|(lane, (k0, k1))| bit(&sigma, lane).wrapping_sub(k1.wrapping_sub(*k0)))
+            .collect();
+        let pi: Vec<u64> = k0.iter().map(|k0| k0.wrapping_neg()).collect();
+        let width = to - from;
+        let server = Self { from, to, sigma, pi: Planes::from_words(&pi, width), own: Vec::new() };
+        (server, Planes::from_words(&t, width))
+    }
+
+    /// Online: m = msb(z_S) ^ sigma, one plane; z modulo `2^from`.
+    pub fn half(&mut self, z: &[u64]) -> Vec<u64> {
+        let top = top(z, self.from);
+        self.own = top.iter().zip(&self.sigma).map(|(a, sigma)| a ^ sigma).collect();
+        self.own.clone()
+    }
+
+    /// Online: this party's share modulo `2^to`, from the client's e.
+    #[must_use]
+    pub fn extend(&self, z: &[u64], peer: &[u64]) -> Vec<u64> {
+        let pi = self.pi.to_words();
+        let lift = |(lane, z): (usize, &u64)| {
+            let (m, e, sigma) = (bit(&self.own, lane), bit(peer, lane), bit(&self.sigma, lane));
+            // T = m e + (1 - 2m) e sigma + (1 - 2m)(1 - 2e) pi.
+            let t = (m & e)
+                .wrapping_add(negate_if(m, e & sigma))
+                .wrapping_add(negate_if(m ^ e, pi[lane]));
+            lift(*z, m ^ sigma, t, self.from, self.to)
+        };
+        z.iter().enumerate().map(lift).collect()
+    }
+}
+
+/// `z - 2^b top + 2^b T mod 2^l`.
+fn lift(z: u64, top: u64, product: u64, from: u32, to: u32) -> u64 {
+    z.wrapping_add(product.wrapping_sub(top) << from) & ring_mask(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use gazelle_prg::{Prg, Seed};
+
+    use super::*;
+    use crate::testing::Dealt;
+
+    #[test]
+    fn conformance_every_pair_of_shares_of_a_small_ring_extends_exactly() {
+        let (from, to) = (5, 9);
+        let mut rng = Prg::new(&Seed::from_bytes([1; 16]), 2);
+        let (mut server_z, mut client_z) = (Vec::new(), Vec::new());
+        for value in 0..1u64 << (from - 1) {
+            for c in 0..1u64 << from {
+                client_z.push(c);
+                server_z.push(value.wrapping_sub(c) & ring_mask(from));
+            }
+        }
+        let lanes = client_z.len();
+        for seed in 0..4 {
+            let dealt = Dealt::new(seed, lanes);
+            let (mut server, t) = ServerExtend::begin(from, to, &mut dealt.send(lanes), &mut rng);
+            let mut client = ClientExtend::begin(from, to, &mut dealt.recv(lanes));
+            client.finish(&t);
+            let (m, e) = (server.half(&server_z), client.half(&client_z));
+            let (s, c) = (server.extend(&server_z, &e), client.extend(&client_z, &m));
+            for lane in 0..lanes {
+                let value = server_z[lane].wrapping_add(client_z[lane]) & ring_mask(from);
+                assert_eq!(s[lane].wrapping_add(c[lane]) & ring_mask(to), value);
+            }
+            // What is opened is uniform: 6 standard deviations around one half.
+            let ones: u32 = m.iter().chain(&e).map(|word| word.count_ones()).sum();
+            let count = 2.0 * lanes as f64;
+            assert!((f64::from(ones) - count / 2.0).abs() < 6.0 * (count / 4.0).sqrt());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Words as bit planes: the data layout of everything that works on bits (SIMD within words).
+//!
+//! `n` words of `bits` bits become `bits` planes; plane i holds bit i of every word, 64 to a `u64`,
+//! each plane padded to whole `u64`s. Conversion is a 64 x 64 bit transpose per 64 words.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indices run over arrays of 64 and within the planes' stride"
+)]
+
+use gazelle_block::BitVec;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Bit planes of `lanes` elements. Bits beyond the last lane are zero. Wiped on drop.
+#[derive(Clone, PartialEq, Eq, Default, Zeroize, ZeroizeOnDrop)]
+pub struct Planes {
+    lanes: usize,
+    words: Vec<u64>,
+}
+
+impl std::fmt::Debug for Planes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planes")
+            .field("lanes", &self.lanes)
+            .field("planes", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Planes {
+    /// `count` zero planes.
+    pub fn zeros(lanes: usize, count: usize) -> Self {
+        Self { lanes, words: vec![0; lanes.div_ceil(64) * count] }
+    }
+
+    /// The low `bits` bits (at most 64) of each word.
+    pub fn from_words(values: &[u64], bits: u32) -> Self {
+        let mut planes = Self::zeros(values.len(), bits as usize);
+        let stride = planes.stride();
+        let mut square = [0u64; 64];
+        for (i, chunk) in values.chunks(64).enumerate() {
+            square[..chunk.len()].copy_from_slice(chunk);
+            square[chunk.len()..].fill(0);
+            transpose(&mut square);
+            for (bit, word) in square.iter().take(bits as usize).enumerate() {
+                planes.words[bit * stride + i] = *word;
+            }
+        }
+        square.zeroize();
+        planes
+    }
+
+    /// The inverse of [`from_words`](Self::from_words): plane i becomes bit i; at most 64 planes.
+    pub fn to_words(&self) -> Vec<u64> {
+        self.range_to_words(0, self.count())
+    }
+
+    /// As [`to_words`](Self::to_words), of planes `start .. start + count`.
+    pub fn range_to_words(&self, start: usize, count: usize) -> Vec<u64> {
+        let stride = self.stride();
+        let mut values = vec![0; self.lanes];
+        let mut square = [0u64; 64];
+        for (i, chunk) in values.chunks_mut(64).enumerate() {
+            square.fill(0);
+            for (bit, word) in square.iter_mut().take(count).enumerate() {
+                *word = self.words[(start + bit) * stride + i];
+            }
+            transpose(&mut square);
+            chunk.copy_from_slice(&square[..chunk.len()]);
+        }
+        square.zeroize();
+        values
+    }
+
+    /// The planes one behind the other without padding: bit `plane * lanes + lane`.
+    pub fn to_bits(&self) -> BitVec {
+        if self.lanes.is_multiple_of(64) {
+            return BitVec::from_words(self.words.clone(), self.lanes * self.count());
+        }
+        let mut bits = BitVec::new();
+        for plane in self.words.chunks(self.stride().max(1)) {
+            bits.extend(&BitVec::from_words(plane.to_vec(), self.lanes));
+        }
+        bits
+    }
+
+    /// The inverse of [`to_bits`](Self::to_bits): as many planes as `bits` holds.
+    pub fn from_bits(bits: &BitVec, lanes: usize) -> Self {
+        if lanes == 0 {
+            return Self::default();
+        }
+        if lanes.is_multiple_of(64) {
+            return Self { lanes, words: bits.words().to_vec() };
+        }
+        let mut planes = Self { lanes, words: Vec::new() };
+        for plane in 0..bits.len() / lanes {
+            planes.words.extend_from_slice(bits.slice(plane * lanes, lanes).words());
+        }
+        planes
+    }
+
+    /// Number of elements.
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// Words of a plane.
+    pub fn stride(&self) -> usize {
+        self.lanes.div_ceil(64)
+    }
+
+    /// Number of planes (0 if there are no lanes).
+    pub fn count(&self) -> usize {
+        if self.lanes == 0 { 0 } else { self.words.len() / self.stride() }
+    }
+
+    /// Plane `index`; empty beyond the last.
+    pub fn plane(&self, index: usize) -> &[u64] {
+        let stride = self.stride();
+        self.words.get(index * stride..(index + 1) * stride).unwrap_or_default()
+    }
+
+    /// Plane `index`, to be written. Bits beyond the last lane may be written: see
+    /// [`trim`](Self::trim).
+    pub fn plane_mut(&mut self, index: usize) -> &mut [u64] {
+        let stride = self.stride();
+        self.words.get_mut(index * stride..(index + 1) * stride).unwrap_or_default()
+    }
+
+    /// Appends a plane of [`stride`](Self::stride) words.
+    pub fn push(&mut self, plane: &[u64]) {
+        debug_assert_eq!(plane.len(), self.stride());
+        self.words.extend_from_slice(plane);
+    }
+
+    /// Clears the bits beyond the last lane.
+    pub fn trim(&mut self) {
+        let used = self.lanes % 64;
+        if used != 0 {
+            let stride = self.stride();
+            self.words.iter_mut().skip(stride - 1).step_by(stride).for_each(|word| {
+                *word &= u64::MAX >> (64 - used);
+            });
+        }
+    }
+
+    /// Appends all planes of `other`, which has as many lanes.
+    pub fn append(&mut self, other: &Self) {
+        debug_assert_eq!(self.lanes, other.lanes);
+        self.words.extend_from_slice(&other.words);
+    }
+}
+
+/// Bit j of word i becomes bit i of word j.
+pub fn transpose(square: &mut [u64; 64]) {
+    let mut width = 32;
+    let mut mask = 0x0000_0000_ffff_ffffu64;
+    while width != 0 {
+        for block in square.chunks_exact_mut(2 * width) {
+            let (low, high) = block.split_at_mut(width);
+            for (a, b) in low.iter_mut().zip(high) {
+                let swap = ((*a >> width) ^ *b) & mask;
+                *a ^= swap << width;
+                *b ^= swap;
+            }
+        }
+        width /= 2;
+        mask ^= mask << width;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn known_answer_plane_i_holds_bit_i() {
+        let words: Vec<u64> = (0..130u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let planes = Planes::from_words(&words, 64);
+        for (lane, word) in words.iter().enumerate() {
+            for bit in 0..64 {
+                assert_eq!(planes.plane(bit)[lane / 64] >> (lane % 64) & 1, word >> bit & 1);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn properties_planes_and_bits_round_trip(
+            words in proptest::collection::vec(any::<u64>(), 1..200),
+            bits in 1u32..=64,
+        ) {
+            let planes = Planes::from_words(&words, bits);
+            let reduced: Vec<u64> = words.iter().map(|w| w & (u64::MAX >> (64 - bits))).collect();
+            prop_assert_eq!(planes.to_words(), reduced);
+            let flat = planes.to_bits();
+            prop_assert_eq!(flat.len(), words.len() * bits as usize);
+            prop_assert_eq!(flat.get(words.len() - 1), words[words.len() - 1] & 1 == 1);
+            prop_assert!(Planes::from_bits(&flat, words.len()) == planes);
+        }
+    }
+}
