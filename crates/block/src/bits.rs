@@ -216,3 +216,85 @@ impl Message for BitVec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gazelle_prg::{Prg, Seed};
+    use gazelle_wire::message::decode_all;
+    use proptest::prelude::*;
+
+    fn bools() -> impl Strategy<Value = Vec<bool>> {
+        prop::collection::vec(any::<bool>(), 0..300)
+    }
+
+    fn encoded(bits: &BitVec) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bits.encode(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn known_answer_bits_go_out_lowest_first() {
+        let bits =
+            BitVec::from_bools(&[true, false, false, true, false, false, false, false, true]);
+        assert_eq!(encoded(&bits), [0b1001, 1]);
+        assert_eq!(bits.words(), [0b1_0000_1001]);
+    }
+
+    #[test]
+    fn adversarial_unused_bits_and_wrong_lengths_are_refused() {
+        assert!(decode_all::<BitVec>(&[0xff, 0x01], &9).is_ok());
+        assert!(decode_all::<BitVec>(&[0xff, 0x02], &9).is_err());
+        assert!(decode_all::<BitVec>(&[0xff], &9).is_err());
+        assert!(decode_all::<BitVec>(&[0xff, 0, 0], &9).is_err());
+    }
+
+    #[test]
+    fn properties_random_bits_are_balanced_and_do_not_print() {
+        let bits = BitVec::random(10_001, &mut Prg::new(&Seed::from_bytes([1; 16]), 1));
+        assert!(bits.count_ones().abs_diff(5000) < 300);
+        assert_eq!(format!("{bits:?}"), "BitVec { len: 10001, .. }");
+        assert_eq!(bits.words().last().unwrap() >> (10_001 % 64), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn properties_forms_agree(bools in bools()) {
+            let bits = BitVec::from_bools(&bools);
+            prop_assert_eq!(bits.to_bools(), bools.clone());
+            prop_assert!(bools.iter().copied().collect::<BitVec>() == bits);
+            prop_assert!(BitVec::from_words(bits.words().to_vec(), bits.len()) == bits);
+            prop_assert_eq!(bits.count_ones(), bools.iter().filter(|bit| **bit).count());
+            let mut copy = BitVec::zeros(bools.len());
+            bools.iter().enumerate().for_each(|(i, bit)| copy.set(i, *bit));
+            prop_assert!(copy == bits);
+            prop_assert!(bools.iter().enumerate().all(|(i, bit)| bits.get(i) == *bit));
+            prop_assert_eq!(encoded(&bits).len(), BitVec::encoded_len(&bits.len()));
+            prop_assert!(decode_all::<BitVec>(&encoded(&bits), &bits.len()).unwrap() == bits);
+        }
+
+        #[test]
+        fn properties_extend_slice_resize_and_logic(a in bools(), b in bools(), cut in 0usize..320) {
+            let (x, y) = (BitVec::from_bools(&a), BitVec::from_bools(&b));
+            let mut both = x.clone();
+            both.extend(&y);
+            prop_assert_eq!(both.to_bools(), [a.clone(), b.clone()].concat());
+            prop_assert!(both.slice(a.len(), b.len()) == y);
+            prop_assert_eq!(both.words().len(), both.len().div_ceil(64));
+            let mut cut_off = x.clone();
+            cut_off.resize(cut);
+            let expected: Vec<bool> = (0..cut).map(|i| a.get(i).copied().unwrap_or(false)).collect();
+            prop_assert_eq!(cut_off.to_bools(), expected.clone());
+            prop_assert!(x.slice(0, cut) == cut_off);
+            let (mut sum, mut product) = (x.clone(), x.clone());
+            sum.xor_assign(&y);
+            product.and_assign(&y);
+            for i in 0..a.len().min(b.len()) {
+                prop_assert_eq!(sum.get(i), a[i] ^ b[i]);
+                prop_assert_eq!(product.get(i), a[i] & b[i]);
+            }
+            prop_assert!(sum.len() == a.len() && BitVec::from_bools(&sum.to_bools()) == sum);
+        }
+    }
+}

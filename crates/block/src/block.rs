@@ -168,3 +168,58 @@ impl Message for Blocks {
         Ok(Self(chunks.iter().map(|bytes| Block::from_bytes(*bytes)).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gazelle_prg::{Prg, Seed};
+    use gazelle_wire::message::decode_all;
+
+    fn rng() -> Prg {
+        Prg::new(&Seed::from_bytes([5; 16]), 1)
+    }
+
+    #[test]
+    fn known_answer_bytes_are_little_endian() {
+        let block = Block::from_bytes(std::array::from_fn(|i| i as u8));
+        assert_eq!(block.0, 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100);
+        assert!(block.bit(8) && !block.bit(0) && !block.lsb());
+        let mut bytes = Vec::new();
+        Blocks(vec![block, Block(1)]).encode(&mut bytes);
+        assert_eq!(bytes[..16], block.to_bytes());
+        assert!(decode_all::<Blocks>(&bytes, &2).unwrap().into_vec() == [block, Block(1)]);
+        assert!(
+            decode_all::<Blocks>(&bytes, &1).is_err() && decode_all::<Blocks>(&bytes, &3).is_err()
+        );
+    }
+
+    #[test]
+    fn properties_delta_is_odd_random_and_secret() {
+        let mut rng = rng();
+        let deltas: Vec<Delta> = (0..64).map(|_| Delta::random(&mut rng)).collect();
+        assert!(deltas.iter().all(|delta| delta.block().lsb()));
+        assert!(deltas.windows(2).all(|pair| pair[0].block() != pair[1].block()));
+        assert_eq!(Delta::from_block(Block(2)).unwrap_err(), BlockError::EvenDelta);
+        assert!(Delta::from_block(deltas[0].block()).unwrap().block() == deltas[0].block());
+        assert_eq!(format!("{:?} {:?}", deltas[0], deltas[0].block()), "Delta(..) Block(..)");
+    }
+
+    #[test]
+    fn properties_selection_and_equality_are_by_masks() {
+        let block = Block::random(&mut rng());
+        assert!(block.select(true) == block && block.select(false) == Block::ZERO);
+        assert!(
+            bool::from(block.ct_eq(&block))
+                && bool::from(block.ct_eq(&block.without_lsb())) != block.lsb()
+        );
+        assert!((block ^ block) == Block::ZERO);
+    }
+
+    #[test]
+    fn properties_bulk_filling_reads_the_same_stream() {
+        let (mut a, mut b) = (rng(), rng());
+        let mut out = vec![Block::ZERO; 150];
+        Block::fill_random(&mut out, &mut a);
+        assert!(out.iter().all(|block| *block == Block::random(&mut b)));
+    }
+}

@@ -60,3 +60,27 @@ impl TweakCounter {
         Ok(top + start..(top + start).saturating_add(count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_ranges_follow_each_other_under_their_purposes() {
+        let mut counter = TweakCounter::new();
+        assert_eq!(counter.reserve(1, 10).unwrap(), (1 << 56)..(1 << 56) + 10);
+        assert_eq!(counter.reserve(2, 5).unwrap(), (2 << 56) + 10..(2 << 56) + 15);
+        assert_eq!(counter.reserve(1, 0).unwrap(), (1 << 56) + 15..(1 << 56) + 15);
+        assert_eq!(counter.used(), 15);
+        assert_eq!(TweakCounter::starting_at(15).reserve(1, 1).unwrap().start, (1 << 56) + 15);
+    }
+
+    #[test]
+    fn properties_an_exhausted_counter_refuses_and_stays_where_it_is() {
+        let mut counter = TweakCounter::starting_at(LIMIT - 3);
+        assert_eq!(counter.reserve(1, 4), Err(BlockError::TweaksExhausted));
+        assert_eq!(counter.reserve(1, u64::MAX), Err(BlockError::TweaksExhausted));
+        assert!(counter.reserve(1, 3).is_ok());
+        assert_eq!(counter.reserve(1, 1), Err(BlockError::TweaksExhausted));
+    }
+}

@@ -87,7 +87,9 @@ impl RcotSender for IdealSender {
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         Block::fill_random(out, &mut self.blocks);
-        out.iter_mut().for_each(|block| *block = block.without_lsb());
+        for block in out {
+            *block = block.without_lsb();
+        }
         Ok(())
     }
 }

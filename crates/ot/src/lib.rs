@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+pub mod base;
 pub mod error;
 pub mod extension;
 #[cfg(any(test, feature = "testing"))]
 pub mod ideal;
+pub mod iknp;
+mod rows;
+mod surplus;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -11,3 +15,4 @@ pub use error::OtError;
 pub use extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
 #[cfg(any(test, feature = "testing"))]
 pub use ideal::IdealOt;
+pub use iknp::Iknp;

@@ -109,7 +109,6 @@ pub fn conformance<O: OtExtension + 'static>(extension: &O) {
 
 fn check_traffic(sender: &Channel, predicted: OtTraffic, what: &str) {
     let traffic = sender.traffic();
-    let seen =
-        OtTraffic { sender_to_receiver: traffic.sent, receiver_to_sender: traffic.received };
+    let seen = OtTraffic { sender_to_receiver: traffic.sent, receiver_to_sender: traffic.received };
     assert_eq!(seen, predicted, "bytes of the {what}");
 }

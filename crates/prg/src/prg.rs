@@ -132,3 +132,121 @@ pub fn system_rng() -> Result<Prg, PrgError> {
     bytes.zeroize();
     Ok(prg)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keystream::Keystream;
+    use proptest::prelude::*;
+
+    fn seed() -> Seed {
+        Seed::from_bytes(std::array::from_fn(|i| i as u8))
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+
+    /// `head -c 80 /dev/zero | openssl enc -aes-128-ctr -K 000102..0f -iv <domain>00..00` (OpenSSL 3).
+    const OPENSSL: [(u8, &str); 3] = [
+        (
+            0x00,
+            "c6a13b37878f5b826f4f8162a1c8d8797346139595c0b41e497bbde365f42d0a49d68753999ba68ce3897a68\
+             6081b09db9ad2b2e346ac238505d365e9cb7fc563063b6df0a2cdbb0851251d2c669d1bf",
+        ),
+        (
+            0x05,
+            "789dc76ccb52ce1c3db90ecb357af60e169ad311f94bb32eb766dd50d48c6c09b11f332a7b2f7b390b0ea596\
+             75f327ce38a929c313b975edf92dce4f950ffffe336aa75fdaf84085970741717198a36d",
+        ),
+        (
+            0xfe,
+            "ce9f43732387c75e62c5b3bebf01f5ab3e9a32f43f45b2652b2f828a85a87a6635bb8637fdd79d079f9e575f\
+             1d9160e7dd3aaf8364b5ccd9c256fc8ebf743e5ef1d942f693e3b2195c6dc67d6345c3f1",
+        ),
+    ];
+
+    #[test]
+    fn known_answer_streams_are_those_of_openssl() {
+        for (domain, expected) in OPENSSL {
+            let mut bytes = [0u8; 80];
+            Prg::new(&seed(), domain).fill_bytes(&mut bytes);
+            assert_eq!(hex(&bytes), expected);
+        }
+    }
+
+    /// As above with `-iv 070000000000000000000000ffffffff`: the counter carries into its fifth byte.
+    #[test]
+    fn known_answer_the_counter_carries_beyond_32_bits() {
+        let mut blocks = [[0u8; 16]; 3];
+        Keystream::new(&seed(), 7).fill(0xffff_ffff, &mut blocks);
+        let expected = "dbd3778844800d5261b7f8f6679d83b05e9a93d3e0d51ffa86313aeda8d2ab04\
+                        f997ec56ee13bd65eff91160ec009c25";
+        assert_eq!(hex(blocks.as_flattened()), expected);
+    }
+
+    /// `openssl enc -aes-128-ecb` of `ff03 000000000000 0102030405060708`.
+    #[test]
+    fn known_answer_forking_encrypts_domain_and_index() {
+        let fork = seed().fork(3, 0x0102_0304_0506_0708);
+        assert_eq!(hex(fork.bytes()), "fb1fccdc27cfe0e7361f30e6dfe92690");
+    }
+
+    #[test]
+    fn properties_forks_streams_and_system_generators_differ() {
+        let mut seen = std::collections::HashSet::new();
+        for domain in 0..4 {
+            for index in 0..4 {
+                assert!(seen.insert(*seed().fork(domain, index).bytes()));
+            }
+            assert!(seen.insert(Prg::new(&seed(), domain).next_u128().to_le_bytes()));
+        }
+        let (mut a, mut b) = (system_rng().unwrap(), system_rng().unwrap());
+        assert_ne!(a.next_u128(), b.next_u128());
+    }
+
+    #[test]
+    fn properties_secrets_do_not_print() {
+        assert_eq!(format!("{:?}", seed()), "Seed(..)");
+        assert_eq!(format!("{:?}", Prg::new(&seed(), 1)), "Prg(..)");
+        assert_eq!(format!("{:?}", Keystream::new(&seed(), 1)), "Keystream(..)");
+    }
+
+    proptest! {
+        #[test]
+        fn properties_cutting_a_stream_into_reads_changes_nothing(
+            cuts in prop::collection::vec(0usize..1500, 1..12),
+        ) {
+            let total = cuts.iter().sum();
+            let mut whole = vec![0u8; total];
+            Prg::new(&seed(), 9).fill_bytes(&mut whole);
+            let mut pieces = Vec::new();
+            let mut prg = Prg::new(&seed(), 9);
+            for cut in cuts {
+                let mut piece = vec![0u8; cut];
+                prg.fill_bytes(&mut piece);
+                pieces.extend(piece);
+            }
+            prop_assert_eq!(whole, pieces);
+        }
+
+        #[test]
+        fn properties_random_access_reads_the_same_stream(first in 0u64..500, count in 0usize..200) {
+            let mut whole = vec![0u8; 16 * (first as usize + count)];
+            Prg::new(&seed(), 2).fill_bytes(&mut whole);
+            let mut blocks = vec![[0u8; 16]; count];
+            Keystream::new(&seed(), 2).fill(first, &mut blocks);
+            prop_assert_eq!(&whole[16 * first as usize..], blocks.as_flattened());
+        }
+
+        #[test]
+        fn properties_words_are_read_little_endian_from_the_stream(skip in 0usize..40) {
+            let mut bytes = vec![0u8; skip + 8];
+            Prg::new(&seed(), 4).fill_bytes(&mut bytes);
+            let mut prg = Prg::new(&seed(), 4);
+            prg.fill_bytes(&mut bytes[..skip]);
+            let expected = u64::from_le_bytes(bytes[skip..].try_into().unwrap());
+            prop_assert_eq!(prg.next_u64(), expected);
+        }
+    }
+}

@@ -37,6 +37,7 @@ impl Seed {
     ///
     /// Distinct (domain, index) give seeds that are pseudorandom together, and independent of every
     /// stream [`Prg::new(self, d)`](crate::Prg::new) with `d != 0xff`.
+    #[must_use]
     pub fn fork(&self, domain: u8, index: u64) -> Self {
         let input = ctr::counter(FORK_DOMAIN, (u128::from(domain) << 112) | u128::from(index));
         let mut block = input.into();

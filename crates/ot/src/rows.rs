@@ -1,0 +1,62 @@
+//! Rows of a bit matrix in pieces of 128 bits, and the message that carries them.
+
+use gazelle_wire::{DecodeError, Message, Reader};
+use zeroize::Zeroize;
+
+/// Bits of a piece: rows are whole pieces, so chunks of OTs are multiples of this.
+pub(crate) const ROW_UNIT: usize = 128;
+
+/// Pieces of 16 bytes, row after row. Wiped on drop.
+#[derive(Default)]
+pub(crate) struct Rows(pub(crate) Vec<[u8; 16]>);
+
+impl Rows {
+    /// Makes room for `pieces`; new ones are zero, old ones keep their contents if the size stays,
+    /// else everything is zero.
+    pub(crate) fn resize(&mut self, pieces: usize) {
+        if self.0.len() != pieces {
+            self.0.clear();
+            self.0.resize(pieces, [0; 16]);
+        }
+    }
+}
+
+impl Message for Rows {
+    /// The number of pieces.
+    type Shape = usize;
+    const KIND: u16 = 0x0301;
+    const NAME: &'static str = "OT extension corrections";
+
+    fn encoded_len(shape: &usize) -> usize {
+        16 * shape
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_flattened());
+    }
+    fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
+        let (pieces, _) = input.take(16 * shape)?.as_chunks::<16>();
+        Ok(Self(pieces.to_vec()))
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        self.0.as_flattened_mut().zeroize();
+    }
+}
+
+/// `row ^= bit * other`, without a branch.
+pub(crate) fn xor_masked(row: &mut [[u8; 16]], other: &[[u8; 16]], bit: bool) {
+    let mask = u128::from(bit).wrapping_neg();
+    for (a, b) in row.iter_mut().zip(other) {
+        *a = (u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b) & mask).to_ne_bytes();
+    }
+}
+
+/// `row ^= a ^ b`.
+pub(crate) fn xor_two(row: &mut [[u8; 16]], a: &[[u8; 16]], b: &[[u8; 16]]) {
+    for ((row, a), b) in row.iter_mut().zip(a).zip(b) {
+        let sum = u128::from_ne_bytes(*row) ^ u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b);
+        *row = sum.to_ne_bytes();
+    }
+}

@@ -1,0 +1,66 @@
+//! OTs made but not yet handed out: extensions produce in fixed units.
+
+use gazelle_block::Block;
+use zeroize::Zeroize;
+
+use crate::error::OtError;
+
+/// The tail of the last unit. Wiped on drop.
+#[derive(Default)]
+pub(crate) struct Surplus {
+    blocks: Vec<Block>,
+    /// Blocks at the front already handed out.
+    used: usize,
+    /// A call failed: nothing more comes out.
+    dead: bool,
+}
+
+impl Surplus {
+    /// Fills `out`: first from the surplus, then by `make`, which is asked for multiples of `unit`;
+    /// what the last unit has too much is kept. After an error every call fails.
+    pub(crate) fn serve(
+        &mut self,
+        unit: usize,
+        out: &mut [Block],
+        mut make: impl FnMut(&mut [Block]) -> Result<(), OtError>,
+    ) -> Result<(), OtError> {
+        if self.dead {
+            return Err(OtError::Dead);
+        }
+        self.dead = true;
+        let ready = self.blocks.get_mut(self.used..).unwrap_or_default();
+        let count = ready.len().min(out.len());
+        let (head, rest) = out.split_at_mut(count);
+        for (out, kept) in head.iter_mut().zip(ready) {
+            *out = std::mem::take(kept);
+        }
+        self.used += count;
+        let (units, tail) = rest.split_at_mut(rest.len() / unit * unit);
+        if !units.is_empty() {
+            make(units)?;
+        }
+        if !tail.is_empty() {
+            self.blocks.resize(unit, Block::ZERO);
+            make(&mut self.blocks)?;
+            self.used = tail.len();
+            for (out, made) in tail.iter_mut().zip(&mut self.blocks) {
+                *out = std::mem::take(made);
+            }
+        }
+        self.dead = false;
+        Ok(())
+    }
+
+    /// What [`serve`](Self::serve) asks `make` for: (units at once, whether one more for the tail).
+    pub(crate) fn demand(unit: usize, already_made: usize, count: usize) -> (usize, bool) {
+        let ready = (unit - already_made % unit) % unit;
+        let rest = count.saturating_sub(ready);
+        (rest / unit, !rest.is_multiple_of(unit))
+    }
+}
+
+impl Drop for Surplus {
+    fn drop(&mut self) {
+        self.blocks.zeroize();
+    }
+}
