@@ -1,2 +1,48 @@
-//! Project chores.
-fn main() {}
+//! Project chores: `cargo xtask ci | tidy | bench … | vectors [--check]`.
+
+mod bench;
+mod ci;
+mod process;
+mod tests_built;
+mod tidy;
+mod vectors;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A chore's failure, said in full.
+type Failure = Box<dyn std::error::Error>;
+
+const USAGE: &str = "\
+usage: cargo xtask <chore>
+
+  ci                 every check that a change has to pass, in order, stopping at the first failure
+  tidy               the rules of the house that no compiler checks
+  bench [...]        cargo run --release -p gazelle-benches -- ...
+  vectors [--check]  regenerates the committed ONNX message types; with --check only compares";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let chore = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let result = match chore.as_str() {
+        "ci" => ci::run(&root()),
+        "tidy" => tidy::run(&root()),
+        "bench" => bench::run(&root(), &rest),
+        "vectors" => vectors::run(&root(), rest.iter().any(|argument| argument == "--check")),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or_else(|| here.clone(), PathBuf::from)
+}

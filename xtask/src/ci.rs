@@ -1,0 +1,154 @@
+//! `cargo xtask ci`: every check, in order, with its seconds; stops at the first failure.
+//!
+//! One profile (`ci`) and one feature set (all) for everything, so that nothing is compiled twice.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::tests_built::{self, Built, SELECTION};
+use crate::{Failure, process, tidy, vectors};
+
+/// Crates with kernels by instruction set: their tests run again with the portable code.
+const KERNEL_CRATES: [&str; 7] = ["prg", "block", "ring", "he", "ot", "garble", "linear"];
+
+pub(crate) fn run(root: &Path) -> Result<(), Failure> {
+    let start = Instant::now();
+    step("fmt", || process::run(process::cargo(root).args(["fmt", "--all", "--", "--check"])))?;
+    step("tidy", || tidy::run(root))?;
+    step("vectors", || vectors::run(root, true))?;
+    step("clippy", || {
+        process::run(
+            process::cargo(root)
+                .args(["clippy", "--all-targets", "--quiet"])
+                .args(SELECTION)
+                .args(["--", "-D", "warnings"]),
+        )
+    })?;
+    step("build tests", || tests_built::build(root).map(drop))?;
+    step("test", || process::run(process::cargo(root).args(["test", "--quiet"]).args(SELECTION)))?;
+    // All is built: this only asks cargo for the list.
+    let built = tests_built::build(root)?;
+    step("test with portable kernels", || portable(root, &built))?;
+    step("doc", || {
+        process::run(
+            process::cargo(root)
+                .args(["doc", "--no-deps", "--quiet"])
+                .args(SELECTION)
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )
+    })?;
+    step("demo", || demo(root, &built))?;
+    println!("all checks passed in {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn step(name: &str, check: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    println!("== {name}");
+    let start = Instant::now();
+    let result = check();
+    let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+    println!("== {name}: {verdict}, {:.1} s", start.elapsed().as_secs_f64());
+    result.map_err(|failure| format!("{name}: {failure}").into())
+}
+
+fn portable(root: &Path, built: &[Built]) -> Result<(), Failure> {
+    for name in KERNEL_CRATES {
+        let folder = root.join("crates").join(name);
+        let tests: Vec<&Built> =
+            built.iter().filter(|built| built.is_test && built.folder == folder).collect();
+        if tests.is_empty() {
+            return Err(format!("no test executable of {name} was found").into());
+        }
+        for test in tests {
+            println!("{name}: {}", test.target);
+            process::run(
+                std::process::Command::new(&test.executable)
+                    .arg("--quiet")
+                    .current_dir(&folder)
+                    .env("CARGO_MANIFEST_DIR", &folder)
+                    .env("GAZELLE_ISA", "portable"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the demo once and checks what it prints.
+fn demo(root: &Path, built: &[Built]) -> Result<(), Failure> {
+    let program = built.iter().find(|built| !built.is_test && built.target == "gazelle");
+    let mut command = if let Some(program) = program {
+        std::process::Command::new(&program.executable)
+    } else {
+        let mut cargo = process::cargo(root);
+        cargo.args(["run", "--quiet", "--profile", "ci", "--locked", "-p", "gazelle-cli", "--"]);
+        cargo
+    };
+    command.current_dir(root);
+    let output = process::output(command.args(["demo", "--json"]))?;
+    check_demo(&output)
+}
+
+/// One object per line; private and plain prediction agree; every phase has a figure.
+fn check_demo(output: &str) -> Result<(), Failure> {
+    let mut lines = 0;
+    for line in output.lines() {
+        let object: serde_json::Value =
+            serde_json::from_str(line).map_err(|error| format!("not JSON: {error}: {line}"))?;
+        let field = |name: &str| object.get(name).ok_or(format!("no {name:?} in {line}"));
+        if field("class")? != field("plaintext_class")? {
+            return Err(format!("private and plain class differ: {line}").into());
+        }
+        let private = numbers(field("logits")?)?;
+        let plain = numbers(field("plaintext_logits")?)?;
+        let tolerance = field("tolerance")?.as_f64().ok_or("tolerance is not a number")?;
+        let scale = plain.iter().fold(1.0f64, |scale, logit| scale.max(logit.abs()));
+        // The fixed-point model's own distance comes on top of the reported tolerance.
+        let bound = (0.02 * scale + 1.0 / 32.0).max(tolerance);
+        if private.len() != plain.len()
+            || private.iter().zip(&plain).any(|(a, b)| (a - b).abs() > bound)
+        {
+            return Err(format!("private and plain logits differ by more than {bound}").into());
+        }
+        for phase in ["offline", "online"] {
+            let figures = field(phase)?;
+            for name in ["seconds", "bytes_sent", "bytes_received", "turns"] {
+                let figure = figures.get(name).and_then(serde_json::Value::as_f64);
+                figure.ok_or(format!("no {phase}.{name} in {line}"))?;
+            }
+        }
+        lines += 1;
+    }
+    if lines == 0 { Err("the demo printed nothing".into()) } else { Ok(()) }
+}
+
+fn numbers(value: &serde_json::Value) -> Result<Vec<f64>, Failure> {
+    let array = value.as_array().ok_or("logits are not an array")?;
+    array.iter().map(|number| number.as_f64().ok_or("a logit is not a number".into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_demo;
+
+    const GOOD: &str = r#"{"class":1,"plaintext_class":1,"logits":[0.5,2.0],"plaintext_logits":[0.51,2.01],"tolerance":0.05,"offline":{"seconds":1.0,"bytes_sent":1,"bytes_received":2,"turns":3},"online":{"seconds":1.0,"bytes_sent":1,"bytes_received":2,"turns":3}}"#;
+
+    #[test]
+    fn a_demo_that_agrees_passes() {
+        check_demo(GOOD).unwrap();
+        check_demo(&format!("{GOOD}\n{GOOD}\n")).unwrap();
+    }
+
+    #[test]
+    fn a_demo_that_disagrees_or_says_nothing_fails() {
+        for (from, to) in [
+            ("\"plaintext_class\":1", "\"plaintext_class\":0"),
+            ("0.51", "0.71"),
+            ("[0.5,2.0]", "[0.5]"),
+            ("\"online\"", "\"elsewhere\""),
+            ("{\"class\"", "hello {\"class\""),
+        ] {
+            check_demo(&GOOD.replace(from, to)).unwrap_err();
+        }
+        check_demo("").unwrap_err();
+    }
+}

@@ -1,0 +1,66 @@
+//! The executables that `cargo test` has built, so that they can run again without a rebuild.
+//!
+//! Selecting some packages with `-p` would resolve other features and compile most of the tree a
+//! second time; the executables of the whole workspace are there already.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Failure, process};
+
+/// What every step that builds is called with: one profile, one feature set.
+pub(crate) const SELECTION: [&str; 5] =
+    ["--workspace", "--all-features", "--locked", "--profile", "ci"];
+
+/// An executable from the workspace's test build.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The crate's folder.
+    pub(crate) folder: PathBuf,
+    /// The target's name.
+    pub(crate) target: String,
+    /// True for tests, false for a program.
+    pub(crate) is_test: bool,
+    /// Where it lies.
+    pub(crate) executable: PathBuf,
+}
+
+/// Builds all tests and lists them.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) fn build(root: &Path) -> Result<Vec<Built>, Failure> {
+    let messages = process::output(
+        process::cargo(root)
+            .args(["test", "--no-run", "--message-format", "json-render-diagnostics"])
+            .args(SELECTION),
+    )?;
+    Ok(messages.lines().filter_map(parse).collect())
+}
+
+fn parse(line: &str) -> Option<Built> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let executable = message.get("executable")?.as_str()?.into();
+    let manifest: PathBuf = message.get("manifest_path")?.as_str()?.into();
+    Some(Built {
+        folder: manifest.parent()?.into(),
+        target: message.get("target")?.get("name")?.as_str()?.to_owned(),
+        is_test: message.get("profile")?.get("test")?.as_bool()?,
+        executable,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_messages_with_an_executable_count() {
+        let line = r#"{"reason":"compiler-artifact","manifest_path":"/w/crates/ring/Cargo.toml",
+            "target":{"name":"suite"},"profile":{"test":true},"executable":"/t/suite-1"}"#;
+        let built = parse(&line.replace('\n', "")).unwrap();
+        assert_eq!(built.folder, Path::new("/w/crates/ring"));
+        assert_eq!((built.target.as_str(), built.is_test), ("suite", true));
+        assert!(parse(&line.replace("\"/t/suite-1\"", "null").replace('\n', "")).is_none());
+        assert!(parse("warning: not json").is_none());
+    }
+}
