@@ -1,0 +1,98 @@
+//! Messages of the garbled backend, kinds 0x0601 to 0x0605.
+
+use gazelle_block::{BitVec, Blocks};
+use gazelle_prg::Seed;
+use gazelle_wire::{DecodeError, Message, Reader};
+
+/// A chunk's garbled tables.
+pub(crate) struct Tables(pub(crate) Vec<u8>);
+
+impl Message for Tables {
+    type Shape = usize;
+    const KIND: u16 = 0x0601;
+    const NAME: &'static str = "garbled tables";
+
+    fn encoded_len(shape: &usize) -> usize {
+        *shape
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+    fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
+        Ok(Self(input.take(*shape)?.to_vec()))
+    }
+}
+
+/// The public seed of the hash keys.
+pub(crate) struct HashSeedMessage(pub(crate) Seed);
+
+impl Message for HashSeedMessage {
+    type Shape = ();
+    const KIND: u16 = 0x0602;
+    const NAME: &'static str = "hash seed";
+
+    fn encoded_len((): &()) -> usize {
+        16
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.bytes());
+    }
+    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        Ok(Self(Seed::from_bytes(input.array()?)))
+    }
+}
+
+/// Active labels of the server's share, `[wire][lane]`.
+pub(crate) struct Labels(pub(crate) Blocks);
+
+impl Message for Labels {
+    type Shape = usize;
+    const KIND: u16 = 0x0603;
+    const NAME: &'static str = "labels";
+
+    fn encoded_len(shape: &usize) -> usize {
+        Blocks::encoded_len(shape)
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+    fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
+        Ok(Self(Blocks::decode(input, shape)?))
+    }
+}
+
+macro_rules! bits_message {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $what:literal) => {
+        $(#[$doc])*
+        pub(crate) struct $name(pub(crate) BitVec);
+
+        impl Message for $name {
+            type Shape = usize;
+            const KIND: u16 = $kind;
+            const NAME: &'static str = $what;
+
+            fn encoded_len(shape: &usize) -> usize {
+                BitVec::encoded_len(shape)
+            }
+            fn encode(&self, out: &mut Vec<u8>) {
+                self.0.encode(out);
+            }
+            fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
+                Ok(Self(BitVec::decode(input, shape)?))
+            }
+        }
+    };
+}
+
+bits_message!(
+    /// The client's choice corrections d.
+    Corrections,
+    0x0604,
+    "choice corrections"
+);
+bits_message!(
+    /// Colours of outputs, or their permute bits.
+    Colours,
+    0x0605,
+    "output colours"
+);
