@@ -1,9 +1,17 @@
 #![doc = include_str!("../README.md")]
 
 pub mod error;
+pub mod exact;
+pub mod fft;
+pub mod kernel;
 pub mod polys;
+pub mod schoolbook;
+pub mod transform;
 pub mod weights;
 
 pub use error::RingError;
+pub use fft::{Fft, FftScratch, Fourier};
 pub use polys::Polys;
-pub use weights::WeightMatrix;
+pub use schoolbook::Schoolbook;
+pub use transform::{ExactOperand, Transform};
+pub use weights::{DenseWeights, ShiftedWeights, SparseWeights, WeightMatrix};

@@ -1,6 +1,20 @@
 //! Matrices of small-weight polynomials applied to vectors of uniform polynomials.
+//!
+//! | matrix | products | for |
+//! |---|---|---|
+//! | [`SparseWeights`] | shift, multiply, add | few arbitrary coefficients per polynomial |
+//! | [`ShiftedWeights`] | register-blocked integer GEMM over shifted columns | all rows read the same (request, shift) columns: convolutions with one channel per polynomial |
+//! | [`DenseWeights`] | FFT, summed in evaluation form | many coefficients per polynomial |
+
+mod dense;
+mod shifted;
+mod sparse;
 
 use std::ops::Range;
+
+pub use dense::DenseWeights;
+pub use shifted::{Column, ShiftedWeights};
+pub use sparse::{SparseWeights, Term};
 
 use crate::polys::Polys;
 
@@ -37,7 +51,8 @@ pub trait WeightMatrix: Sync {
 /// - `bits`: modulus of the uniform operand.
 /// - `weight_norm_squared`: `sum_i ||w_i||_2^2` over all coefficients summed into one output.
 ///
-/// `2^(bits - 53) * ||w||_2 * c`, c measured (see the tests). Zero for direct products.
+/// `2^(bits - 53) ||w||_2 c` with c = 1.2, a little above what is measured (see the tests). Zero
+/// for direct products.
 pub fn fft_deviation(bits: u32, weight_norm_squared: f64) -> f64 {
-    (f64::from(bits) - 53.0).exp2() * weight_norm_squared.sqrt()
+    1.2 * (f64::from(bits) - 53.0).exp2() * weight_norm_squared.sqrt()
 }
