@@ -246,7 +246,7 @@ mod tests {
         let mut state = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835u128;
         (0..count)
             .map(|_| {
-                state = state.wrapping_mul(0xda94_2042_e4dd_58b5).rotate_left(67) ^ 0xabcdef;
+                state = state.wrapping_mul(0xda94_2042_e4dd_58b5).rotate_left(67) ^ 0x00ab_cdef;
                 Block(state)
             })
             .collect()

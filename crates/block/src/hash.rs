@@ -292,7 +292,7 @@ mod tests {
 
     fn reference(seed: &Seed, tweak: u64, x: Block) -> Block {
         let (batch, point) = (tweak >> 12, tweak & 0xfff);
-        let mut stream = vec![0u8; 32];
+        let mut stream = [0u8; 32];
         let mut counter = [0u8; 16];
         let cipher = portable_key(Block::from_bytes(*seed.bytes()));
         for half in 0..2 {

@@ -1,1 +1,24 @@
 #![doc = include_str!("../README.md")]
+
+pub mod arith;
+pub mod builder;
+pub mod circuit;
+pub mod error;
+pub mod garbling;
+pub mod half_gates;
+#[cfg(any(test, feature = "testing"))]
+pub mod ideal;
+pub mod scheme;
+pub mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod tweaks;
+
+pub use builder::{Builder, Wire};
+pub use circuit::Circuit;
+pub use error::GarbleError;
+pub use garbling::{evaluate, evaluate_from, garble, garble_into, table_bytes};
+pub use half_gates::HalfGates;
+pub use scheme::{AndGate, GarblingScheme, Operand};
+pub use table::{PieceReceiver, PieceSender, TableSink, TableSource};
+pub use tweaks::Tweaks;
