@@ -6,12 +6,16 @@ mod layout;
 mod matrix;
 pub mod packing;
 pub mod plan;
+pub mod planner;
 mod products;
+pub mod public_coin;
 mod stride_one;
 
 pub use error::LinearError;
 pub use packing::Packing;
 pub use plan::{GroupPlan, PackingPlan, Plan};
+pub use planner::Prices;
+pub use public_coin::PublicCoin;
 
 #[cfg(test)]
 mod properties;

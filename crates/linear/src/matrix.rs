@@ -51,7 +51,10 @@ pub(crate) struct Secret(pub(crate) Vec<i32>);
 
 impl GroupMatrix {
     /// `weights[op]` for every operator of the group; lengths must have been checked.
-    pub(crate) fn new(layout: &GroupLayout, weights: &[&LinearWeights]) -> Result<Self, LinearError> {
+    pub(crate) fn new(layout: &GroupLayout, weights: &[&LinearWeights],
+        budget: &mut usize,
+    ) -> Result<Self, LinearError> {
+        let _ = budget;
         let mut sections = Vec::new();
         for placed in &layout.packings {
             for (local, &(op, first_row)) in placed.ops.iter().enumerate() {
@@ -70,6 +73,17 @@ impl GroupMatrix {
             }
         }
         Ok(Self { requests: layout.requests, responses: layout.responses, sections })
+    }
+}
+
+impl GroupMatrix {
+    /// Bytes of weights and transforms held.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.sections
+            .iter()
+            .flat_map(|section| &section.panels)
+            .map(|panel| panel.weights.0.len() * 4 + panel.columns.len() * 8)
+            .sum()
     }
 }
 

@@ -220,6 +220,19 @@ impl Packing {
         (first..(first + packed.maps).min(packed.op.maps())).map(|map| packed.op.map(map).1)
     }
 
+    /// Squared norm of each real map's weights.
+    pub(crate) fn map_norms(&self, op: usize, weights: &[i32]) -> Result<Vec<f64>, LinearError> {
+        let maps = self.ops[op].op.conv.maps;
+        let conv = &self.ops[op].op.conv;
+        let per_map = conv.input.channels / conv.groups * conv.kernel[0] * conv.kernel[1];
+        if weights.len() != maps * per_map {
+            let (got, expected) = (weights.len(), maps * per_map);
+            return Err(LinearError::Plan(format!("{got} weights, the operator has {expected}")));
+        }
+        let square = |w: &i32| f64::from(*w).powi(2);
+        Ok(weights.chunks_exact(per_map).map(|map| map.iter().map(square).sum()).collect())
+    }
+
     /// All coefficients of a request polynomial.
     pub fn coefficients(&self, request: usize) -> Vec<Coefficient> {
         let (tile, chunk) = (request / self.chunks(), request % self.chunks());

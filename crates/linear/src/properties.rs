@@ -95,7 +95,7 @@ fn check(group: &LinearGroup, plan: &GroupPlan, seed: u64) {
     assert!(seen.iter().all(|count| *count <= limit), "an element has two masks");
 
     let borrowed: Vec<&LinearWeights> = weights.iter().collect();
-    let matrix = GroupMatrix::new(&layout, &borrowed).unwrap();
+    let matrix = GroupMatrix::new(&layout, &borrowed, &mut 0).unwrap();
     let mut out = Polys::zeros(layout.degree, layout.responses);
     // In two runs, split at an arbitrary row.
     let split = layout.responses / 3;

@@ -1,0 +1,136 @@
+//! The public-coin protocol: linear layers whose responses went ahead as hints.
+//!
+//! | client | server |
+//! |---|---|
+//! | [`client`](PublicCoin): joint seed, stores the hints | [`server`](PublicCoin): joint seed, sends the hints |
+//! | [`request`](PublicCoinClient): pb, seed of beta, kept bits -> | [`offline`](PublicCoinServer) |
+//! | [`finish`](PublicCoinClient): u | <- nonce of c0' (and fresh hints, if revealed); v |
+//!
+//! Source: docs/protocol.md, section 3.
+
+mod client;
+mod compiled;
+mod server;
+
+use std::sync::Arc;
+
+use gazelle_share::{
+    LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError,
+};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+
+pub use client::{Pending, PublicCoinClient};
+pub use compiled::Compiled;
+pub use server::PublicCoinServer;
+
+use crate::error::LinearError;
+use crate::plan::{self, Plan};
+use crate::planner::{self, Prices};
+
+/// Power-of-two RLWE with hints. The value is its configuration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PublicCoin {
+    /// Inferences that share one setup: hints are weighed against requests with it. 1 is a single
+    /// cold inference.
+    pub inferences_per_setup: u32,
+    /// What the planner weighs.
+    pub prices: Prices,
+    /// Memory that a compiled model may spend on transforms of weights, in bytes.
+    pub transform_bytes: usize,
+}
+
+impl Default for PublicCoin {
+    fn default() -> Self {
+        Self {
+            inferences_per_setup: 1,
+            prices: Prices::default(),
+            transform_bytes: 512 << 20,
+        }
+    }
+}
+
+impl LinearProtocol for PublicCoin {
+    type Plan = Plan;
+    type Compiled = Compiled;
+    type Client = PublicCoinClient;
+    type Server = PublicCoinServer;
+
+    fn name(&self) -> &'static str {
+        "public-coin"
+    }
+
+    fn plan(
+        &self,
+        groups: &[LinearGroup],
+        weights: &[Vec<&LinearWeights>],
+    ) -> Result<Plan, ProtocolError> {
+        check_counts(groups, weights)?;
+        let inferences = f64::from(self.inferences_per_setup.max(1));
+        let mut planned: Vec<plan::GroupPlan> = Vec::with_capacity(groups.len());
+        for (group, weights) in groups.iter().zip(weights) {
+            let norms = group
+                .ops
+                .iter()
+                .zip(weights)
+                .map(|(op, weights)| planner::map_norms(op, weights))
+                .collect::<Result<Vec<_>, _>>()?;
+            planned.push(planner::plan_group(group, &norms, &self.prices, inferences)?);
+        }
+        Ok(Plan { inferences_per_setup: self.inferences_per_setup, groups: planned })
+    }
+
+    fn validate(&self, groups: &[LinearGroup], plan: &Plan) -> Result<(), ProtocolError> {
+        plan.check(groups)?;
+        Ok(())
+    }
+
+    fn traffic(&self, groups: &[LinearGroup], plan: &Plan) -> LinearTraffic {
+        match plan.check(groups) {
+            Ok(layouts) => plan::traffic(groups, plan, &layouts),
+            Err(_) => LinearTraffic::default(),
+        }
+    }
+
+    fn compile(
+        &self,
+        groups: Arc<[LinearGroup]>,
+        plan: Arc<Plan>,
+        weights: &[Vec<&LinearWeights>],
+    ) -> Result<Compiled, ProtocolError> {
+        check_counts(&groups, weights)?;
+        Ok(Compiled::new(&groups, &plan, weights, self.transform_bytes)?)
+    }
+
+    fn client(
+        &self,
+        groups: Arc<[LinearGroup]>,
+        plan: Arc<Plan>,
+        context: &[u8; 32],
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PublicCoinClient, ProtocolError> {
+        PublicCoinClient::setup(&groups, &plan, context, channel, rng)
+    }
+
+    fn server(
+        &self,
+        compiled: Arc<Compiled>,
+        context: &[u8; 32],
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PublicCoinServer, ProtocolError> {
+        PublicCoinServer::setup(compiled, context, channel, rng)
+    }
+}
+
+fn check_counts(
+    groups: &[LinearGroup],
+    weights: &[Vec<&LinearWeights>],
+) -> Result<(), LinearError> {
+    let fits = groups.len() == weights.len()
+        && groups.iter().zip(weights).all(|(group, weights)| {
+            group.ops.len() == weights.len() && group.ops.len() == group.truncate_bits.len()
+        });
+    if fits { Ok(()) } else { Err(LinearError::Plan("weights do not fit the groups".into())) }
+}

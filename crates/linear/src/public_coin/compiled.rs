@@ -1,0 +1,153 @@
+//! What a server shares between sessions, and what both parties derive from a plan.
+
+use gazelle_he::public_coin::Parameters;
+use gazelle_share::{LinearGroup, LinearWeights, MaskKind, ProtocolError};
+
+use crate::error::LinearError;
+use crate::layout::GroupLayout;
+use crate::matrix::GroupMatrix;
+use crate::plan::{GroupPlan, Plan};
+
+/// A group as both parties see it.
+pub(super) struct GroupState {
+    pub(super) name: String,
+    pub(super) ring_bits: u32,
+    pub(super) revealed: bool,
+    pub(super) mask: MaskKind,
+    pub(super) parameters: Parameters,
+    pub(super) layout: GroupLayout,
+    /// Plan-wide index of the first request polynomial.
+    pub(super) first_index: u64,
+    /// Pinned coefficients of all requests.
+    pub(super) pinned: usize,
+}
+
+/// A model's linear layers, ready to serve any number of sessions.
+pub struct Compiled {
+    pub(super) groups: Vec<GroupState>,
+    pub(super) matrices: Vec<GroupMatrix>,
+    pub(super) weight_digests: Vec<[u8; 32]>,
+    pub(super) plan_digest: [u8; 32],
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Compiled {{ {} groups, .. }}", self.groups.len())
+    }
+}
+
+impl Compiled {
+    pub(super) fn new(
+        groups: &[LinearGroup],
+        plan: &Plan,
+        weights: &[Vec<&LinearWeights>],
+        transform_bytes: usize,
+    ) -> Result<Self, LinearError> {
+        let groups = states(groups, plan)?;
+        let mut budget = transform_bytes;
+        let mut matrices = Vec::with_capacity(groups.len());
+        let mut weight_digests = Vec::with_capacity(groups.len());
+        for ((state, plan), weights) in groups.iter().zip(&plan.groups).zip(weights) {
+            check_norms(state, plan, weights)?;
+            matrices.push(GroupMatrix::new(&state.layout, weights, &mut budget)?);
+            weight_digests.push(digest_weights(weights));
+        }
+        Ok(Self { groups, matrices, weight_digests, plan_digest: digest_plan(plan) })
+    }
+
+    /// Bytes of weights and transforms held.
+    pub fn memory_bytes(&self) -> usize {
+        self.matrices.iter().map(GroupMatrix::memory_bytes).sum()
+    }
+}
+
+/// Checks the plan and lays out every group.
+pub(super) fn states(groups: &[LinearGroup], plan: &Plan) -> Result<Vec<GroupState>, LinearError> {
+    let layouts = plan.check(groups)?;
+    let mut first_index = 0;
+    let mut states = Vec::with_capacity(groups.len());
+    for ((group, plan), layout) in groups.iter().zip(&plan.groups).zip(layouts) {
+        let requests = layout.requests as u64;
+        states.push(GroupState {
+            name: group.name.clone(),
+            ring_bits: group.ring_bits,
+            revealed: group.revealed,
+            mask: group.mask,
+            parameters: plan.parameters,
+            pinned: layout.pinned(),
+            layout,
+            first_index,
+        });
+        first_index += requests;
+    }
+    Ok(states)
+}
+
+/// The weights must keep the bound that the plan states in public.
+fn check_norms(
+    state: &GroupState,
+    plan: &GroupPlan,
+    weights: &[&LinearWeights],
+) -> Result<(), LinearError> {
+    let bad = |what: &str| Err(LinearError::Plan(format!("group {}: {what}", state.name)));
+    for placed in &state.layout.packings {
+        for (local, &(op, _)) in placed.ops.iter().enumerate() {
+            let (Some(weights), Some(bits)) = (weights.get(op), plan.norm_bits.get(op)) else {
+                return bad("weights are missing");
+            };
+            let norms = placed.packing.map_norms(local, &weights.weights)?;
+            let norm = crate::planner::block_norm(&placed.packing, local, &norms);
+            if norm > f64::from(*bits).exp2() {
+                return bad("the weights are larger than the plan says");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn digest_weights(weights: &[&LinearWeights]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 linear group weights");
+    for weights in weights {
+        hasher.update(&(weights.weights.len() as u64).to_le_bytes());
+        for chunk in weights.weights.chunks(1024) {
+            let bytes: Vec<u8> = chunk.iter().flat_map(|w| w.to_le_bytes()).collect();
+            hasher.update(&bytes);
+        }
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Every number of the plan, in order.
+pub(super) fn digest_plan(plan: &Plan) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 linear plan");
+    let mut number = |n: u64| {
+        hasher.update(&n.to_le_bytes());
+    };
+    number(u64::from(plan.inferences_per_setup));
+    number(plan.groups.len() as u64);
+    for group in &plan.groups {
+        let p = group.parameters;
+        number(p.degree() as u64);
+        for bits in [p.ring_bits(), p.noise_bits(), p.kept_bits(), p.dropped_bits()] {
+            number(u64::from(bits));
+        }
+        number(group.norm_bits.len() as u64);
+        group.norm_bits.iter().for_each(|bits| number(u64::from(*bits)));
+        number(group.packings.len() as u64);
+        for packing in &group.packings {
+            number(packing.ops.len() as u64);
+            packing.ops.iter().for_each(|op| number(u64::from(*op)));
+            for n in [packing.phase, packing.tile].as_flattened() {
+                number(u64::from(*n));
+            }
+            number(u64::from(packing.channels));
+            packing.maps.iter().for_each(|maps| number(u64::from(*maps)));
+        }
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// The group's state, or a caller's error.
+pub(super) fn find(groups: &[GroupState], group: usize) -> Result<&GroupState, ProtocolError> {
+    groups.get(group).ok_or_else(|| ProtocolError::Caller(format!("there is no group {group}")))
+}

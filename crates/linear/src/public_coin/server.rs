@@ -1,0 +1,135 @@
+//! The server's session.
+
+use std::sync::Arc;
+
+use gazelle_he::public_coin::{
+    EncryptedRequest, HintBinding, HintKey, HintSource, PublicCoins, RequestMessage, RequestShape,
+};
+use gazelle_share::{LinearServer, ProtocolError, Shares};
+use gazelle_wire::{Channel, RecvHalf, SendHalf};
+use rand_core::CryptoRng;
+
+use super::client::{from_he, hint_shape};
+use super::compiled::{Compiled, GroupState, find};
+use crate::matrix::GroupMatrix;
+use crate::plan::hint_runs;
+
+/// One server's session with one client: the public coins and the key of the hint secrets.
+pub struct PublicCoinServer {
+    compiled: Arc<Compiled>,
+    coins: PublicCoins,
+    /// By group; nothing for revealed groups.
+    sources: Vec<Option<HintSource>>,
+    /// Inferences served so far, by group.
+    inferences: Vec<u64>,
+}
+
+impl std::fmt::Debug for PublicCoinServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PublicCoinServer {{ {} groups, .. }}", self.inferences.len())
+    }
+}
+
+impl PublicCoinServer {
+    pub(super) fn setup(
+        compiled: Arc<Compiled>,
+        context: &[u8; 32],
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self, ProtocolError> {
+        let coins = PublicCoins::server(context, channel, rng).map_err(from_he)?;
+        let key = HintKey::fresh(rng).map_err(from_he)?;
+        let mut sources = Vec::with_capacity(compiled.groups.len());
+        for (group, (state, matrix)) in compiled.groups.iter().zip(&compiled.matrices).enumerate() {
+            if state.revealed {
+                sources.push(None);
+                continue;
+            }
+            let source = key.source(&state.parameters, &coins, &binding(&compiled, group, 0));
+            for run in hint_runs(state.layout.responses) {
+                let hints = source.hints(matrix, run.clone()).map_err(from_he)?;
+                channel.send(&hints, &hint_shape(state, run.len()))?;
+            }
+            sources.push(Some(source));
+        }
+        channel.flush()?;
+        let inferences = vec![0; compiled.groups.len()];
+        Ok(Self { compiled, coins, sources, inferences })
+    }
+
+    /// Fresh hints for one inference of a revealed group, sent at once.
+    fn reveal(
+        &self,
+        group: usize,
+        (state, matrix): (&GroupState, &GroupMatrix),
+        inference: u64,
+        send: &mut SendHalf,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<HintSource, ProtocolError> {
+        let key = HintKey::fresh(rng).map_err(from_he)?;
+        let binding = binding(&self.compiled, group, 1 + inference);
+        let source = key.source(&state.parameters, &self.coins, &binding);
+        for run in hint_runs(state.layout.responses) {
+            let hints = source.hints(matrix, run.clone()).map_err(from_he)?;
+            send.send(&hints, &hint_shape(state, run.len()))?;
+        }
+        Ok(source)
+    }
+}
+
+/// What the hint secrets of a group are bound to.
+fn binding(compiled: &Compiled, group: usize, setup: u64) -> HintBinding {
+    HintBinding {
+        plan: compiled.plan_digest,
+        weights: compiled.weight_digests.get(group).copied().unwrap_or_default(),
+        group: group as u64,
+        first_index: compiled.groups.get(group).map_or(0, |state| state.first_index),
+        setup,
+    }
+}
+
+impl LinearServer for PublicCoinServer {
+    fn offline(
+        &mut self,
+        group: usize,
+        (send, recv): (&mut SendHalf, &mut RecvHalf),
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<Shares>, ProtocolError> {
+        let compiled = Arc::clone(&self.compiled);
+        let state = find(&compiled.groups, group)?;
+        let (Some(matrix), Some(counter)) =
+            (compiled.matrices.get(group), self.inferences.get_mut(group))
+        else {
+            return Err(ProtocolError::Caller(format!("there is no group {group}")));
+        };
+        let inference = *counter;
+        *counter += 1;
+        let shape = RequestShape {
+            parameters: state.parameters,
+            requests: state.layout.requests,
+            pinned: state.pinned,
+        };
+        let message: RequestMessage = recv.recv(&shape)?;
+        let slots = state.layout.slots();
+        let positions: Vec<&[u32]> = slots.iter().map(|slots| slots.pinned.as_slice()).collect();
+        let request =
+            EncryptedRequest::open(&state.parameters, &message, &positions).map_err(from_he)?;
+        let (nonce, reshare) = request.reshare(&self.coins, inference, rng);
+        send.send(&nonce, &())?;
+        send.flush()?;
+        let fresh;
+        let source = match self.sources.get(group) {
+            Some(Some(source)) => source,
+            _ => {
+                fresh = self.reveal(group, (state, matrix), inference, send, rng)?;
+                send.flush()?;
+                &fresh
+            }
+        };
+        let useful = state.layout.useful();
+        let words =
+            source.shares(&request, &reshare, matrix, &useful.rows()).map_err(from_he)?;
+        let per_op = useful.scatter(&words, &state.layout.outputs);
+        Ok(per_op.into_iter().map(|words| Shares::new(state.ring_bits, words)).collect())
+    }
+}

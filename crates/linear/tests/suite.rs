@@ -1,0 +1,12 @@
+//! Conformance, exact traffic, noise, and bad input of the linear protocols.
+
+#[path = "suite/adversarial.rs"]
+mod adversarial;
+#[path = "suite/conformance.rs"]
+mod conformance;
+#[path = "suite/networks.rs"]
+mod networks;
+#[path = "suite/noise.rs"]
+mod noise;
+#[path = "suite/traffic.rs"]
+mod traffic;
