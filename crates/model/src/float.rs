@@ -1,0 +1,119 @@
+//! The f32 reference: what the network computes in the clear.
+
+use gazelle_share::{LocalMap, TensorShape, plain};
+
+use crate::error::ModelError;
+use crate::graph::{Graph, GraphNode, Op};
+
+/// The network's output (before the final activation) for one input, row-major without batch.
+///
+/// # Errors
+/// [`ModelError::Input`] if the input has another number of elements than the model's, or one that
+/// is not finite.
+pub fn run(graph: &Graph, input: &[f32]) -> Result<Vec<f32>, ModelError> {
+    let mut tensors = trace(graph, input)?;
+    Ok(tensors.get_mut(graph.output).map(std::mem::take).unwrap_or_default())
+}
+
+/// All tensors for one input.
+///
+/// # Errors
+/// As [`run`].
+pub fn trace(graph: &Graph, input: &[f32]) -> Result<Vec<Vec<f32>>, ModelError> {
+    let expected = graph.input_shape().len();
+    if input.len() != expected {
+        let got = input.len();
+        return Err(ModelError::Input(format!("expected {expected} elements, got {got}")));
+    }
+    if let Some(at) = input.iter().position(|x| !x.is_finite()) {
+        return Err(ModelError::Input(format!("element {at} is not a finite number")));
+    }
+    let mut tensors: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
+    if let Some(first) = tensors.first_mut() {
+        *first = input.to_vec();
+    }
+    for node in &graph.nodes {
+        let value = evaluate(graph, node, &tensors);
+        if let Some(slot) = tensors.get_mut(node.output) {
+            *slot = value;
+        }
+    }
+    Ok(tensors)
+}
+
+/// Adds a bias, one per channel or one per element.
+pub(crate) fn add_bias(values: &mut [f32], shape: TensorShape, bias: &[f32]) {
+    each_channel(values, shape, bias, |value, bias| *value += bias);
+}
+
+/// Calls `act` with each value and its channel's, or its own, entry of `list`.
+pub(crate) fn each_channel(
+    values: &mut [f32],
+    shape: TensorShape,
+    list: &[f32],
+    act: impl Fn(&mut f32, f32),
+) {
+    if list.len() == values.len() {
+        values.iter_mut().zip(list).for_each(|(value, entry)| act(value, *entry));
+        return;
+    }
+    let plane = (shape.height * shape.width).max(1);
+    for (values, entry) in values.chunks_mut(plane).zip(list) {
+        values.iter_mut().for_each(|value| act(value, *entry));
+    }
+}
+
+fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
+    let at = |index: usize| {
+        let id = node.inputs.get(index).copied().unwrap_or_default();
+        (tensors.get(id).map(Vec::as_slice).unwrap_or_default(), graph.shape(id))
+    };
+    let (x, shape) = at(0);
+    let output = graph.shape(node.output);
+    match &node.op {
+        Op::Linear { op, weights, bias } => {
+            let mut y = plain::linear(op, weights, x);
+            add_bias(&mut y, output, bias);
+            y
+        }
+        Op::Affine { scale, shift } => {
+            let mut y = x.to_vec();
+            each_channel(&mut y, shape, scale, |y, scale| *y *= scale);
+            add_bias(&mut y, shape, shift);
+            y
+        }
+        Op::Relu => x.iter().map(|x| x.max(0.0)).collect(),
+        Op::Clip { low, high } => x.iter().map(|x| x.max(*low).min(*high)).collect(),
+        Op::LeakyRelu { slopes } => {
+            let mut y = x.to_vec();
+            let leak = |y: &mut f32, slope: f32| *y = if *y < 0.0 { *y * slope } else { *y };
+            match slopes.as_slice() {
+                [slope] => y.iter_mut().for_each(|y| leak(y, *slope)),
+                _ => each_channel(&mut y, shape, slopes, leak),
+            }
+            y
+        }
+        Op::MaxPool { window, relu } => {
+            let mut y = window.fold(shape, x, |a, b| a.max(*b));
+            if *relu {
+                y.iter_mut().for_each(|y| *y = y.max(0.0));
+            }
+            y
+        }
+        Op::AveragePool { window, divisor } => {
+            let mut y = window.fold(shape, x, |a, b| a + b);
+            y.iter_mut().for_each(|y| *y /= divisor);
+            y
+        }
+        Op::Square => x.iter().map(|x| x * x).collect(),
+        Op::Multiply => x.iter().zip(at(1).0).map(|(a, b)| a * b).collect(),
+        Op::Local(map) => {
+            let inputs: Vec<(&[f32], TensorShape)> = (0..node.inputs.len()).map(at).collect();
+            apply_local(map, &inputs, output)
+        }
+    }
+}
+
+fn apply_local(map: &LocalMap, inputs: &[(&[f32], TensorShape)], output: TensorShape) -> Vec<f32> {
+    map.apply_with(inputs, output, |sum, x, shift| sum + x * 2f32.powi(shift as i32))
+}

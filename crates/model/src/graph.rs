@@ -1,0 +1,158 @@
+//! The network in floating point: what the importer makes and the passes rewrite.
+
+use gazelle_share::{LinearOp, LocalMap, TensorShape, Window};
+use serde::{Deserialize, Serialize};
+
+/// A tensor of a [`Graph`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphTensor {
+    /// The ONNX value's name, or one made up.
+    pub name: String,
+    /// Shape without the batch axis.
+    pub shape: TensorShape,
+}
+
+/// An operation of a [`Graph`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraphNode {
+    /// The ONNX node's name, or one made up.
+    pub name: String,
+    /// What it does.
+    pub op: Op,
+    /// Tensors read.
+    pub inputs: Vec<usize>,
+    /// Tensor written.
+    pub output: usize,
+}
+
+/// What a [`GraphNode`] does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// A convolution or fully connected layer; layouts as in [`LinearOp`] and
+    /// [`LinearWeights`](gazelle_share::LinearWeights).
+    Linear {
+        /// Shapes.
+        op: LinearOp,
+        /// Weights.
+        weights: Vec<f32>,
+        /// One per output map, or one per output element.
+        bias: Vec<f32>,
+    },
+    /// `scale x + shift`, each one per channel or one per element.
+    Affine {
+        /// Factors.
+        scale: Vec<f32>,
+        /// Summands.
+        shift: Vec<f32>,
+    },
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, low), high)`.
+    Clip {
+        /// Lower end.
+        low: f32,
+        /// Upper end.
+        high: f32,
+    },
+    /// `x` where positive, `slope x` elsewhere; one slope per channel, or one for all.
+    LeakyRelu {
+        /// Slopes.
+        slopes: Vec<f32>,
+    },
+    /// Maximum over windows; then `max(., 0)` if `relu`.
+    MaxPool {
+        /// The windows.
+        window: Window,
+        /// Whether a ReLU follows.
+        relu: bool,
+    },
+    /// Sum over windows divided by `divisor`.
+    AveragePool {
+        /// The windows.
+        window: Window,
+        /// Usually the window's size.
+        divisor: f32,
+    },
+    /// `x^2`.
+    Square,
+    /// Product of two tensors, elementwise.
+    Multiply,
+    /// A map on positions, or a sum (all shifts zero).
+    Local(LocalMap),
+}
+
+/// What the client computes in the clear on what it has learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// `exp(x_i) / sum exp(x_j)`.
+    Softmax,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+}
+
+/// A network. Nodes are in topological order; tensor 0 is the input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    /// All tensors.
+    pub tensors: Vec<GraphTensor>,
+    /// All operations.
+    pub nodes: Vec<GraphNode>,
+    /// The output tensor.
+    pub output: usize,
+    /// What follows in the clear.
+    pub activation: Option<Activation>,
+    /// The input's axes as the file has them, batch included.
+    pub input_dims: Vec<usize>,
+}
+
+impl Graph {
+    /// A graph with nothing but its input.
+    pub fn new(name: &str, shape: TensorShape, input_dims: Vec<usize>) -> Self {
+        let input = GraphTensor { name: name.into(), shape };
+        Self { tensors: vec![input], nodes: Vec::new(), output: 0, activation: None, input_dims }
+    }
+
+    /// Appends an operation; gives its output.
+    pub fn push(&mut self, name: &str, op: Op, inputs: Vec<usize>, shape: TensorShape) -> usize {
+        let output = self.tensors.len();
+        self.tensors.push(GraphTensor { name: name.into(), shape });
+        self.nodes.push(GraphNode { name: name.into(), op, inputs, output });
+        output
+    }
+
+    /// Shape of a tensor; a single element for one that is not there.
+    pub fn shape(&self, tensor: usize) -> TensorShape {
+        self.tensors.get(tensor).map_or(TensorShape::vector(1), |tensor| tensor.shape)
+    }
+
+    /// Shape of the input.
+    pub fn input_shape(&self) -> TensorShape {
+        self.shape(0)
+    }
+
+    /// Nodes that read each tensor; the output counts as read once more.
+    pub fn readers(&self) -> Vec<Vec<usize>> {
+        let mut readers = vec![Vec::new(); self.tensors.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                if let Some(list) = readers.get_mut(*input) {
+                    list.push(index);
+                }
+            }
+        }
+        if let Some(list) = readers.get_mut(self.output) {
+            list.push(usize::MAX);
+        }
+        readers
+    }
+
+    /// Multiply-adds of all linear operators.
+    pub fn macs(&self) -> u64 {
+        let macs = |node: &GraphNode| match &node.op {
+            Op::Linear { op, .. } => op.macs(),
+            _ => 0,
+        };
+        self.nodes.iter().map(macs).sum()
+    }
+}

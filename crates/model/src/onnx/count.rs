@@ -1,0 +1,89 @@
+//! A look at a file's outline before it is decoded, so that a small file cannot ask for much
+//! memory.
+
+use crate::error::ModelError;
+
+/// Entries of any one kind at most.
+const MAX_ENTRIES: usize = 1 << 17;
+/// Nesting that ONNX needs: model, graph, node, attribute, tensor.
+const MAX_DEPTH: u32 = 5;
+
+/// Counts the length-delimited fields that become structures of their own when decoded.
+///
+/// # Errors
+/// [`ModelError::Malformed`] if there are too many, or the outline is broken.
+pub(super) fn check(bytes: &[u8]) -> Result<(), ModelError> {
+    let mut count = 0;
+    walk(bytes, Kind::Model, &mut count, 0).map_err(|why| ModelError::Malformed(why.into()))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Value,
+    Leaf,
+}
+
+impl Kind {
+    fn child(self, field: u64) -> Option<Self> {
+        match (self, field) {
+            (Self::Model, 7) => Some(Self::Graph),
+            (Self::Model, 8) | (Self::Graph, 5) | (Self::Attribute, 5 | 9) => Some(Self::Leaf),
+            (Self::Graph, 1) => Some(Self::Node),
+            (Self::Graph, 11 | 12) => Some(Self::Value),
+            (Self::Node, 1 | 2) | (Self::Value, 2) => Some(Self::Leaf),
+            (Self::Node, 5) => Some(Self::Attribute),
+            _ => None,
+        }
+    }
+}
+
+fn walk(mut bytes: &[u8], kind: Kind, count: &mut usize, depth: u32) -> Result<(), &'static str> {
+    if depth > MAX_DEPTH {
+        return Err("nested too deeply");
+    }
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes)?;
+        let len = match key & 7 {
+            0 => {
+                varint(&mut bytes)?;
+                continue;
+            }
+            1 => 8,
+            2 => varint(&mut bytes)?,
+            5 => 4,
+            _ => return Err("unknown wire type"),
+        };
+        let len = usize::try_from(len).map_err(|_| "a length is too large")?;
+        let (field, rest) = bytes.split_at_checked(len).ok_or("the file ends early")?;
+        bytes = rest;
+        if key & 7 == 2
+            && let Some(child) = kind.child(key >> 3)
+        {
+            *count += 1;
+            if *count > MAX_ENTRIES {
+                return Err("too many nodes, tensors or attributes");
+            }
+            if !matches!(child, Kind::Leaf) {
+                walk(field, child, count, depth + 1)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn varint(bytes: &mut &[u8]) -> Result<u64, &'static str> {
+    let mut value = 0u64;
+    for shift in (0..70).step_by(7) {
+        let (byte, rest) = bytes.split_first().ok_or("the file ends early")?;
+        *bytes = rest;
+        value |= u64::from(byte & 127).checked_shl(shift).unwrap_or_default();
+        if byte & 128 == 0 {
+            return Ok(value);
+        }
+    }
+    Err("a number is too long")
+}

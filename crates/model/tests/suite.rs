@@ -1,0 +1,6 @@
+//! Integration tests of the model crate.
+
+mod suite {
+    mod float;
+    mod pack;
+}
