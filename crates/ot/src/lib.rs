@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod adapt;
 pub mod base;
 pub mod error;
 pub mod extension;
@@ -11,6 +12,7 @@ mod surplus;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use adapt::{RotReceiver, RotSender};
 pub use error::OtError;
 pub use extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
 #[cfg(any(test, feature = "testing"))]

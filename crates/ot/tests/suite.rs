@@ -1,4 +1,11 @@
-//! Every OT extension against the laws, exact bytes, known answers and bad peers.
+//! Every OT extension and adapter against the laws, exact bytes, known answers and bad peers.
+#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+
 mod suite {
+    mod adapters;
+    mod adversarial;
+    mod base;
     mod conformance;
+    mod support;
+    mod transcript;
 }

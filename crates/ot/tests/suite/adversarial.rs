@@ -1,0 +1,91 @@
+//! A bad link or peer: each message of each extension flipped, cut, replayed, dropped or replaced.
+
+use gazelle_block::{BitVec, Block, Delta};
+use gazelle_ot::{IdealOt, Iknp, OtError, OtExtension, RcotReceiver, RcotSender};
+use gazelle_wire::Channel;
+use gazelle_wire::recording::Mutation;
+use gazelle_wire::testing::{Tampered, run_two_tampered};
+
+use super::support::rng;
+
+type Received = Result<(BitVec, Vec<Block>), OtError>;
+type Sent = Result<(Delta, Vec<Block>), OtError>;
+
+fn receiver<O: OtExtension>(extension: &O, count: usize, ch: &mut Channel) -> Received {
+    let mut rng = rng(1);
+    let result = (|| {
+        let mut session = extension.receiver(ch, &mut rng)?;
+        let (mut choices, mut z) = (BitVec::new(), vec![Block::ZERO; count]);
+        for _ in 0..2 {
+            session.extend(&mut choices, &mut z, ch, &mut rng)?;
+        }
+        ch.flush()?;
+        Ok((choices, z))
+    })();
+    if result.is_err() {
+        ch.send_error();
+    }
+    result
+}
+
+fn sender<O: OtExtension>(extension: &O, count: usize, ch: &mut Channel) -> Sent {
+    let mut rng = rng(2);
+    let result = (|| {
+        let delta = Delta::random(&mut rng);
+        let mut session = extension.sender(delta, ch, &mut rng)?;
+        let mut y = vec![Block::ZERO; count];
+        for _ in 0..2 {
+            session.extend(&mut y, ch, &mut rng)?;
+        }
+        ch.flush()?;
+        Ok((session.delta().clone(), y))
+    })();
+    if result.is_err() {
+        ch.send_error();
+    }
+    result
+}
+
+/// Every mutation of frames 0 to `frames - 1` of both parties ends in an error or in a result; what
+/// changes a frame's header or length is always noticed.
+fn survives<O: OtExtension + 'static>(extension: &O, count: usize, frames: usize) {
+    let cases = [Tampered::Client, Tampered::Server]
+        .into_iter()
+        .flat_map(|party| (0..frames).map(move |frame| (party, frame)))
+        .flat_map(|(party, frame)| Mutation::all().into_iter().map(move |m| (party, frame, m)));
+    for (party, frame, mutation) in cases {
+        let (one, two) = (extension.clone(), extension.clone());
+        let (received, sent) = run_two_tampered(
+            party,
+            frame,
+            mutation,
+            move |mut ch| receiver(&one, count, &mut ch),
+            move |mut ch| sender(&two, count, &mut ch),
+        );
+        let untouched = match (&received, &sent) {
+            (Ok((choices, z)), Ok((delta, y))) => {
+                let mut pairs = y.iter().zip(z).zip(choices.iter());
+                pairs.all(|((y, z), b)| *z == *y ^ delta.block().select(b))
+            }
+            _ => false,
+        };
+        let header = matches!(mutation, Mutation::Flip { bit } if bit < 64);
+        if header || matches!(mutation, Mutation::Truncate { .. } | Mutation::Drop) {
+            let sent_by = if party == Tampered::Client { "client" } else { "server" };
+            assert!(
+                received.is_err() || sent.is_err() || untouched,
+                "{mutation:?} of the {sent_by}'s frame {frame} went unnoticed"
+            );
+        }
+    }
+}
+
+#[test]
+fn ideal_ot_survives_a_bad_link() {
+    survives(&IdealOt, 100, 1);
+}
+
+#[test]
+fn iknp_survives_a_bad_link() {
+    survives(&Iknp::new(), 300, 3);
+}
