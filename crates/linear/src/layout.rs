@@ -5,7 +5,8 @@
 //! coefficient that holds it is pinned to that mask, padding is pinned to zero. With a given mask
 //! all are pinned. Elements that no request holds are masked by the client's own coins.
 //!
-//! Responses (rows) are numbered packing by packing, operator by operator, tile by tile.
+//! Responses (rows) are numbered packing by packing, operator by operator, block by block; the tiles
+//! of one block, which have the same weights, lie side by side.
 
 #![expect(
     clippy::indexing_slicing,

@@ -7,7 +7,6 @@ mod matrix;
 pub mod packing;
 pub mod plan;
 pub mod planner;
-mod products;
 pub mod public_coin;
 mod stride_one;
 

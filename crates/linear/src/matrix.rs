@@ -1,22 +1,24 @@
 //! A group's weights as a matrix of polynomials, in the order of [`GroupLayout`]'s rows.
 //!
-//! Only structure decides how products are made: [`Engine`] per operator, from shapes alone.
+//! Per operator one of two engines, chosen from shapes alone: integer GEMM over shifted requests
+//! ([`direct`]), or FFT products summed in evaluation form ([`fourier`]). All tiles of a block are
+//! done together, so that a weight is loaded, and transformed, once for all tiles.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "panels, rows and exponents are laid out here against the packing's own counts"
-)]
+mod direct;
+mod fourier;
 
 use std::ops::Range;
 
-use gazelle_ring::{Polys, WeightMatrix};
+use gazelle_ring::{Fft, Polys, WeightMatrix};
 use gazelle_share::LinearWeights;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::LinearError;
 use crate::layout::GroupLayout;
+use crate::matrix::direct::ROWS;
+use crate::matrix::fourier::Transforms;
 use crate::packing::{NO_WEIGHT, Packing};
-use crate::products;
+use crate::planner::Prices;
 
 /// The matrix `w[m][i]` of one group.
 pub(crate) struct GroupMatrix {
@@ -25,36 +27,60 @@ pub(crate) struct GroupMatrix {
     sections: Vec<Section>,
 }
 
-/// One operator's rows: `tiles * blocks` of them, all tiles with the same weights.
-struct Section {
+/// One operator's rows, `block * tiles + tile`; all tiles have the same weights.
+pub(crate) struct Section {
     first_request: usize,
     first_row: usize,
     tiles: usize,
     chunks: usize,
     blocks: usize,
     panels: Vec<Panel>,
+    /// The FFT engine, if that is the one chosen.
+    transforms: Option<Transforms>,
 }
 
 /// Consecutive blocks whose weight polynomials have the same structure.
 pub(crate) struct Panel {
     pub(crate) first_block: usize,
-    pub(crate) rows: usize,
-    /// Columns: `(chunk, exponent)`, chunk by chunk.
+    pub(crate) blocks: usize,
+    /// `(chunk, exponent)`, chunk by chunk.
     pub(crate) columns: Vec<(u32, u32)>,
-    /// `[rows, columns]`.
+    /// `[blocks / ROWS][columns][ROWS]`, missing blocks zero.
     pub(crate) weights: Secret,
 }
 
 /// Weights; wiped on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub(crate) struct Secret(pub(crate) Vec<i32>);
+pub(crate) struct Secret(pub(crate) Vec<[i32; ROWS]>);
+
+/// Rows of one block that are asked for: consecutive tiles.
+pub(crate) struct BlockRows<'a> {
+    pub(crate) block: usize,
+    pub(crate) first_tile: usize,
+    pub(crate) tiles: Vec<&'a mut [u64]>,
+}
+
+/// What a matrix may use.
+pub(crate) struct Resources<'a> {
+    pub(crate) prices: &'a Prices,
+    /// Bytes left for transforms.
+    pub(crate) transform_bytes: usize,
+    /// Whether the plan's error bound leaves room for FFT products.
+    pub(crate) fourier: bool,
+    /// log2 q, for the range of FFT products.
+    pub(crate) modulus_bits: u32,
+    /// Largest `log2 ||w||^2` of a response.
+    pub(crate) norm_bits: u32,
+}
 
 impl GroupMatrix {
-    /// `weights[op]` for every operator of the group; lengths must have been checked.
-    pub(crate) fn new(layout: &GroupLayout, weights: &[&LinearWeights],
-        budget: &mut usize,
+    /// `weights[op]` for every operator of the group.
+    pub(crate) fn new(
+        layout: &GroupLayout,
+        weights: &[&LinearWeights],
+        resources: &mut Resources<'_>,
     ) -> Result<Self, LinearError> {
-        let _ = budget;
+        let fft = Fft::new(layout.degree).map_err(|e| LinearError::Plan(e.to_string()))?;
         let mut sections = Vec::new();
         for placed in &layout.packings {
             for (local, &(op, first_row)) in placed.ops.iter().enumerate() {
@@ -62,28 +88,71 @@ impl GroupMatrix {
                 let weights = weights
                     .get(op)
                     .ok_or_else(|| LinearError::Plan("weights of an operator are missing".into()))?;
-                sections.push(Section {
+                let mut section = Section {
                     first_request: placed.first_request,
                     first_row,
                     tiles: packing.tiles(),
                     chunks: packing.chunks(),
                     blocks: packing.blocks(local),
                     panels: panels(packing, local, &weights.weights)?,
-                });
+                    transforms: None,
+                };
+                if section.prefers_fourier(layout.degree, resources) {
+                    section.transforms =
+                        Some(Transforms::new(&fft, &section.panels, resources));
+                }
+                sections.push(section);
             }
         }
         Ok(Self { requests: layout.requests, responses: layout.responses, sections })
     }
-}
 
-impl GroupMatrix {
-    /// Bytes of weights and transforms held.
+    /// Bytes of weights, and of transforms that may be kept.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.sections
             .iter()
-            .flat_map(|section| &section.panels)
-            .map(|panel| panel.weights.0.len() * 4 + panel.columns.len() * 8)
+            .map(|section| {
+                let transforms = section.transforms.as_ref().map_or(0, Transforms::cache_bytes);
+                let panel = |p: &Panel| size_of_val(&*p.weights.0) + size_of_val(&*p.columns);
+                transforms + section.panels.iter().map(panel).sum::<usize>()
+            })
             .sum()
+    }
+}
+
+impl Section {
+    /// Whether FFT products cost less; follows from shapes, prices and public bounds.
+    fn prefers_fourier(&self, degree: usize, resources: &Resources<'_>) -> bool {
+        // Results must stay within what rounding to words can hold, 8 deviations and more.
+        if !resources.fourier
+            || f64::from(resources.modulus_bits) + f64::from(resources.norm_bits) / 2.0 > 78.0
+        {
+            return false;
+        }
+        let p = resources.prices;
+        let scale = degree as f64 / 2048.0;
+        let tiles = self.tiles as f64;
+        let terms: f64 =
+            self.panels.iter().map(|panel| (panel.columns.len() * panel.blocks) as f64).sum();
+        let products: f64 =
+            self.panels.iter().map(|panel| (panel.chunks().count() * panel.blocks) as f64).sum();
+        let direct = terms * tiles * degree as f64 * p.multiply_add_ns;
+        let fourier = scale
+            * (products * (tiles * p.fourier_product_ns + p.fourier_transform_ns)
+                + tiles * (self.chunks + self.blocks) as f64 * p.fourier_transform_ns);
+        fourier < direct
+    }
+}
+
+impl Panel {
+    /// Runs of columns of one chunk: `(chunk, columns)`.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
+        let mut start = 0;
+        self.columns.chunk_by(|a, b| a.0 == b.0).map(move |run| {
+            let range = start..start + run.len();
+            start = range.end;
+            (run.first().map_or(0, |column| column.0 as usize), range)
+        })
     }
 }
 
@@ -91,9 +160,11 @@ impl GroupMatrix {
 fn panels(packing: &Packing, op: usize, weights: &[i32]) -> Result<Vec<Panel>, LinearError> {
     let mut panels: Vec<Panel> = Vec::new();
     let mut terms = Vec::new();
+    let mut columns = Vec::new();
+    let mut values = Vec::new();
     for block in 0..packing.blocks(op) {
-        let mut columns = Vec::new();
-        let mut values = Vec::new();
+        columns.clear();
+        values.clear();
         for chunk in 0..packing.chunks() {
             packing.terms(op, block, chunk, &mut terms);
             for &(exponent, weight) in &terms {
@@ -106,19 +177,29 @@ fn panels(packing: &Packing, op: usize, weights: &[i32]) -> Result<Vec<Panel>, L
                 values.push(*value.ok_or_else(missing)?);
             }
         }
-        match panels.last_mut() {
-            Some(panel) if panel.columns == columns => {
-                panel.rows += 1;
-                panel.weights.0.append(&mut values);
-            }
-            _ => panels.push(Panel {
+        if panels.last().is_none_or(|panel| panel.columns != columns) {
+            panels.push(Panel {
                 first_block: block,
-                rows: 1,
-                columns,
-                weights: Secret(values),
-            }),
+                blocks: 0,
+                columns: columns.clone(),
+                weights: Secret(Vec::new()),
+            });
+        }
+        if let Some(panel) = panels.last_mut() {
+            let lane = panel.blocks % ROWS;
+            if lane == 0 {
+                panel.weights.0.resize(panel.weights.0.len() + columns.len(), [0; ROWS]);
+            }
+            let start = panel.blocks / ROWS * columns.len();
+            for (packed, value) in panel.weights.0.iter_mut().skip(start).zip(&values) {
+                if let Some(slot) = packed.get_mut(lane) {
+                    *slot = *value;
+                }
+            }
+            panel.blocks += 1;
         }
     }
+    values.zeroize();
     Ok(panels)
 }
 
@@ -132,36 +213,55 @@ impl WeightMatrix for GroupMatrix {
     }
 
     fn accumulate(&self, x: &Polys, bits: u32, rows: Range<usize>, out: &mut Polys) {
-        let _ = bits;
-        let degree = x.degree();
+        let mut polys = out.iter_mut().take(rows.len());
+        let mut next = rows.start;
         for section in &self.sections {
-            for tile in 0..section.tiles {
-                let first = section.first_row + tile * section.blocks;
-                let overlap = intersect(&rows, &(first..first + section.blocks));
-                if overlap.is_empty() {
-                    continue;
+            let end = section.first_row + section.blocks * section.tiles;
+            if next >= end {
+                continue;
+            }
+            // Rows of this section, block by block; sections follow one another without gaps.
+            let mut blocks: Vec<BlockRows<'_>> = Vec::new();
+            while next < end.min(rows.end) {
+                let Some(poly) = polys.next() else { break };
+                let row = next - section.first_row;
+                let (block, tile) = (row / section.tiles, row % section.tiles);
+                match blocks.last_mut().filter(|last| last.block == block) {
+                    Some(last) => last.tiles.push(poly),
+                    None => blocks.push(BlockRows { block, first_tile: tile, tiles: vec![poly] }),
                 }
-                let start = (section.first_request + tile * section.chunks) * degree;
-                let requests = &x.words()[start..start + section.chunks * degree];
-                let extended = products::extend(requests, degree);
-                for panel in &section.panels {
-                    let base = first + panel.first_block;
-                    let part = intersect(&overlap, &(base..base + panel.rows));
-                    if part.is_empty() {
-                        continue;
-                    }
-                    let width = panel.columns.len();
-                    let weights = &panel.weights.0
-                        [(part.start - base) * width..(part.end - base) * width];
-                    let target = &mut out.words_mut()
-                        [(part.start - rows.start) * degree..(part.end - rows.start) * degree];
-                    products::direct(&panel.columns, weights, &extended, degree, target);
+                next += 1;
+            }
+            let requests = section.first_request..section.first_request + section.tiles * section.chunks;
+            match &section.transforms {
+                Some(transforms) => {
+                    transforms.accumulate(&section.panels, section.chunks, x, requests, bits, blocks);
                 }
+                None => direct::accumulate(&section.panels, section.chunks, x, requests, blocks),
+            }
+            if next >= rows.end {
+                break;
             }
         }
     }
 }
 
-fn intersect(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
-    a.start.max(b.start)..a.end.min(b.end)
+/// Hands every panel the blocks that belong to it.
+pub(crate) fn by_panel<'p, 'a>(
+    panels: &'p [Panel],
+    blocks: Vec<BlockRows<'a>>,
+) -> Vec<(&'p Panel, Vec<BlockRows<'a>>)> {
+    let mut blocks = blocks.into_iter().peekable();
+    let mut parts = Vec::new();
+    for panel in panels {
+        let end = panel.first_block + panel.blocks;
+        let mut part = Vec::new();
+        while let Some(block) = blocks.next_if(|block| block.block < end) {
+            part.push(block);
+        }
+        if !part.is_empty() {
+            parts.push((panel, part));
+        }
+    }
+    parts
 }

@@ -1,7 +1,7 @@
 //! Coefficient packing of a masked tensor and of the weights that meet it.
 //!
 //! A packing serves one or more operators. Request polynomial `tile * chunks + chunk` holds
-//! `C_w` virtual channels of one tile; response `tile * blocks + block` of an operator is
+//! `C_w` virtual channels of one tile; response `block * tiles + tile` of an operator is
 //! `sum over chunks of w[block][chunk] * request[tile][chunk]` and holds `M_w` virtual maps.
 //! Coefficients are data (an element of the tensor), zero (read, but padding, or the tail when
 //! M_w > 1) or free (no useful output ever reads them).
@@ -282,8 +282,7 @@ impl Packing {
     /// The useful coefficients of a response: `visit(coefficient, output element)`.
     pub fn outputs(&self, op: usize, response: usize, mut visit: impl FnMut(usize, usize)) {
         let packed = &self.ops[op];
-        let blocks = self.blocks(op);
-        let (tile, block) = (response / blocks, response % blocks);
+        let (block, tile) = (response / self.tiles(), response % self.tiles());
         let [i0, j0] = self.geometry.origin(tile);
         let [row_split, column_split] = packed.op.splits;
         for m in 0..packed.maps {

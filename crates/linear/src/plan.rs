@@ -1,5 +1,6 @@
 //! The public plan of a network's linear layers, its check at the client, its exact traffic.
 
+use gazelle_he::public_coin::noise::WeightNorm;
 use gazelle_he::public_coin::{HintMessage, HintShape, Parameters, RequestMessage, RequestShape};
 use gazelle_share::{LinearGroup, LinearTraffic};
 use gazelle_wire::traffic::framed_len;
@@ -27,6 +28,8 @@ pub struct GroupPlan {
     pub packings: Vec<PackingPlan>,
     /// Per operator: `sum_i ||w_{m,i}||^2 <= 2^norm_bits` for all its responses m (a public bound).
     pub norm_bits: Vec<u8>,
+    /// Whether FFT products, which round, are within the error bound.
+    pub fourier: bool,
 }
 
 /// See [`Shape`](crate::packing::Shape).
@@ -92,12 +95,17 @@ impl GroupPlan {
             return bad("a revealed layer needs h = k");
         }
         for (&norm_bits, &truncate_bits) in self.norm_bits.iter().zip(&group.truncate_bits) {
-            if !self.parameters.holds(truncate_bits, f64::from(norm_bits).exp2()) {
+            if !self.parameters.holds(truncate_bits, weight_norm(norm_bits, self.fourier)) {
                 return bad("the error bound is not met");
             }
         }
         GroupLayout::new(group, self)
     }
+}
+
+/// The public bound of an operator's weights as the error model takes it.
+pub(crate) fn weight_norm(norm_bits: u8, fourier: bool) -> WeightNorm {
+    WeightNorm { squared: f64::from(norm_bits).exp2(), fft: fourier }
 }
 
 /// Bytes of every message of a checked group.

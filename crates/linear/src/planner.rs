@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::LinearError;
 use crate::geometry::Geometry;
 use crate::packing::{Domain, Packing, Shape};
-use crate::plan::{GroupPlan, PackingPlan};
+use crate::plan::{GroupPlan, PackingPlan, weight_norm};
 use crate::stride_one::as_conv;
 
 /// What things cost; plain numbers, for one core. Scaled by N / 2048 where they are per polynomial.
@@ -100,7 +100,8 @@ fn noise_bits(degree: usize, ring_bits: u32, truncate_bits: u32) -> Option<u32> 
     let usual = if degree == 2048 { most.saturating_sub(2) } else { most };
     let least = MIN_NOISE_BITS.max(MIN_NOISE_AND_TRUNCATED_BITS.saturating_sub(truncate_bits));
     let wanted = least.max(TARGET_NOISE_AND_TRUNCATED_BITS.saturating_sub(truncate_bits));
-    let k = wanted.min(usual.max(least));
+    let tight = usual + truncate_bits < MIN_NOISE_AND_TRUNCATED_BITS + 2;
+    let k = wanted.min(if tight { most } else { usual.max(least) });
     (k >= least && k <= most).then_some(k)
 }
 
@@ -208,10 +209,12 @@ impl Search<'_> {
                 maps: best.maps.iter().map(|&m| m as u32).collect(),
             });
         }
-        let Some(parameters) = self.parameters(&norm_bits, requests, responses) else {
-            return Ok(None);
-        };
-        Ok(Some((cost, GroupPlan { parameters, packings, norm_bits })))
+        let found = [true, false].into_iter().find_map(|fourier| {
+            let parameters = self.parameters(&norm_bits, fourier, requests, responses)?;
+            Some((fourier, parameters))
+        });
+        let Some((fourier, parameters)) = found else { return Ok(None) };
+        Ok(Some((cost, GroupPlan { parameters, packings, norm_bits, fourier })))
     }
 
     fn largest_norm(&self, op: usize) -> f64 {
@@ -219,12 +222,18 @@ impl Search<'_> {
     }
 
     /// h and d of least traffic within the error bound of every operator.
-    fn parameters(&self, norm_bits: &[u8], requests: usize, responses: usize) -> Option<Parameters> {
+    fn parameters(
+        &self,
+        norm_bits: &[u8],
+        fourier: bool,
+        requests: usize,
+        responses: usize,
+    ) -> Option<Parameters> {
         let holds = |p: &Parameters| {
             norm_bits
                 .iter()
                 .zip(&self.group.truncate_bits)
-                .all(|(&norm, &t)| p.holds(t, f64::from(norm).exp2()))
+                .all(|(&norm, &t)| p.holds(t, weight_norm(norm, fourier)))
         };
         let k = self.noise_bits;
         let smallest = if self.group.revealed { k } else { 1 };
@@ -422,7 +431,8 @@ mod tests {
         assert_eq!(noise_bits(2048, 24, 10), Some(20));
         assert_eq!(noise_bits(2048, 34, 14), Some(14));
         assert_eq!(noise_bits(2048, 37, 13), Some(13));
-        assert_eq!(noise_bits(2048, 37, 12), None);
+        assert_eq!(noise_bits(2048, 37, 12), Some(13));
+        assert_eq!(noise_bits(2048, 37, 11), None);
         assert_eq!(noise_bits(4096, 37, 12), Some(18));
         assert_eq!(noise_bits(4096, 48, 12), Some(14));
     }

@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use rand_core::Rng;
 
 use crate::layout::GroupLayout;
-use crate::matrix::GroupMatrix;
+use crate::matrix::{GroupMatrix, Resources};
 use crate::packing::Domain;
 use crate::plan::{GroupPlan, PackingPlan};
+use crate::planner::Prices;
 
 /// The definition of a convolution (ONNX `Conv`), wrapping.
 fn reference(conv: &Conv2d, weights: &[i32], input: &[u64]) -> Vec<u64> {
@@ -95,13 +96,37 @@ fn check(group: &LinearGroup, plan: &GroupPlan, seed: u64) {
     assert!(seen.iter().all(|count| *count <= limit), "an element has two masks");
 
     let borrowed: Vec<&LinearWeights> = weights.iter().collect();
-    let matrix = GroupMatrix::new(&layout, &borrowed, &mut 0).unwrap();
+    // Both engines; the FFT one keeps a few transforms and makes the others anew.
+    for multiply_add_ns in [1e-9, 1e9] {
+        let prices = Prices { multiply_add_ns, ..Prices::default() };
+        let mut resources = Resources {
+            prices: &prices,
+            transform_bytes: 3 * 8 * layout.degree,
+            fourier: true,
+            modulus_bits: 44,
+            norm_bits: 30,
+        };
+        let matrix = GroupMatrix::new(&layout, &borrowed, &mut resources).unwrap();
+        check_matrix(group, &layout, &weights, &input, &x, &matrix, multiply_add_ns > 1.0);
+    }
+}
+
+/// Multiplies and compares; FFT products may be off in the low bits, nothing else may.
+fn check_matrix(
+    group: &LinearGroup,
+    layout: &GroupLayout,
+    weights: &[LinearWeights],
+    input: &[u64],
+    x: &Polys,
+    matrix: &GroupMatrix,
+    rounded: bool,
+) {
     let mut out = Polys::zeros(layout.degree, layout.responses);
     // In two runs, split at an arbitrary row.
     let split = layout.responses / 3;
     for rows in [0..split, split..layout.responses] {
         let mut part = Polys::zeros(layout.degree, rows.len());
-        matrix.accumulate(&x, 64, rows.clone(), &mut part);
+        matrix.accumulate(x, 44, rows.clone(), &mut part);
         for (row, poly) in rows.zip(part.iter()) {
             out.poly_mut(row).copy_from_slice(poly);
         }
@@ -115,10 +140,15 @@ fn check(group: &LinearGroup, plan: &GroupPlan, seed: u64) {
         .collect();
     assert_eq!(words.len(), layout.outputs.iter().sum::<usize>(), "outputs lie at one place each");
     let got = useful.scatter(&words, &layout.outputs);
-    for ((op, weights), got) in group.ops.iter().zip(&weights).zip(got) {
-        let expected = reference(&as_conv(op), &weights.weights, &input);
-        // FFT products may be off in the low bits; nothing else may.
-        assert_eq!(got, expected);
+    for ((op, weights), got) in group.ops.iter().zip(weights).zip(got) {
+        let expected = reference(&as_conv(op), &weights.weights, input);
+        if !rounded {
+            assert_eq!(got, expected);
+        }
+        for (got, expected) in got.iter().zip(&expected) {
+            let error = (got.wrapping_sub(*expected) << 20) as i64 >> 20;
+            assert!(error.abs() < 1 << 12, "off by {error}");
+        }
     }
 }
 
@@ -197,6 +227,7 @@ fn plan_of(packings: Vec<PackingPlan>, ops: usize) -> GroupPlan {
         parameters: Parameters::new(2048, 24, 24, 12, 12).unwrap(),
         packings,
         norm_bits: vec![20; ops],
+        fourier: true,
     }
 }
 

@@ -99,7 +99,7 @@ impl LinearProtocol for PublicCoin {
         weights: &[Vec<&LinearWeights>],
     ) -> Result<Compiled, ProtocolError> {
         check_counts(&groups, weights)?;
-        Ok(Compiled::new(&groups, &plan, weights, self.transform_bytes)?)
+        Ok(Compiled::new(&groups, &plan, weights, &self.prices, self.transform_bytes)?)
     }
 
     fn client(

@@ -5,8 +5,9 @@ use gazelle_share::{LinearGroup, LinearWeights, MaskKind, ProtocolError};
 
 use crate::error::LinearError;
 use crate::layout::GroupLayout;
-use crate::matrix::GroupMatrix;
+use crate::matrix::{GroupMatrix, Resources};
 use crate::plan::{GroupPlan, Plan};
+use crate::planner::Prices;
 
 /// A group as both parties see it.
 pub(super) struct GroupState {
@@ -41,15 +42,24 @@ impl Compiled {
         groups: &[LinearGroup],
         plan: &Plan,
         weights: &[Vec<&LinearWeights>],
+        prices: &Prices,
         transform_bytes: usize,
     ) -> Result<Self, LinearError> {
         let groups = states(groups, plan)?;
-        let mut budget = transform_bytes;
+        let mut transform_bytes = transform_bytes;
         let mut matrices = Vec::with_capacity(groups.len());
         let mut weight_digests = Vec::with_capacity(groups.len());
         for ((state, plan), weights) in groups.iter().zip(&plan.groups).zip(weights) {
             check_norms(state, plan, weights)?;
-            matrices.push(GroupMatrix::new(&state.layout, weights, &mut budget)?);
+            let mut resources = Resources {
+                prices,
+                transform_bytes,
+                fourier: plan.fourier,
+                modulus_bits: state.parameters.modulus_bits(),
+                norm_bits: plan.norm_bits.iter().copied().max().unwrap_or(0).into(),
+            };
+            matrices.push(GroupMatrix::new(&state.layout, weights, &mut resources)?);
+            transform_bytes = resources.transform_bytes;
             weight_digests.push(digest_weights(weights));
         }
         Ok(Self { groups, matrices, weight_digests, plan_digest: digest_plan(plan) })
@@ -133,6 +143,7 @@ pub(super) fn digest_plan(plan: &Plan) -> [u8; 32] {
         }
         number(group.norm_bits.len() as u64);
         group.norm_bits.iter().for_each(|bits| number(u64::from(*bits)));
+        number(u64::from(group.fourier));
         number(group.packings.len() as u64);
         for packing in &group.packings {
             number(packing.ops.len() as u64);

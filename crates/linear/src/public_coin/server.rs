@@ -128,7 +128,7 @@ impl LinearServer for PublicCoinServer {
         };
         let useful = state.layout.useful();
         let words =
-            source.shares(&request, &reshare, matrix, &useful.rows()).map_err(from_he)?;
+            source.shares(&request, &reshare, matrix, &useful.rows(), rng).map_err(from_he)?;
         let per_op = useful.scatter(&words, &state.layout.outputs);
         Ok(per_op.into_iter().map(|words| Shares::new(state.ring_bits, words)).collect())
     }
