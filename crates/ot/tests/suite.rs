@@ -1,5 +1,5 @@
 //! Every OT extension and adapter against the laws, exact bytes, known answers and bad peers.
-#![expect(clippy::unwrap_used, reason = "tests fail loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
 mod suite {
     mod adapters;
