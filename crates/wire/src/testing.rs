@@ -1,5 +1,7 @@
 //! Running two parties side by side in tests.
 
+pub mod fuzz;
+
 use std::sync::mpsc;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gazelle_wire::recording::{self, Mutation, frames, mutated, replay};
-use gazelle_wire::testing::{Tampered, run_two_recorded, run_two_tampered};
+use gazelle_wire::testing::{Tampered, fuzz, run_two_recorded, run_two_tampered};
 use gazelle_wire::{Bytes, Channel, ChannelError, Packed, PackedShape, handshake};
 use proptest::prelude::*;
 
@@ -133,8 +133,9 @@ proptest! {
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = client(replay(bytes.clone()));
         let _ = server(replay(bytes.clone()));
-        let _ = handshake::request(&mut replay(bytes.clone()), &handshake::Hello::default());
-        let _ = handshake::greet(&mut replay(bytes));
+        fuzz::frames(&bytes);
+        fuzz::handshakes(&bytes);
+        fuzz::unpack(&bytes);
     }
 
     #[test]
