@@ -2,9 +2,13 @@
 
 mod circuits;
 pub mod garbled;
+pub mod gmw;
+pub mod per_layer;
 mod pool;
 mod program;
 mod shares;
 mod width;
 
 pub use garbled::{Garbled, GarbledClient, GarbledCompiled, GarbledServer};
+pub use gmw::{Gmw, GmwClient, GmwCompiled, GmwServer};
+pub use per_layer::{Choice, PerLayer};

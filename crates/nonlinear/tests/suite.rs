@@ -2,4 +2,5 @@
 
 mod suite {
     mod garbled;
+    mod gmw;
 }

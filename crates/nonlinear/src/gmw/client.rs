@@ -1,0 +1,236 @@
+//! The client: OT receiver from the server, OT sender to it; its input share is known offline.
+
+use std::sync::Arc;
+
+use gazelle_block::hash::HashSeed;
+use gazelle_block::tweak::purpose;
+use gazelle_block::{BitVec, Block};
+use gazelle_convert::Planes;
+use gazelle_convert::extend::ClientExtend;
+use gazelle_convert::rot::{RotRecv, RotSend};
+use gazelle_convert::select::Select;
+use gazelle_convert::sign::{ClientShare, ClientSign};
+use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
+use gazelle_share::{NonlinearClient, Output, ProtocolError, Shares};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
+use crate::garbled::ot_error;
+use crate::gmw::messages::{Corrections, join};
+use crate::gmw::online::{Ops, online as run_online};
+use crate::gmw::ops::{ClientReshare, Extend, Relu};
+use crate::gmw::plan::{Chunk, GmwStep, Op};
+use crate::gmw::run::{Client, initial, operand};
+use crate::gmw::schedule::Trip;
+use crate::gmw::{GmwCompiled, Ot, step_of};
+use crate::shares::{check_input, check_output, prepare_client};
+
+/// The client's session.
+pub struct GmwClient<O: OtExtension> {
+    pub(crate) compiled: Arc<GmwCompiled>,
+    pub(crate) hash: HashSeed,
+    pub(crate) down: Ot<O::Receiver>,
+    pub(crate) up: Ot<O::Sender>,
+}
+
+/// The client's material of one step.
+pub struct GmwClientPrepared {
+    chunks: Vec<(Ops, Planes)>,
+}
+
+impl<O: OtExtension> NonlinearClient for GmwClient<O> {
+    type Prepared = GmwClientPrepared;
+
+    fn offline(
+        &mut self,
+        step: usize,
+        input: &Shares,
+        output: Output<'_>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Prepared, ProtocolError> {
+        let step = step_of(&self.compiled.steps, step)?;
+        let sessions = (&self.hash, &mut self.down, &mut self.up);
+        offline(step, sessions, input, output, channel, rng)
+    }
+
+    fn online(
+        &mut self,
+        step: usize,
+        prepared: Self::Prepared,
+        channel: &mut Channel,
+    ) -> Result<Option<Vec<i64>>, ProtocolError> {
+        online(step_of(&self.compiled.steps, step)?, prepared, channel)
+    }
+}
+
+/// An operation between `begin` and `finish`.
+enum Begun {
+    Relu { sign: ClientSign, select: Select, bits: u32, share: ClientShare, levels: usize },
+    Extend(ClientExtend),
+    Reshare { mask: Planes, bits: u32 },
+}
+
+/// The chunk's operations begun, and its corrections.
+fn begin(
+    step: &GmwStep,
+    chunk: &Chunk,
+    mut down: RotRecv<'_>,
+    mut up: RotSend<'_>,
+    words: &[u64],
+    mask: &[u64],
+) -> (Vec<Begun>, BitVec) {
+    let shape = step.shape_of(chunk);
+    let words = Zeroizing::new(initial(shape, words.to_vec()));
+    let mut message = BitVec::new();
+    let mut begun = Vec::with_capacity(step.chain.len());
+    for ((before, op), &lanes) in step.chain.iter().zip(&shape.lanes) {
+        down.set_lanes(lanes);
+        up.set_lanes(lanes);
+        begun.push(match op {
+            Op::Relu { bits, share, tree } => {
+                let (bits, share) = (*bits, *share);
+                let x = Zeroizing::new(match share {
+                    ClientShare::Offline => operand::<Client>(step, shape, before, bits, &words),
+                    ClientShare::Online => Vec::new(),
+                });
+                let planes = Planes::from_words(&x, bits);
+                let (sign, d) = ClientSign::begin(bits, share, planes, lanes, &mut down, &mut up);
+                message.extend(&d.to_bits());
+                let select = Select::begin_client(bits, &mut down, &mut up);
+                if share == ClientShare::Offline {
+                    message.extend(&select.first(&x).to_bits());
+                }
+                Begun::Relu { sign, select, bits, share, levels: tree.levels() }
+            }
+            Op::Extend { from, to } => Begun::Extend(ClientExtend::begin(*from, *to, &mut down)),
+            Op::Reshare { bits } => {
+                Begun::Reshare { mask: Planes::from_words(mask, *bits), bits: *bits }
+            }
+        });
+    }
+    (begun, message)
+}
+
+/// The chunk's operations, with the server's corrections.
+fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec) -> Ops {
+    let shape = step.shape_of(chunk);
+    let mut start = 0;
+    let mut ops = Ops::new();
+    for ((begun, (_, op)), &lanes) in begun.into_iter().zip(&step.chain).zip(&shape.lanes) {
+        let count = op.offline_planes().0 * lanes;
+        let received = Planes::from_bits(&corrections.slice(start, count), lanes);
+        start += count;
+        ops.push_back(match begun {
+            Begun::Relu { mut sign, select, bits, share, levels } => {
+                sign.finish(&received);
+                Box::new(Relu::new(sign, select, bits, share, levels))
+            }
+            Begun::Extend(mut extend) => {
+                extend.finish(&received);
+                Box::new(Extend::new(extend))
+            }
+            Begun::Reshare { mask, bits } => Box::new(ClientReshare { mask, bits, x: Vec::new() }),
+        });
+    }
+    ops
+}
+
+/// The offline phase, with the session's OTs.
+pub(crate) fn offline<D: RcotReceiver, U: RcotSender>(
+    step: &GmwStep,
+    (hash, down, up): (&HashSeed, &mut Ot<D>, &mut Ot<U>),
+    input: &Shares,
+    output: Output<'_>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<GmwClientPrepared, ProtocolError> {
+    check_input(&step.step, input)?;
+    let mask = check_output(&step.step, output)?;
+    let input = prepare_client(&step.step, input.clone(), step.ring);
+    let mut chunks = Vec::with_capacity(step.chunks.len());
+    for batch in step.batches() {
+        let rots: Vec<(usize, usize)> = batch.iter().map(|chunk| step.rots(chunk)).collect();
+        let (down_count, up_count) =
+            rots.iter().fold((0, 0), |(a, b), (down, up)| (a + down, b + up));
+        let mut z = Zeroizing::new(vec![Block::ZERO; down_count]);
+        let mut choices = BitVec::new();
+        let mut y = Zeroizing::new(vec![Block::ZERO; up_count]);
+        if down_count > 0 {
+            down.session.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
+        }
+        if up_count > 0 {
+            up.session.extend(&mut y, channel, rng).map_err(ot_error)?;
+        }
+        let tweak = |count: usize, tweaks: &mut gazelle_block::TweakCounter| {
+            tweaks
+                .reserve(purpose::RANDOM_OT, count as u64)
+                .map(|range| range.start)
+                .map_err(ProtocolError::backend)
+        };
+        let down_tweak = tweak(down_count, &mut down.tweaks)?;
+        let up_tweak = tweak(up_count, &mut up.tweaks)?;
+        let delta = up.session.delta().block();
+        let mut next = (0, 0);
+        let starts: Vec<(usize, usize)> = rots
+            .iter()
+            .map(|(down, up)| {
+                let start = next;
+                next = (next.0 + down, next.1 + up);
+                start
+            })
+            .collect();
+        let (begun, messages): (Vec<_>, Vec<_>) = batch
+            .par_iter()
+            .zip(starts)
+            .map(|(chunk, (d, u))| {
+                let z = z.get(d..).unwrap_or_default();
+                let y = y.get(u..).unwrap_or_default();
+                let recv = RotRecv::new(hash, down_tweak + d as u64, z, &choices, d);
+                let send = RotSend::new(hash, up_tweak + u as u64, y, delta);
+                let words = input.words().get(chunk.inputs.clone()).unwrap_or_default();
+                let mask = mask.get(chunk.outputs.clone()).unwrap_or_default();
+                begin(step, chunk, recv, send, words, mask)
+            })
+            .unzip();
+        let counts: Vec<usize> = batch.iter().map(|chunk| step.offline_bits(chunk).0).collect();
+        let message = join(messages);
+        let (out, incoming) = (message.len(), counts.iter().sum());
+        let received = if out + incoming > 0 {
+            channel.exchange::<_, Corrections>(&Corrections(message), &out, &incoming)?.0
+        } else {
+            BitVec::new()
+        };
+        let mut start = 0;
+        let parts: Vec<BitVec> = counts
+            .iter()
+            .map(|count| {
+                let part = received.slice(start, *count);
+                start += count;
+                part
+            })
+            .collect();
+        chunks.par_extend(batch.par_iter().zip(begun).zip(parts).map(|((chunk, begun), part)| {
+            let words = input.words().get(chunk.inputs.clone()).unwrap_or_default();
+            (finish(step, chunk, begun, &part), Planes::from_words(words, step.ring))
+        }));
+    }
+    Ok(GmwClientPrepared { chunks })
+}
+
+/// The online phase.
+pub(crate) fn online(
+    step: &GmwStep,
+    prepared: GmwClientPrepared,
+    channel: &mut Channel,
+) -> Result<Option<Vec<i64>>, ProtocolError> {
+    if prepared.chunks.len() != step.chunks.len() {
+        return Err(ProtocolError::Caller("the material belongs to another step".into()));
+    }
+    let chunks = prepared.chunks.into_par_iter();
+    let chunks = chunks.map(|(ops, planes)| (ops, planes.to_words())).collect();
+    run_online::<Client>(step, chunks, |trip| matches!(trip, Trip::Up(_)), channel)?;
+    Ok(None)
+}

@@ -1,0 +1,47 @@
+//! Messages of the GMW backend, kinds 0x0610 and 0x0611: bit strings whose length the plan knows.
+
+use gazelle_block::BitVec;
+use gazelle_wire::{DecodeError, Message, Reader};
+
+macro_rules! bits_message {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $what:literal) => {
+        $(#[$doc])*
+        pub(crate) struct $name(pub(crate) BitVec);
+
+        impl Message for $name {
+            type Shape = usize;
+            const KIND: u16 = $kind;
+            const NAME: &'static str = $what;
+
+            fn encoded_len(shape: &usize) -> usize {
+                BitVec::encoded_len(shape)
+            }
+            fn encode(&self, out: &mut Vec<u8>) {
+                self.0.encode(out);
+            }
+            fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
+                Ok(Self(BitVec::decode(input, shape)?))
+            }
+        }
+    };
+}
+
+bits_message!(
+    /// Halves of openings, chunk by chunk, opening by opening, plane by plane.
+    Halves,
+    0x0610,
+    "halves of openings"
+);
+bits_message!(
+    /// Offline corrections of a batch, chunk by chunk, operation by operation.
+    Corrections,
+    0x0611,
+    "corrections"
+);
+
+/// Joins bit strings.
+pub(crate) fn join(parts: impl IntoIterator<Item = BitVec>) -> BitVec {
+    let mut all = BitVec::new();
+    parts.into_iter().for_each(|part| all.extend(&part));
+    all
+}

@@ -1,0 +1,263 @@
+//! A chunk on its way through the chain, at either party.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "chunks are compiled from the step; indices are in range by construction"
+)]
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use gazelle_block::BitVec;
+use gazelle_convert::Planes;
+use gazelle_share::shares::ring_mask;
+use zeroize::Zeroize;
+
+use crate::gmw::ops::OnlineOp;
+use crate::gmw::plan::{Before, GmwStep, Op, Shape};
+
+/// Which party: constants are added by the server, and halves are counted per party.
+pub(crate) trait Role: Send + Sync + 'static {
+    /// A public constant's share.
+    fn constant(value: u64) -> u64;
+    /// This party's and the peer's planes of an opening.
+    fn planes(op: &Op, opening: usize) -> (usize, usize);
+}
+
+/// The client.
+pub(crate) struct Client;
+/// The server.
+pub(crate) struct Server;
+
+impl Role for Client {
+    fn constant(_value: u64) -> u64 {
+        0
+    }
+    fn planes(op: &Op, opening: usize) -> (usize, usize) {
+        let (server, client) = op.planes(opening);
+        (client, server)
+    }
+}
+
+impl Role for Server {
+    fn constant(value: u64) -> u64 {
+        value
+    }
+    fn planes(op: &Op, opening: usize) -> (usize, usize) {
+        op.planes(opening)
+    }
+}
+
+/// A chunk's state.
+pub(crate) struct ChunkRun<'a, R> {
+    step: &'a GmwStep,
+    shape: &'a Shape,
+    openings: &'a [(usize, usize)],
+    ops: VecDeque<Box<dyn OnlineOp>>,
+    /// All words so far (a max tree appends).
+    words: Vec<u64>,
+    /// Openings whose own half is made; whose peer's half came; that are complete.
+    made: usize,
+    there: usize,
+    complete: usize,
+    waiting: VecDeque<Planes>,
+    role: std::marker::PhantomData<R>,
+}
+
+impl<R> Drop for ChunkRun<'_, R> {
+    fn drop(&mut self) {
+        self.words.zeroize();
+    }
+}
+
+impl<'a, R: Role> ChunkRun<'a, R> {
+    /// Starts with this party's share of the chunk's inputs.
+    pub(crate) fn new(
+        step: &'a GmwStep,
+        shape: &'a Shape,
+        openings: &'a [(usize, usize)],
+        ops: VecDeque<Box<dyn OnlineOp>>,
+        words: Vec<u64>,
+    ) -> Self {
+        let (made, there, complete) = (0, 0, 0);
+        let waiting = VecDeque::new();
+        let role = std::marker::PhantomData;
+        let words = initial(shape, words);
+        let mut run =
+            Self { step, shape, openings, ops, words, made, there, complete, waiting, role };
+        run.before(0);
+        run.skip();
+        run
+    }
+
+    /// This party's halves of some openings.
+    pub(crate) fn send(&mut self, openings: Range<usize>) -> BitVec {
+        let mut bits = BitVec::new();
+        for opening in openings {
+            let (op, inner) = self.openings[opening];
+            let (own, _) = R::planes(&self.step.chain[op].1, inner);
+            if own > 0
+                && let Some(op) = self.ops.front_mut()
+            {
+                bits.extend(&op.half(inner).to_bits());
+            }
+            self.made = opening + 1;
+            self.advance();
+        }
+        bits
+    }
+
+    /// The peer's halves of some openings.
+    pub(crate) fn receive(&mut self, openings: Range<usize>, bits: &BitVec) {
+        let mut start = 0;
+        for opening in openings {
+            let (op, inner) = self.openings[opening];
+            let lanes = self.shape.lanes[op];
+            let (_, peer) = R::planes(&self.step.chain[op].1, inner);
+            if peer > 0 {
+                let count = peer * lanes;
+                self.waiting.push_back(Planes::from_bits(&bits.slice(start, count), lanes));
+                start += count;
+            }
+            self.there = self.there.max(opening + 1);
+        }
+        self.skip();
+        self.advance();
+    }
+
+    /// The result, once all openings are complete.
+    pub(crate) fn finish(mut self) -> Vec<u64> {
+        std::mem::take(&mut self.words)
+    }
+
+    /// Passes over halves that do not exist.
+    fn skip(&mut self) {
+        let empty = |index: usize| {
+            self.openings.get(index).map(|(op, inner)| {
+                let (own, peer) = R::planes(&self.step.chain[*op].1, *inner);
+                (own == 0, peer == 0)
+            })
+        };
+        let (mut made, mut there) = (self.made, self.there);
+        while empty(made).is_some_and(|(own, _)| own) {
+            made += 1;
+        }
+        while empty(there).is_some_and(|(_, peer)| peer) {
+            there += 1;
+        }
+        (self.made, self.there) = (made, there);
+    }
+
+    /// Completes what has both halves.
+    fn advance(&mut self) {
+        while self.complete < self.made.min(self.there) {
+            let (op, inner) = self.openings[self.complete];
+            let kind = &self.step.chain[op].1;
+            let (_, peer) = R::planes(kind, inner);
+            let half = if peer > 0 { self.waiting.pop_front() } else { None };
+            if let Some(op) = self.ops.front_mut() {
+                op.complete(inner, &half.unwrap_or_default());
+            }
+            self.complete += 1;
+            if inner + 1 == kind.openings() {
+                let result = self.ops.pop_front().map(|mut op| op.finish()).unwrap_or_default();
+                self.after(op, result);
+                if op + 1 < self.step.chain.len() {
+                    self.before(op + 1);
+                }
+            }
+            self.skip();
+        }
+    }
+
+    /// Hands this party's share to an operation.
+    fn before(&mut self, index: usize) {
+        let (before, op) = &self.step.chain[index];
+        let bits = match op {
+            Op::Relu { bits, .. } | Op::Reshare { bits } => *bits,
+            Op::Extend { from, .. } => *from,
+        };
+        let x = operand::<R>(self.step, self.shape, before, bits, &self.words);
+        if let Some(op) = self.ops.front_mut() {
+            op.start(x);
+        }
+    }
+
+    /// Takes an operation's result.
+    fn after(&mut self, index: usize, mut result: Vec<u64>) {
+        let (before, op) = &self.step.chain[index];
+        match (before, op) {
+            (Before::Level(level), Op::Relu { bits, .. }) => {
+                // max(a, b) = b + ReLU(a - b).
+                if let Some(levels) = &self.shape.levels {
+                    let mask = ring_mask(*bits);
+                    for (z, b) in result.iter_mut().zip(&levels.pairs[*level].1) {
+                        *z = z.wrapping_add(self.words[*b as usize]) & mask;
+                    }
+                    self.words.extend_from_slice(&result);
+                    if level + 1 == levels.pairs.len() {
+                        self.words = outputs(&levels.outputs, &self.words);
+                    }
+                }
+            }
+            (Before::Shift, Op::Extend { to, .. }) => {
+                let half = R::constant(1 << (self.step.step.value_bits - 1));
+                let mask = ring_mask(*to);
+                result.iter_mut().for_each(|z| *z = z.wrapping_sub(half) & mask);
+                self.words = result;
+                return;
+            }
+            _ => {
+                self.words = result;
+                return;
+            }
+        }
+        result.zeroize();
+    }
+}
+
+/// The words before the first operation: a max tree without levels already has its outputs.
+pub(crate) fn initial(shape: &Shape, words: Vec<u64>) -> Vec<u64> {
+    match &shape.levels {
+        Some(levels) if levels.pairs.is_empty() => outputs(&levels.outputs, &words),
+        _ => words,
+    }
+}
+
+fn outputs(ids: &[u32], words: &[u64]) -> Vec<u64> {
+    ids.iter().map(|id| words[*id as usize]).collect()
+}
+
+/// A party's share of an operation's operand, modulo `2^bits`.
+pub(crate) fn operand<R: Role>(
+    step: &GmwStep,
+    shape: &Shape,
+    before: &Before,
+    bits: u32,
+    words: &[u64],
+) -> Vec<u64> {
+    let mask = ring_mask(bits);
+    let add = |constant: u64| words.iter().map(|x| x.wrapping_add(constant) & mask).collect();
+    match (before, &shape.levels, &shape.sums) {
+        (Before::Level(level), Some(levels), _) => {
+            let (a, b) = &levels.pairs[*level];
+            let difference =
+                |(a, b): (&u32, &u32)| words[*a as usize].wrapping_sub(words[*b as usize]) & mask;
+            a.iter().zip(b).map(difference).collect()
+        }
+        (Before::Shift, ..) => add(R::constant(1 << (step.step.value_bits - 1))),
+        (Before::Sum, _, Some(groups)) => {
+            let mut sums = vec![0u64; shape.outputs];
+            for group in groups {
+                for term in &group.terms {
+                    for (output, input) in group.outputs.iter().zip(term) {
+                        let sum = &mut sums[*output as usize];
+                        *sum = sum.wrapping_add(words[*input as usize]) & mask;
+                    }
+                }
+            }
+            sums
+        }
+        _ => add(0),
+    }
+}

@@ -1,0 +1,245 @@
+//! The server: OT sender to the client, OT receiver from it; it learns its share online.
+
+use std::sync::Arc;
+
+use gazelle_block::hash::HashSeed;
+use gazelle_block::tweak::purpose;
+use gazelle_block::{BitVec, Block};
+use gazelle_convert::Planes;
+use gazelle_convert::extend::ServerExtend;
+use gazelle_convert::rot::{RotRecv, RotSend};
+use gazelle_convert::select::Select;
+use gazelle_convert::sign::{ClientShare, ServerSign};
+use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
+use gazelle_prg::{Prg, Seed};
+use gazelle_share::{NonlinearServer, ProtocolError, Shares};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
+use crate::garbled::ot_error;
+use crate::gmw::messages::{Corrections, join};
+use crate::gmw::online::{Ops, online as run_online};
+use crate::gmw::ops::{Extend, Relu, ServerReshare};
+use crate::gmw::plan::{Chunk, GmwStep, Op};
+use crate::gmw::run::Server;
+use crate::gmw::schedule::Trip;
+use crate::gmw::{GmwCompiled, Ot, step_of};
+use crate::shares::{check_input, prepare_server};
+
+/// The server's session.
+pub struct GmwServer<O: OtExtension> {
+    pub(crate) compiled: Arc<GmwCompiled>,
+    pub(crate) hash: HashSeed,
+    pub(crate) down: Ot<O::Sender>,
+    pub(crate) up: Ot<O::Receiver>,
+}
+
+/// The server's material of one step.
+pub struct GmwServerPrepared {
+    chunks: Vec<Ops>,
+}
+
+impl<O: OtExtension> NonlinearServer for GmwServer<O> {
+    type Prepared = GmwServerPrepared;
+
+    fn offline(
+        &mut self,
+        step: usize,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Prepared, ProtocolError> {
+        let step = step_of(&self.compiled.steps, step)?;
+        offline(step, (&self.hash, &mut self.down, &mut self.up), channel, rng)
+    }
+
+    fn online(
+        &mut self,
+        step: usize,
+        prepared: Self::Prepared,
+        input: Shares,
+        channel: &mut Channel,
+    ) -> Result<Option<Shares>, ProtocolError> {
+        online(step_of(&self.compiled.steps, step)?, prepared, input, channel)
+    }
+}
+
+/// An operation between `begin` and `finish`.
+enum Begun {
+    Relu { sign: ServerSign, select: Select, bits: u32, share: ClientShare, levels: usize },
+    Extend(ServerExtend),
+    Reshare(u32),
+}
+
+/// The chunk's operations begun, and its corrections. `seed` is for the masks of extensions.
+fn begin(
+    step: &GmwStep,
+    chunk: &Chunk,
+    mut down: RotSend<'_>,
+    mut up: RotRecv<'_>,
+    seed: &Seed,
+) -> (Vec<Begun>, BitVec) {
+    let shape = step.shape_of(chunk);
+    let mut prg = Prg::new(seed, SIGMA);
+    let mut message = BitVec::new();
+    let mut begun = Vec::with_capacity(step.chain.len());
+    for ((_, op), &lanes) in step.chain.iter().zip(&shape.lanes) {
+        down.set_lanes(lanes);
+        up.set_lanes(lanes);
+        begun.push(match op {
+            Op::Relu { bits, share, tree } => {
+                let (bits, share) = (*bits, *share);
+                let (sign, t) = ServerSign::begin(bits, share, lanes, &mut down, &mut up);
+                message.extend(&t.to_bits());
+                let select = Select::begin_server(bits, &mut down, &mut up);
+                Begun::Relu { sign, select, bits, share, levels: tree.levels() }
+            }
+            Op::Extend { from, to } => {
+                let (extend, t) = ServerExtend::begin(*from, *to, &mut down, &mut prg);
+                message.extend(&t.to_bits());
+                Begun::Extend(extend)
+            }
+            Op::Reshare { bits } => Begun::Reshare(*bits),
+        });
+    }
+    (begun, message)
+}
+
+/// PRG domain of the masks of extensions.
+const SIGMA: u8 = 0x63;
+
+/// The chunk's operations, with the client's corrections.
+fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec) -> Ops {
+    let shape = step.shape_of(chunk);
+    let mut start = 0;
+    let mut take = |count: usize, lanes: usize| {
+        let part = corrections.slice(start, count * lanes);
+        start += count * lanes;
+        Planes::from_bits(&part, lanes)
+    };
+    let mut ops = Ops::new();
+    for ((begun, (_, op)), &lanes) in begun.into_iter().zip(&step.chain).zip(&shape.lanes) {
+        let count = op.offline_planes().1;
+        ops.push_back(match begun {
+            Begun::Relu { mut sign, mut select, bits, share, levels } => {
+                let first = if share == ClientShare::Offline { bits as usize } else { 0 };
+                sign.finish(&take(count - first, lanes));
+                if first > 0 {
+                    select.set_first(take(first, lanes));
+                }
+                Box::new(Relu::new(sign, select, bits, share, levels))
+            }
+            Begun::Extend(extend) => Box::new(Extend::new(extend)),
+            Begun::Reshare(bits) => Box::new(ServerReshare::new(bits)),
+        });
+    }
+    ops
+}
+
+/// The offline phase, with the session's OTs.
+pub(crate) fn offline<D: RcotSender, U: RcotReceiver>(
+    step: &GmwStep,
+    (hash, down, up): (&HashSeed, &mut Ot<D>, &mut Ot<U>),
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<GmwServerPrepared, ProtocolError> {
+    let mut chunks = Vec::with_capacity(step.chunks.len());
+    let seed = Seed::random(rng);
+    for batch in step.batches() {
+        let rots: Vec<(usize, usize)> = batch.iter().map(|chunk| step.rots(chunk)).collect();
+        let (down_count, up_count) =
+            rots.iter().fold((0, 0), |(a, b), (down, up)| (a + down, b + up));
+        let mut y = Zeroizing::new(vec![Block::ZERO; down_count]);
+        let mut z = Zeroizing::new(vec![Block::ZERO; up_count]);
+        let mut choices = BitVec::new();
+        if down_count > 0 {
+            down.session.extend(&mut y, channel, rng).map_err(ot_error)?;
+        }
+        if up_count > 0 {
+            up.session.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
+        }
+        let tweak = |count: usize, tweaks: &mut gazelle_block::TweakCounter| {
+            tweaks
+                .reserve(purpose::RANDOM_OT, count as u64)
+                .map(|range| range.start)
+                .map_err(ProtocolError::backend)
+        };
+        let down_tweak = tweak(down_count, &mut down.tweaks)?;
+        let up_tweak = tweak(up_count, &mut up.tweaks)?;
+        let delta = down.session.delta().block();
+        let mut next = (0, 0);
+        let first = chunks.len() as u64;
+        let starts: Vec<(u64, usize, usize)> = rots
+            .iter()
+            .zip(first..)
+            .map(|((down, up), index)| {
+                let start = (index, next.0, next.1);
+                next = (next.0 + down, next.1 + up);
+                start
+            })
+            .collect();
+        let (begun, messages): (Vec<_>, Vec<_>) = batch
+            .par_iter()
+            .zip(starts)
+            .map(|(chunk, (index, d, u))| {
+                let y = y.get(d..).unwrap_or_default();
+                let z = z.get(u..).unwrap_or_default();
+                let send = RotSend::new(hash, down_tweak + d as u64, y, delta);
+                let recv = RotRecv::new(hash, up_tweak + u as u64, z, &choices, u);
+                begin(step, chunk, send, recv, &seed.fork(SIGMA, index))
+            })
+            .unzip();
+        let counts: Vec<usize> = batch.iter().map(|chunk| step.offline_bits(chunk).1).collect();
+        let message = join(messages);
+        let (out, incoming) = (message.len(), counts.iter().sum());
+        let received = if out + incoming > 0 {
+            channel.exchange::<_, Corrections>(&Corrections(message), &out, &incoming)?.0
+        } else {
+            BitVec::new()
+        };
+        let mut start = 0;
+        let parts: Vec<BitVec> = counts
+            .iter()
+            .map(|count| {
+                let part = received.slice(start, *count);
+                start += count;
+                part
+            })
+            .collect();
+        chunks.par_extend(
+            batch
+                .par_iter()
+                .zip(begun)
+                .zip(parts)
+                .map(|((chunk, begun), part)| finish(step, chunk, begun, &part)),
+        );
+    }
+    Ok(GmwServerPrepared { chunks })
+}
+
+/// The online phase.
+pub(crate) fn online(
+    step: &GmwStep,
+    prepared: GmwServerPrepared,
+    input: Shares,
+    channel: &mut Channel,
+) -> Result<Option<Shares>, ProtocolError> {
+    check_input(&step.step, &input)?;
+    if prepared.chunks.len() != step.chunks.len() {
+        return Err(ProtocolError::Caller("the material belongs to another step".into()));
+    }
+    let input = prepare_server(&step.step, input, step.ring);
+    let chunks = step
+        .chunks
+        .iter()
+        .zip(prepared.chunks)
+        .map(|(chunk, ops)| {
+            let words = input.words().get(chunk.inputs.clone()).unwrap_or_default();
+            (ops, words.to_vec())
+        })
+        .collect();
+    let results =
+        run_online::<Server>(step, chunks, |trip| matches!(trip, Trip::Down(_)), channel)?;
+    Ok(Some(Shares::new(step.step.output_bits(), results.concat())))
+}

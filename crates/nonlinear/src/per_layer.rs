@@ -1,0 +1,289 @@
+//! Both backends behind one protocol: each step runs on the one that the plan chose.
+//!
+//! They share the OT session in which the server is the sender; the other direction is set up only
+//! if some step runs on GMW.
+//!
+//! | client | server |
+//! |---|---|
+//! | setup: as [`Gmw`]'s if a step runs on it, else as [`Garbled`]'s | the same |
+//! | offline, online: those of the step's backend | the same |
+
+use std::sync::Arc;
+
+use gazelle_block::Delta;
+use gazelle_block::hash::HashSeed;
+use gazelle_garble::GarblingScheme;
+use gazelle_ot::OtExtension;
+use gazelle_share::{
+    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output, ProtocolError,
+    Shares, Step,
+};
+use gazelle_wire::{Channel, Cost};
+use rand_core::CryptoRng;
+
+use crate::garbled::{self, GarbledClientPrepared, GarbledServerPrepared, ot_cost, ot_error};
+use crate::gmw::plan::GmwStep;
+use crate::gmw::{self, GmwClientPrepared, GmwServerPrepared, Ot};
+use crate::program::CompiledStep;
+
+/// Which backend computes a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// Garbled circuits: two trips, kilobytes per element offline.
+    Garbled,
+    /// Random OTs: several trips, a few bytes per element.
+    Gmw,
+    /// GMW where it computes the step, else garbled circuits.
+    Auto,
+}
+
+/// A choice per step.
+#[derive(Debug, Clone)]
+pub struct PerLayer<O, S> {
+    /// Makes the correlated OTs of both backends.
+    pub ot: O,
+    /// Garbles AND gates.
+    pub scheme: S,
+    /// By step; steps beyond the end are [`Choice::Auto`].
+    pub choices: Arc<[Choice]>,
+}
+
+impl<O, S> PerLayer<O, S> {
+    /// GMW wherever it computes the step.
+    pub fn auto(ot: O, scheme: S) -> Self {
+        Self { ot, scheme, choices: Arc::new([]) }
+    }
+}
+
+/// A step, compiled for its backend.
+#[derive(Debug)]
+enum Compiled {
+    Garbled(CompiledStep),
+    Gmw(GmwStep),
+}
+
+/// All steps, each compiled for its backend.
+#[derive(Debug)]
+pub struct PerLayerCompiled {
+    steps: Vec<Compiled>,
+}
+
+impl PerLayerCompiled {
+    fn uses_gmw(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Compiled::Gmw(_)))
+    }
+
+    fn step(&self, index: usize) -> Result<&Compiled, ProtocolError> {
+        self.steps
+            .get(index)
+            .ok_or_else(|| ProtocolError::Caller(format!("there is no non-linear step {index}")))
+    }
+}
+
+/// The client's session.
+pub struct PerLayerClient<O: OtExtension, S> {
+    compiled: Arc<PerLayerCompiled>,
+    scheme: S,
+    down: Ot<O::Receiver>,
+    gmw: Option<(HashSeed, Ot<O::Sender>)>,
+}
+
+/// The server's session.
+pub struct PerLayerServer<O: OtExtension, S> {
+    compiled: Arc<PerLayerCompiled>,
+    scheme: S,
+    down: Ot<O::Sender>,
+    gmw: Option<(HashSeed, Ot<O::Receiver>)>,
+}
+
+/// The client's material of one step.
+pub enum PerLayerClientPrepared {
+    /// For a garbled step.
+    Garbled(GarbledClientPrepared),
+    /// For a GMW step.
+    Gmw(GmwClientPrepared),
+}
+
+/// The server's material of one step.
+pub enum PerLayerServerPrepared {
+    /// For a garbled step.
+    Garbled(GarbledServerPrepared),
+    /// For a GMW step.
+    Gmw(GmwServerPrepared),
+}
+
+fn mismatch() -> ProtocolError {
+    ProtocolError::Caller("the material belongs to another step".into())
+}
+
+impl<O, S> NonlinearProtocol for PerLayer<O, S>
+where
+    O: OtExtension,
+    S: GarblingScheme,
+{
+    type Compiled = PerLayerCompiled;
+    type Client = PerLayerClient<O, S>;
+    type Server = PerLayerServer<O, S>;
+
+    fn name(&self, compiled: &PerLayerCompiled, step: usize) -> &'static str {
+        match compiled.steps.get(step) {
+            Some(Compiled::Gmw(_)) => "gmw",
+            _ => "garbled",
+        }
+    }
+
+    fn compile(&self, steps: Arc<[Step]>) -> Result<PerLayerCompiled, ProtocolError> {
+        let compile = |(index, step): (usize, &Step)| match self
+            .choices
+            .get(index)
+            .copied()
+            .unwrap_or(Choice::Auto)
+        {
+            Choice::Garbled => CompiledStep::new(index, step).map(Compiled::Garbled),
+            Choice::Gmw => GmwStep::new(index, step).map(Compiled::Gmw),
+            Choice::Auto => GmwStep::new(index, step)
+                .map(Compiled::Gmw)
+                .or_else(|_| CompiledStep::new(index, step).map(Compiled::Garbled)),
+        };
+        let steps = steps.iter().enumerate().map(compile);
+        Ok(PerLayerCompiled { steps: steps.collect::<Result<_, _>>()? })
+    }
+
+    fn traffic(&self, compiled: &PerLayerCompiled) -> NonlinearTraffic {
+        let mut made = (0, 0);
+        let cost = |step: &Compiled| -> (Cost, Cost) {
+            match step {
+                Compiled::Garbled(step) => {
+                    garbled::step_traffic(&self.ot, &self.scheme, step, &mut made.0)
+                }
+                Compiled::Gmw(step) => step.traffic(&self.ot, &mut made),
+            }
+        };
+        let (offline, online) = compiled.steps.iter().map(cost).unzip();
+        let setup = if compiled.uses_gmw() {
+            gmw::setup_traffic(&self.ot)
+        } else {
+            ot_cost(self.ot.setup_traffic())
+        };
+        NonlinearTraffic { setup, offline, online }
+    }
+
+    fn client(
+        &self,
+        compiled: Arc<PerLayerCompiled>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Client, ProtocolError> {
+        let scheme = self.scheme.clone();
+        if compiled.uses_gmw() {
+            let (hash, down, up) = gmw::client_setup(&self.ot, channel, rng)?;
+            let gmw = Some((hash, Ot::new(up)));
+            return Ok(PerLayerClient { compiled, scheme, down: Ot::new(down), gmw });
+        }
+        let down = self.ot.receiver(channel, rng).map_err(ot_error)?;
+        channel.flush()?;
+        Ok(PerLayerClient { compiled, scheme, down: Ot::new(down), gmw: None })
+    }
+
+    fn server(
+        &self,
+        compiled: Arc<PerLayerCompiled>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Server, ProtocolError> {
+        let scheme = self.scheme.clone();
+        if compiled.uses_gmw() {
+            let (hash, down, up) = gmw::server_setup(&self.ot, channel, rng)?;
+            let gmw = Some((hash, Ot::new(up)));
+            return Ok(PerLayerServer { compiled, scheme, down: Ot::new(down), gmw });
+        }
+        let down = self.ot.sender(Delta::random(rng), channel, rng).map_err(ot_error)?;
+        channel.flush()?;
+        Ok(PerLayerServer { compiled, scheme, down: Ot::new(down), gmw: None })
+    }
+}
+
+impl<O: OtExtension, S: GarblingScheme> NonlinearClient for PerLayerClient<O, S> {
+    type Prepared = PerLayerClientPrepared;
+
+    fn offline(
+        &mut self,
+        step: usize,
+        input: &Shares,
+        output: Output<'_>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Prepared, ProtocolError> {
+        match (self.compiled.step(step)?, &mut self.gmw) {
+            (Compiled::Garbled(step), _) => {
+                let session = (&mut self.down.session, &mut self.down.tweaks);
+                garbled::client::offline(step, &self.scheme, session, input, output, channel, rng)
+                    .map(PerLayerClientPrepared::Garbled)
+            }
+            (Compiled::Gmw(step), Some((hash, up))) => {
+                gmw::client::offline(step, (hash, &mut self.down, up), input, output, channel, rng)
+                    .map(PerLayerClientPrepared::Gmw)
+            }
+            (Compiled::Gmw(_), None) => Err(mismatch()),
+        }
+    }
+
+    fn online(
+        &mut self,
+        step: usize,
+        prepared: Self::Prepared,
+        channel: &mut Channel,
+    ) -> Result<Option<Vec<i64>>, ProtocolError> {
+        match (self.compiled.step(step)?, prepared) {
+            (Compiled::Garbled(step), PerLayerClientPrepared::Garbled(prepared)) => {
+                garbled::client::online(step, &self.scheme, prepared, channel)
+            }
+            (Compiled::Gmw(step), PerLayerClientPrepared::Gmw(prepared)) => {
+                gmw::client::online(step, prepared, channel)
+            }
+            _ => Err(mismatch()),
+        }
+    }
+}
+
+impl<O: OtExtension, S: GarblingScheme> NonlinearServer for PerLayerServer<O, S> {
+    type Prepared = PerLayerServerPrepared;
+
+    fn offline(
+        &mut self,
+        step: usize,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Prepared, ProtocolError> {
+        match (self.compiled.step(step)?, &mut self.gmw) {
+            (Compiled::Garbled(step), _) => {
+                let (ot, tweaks) = (&mut self.down.session, &mut self.down.tweaks);
+                garbled::server::offline(step, &self.scheme, ot, tweaks, channel, rng)
+                    .map(PerLayerServerPrepared::Garbled)
+            }
+            (Compiled::Gmw(step), Some((hash, up))) => {
+                gmw::server::offline(step, (hash, &mut self.down, up), channel, rng)
+                    .map(PerLayerServerPrepared::Gmw)
+            }
+            (Compiled::Gmw(_), None) => Err(mismatch()),
+        }
+    }
+
+    fn online(
+        &mut self,
+        step: usize,
+        prepared: Self::Prepared,
+        input: Shares,
+        channel: &mut Channel,
+    ) -> Result<Option<Shares>, ProtocolError> {
+        match (self.compiled.step(step)?, prepared) {
+            (Compiled::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) => {
+                garbled::server::online(step, prepared, input, channel)
+            }
+            (Compiled::Gmw(step), PerLayerServerPrepared::Gmw(prepared)) => {
+                gmw::server::online(step, prepared, input, channel)
+            }
+            _ => Err(mismatch()),
+        }
+    }
+}
