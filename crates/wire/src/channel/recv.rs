@@ -13,11 +13,27 @@ pub struct RecvHalf {
     sequence: u16,
     received: u64,
     dead: bool,
+    /// See [`Self::assume_headers`].
+    #[cfg(any(test, feature = "testing"))]
+    headers_assumed: bool,
 }
 
 impl RecvHalf {
     pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self { reader, sequence: 0, received: 0, dead: false }
+        Self {
+            reader,
+            sequence: 0,
+            received: 0,
+            dead: false,
+            #[cfg(any(test, feature = "testing"))]
+            headers_assumed: false,
+        }
+    }
+
+    /// The stream has payloads alone, and every header is taken to be right.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn assume_headers(&mut self) {
+        self.headers_assumed = true;
     }
 
     /// See [`Channel::recv`](super::Channel::recv); flushes nothing.
@@ -54,6 +70,11 @@ impl RecvHalf {
     }
 
     fn read_header(&mut self, kind: u16, length: usize) -> Result<(), ChannelError> {
+        #[cfg(any(test, feature = "testing"))]
+        if self.headers_assumed {
+            self.sequence = self.sequence.wrapping_add(1);
+            return Ok(());
+        }
         let mut bytes = [0u8; HEADER_BYTES];
         self.read_exact(&mut bytes)?;
         let expected = Header { kind, sequence: self.sequence, length: length as u32 };
