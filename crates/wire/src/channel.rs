@@ -106,7 +106,7 @@ impl Channel {
                 break;
             }
         }
-        self.recv.decode(&incoming, in_shape)
+        self.recv.decode(incoming, in_shape)
     }
 
     /// Sends everything that is queued.

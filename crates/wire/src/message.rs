@@ -21,6 +21,19 @@ pub trait Message: Sized {
     /// # Errors
     /// [`DecodeError`] if a value is outside its agreed range.
     fn decode(input: &mut Reader<'_>, shape: &Self::Shape) -> Result<Self, DecodeError>;
+
+    /// What [`encode`](Self::encode) would append, if it lies ready: saves long messages a copy.
+    fn encoded(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// As [`decode_all`], for messages that keep the payload as it is and can save a copy.
+    ///
+    /// # Errors
+    /// As [`decode_all`].
+    fn decode_owned(payload: Vec<u8>, shape: &Self::Shape) -> Result<Self, DecodeError> {
+        decode_all(&payload, shape)
+    }
 }
 
 /// A cursor over a payload.

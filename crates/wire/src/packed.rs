@@ -1,7 +1,7 @@
 //! The two plain messages: bytes, and words packed at a given width.
 
 use crate::error::DecodeError;
-use crate::message::{Message, Reader};
+use crate::message::{Message, Reader, decode_all};
 
 /// A byte string of agreed length.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,6 +20,12 @@ impl Message for Bytes {
     }
     fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
         Ok(Self(input.take(*shape)?.to_vec()))
+    }
+    fn encoded(&self) -> Option<&[u8]> {
+        Some(&self.0)
+    }
+    fn decode_owned(payload: Vec<u8>, shape: &usize) -> Result<Self, DecodeError> {
+        if payload.len() == *shape { Ok(Self(payload)) } else { decode_all(&payload, shape) }
     }
 }
 

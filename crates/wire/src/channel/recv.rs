@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::error::ChannelError;
 use crate::frame::Header;
-use crate::message::{Message, decode_all};
+use crate::message::Message;
 use crate::traffic::{FRAME_BYTES, HEADER_BYTES};
 
 /// The receiving half; see [`Channel::halves`](super::Channel::halves).
@@ -43,7 +43,7 @@ impl RecvHalf {
     pub fn recv<M: Message>(&mut self, shape: &M::Shape) -> Result<M, ChannelError> {
         let mut incoming = Incoming::new::<M>(shape);
         while incoming.read(self, usize::MAX)? {}
-        self.decode(&incoming, shape)
+        self.decode(incoming, shape)
     }
 
     /// Bytes received so far.
@@ -53,10 +53,10 @@ impl RecvHalf {
 
     pub(super) fn decode<M: Message>(
         &mut self,
-        incoming: &Incoming,
+        incoming: Incoming,
         shape: &M::Shape,
     ) -> Result<M, ChannelError> {
-        let message = decode_all(&incoming.payload, shape)
+        let message = M::decode_owned(incoming.payload, shape)
             .map_err(|source| ChannelError::Decode { what: M::NAME, source });
         self.dead |= message.is_err();
         message

@@ -1,5 +1,6 @@
 //! The sending half: small messages gather in a buffer of 64 KiB, long ones pass through it.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use crate::error::ChannelError;
@@ -19,19 +20,25 @@ pub struct SendHalf {
 }
 
 /// A message on its way out.
-pub(super) struct Outgoing {
+pub(super) struct Outgoing<'a> {
     kind: u16,
-    payload: Vec<u8>,
+    payload: Cow<'a, [u8]>,
     position: usize,
     left_in_frame: usize,
     started: bool,
 }
 
-impl Outgoing {
-    pub(super) fn new<M: Message>(message: &M, shape: &M::Shape) -> Result<Self, ChannelError> {
+impl<'a> Outgoing<'a> {
+    pub(super) fn new<M: Message>(message: &'a M, shape: &M::Shape) -> Result<Self, ChannelError> {
         let expected = M::encoded_len(shape);
-        let mut payload = Vec::with_capacity(expected);
-        message.encode(&mut payload);
+        let payload = message.encoded().map_or_else(
+            || {
+                let mut payload = Vec::with_capacity(expected);
+                message.encode(&mut payload);
+                Cow::Owned(payload)
+            },
+            Cow::Borrowed,
+        );
         if payload.len() != expected {
             return Err(ChannelError::Shape { expected, got: payload.len() });
         }
@@ -108,7 +115,7 @@ impl SendHalf {
     /// ([`Incoming::read`](super::recv::Incoming::read)), so that both ends cut at the same places.
     pub(super) fn advance(
         &mut self,
-        outgoing: &mut Outgoing,
+        outgoing: &mut Outgoing<'_>,
         budget: usize,
     ) -> Result<bool, ChannelError> {
         if outgoing.is_done() {
