@@ -6,6 +6,8 @@ mod adversarial;
 mod conformance;
 #[path = "suite/networks.rs"]
 mod networks;
+#[path = "suite/session.rs"]
+mod session;
 #[path = "suite/noise.rs"]
 mod noise;
 #[path = "suite/traffic.rs"]
