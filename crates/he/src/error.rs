@@ -36,6 +36,9 @@ pub enum HeError {
         /// What was given.
         got: usize,
     },
+    /// The caller's polynomials do not fit.
+    #[error(transparent)]
+    Ring(#[from] gazelle_ring::RingError),
     /// No entropy.
     #[error(transparent)]
     Entropy(#[from] gazelle_prg::PrgError),

@@ -16,13 +16,17 @@
 
 pub mod client;
 pub mod coins;
+mod expand;
 pub mod message;
 pub mod noise;
 pub mod parameters;
+mod reshare;
 pub mod server;
 
 pub use client::{LayerSecret, Pinned, Requested};
 pub use coins::PublicCoins;
 pub use message::{HintMessage, HintShape, RequestMessage, RequestShape, ReshareMessage};
+pub use noise::WeightNorm;
 pub use parameters::{Budget, Parameters};
-pub use server::{EncryptedRequest, HintBinding, HintKey, HintSource, Reshare};
+pub use reshare::Reshare;
+pub use server::{EncryptedRequest, HintBinding, HintKey, HintSource};

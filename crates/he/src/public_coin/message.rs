@@ -23,6 +23,13 @@ pub struct RequestMessage {
     pub(crate) payload: Vec<u8>,
 }
 
+impl RequestMessage {
+    /// What `c0'` is bound to.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        *blake3::hash(&self.payload).as_bytes()
+    }
+}
+
 impl Message for RequestMessage {
     type Shape = RequestShape;
     const KIND: u16 = 0x0202;

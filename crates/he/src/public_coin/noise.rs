@@ -1,5 +1,8 @@
 //! The error model of docs/protocol.md, section 3.6.
 
+use gazelle_ring::weights::fft_deviation;
+use serde::{Deserialize, Serialize};
+
 use crate::public_coin::parameters::Parameters;
 
 /// Deviation of request errors (e, `e_pk`).
@@ -9,36 +12,75 @@ pub const SIGMA_HINT: f64 = 6.4;
 /// log2 of the deviation of the server's fresh noise F.
 pub const LOG2_SIGMA_FRESH: u32 = 20;
 
+/// What the error model needs to know about a group's weights; public, part of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct WeightNorm {
+    /// Largest `sum_i ||w_{m,i}||_2^2` over the responses m, over **all** coefficients of the weight
+    /// polynomials (the noise polynomials are full).
+    pub squared: f64,
+    /// Whether some products are FFT products, which round.
+    pub fft: bool,
+}
+
+impl WeightNorm {
+    /// Direct (exact) products of weights.
+    pub fn direct(squared: f64) -> Self {
+        Self { squared, fft: false }
+    }
+
+    /// FFT products of weights.
+    pub fn fft(squared: f64) -> Self {
+        Self { squared, fft: true }
+    }
+}
+
+impl From<f64> for WeightNorm {
+    /// A squared norm with unknown products: FFT products are assumed, the larger error.
+    fn from(squared: f64) -> Self {
+        Self::fft(squared)
+    }
+}
+
 /// Standard deviation of the noise in one output coefficient of `c0 + c1 s`, in units of 1, the
 /// message being at `2^k`:
-/// `sigma^2 = ||w||^2 (3.2^2 + [h<k] 2^{2(k-h)}/12) + N (6.4^2 3.2^2 + 6.4^2 2/3) + 2^40
-///  + (2^{2d}/12) (2N/3) + sigma_fft^2`.
 ///
-/// - `weight_norm_squared`: `sum_i ||w_{m,i}||_2^2` over **all** coefficients of the weight
-///   polynomials summed into response m; the maximum over m bounds the layer.
-pub fn deviation(parameters: &Parameters, weight_norm_squared: f64) -> f64 {
+/// ```text
+/// sigma^2 = ||w||^2 (3.2^2 + [h<k] 2^{2(k-h)}/12) + N (6.4^2 3.2^2 + 6.4^2 2/3) + 2^40
+///         + (2^{2d}/12) (2N/3) + sigma_fft^2 (1 + 2N/3)
+/// ```
+///
+/// `sigma_fft` counts once for `w b` and once, multiplied by s, for `w a` in the hint.
+pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64 {
+    let weights = weights.into();
     let n = parameters.degree() as f64;
-    let two = |bits: u32| f64::from(2 * bits).exp2();
+    // ||s||^2 of a ternary secret.
+    let secret = 2.0 * n / 3.0;
+    let four_to = |bits: u32| f64::from(2 * bits).exp2();
     let missing = parameters.noise_bits() - parameters.kept_bits();
-    let rounding = if missing > 0 { two(missing) / 12.0 } else { 0.0 };
-    let request = weight_norm_squared * (SIGMA_ERROR.powi(2) + rounding);
+    let rounding = if missing > 0 { four_to(missing) / 12.0 } else { 0.0 };
+    let request = weights.squared * (SIGMA_ERROR.powi(2) + rounding);
     let keys = n * SIGMA_HINT.powi(2) * (SIGMA_ERROR.powi(2) + 2.0 / 3.0);
     let dropped = parameters.dropped_bits();
-    let hint = if dropped > 0 { two(dropped) / 12.0 * (2.0 * n / 3.0) } else { 0.0 };
-    let fft = gazelle_ring::weights::fft_deviation(parameters.modulus_bits(), weight_norm_squared);
-    (request + keys + two(LOG2_SIGMA_FRESH) + hint + fft.powi(2)).sqrt()
+    let hint = if dropped > 0 { four_to(dropped) / 12.0 * secret } else { 0.0 };
+    let fft = if weights.fft {
+        fft_deviation(parameters.modulus_bits(), weights.squared).powi(2) * (1.0 + secret)
+    } else {
+        0.0
+    };
+    (request + keys + four_to(LOG2_SIGMA_FRESH) + hint + fft).sqrt()
 }
 
 /// Bound on `|u + v - W r|` in `Z_{2^l}` at `sigmas` deviations: `ceil(sigmas * sigma / 2^k)`.
-/// (With floor shifts `eps = ceil((noise - g) / 2^k)` for some `g` in `[0, 2^k)`.)
-pub fn error_bound(parameters: &Parameters, weight_norm_squared: f64, sigmas: f64) -> f64 {
+/// (With floor shifts `eps = ceil((noise - g) / 2^k)` for some g in `[0, 2^k)`.)
+pub fn error_bound(parameters: &Parameters, weights: impl Into<WeightNorm>, sigmas: f64) -> f64 {
     let scale = f64::from(parameters.noise_bits()).exp2();
-    (sigmas * deviation(parameters, weight_norm_squared) / scale).ceil()
+    (sigmas * deviation(parameters, weights) / scale).ceil()
 }
 
-/// Variance of `u + v - W r`, in units of 1 of `Z_{2^l}`: the noise's, plus the rounding's (at
-/// most 1/4, which is only visible where few bits are truncated).
-pub fn error_variance(parameters: &Parameters, weight_norm_squared: f64) -> f64 {
+/// Variance of `u + v - W r`, in units of 1 of `Z_{2^l}`: the noise's, plus the rounding's,
+/// `E[f (1 - f)]` for the fraction f of the noise, at most 1/4 (only visible where few bits are
+/// truncated).
+pub fn error_variance(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64 {
     let scale = f64::from(parameters.noise_bits()).exp2();
-    (deviation(parameters, weight_norm_squared) / scale).powi(2) + 0.25
+    (deviation(parameters, weights) / scale).powi(2) + 0.25
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::HeError;
-use crate::public_coin::noise;
+use crate::public_coin::noise::{self, WeightNorm};
 
 /// Degree and the largest `log2 q` with 128-bit security for ternary secrets (classical, 2024
 /// tables of ePrint 2024/463).
@@ -26,8 +26,9 @@ fn usual_modulus_bits(degree: usize) -> Option<u32> {
 
 /// Smallest noise space k.
 pub const MIN_NOISE_BITS: u32 = 12;
-/// Smallest noise space with the truncated bits, k + t.
-pub const MIN_NOISE_AND_TRUNCATED_BITS: u32 = 26;
+/// Smallest noise space with the truncated bits, k + t: F alone, `6 * 2^20 <= 2^{k+t-2}`, needs 25
+/// (docs/protocol.md, 3.6, writes 26; at 25 F costs 2^-5 units in the last place).
+pub const MIN_NOISE_AND_TRUNCATED_BITS: u32 = 25;
 
 /// Public parameters of one group. Every value of this type is 128-bit secure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,8 +46,8 @@ pub struct Parameters {
 pub struct Budget {
     /// Bits truncated after the layer (t).
     pub truncate_bits: u32,
-    /// Largest `sum_i ||w_{m,i}||_2^2` over the responses m.
-    pub weight_norm_squared: f64,
+    /// The weights' norm and kind of product.
+    pub weights: WeightNorm,
     /// Request polynomials per inference.
     pub requests: usize,
     /// Response polynomials (hints).
@@ -62,7 +63,7 @@ impl Parameters {
     ///
     /// - `degree` N: 2048, 4096 or 8192; `ring_bits` l: 1 to 48; `noise_bits` k: at least 12;
     ///   l + k within [`max_modulus_bits`].
-    /// - `kept_bits` h: 1 to k; `dropped_bits` d: below k.
+    /// - `kept_bits` h: 1 to k; `dropped_bits` d: below l + k.
     ///
     /// # Errors
     /// [`HeError::Parameters`] says what does not hold.
@@ -81,7 +82,9 @@ impl Parameters {
             return refuse(format!("ring of {ring_bits} bits is not between 1 and 48"));
         }
         if !(MIN_NOISE_BITS..=64).contains(&noise_bits) {
-            return refuse(format!("noise space of {noise_bits} bits is not {MIN_NOISE_BITS} to 64"));
+            return refuse(format!(
+                "noise space of {noise_bits} bits is not {MIN_NOISE_BITS} to 64"
+            ));
         }
         if ring_bits + noise_bits > limit {
             let bits = ring_bits + noise_bits;
@@ -90,8 +93,10 @@ impl Parameters {
         if !(1..=noise_bits).contains(&kept_bits) {
             return refuse(format!("{kept_bits} kept bits are not between 1 and {noise_bits}"));
         }
-        if dropped_bits >= noise_bits {
-            return refuse(format!("{dropped_bits} dropped bits are not below {noise_bits}"));
+        // d may exceed k: what it drops below 2^{k+t-2} is within the truncation's budget.
+        if dropped_bits >= ring_bits + noise_bits {
+            let bits = ring_bits + noise_bits;
+            return refuse(format!("{dropped_bits} dropped bits are not below {bits}"));
         }
         Ok(Self { degree, ring_bits, noise_bits, kept_bits, dropped_bits })
     }
@@ -102,9 +107,10 @@ impl Parameters {
     /// k = 48 - l at N=2048, 62 - l above.
     ///
     /// # Errors
-    /// [`HeError::Budget`] if l leaves `k < 12` or `k + t < 26`, or no `(h, d)` holds the bound.
+    /// [`HeError::Budget`] if l leaves `k < 12` or `k + t < 25`, or no `(h, d)` holds the bound.
     pub fn choose(degree: usize, ring_bits: u32, budget: &Budget) -> Result<Self, HeError> {
-        let refuse = |what: &str| Err(HeError::Budget(format!("N={degree}, l={ring_bits}: {what}")));
+        let refuse =
+            |what: &str| Err(HeError::Budget(format!("N={degree}, l={ring_bits}: {what}")));
         let Some(modulus_bits) = usual_modulus_bits(degree) else {
             return Err(HeError::Parameters(format!("degree {degree} is not 2048, 4096 or 8192")));
         };
@@ -113,7 +119,7 @@ impl Parameters {
             return refuse("the noise space is under 12 bits");
         }
         if noise_bits + budget.truncate_bits < MIN_NOISE_AND_TRUNCATED_BITS {
-            return refuse("noise space and truncated bits together are under 26");
+            return refuse("noise space and truncated bits together are under 25");
         }
         let smallest_kept = if budget.revealed { noise_bits } else { 1 };
         let inferences = budget.inferences.max(1.0);
@@ -121,13 +127,13 @@ impl Parameters {
         let request_price = budget.requests as f64 * inferences;
         let mut best: Option<(f64, Self)> = None;
         for kept in smallest_kept..=noise_bits {
-            for dropped in 0..noise_bits {
+            for dropped in 0..modulus_bits {
                 let candidate = Self::new(degree, ring_bits, noise_bits, kept, dropped)?;
-                if !candidate.holds(budget.truncate_bits, budget.weight_norm_squared) {
+                if !candidate.holds(budget.truncate_bits, budget.weights) {
                     break;
                 }
-                let price = request_price * f64::from(kept)
-                    + hint_price * f64::from(candidate.hint_bits());
+                let price =
+                    request_price * f64::from(kept) + hint_price * f64::from(candidate.hint_bits());
                 if best.is_none_or(|(cheapest, _)| price < cheapest) {
                     best = Some((price, candidate));
                 }
@@ -136,11 +142,11 @@ impl Parameters {
         best.map_or_else(|| refuse("the weights' norm is too large"), |(_, found)| Ok(found))
     }
 
-    /// Whether `6 sigma_out <= 2^{k+t-2}`, `k + t >= 26`.
-    pub fn holds(&self, truncate_bits: u32, weight_norm_squared: f64) -> bool {
+    /// Whether `6 sigma_out <= 2^{k+t-2}`, `k + t >= 25`.
+    pub fn holds(&self, truncate_bits: u32, weights: impl Into<WeightNorm>) -> bool {
         let room = f64::from(self.noise_bits + truncate_bits) - 2.0;
         self.noise_bits + truncate_bits >= MIN_NOISE_AND_TRUNCATED_BITS
-            && 6.0 * noise::deviation(self, weight_norm_squared) <= room.exp2()
+            && 6.0 * noise::deviation(self, weights) <= room.exp2()
     }
 
     /// N: coefficients of a polynomial.

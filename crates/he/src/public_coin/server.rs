@@ -1,21 +1,34 @@
 //! The server: hints at setup, evaluation and re-sharing per inference (docs/protocol.md, 3.2 and
 //! 3.4).
+//!
+//! | server | |
+//! |---|---|
+//! | [`HintSource::hints`] | `c1_m = sum_i w_{m,i} a_i + pa t_m + e''_m`, rounded |
+//! | [`EncryptedRequest::open`] | `b_i = beta 2^k + kept bits + midpoint`, `pb` |
+//! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> k)` |
 
 use std::ops::Range;
 
-use gazelle_ring::WeightMatrix;
+use gazelle_prg::sample::{self, Narrow};
+use gazelle_prg::{Prg, Seed};
+use gazelle_ring::{ExactOperand, Fft, Fourier, Polys, RingError, Transform, WeightMatrix};
+use gazelle_wire::{DecodeError, Message, packed};
 use rand_core::CryptoRng;
+use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::error::HeError;
+use crate::public_coin::client::{check, check_positions, check_useful, split_by};
 use crate::public_coin::coins::PublicCoins;
-use crate::public_coin::message::{HintMessage, RequestMessage, ReshareMessage};
+use crate::public_coin::expand::{FORK_BETA, FORK_FRESH, Kind, derive, fresh, stream, streams};
+use crate::public_coin::message::{HintMessage, RequestMessage, RequestShape, ReshareMessage};
+use crate::public_coin::noise::LOG2_SIGMA_FRESH;
 use crate::public_coin::parameters::Parameters;
+use crate::public_coin::reshare::Reshare;
 
 /// 32 fresh secret bytes from which all hint secrets and errors of one setup follow. One per
 /// session (and one per inference for a revealed group); never stored.
 pub struct HintKey {
-    #[expect(dead_code, reason = "filled in by the next commit")]
     key: Zeroizing<[u8; 32]>,
 }
 
@@ -35,22 +48,20 @@ pub struct HintBinding {
     pub setup: u64,
 }
 
-/// `(t_m, e''_m) = PRF(K, H(seed, binding, modulus), m)` for one group; independent for every m.
+/// `(t_m, e''_m) = PRF(K, H(seed, binding, parameters), m)` for one group; independent for every m.
 pub struct HintSource {
-    #[expect(dead_code, reason = "filled in by the next commit")]
+    parameters: Parameters,
+    coins: PublicCoins,
+    first_index: u64,
     key: Zeroizing<[u8; 32]>,
 }
 
 /// A request as the server reads it: ciphertext halves `b_i`, and `pb`.
 pub struct EncryptedRequest {
-    #[expect(dead_code, reason = "filled in by the next commit")]
     parameters: Parameters,
-}
-
-/// The uniform `c0'` of one group and inference, as a seed; public.
-pub struct Reshare {
-    #[expect(dead_code, reason = "filled in by the next commit")]
-    seed: [u8; 32],
+    b: Polys,
+    pb: ExactOperand<Fourier>,
+    digest: [u8; 32],
 }
 
 impl HintKey {
@@ -59,8 +70,7 @@ impl HintKey {
     /// # Errors
     /// [`HeError::Entropy`].
     pub fn fresh(rng: &mut (dyn CryptoRng + Send)) -> Result<Self, HeError> {
-        let _ = rng;
-        todo!()
+        Ok(Self { key: fresh(rng)? })
     }
 
     /// The hint secrets of one group.
@@ -70,8 +80,23 @@ impl HintKey {
         coins: &PublicCoins,
         binding: &HintBinding,
     ) -> HintSource {
-        let _ = (parameters, coins, binding);
-        todo!()
+        let mut hasher = blake3::Hasher::new_derive_key("gazelle-he 2026 hint binding");
+        hasher.update(coins.seed()).update(&binding.plan).update(&binding.weights);
+        let p = parameters;
+        let numbers = [binding.group, binding.first_index, binding.setup, p.degree() as u64]
+            .into_iter()
+            .chain([p.ring_bits(), p.noise_bits(), p.kept_bits(), p.dropped_bits()].map(u64::from));
+        for number in numbers {
+            hasher.update(&number.to_le_bytes());
+        }
+        let bound = hasher.finalize();
+        let key = Zeroizing::new(*blake3::keyed_hash(&self.key, bound.as_bytes()).as_bytes());
+        HintSource {
+            parameters: *parameters,
+            coins: coins.clone(),
+            first_index: binding.first_index,
+            key,
+        }
     }
 }
 
@@ -79,7 +104,7 @@ impl HintSource {
     /// The hints `c1_m = sum_i w_{m,i} a_i + pa t_m + e''_m`, rounded to l+k-d bits, for a run of
     /// rows of `weights`.
     ///
-    /// Cost per row: the row's products, two exact products. Runs on all cores.
+    /// Cost per row: the row's products, one exact product. Runs on all cores.
     ///
     /// # Errors
     /// [`HeError::Caller`] if `rows` is not within the matrix.
@@ -88,8 +113,42 @@ impl HintSource {
         weights: &dyn WeightMatrix,
         rows: Range<usize>,
     ) -> Result<HintMessage, HeError> {
-        let _ = (weights, rows);
-        todo!()
+        let p = &self.parameters;
+        if rows.start > rows.end || rows.end > weights.responses() {
+            let (expected, got) = (weights.responses(), rows.end);
+            return Err(HeError::Caller { what: "rows of hints", expected, got });
+        }
+        let n = p.degree();
+        let fft = Fft::new(n)?;
+        let pa = fft.prepare_exact(
+            self.coins.key_polynomial(p).words(),
+            p.modulus_bits(),
+            &mut fft.scratch(),
+        )?;
+        let a = self.coins.request_polynomials(p, self.first_index, weights.requests());
+        let mut c1 = Zeroizing::new(Polys::zeros(n, rows.len()));
+        weights.accumulate(&a, p.modulus_bits(), rows.clone(), &mut c1);
+        let d = p.dropped_bits();
+        let half = (1u64 << d) >> 1;
+        let parts: Vec<Vec<u8>> = c1
+            .par_iter_mut()
+            .zip(rows)
+            .map_init(
+                || HintWork::new(&fft, 0),
+                |work, (c1, m)| {
+                    let mut errors = self.secret(m, work, &fft)?;
+                    fft.exact_mul_add(&pa, &work.t, c1, &mut work.scratch)?;
+                    sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
+                    for (c1, e) in c1.iter_mut().zip(work.small.iter()) {
+                        *c1 = c1.wrapping_add(*e as u64).wrapping_add(half) >> d;
+                    }
+                    let mut bytes = Vec::new();
+                    packed::pack(c1, p.hint_bits(), &mut bytes);
+                    Ok(bytes)
+                },
+            )
+            .collect::<Result<_, RingError>>()?;
+        Ok(HintMessage { payload: parts.concat() })
     }
 
     /// The server's shares `v = -(rho >> k) mod 2^l`, `rho = c0' - c0_m - F`, at the useful
@@ -97,6 +156,8 @@ impl HintSource {
     ///
     /// - `useful[m]`: coefficient indices wanted of response m, all rows of `weights`.
     /// - returns the words of all responses one after another, in the order of `useful`.
+    ///
+    /// Cost per row: the row's products, one exact product. Runs on all cores.
     ///
     /// # Errors
     /// [`HeError::Caller`] if the numbers do not fit; [`HeError::Entropy`].
@@ -106,9 +167,81 @@ impl HintSource {
         reshare: &Reshare,
         weights: &dyn WeightMatrix,
         useful: &[&[u32]],
+        rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Zeroizing<Vec<u64>>, HeError> {
-        let _ = (request, reshare, weights, useful);
-        todo!()
+        let p = &self.parameters;
+        check("responses", weights.responses(), useful.len())?;
+        check("requests", weights.requests(), request.b.count())?;
+        check("request parameters", 1, usize::from(request.parameters == *p))?;
+        check_useful(p, useful)?;
+        let n = p.degree();
+        let fft = Fft::new(n)?;
+        // Two independent halves of fresh entropy; one suffices.
+        let entropy = fresh(rng)?;
+        let private = Zeroizing::new(*derive(&entropy, Kind::Reshare, &[0]));
+        let (mut seeds, _) = streams(&private);
+        let private = Seed::random(&mut seeds);
+
+        let mut c0 = Zeroizing::new(Polys::zeros(n, useful.len()));
+        weights.accumulate(&request.b, p.modulus_bits(), 0..useful.len(), &mut c0);
+        let mut v = Zeroizing::new(vec![0u64; useful.iter().map(|list| list.len()).sum()]);
+        let longest = useful.iter().map(|list| list.len()).max().unwrap_or(0);
+        let jobs: Vec<_> = split_by(&mut v, useful).collect();
+        c0.par_iter_mut()
+            .zip(jobs)
+            .enumerate()
+            .map_init(
+                || HintWork::new(&fft, longest),
+                |work, (m, (c0, (v, useful)))| {
+                    self.secret(m, work, &fft)?;
+                    fft.exact_mul_add(&request.pb, &work.t, c0, &mut work.scratch)?;
+                    reshare.words(p, m, v);
+                    let mut noise = stream(&private.fork(FORK_FRESH, m as u64));
+                    let (f, _) = work.small.split_at_mut(v.len());
+                    sample::gaussian_wide(&mut noise, LOG2_SIGMA_FRESH, f);
+                    reshare_into(p, c0, useful, f, v);
+                    Ok(())
+                },
+            )
+            .collect::<Result<(), RingError>>()?;
+        Ok(v)
+    }
+
+    /// Evaluates `t_m` into `work.t`; returns the stream of `e''_m`.
+    fn secret(&self, m: usize, work: &mut HintWork, fft: &Fft) -> Result<Prg, RingError> {
+        let (mut secret, error) = streams(&derive(&self.key, Kind::HintSecrets, &[m as u64]));
+        let (t, _) = work.small.split_at_mut(fft.degree());
+        sample::gaussian_narrow(&mut secret, Narrow::S6_4, t);
+        fft.forward_small(t, &mut work.t, &mut work.scratch)?;
+        Ok(error)
+    }
+}
+
+/// `v = -((c0' - c0 - F) >> k) mod 2^l` at the useful coefficients; `v` holds `c0'`.
+fn reshare_into(p: &Parameters, c0: &[u64], useful: &[u32], f: &[i64], v: &mut [u64]) {
+    let (k, ring) = (p.noise_bits(), (1u64 << p.ring_bits()) - 1);
+    for ((v, index), f) in v.iter_mut().zip(useful).zip(f) {
+        let c0 = c0.get(*index as usize).copied().unwrap_or_default();
+        let rho = v.wrapping_sub(c0).wrapping_sub(*f as u64);
+        *v = (rho >> k).wrapping_neg() & ring;
+    }
+}
+
+/// One thread's buffers for hint secrets.
+struct HintWork {
+    scratch: gazelle_ring::FftScratch,
+    t: Zeroizing<Fourier>,
+    small: Zeroizing<Vec<i64>>,
+}
+
+impl HintWork {
+    /// Room for `samples` or N small values.
+    fn new(fft: &Fft, samples: usize) -> Self {
+        Self {
+            scratch: fft.scratch(),
+            t: Zeroizing::new(fft.zero()),
+            small: Zeroizing::new(vec![0; fft.degree().max(samples)]),
+        }
     }
 }
 
@@ -125,8 +258,63 @@ impl EncryptedRequest {
         message: &RequestMessage,
         pinned: &[&[u32]],
     ) -> Result<Self, HeError> {
-        let _ = (parameters, message, pinned);
-        todo!()
+        let p = parameters;
+        let n = p.degree();
+        let shape = RequestShape {
+            parameters: *p,
+            requests: pinned.len(),
+            pinned: pinned.iter().map(|list| list.len()).sum(),
+        };
+        check("bytes of a request", RequestMessage::encoded_len(&shape), message.payload.len())?;
+        for positions in pinned {
+            check_positions(p, positions)?;
+        }
+        let mut reader = gazelle_wire::Reader::new(&message.payload);
+        let seed = Seed::from_bytes(reader.array().map_err(malformed)?);
+        let bytes = |bits: u32| n * bits as usize / 8;
+        let key = reader.take(bytes(p.modulus_bits())).map_err(malformed)?;
+        let key = packed::unpack(key, p.modulus_bits(), n).map_err(malformed)?;
+        let kept_bytes = bytes(p.kept_bits());
+        let kept = reader.take(pinned.len() * kept_bytes).map_err(malformed)?;
+        let betas = reader
+            .take((shape.pinned * p.ring_bits() as usize).div_ceil(8))
+            .and_then(|betas| packed::unpack(betas, p.ring_bits(), shape.pinned))
+            .map_err(malformed)?;
+
+        let fft = Fft::new(n)?;
+        let pb = fft.prepare_exact(&key, p.modulus_bits(), &mut fft.scratch())?;
+        let mut b = Polys::zeros(n, pinned.len());
+        let mut rest = betas.as_slice();
+        let jobs: Vec<_> = pinned
+            .iter()
+            .map(|positions| {
+                let (own, tail) = rest.split_at(positions.len());
+                rest = tail;
+                (*positions, own)
+            })
+            .collect();
+        b.par_iter_mut()
+            .zip(kept.par_chunks(kept_bytes))
+            .zip(jobs)
+            .enumerate()
+            .map(|(i, ((b, kept), (positions, betas)))| {
+                let kept = packed::unpack(kept, p.kept_bits(), n)?;
+                sample::uniform(&mut stream(&seed.fork(FORK_BETA, i as u64)), p.ring_bits(), b);
+                for (index, beta) in positions.iter().zip(betas) {
+                    if let Some(slot) = b.get_mut(*index as usize) {
+                        *slot = *beta;
+                    }
+                }
+                let missing = p.noise_bits() - p.kept_bits();
+                let midpoint = (1u64 << missing) >> 1;
+                for (b, kept) in b.iter_mut().zip(kept) {
+                    *b = (*b << p.noise_bits()) | (kept << missing) | midpoint;
+                }
+                Ok(())
+            })
+            .collect::<Result<(), DecodeError>>()
+            .map_err(malformed)?;
+        Ok(Self { parameters: *p, b, pb, digest: message.digest() })
     }
 
     /// Draws the nonce for `c0'` (after the request, so that the client did not know it) and
@@ -137,7 +325,87 @@ impl EncryptedRequest {
         inference: u64,
         rng: &mut (dyn CryptoRng + Send),
     ) -> (ReshareMessage, Reshare) {
-        let _ = (coins, inference, rng);
-        todo!()
+        let mut nonce = [0u8; 32];
+        rng.fill_bytes(&mut nonce);
+        let message = ReshareMessage { nonce };
+        let reshare = Reshare::new(coins, inference, &self.digest, &message);
+        (message, reshare)
+    }
+}
+
+fn malformed(source: DecodeError) -> HeError {
+    HeError::Malformed { what: RequestMessage::NAME, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::public_coin::coins::tests::coins;
+
+    fn rng(tag: u8) -> Prg {
+        Prg::new(&Seed::from_bytes([tag; 16]), 0)
+    }
+
+    fn binding() -> HintBinding {
+        HintBinding { plan: [1; 32], weights: [2; 32], group: 3, first_index: 4, setup: 0 }
+    }
+
+    /// (t, e'') of response m.
+    fn secrets(source: &HintSource, m: usize) -> (Vec<u8>, Vec<i64>, Vec<i64>) {
+        let fft = Fft::new(source.parameters.degree()).unwrap();
+        let mut work = HintWork::new(&fft, 0);
+        let mut errors = source.secret(m, &mut work, &fft).unwrap();
+        let t = work.small.to_vec();
+        sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
+        let key = derive(&source.key, Kind::HintSecrets, &[m as u64]).to_vec();
+        (key, t, work.small.to_vec())
+    }
+
+    #[test]
+    fn hint_secrets_are_distinct_for_every_response_and_binding() {
+        let parameters = Parameters::new(2048, 30, 18, 6, 10).unwrap();
+        let key = HintKey::fresh(&mut rng(1)).unwrap();
+        let mut sources = vec![
+            key.source(&parameters, &coins(1), &binding()),
+            // Another joint seed, plan, weights, group, index, setup; other parameters; another key.
+            key.source(&parameters, &coins(2), &binding()),
+            key.source(&parameters, &coins(1), &HintBinding { plan: [9; 32], ..binding() }),
+            key.source(&parameters, &coins(1), &HintBinding { weights: [9; 32], ..binding() }),
+            key.source(&parameters, &coins(1), &HintBinding { group: 9, ..binding() }),
+            key.source(&parameters, &coins(1), &HintBinding { first_index: 9, ..binding() }),
+            key.source(&parameters, &coins(1), &HintBinding { setup: 9, ..binding() }),
+            HintKey::fresh(&mut rng(1)).unwrap().source(&parameters, &coins(1), &binding()),
+        ];
+        for (l, k, h, d) in [(29, 18, 6, 10), (30, 17, 6, 10), (30, 18, 7, 10), (30, 18, 6, 11)] {
+            let other = Parameters::new(2048, l, k, h, d).unwrap();
+            sources.push(key.source(&other, &coins(1), &binding()));
+        }
+        let (mut keys, mut seen) = (HashSet::new(), HashSet::new());
+        for source in &sources {
+            for m in [0, 1, 2, 1000] {
+                let (key, t, e) = secrets(source, m);
+                assert!(keys.insert(key));
+                assert!(seen.insert(t) && seen.insert(e));
+            }
+        }
+        // The same setup again: bit for bit the same, so that a retry reveals nothing.
+        let again = key.source(&parameters, &coins(1), &binding());
+        assert_eq!(secrets(&again, 2), secrets(&sources[0], 2));
+    }
+
+    #[test]
+    fn hint_secrets_have_deviation_6_4() {
+        let parameters = Parameters::new(2048, 30, 18, 6, 10).unwrap();
+        let source =
+            HintKey::fresh(&mut rng(2)).unwrap().source(&parameters, &coins(1), &binding());
+        let square = |x: &[i64]| x.iter().map(|x| (x * x) as f64).sum::<f64>();
+        let sum: f64 = (0..32)
+            .map(|m| secrets(&source, m))
+            .map(|(_, t, e)| square(&t) + square(&e))
+            .sum::<f64>();
+        let deviation = (sum / (64.0 * 2048.0)).sqrt();
+        assert!((deviation / 6.4 - 1.0).abs() < 0.02, "{deviation}");
     }
 }

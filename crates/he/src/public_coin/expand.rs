@@ -1,0 +1,75 @@
+//! Hashes and seeds: how every polynomial follows from 32-byte keys.
+//!
+//! A key K and a tag (kind byte, numbers) give 32 bytes, BLAKE3 keyed; halves of them key AES-128-CTR
+//! streams. Kinds never overlap, numbers are of fixed width: no two uses share an input.
+
+use gazelle_prg::{Prg, Seed};
+use rand_core::{CryptoRng, Rng};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::HeError;
+
+/// What a derived value is for; the first byte hashed.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    RequestPolynomial = 1,
+    KeyPolynomial = 2,
+    HintSecrets = 3,
+    Reshare = 4,
+    ResharePolynomial = 5,
+}
+
+/// The stream domain of every polynomial of this crate; seeds are never used for anything else.
+const POLYNOMIAL: u8 = 0x20;
+/// Fork domains under a request's private seed.
+pub(crate) const FORK_SECRET: u8 = 0x21;
+pub(crate) const FORK_KEY_ERROR: u8 = 0x22;
+pub(crate) const FORK_ERROR: u8 = 0x23;
+/// Fork domain under a request's public seed.
+pub(crate) const FORK_BETA: u8 = 0x24;
+/// Fork domain under a response's private seed.
+pub(crate) const FORK_FRESH: u8 = 0x25;
+
+/// `BLAKE3_key(kind || numbers)`.
+pub(crate) fn derive(key: &[u8; 32], kind: Kind, numbers: &[u64]) -> Zeroizing<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&[kind as u8]);
+    for number in numbers {
+        hasher.update(&number.to_le_bytes());
+    }
+    let digest = Zeroizing::new(*hasher.finalize().as_bytes());
+    hasher.zeroize();
+    digest
+}
+
+/// The streams of the two halves of 32 bytes.
+pub(crate) fn streams(bytes: &[u8; 32]) -> (Prg, Prg) {
+    let half = |from: usize| {
+        let mut half = [0u8; 16];
+        half.iter_mut().zip(bytes.iter().skip(from)).for_each(|(to, from)| *to = *from);
+        let seed = Seed::from_bytes(half);
+        half.zeroize();
+        stream(&seed)
+    };
+    (half(0), half(16))
+}
+
+/// The stream of a polynomial's own seed.
+pub(crate) fn stream(seed: &Seed) -> Prg {
+    Prg::new(seed, POLYNOMIAL)
+}
+
+/// 32 bytes that are fresh even if `rng` is a generator whose state was restored: the operating
+/// system's entropy hashed with the caller's.
+pub(crate) fn fresh(rng: &mut (dyn CryptoRng + Send)) -> Result<Zeroizing<[u8; 32]>, HeError> {
+    let mut bytes = Zeroizing::new([0u8; 64]);
+    let (system, own) = bytes.split_at_mut(32);
+    gazelle_prg::system_rng()?.fill_bytes(system);
+    rng.fill_bytes(own);
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle-he 2026 fresh entropy");
+    hasher.update(bytes.as_slice());
+    let fresh = Zeroizing::new(*hasher.finalize().as_bytes());
+    hasher.zeroize();
+    Ok(fresh)
+}

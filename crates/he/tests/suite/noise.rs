@@ -1,0 +1,58 @@
+//! The error model against many runs.
+
+use gazelle_he::public_coin::noise::{deviation, error_variance};
+use gazelle_he::public_coin::{Parameters, WeightNorm};
+
+use super::group::{Group, random_terms, rng};
+
+/// Root mean square and largest magnitude of `u + v - W r` over `runs` inferences.
+fn measure(group: &Group, runs: u8) -> (f64, f64, usize) {
+    let (mut square, mut worst, mut count) = (0.0, 0.0f64, 0);
+    for run in 0..runs {
+        let (errors, _) = group.errors(u64::from(run), &mut rng(run));
+        for e in &errors {
+            square += (*e as f64).powi(2);
+            worst = worst.max((*e as f64).abs());
+        }
+        count += errors.len();
+    }
+    ((square / count as f64).sqrt(), worst, count)
+}
+
+/// Each part of the model dominates once: with k = 12 even the smallest noise spans many units.
+#[test]
+fn measured_noise_matches_the_computed_deviation_whichever_part_dominates() {
+    for (what, degree, l, h, d, terms, bits, fft) in [
+        ("fresh noise F", 2048, 36, 12, 0, 20, 6, false),
+        ("request rounding", 2048, 36, 3, 0, 200, 14, false),
+        ("hint rounding", 2048, 36, 12, 19, 20, 6, false),
+        ("request error", 2048, 36, 12, 0, 4000, 14, false),
+        ("fft rounding", 4096, 48, 12, 0, 400, 14, true),
+        ("request rounding at 4096", 4096, 40, 2, 5, 100, 14, false),
+    ] {
+        let parameters = Parameters::new(degree, l, 12, h, d).unwrap();
+        let (rows, norm) = random_terms(degree, 3, 3, terms, bits);
+        let group = Group::new(parameters, 3, rows, fft);
+        let (measured, worst, count) = measure(&group, 6);
+        let norm = if fft { WeightNorm::fft(norm) } else { WeightNorm::direct(norm) };
+        let computed = error_variance(&parameters, norm).sqrt();
+        let ratio = measured / computed;
+        assert!(deviation(&parameters, norm) > 200.0 * 4096.0, "{what} is visible");
+        assert!((0.7..1.1).contains(&ratio), "{what}: {measured} / {computed} = {ratio}, {count}");
+        assert!(worst <= 8.0 * computed, "{what}: {worst} > 8 * {computed}");
+    }
+}
+
+/// 100 seeds of 10,240 outputs with parameters as the planner chooses them.
+#[test]
+fn a_million_outputs_stay_under_eight_deviations() {
+    let (rows, norm) = random_terms(2048, 2, 5, 60, 10);
+    let parameters = Parameters::new(2048, 24, 24, 6, 17).unwrap();
+    let norm = WeightNorm::direct(norm);
+    let group = Group::new(parameters, 2, rows, false);
+    let (measured, worst, count) = measure(&group, 100);
+    assert_eq!(count, 1_024_000);
+    let computed = error_variance(&parameters, norm).sqrt();
+    assert!((0.7..1.1).contains(&(measured / computed)), "{measured} / {computed}");
+    assert!(worst <= 8.0 * computed, "{worst} > 8 * {computed}");
+}

@@ -1,0 +1,79 @@
+//! Exact lengths and turns.
+
+use gazelle_he::public_coin::{
+    EncryptedRequest, HintMessage, HintShape, Parameters, PublicCoins, RequestMessage,
+    RequestShape, ReshareMessage,
+};
+use gazelle_wire::Message;
+use gazelle_wire::testing::run_two;
+
+use super::group::{Group, random_terms, rng};
+
+#[test]
+fn the_joint_seed_takes_three_messages_of_32_bytes() {
+    let (client, server) = run_two(
+        |mut channel| {
+            PublicCoins::client(&[5; 32], &mut channel, &mut rng(1)).unwrap();
+            channel.traffic()
+        },
+        |mut channel| {
+            PublicCoins::server(&[5; 32], &mut channel, &mut rng(2)).unwrap();
+            channel.traffic()
+        },
+    );
+    let cost = PublicCoins::traffic();
+    assert_eq!((cost.client_to_server, cost.server_to_client), (80, 40));
+    assert_eq!((client.sent, client.received, client.turns), (80, 40, 1));
+    assert_eq!((server.sent, server.received, server.turns), (40, 80, 1));
+}
+
+#[test]
+fn messages_have_the_lengths_that_the_shapes_say() {
+    for (degree, l, k, h, d) in
+        [(2048, 21, 27, 5, 18), (4096, 37, 25, 4, 13), (8192, 25, 23, 23, 0)]
+    {
+        let parameters = Parameters::new(degree, l, k, h, d).unwrap();
+        let (rows, _) = random_terms(degree, 3, 2, 6, 8);
+        let mut group = Group::new(parameters, 3, rows, false);
+        group.pinned[1] = ((0..77).collect(), vec![0; 77]);
+        let shape = RequestShape { parameters, requests: 3, pinned: 77 };
+        let expected = 16
+            + degree * (l + k) as usize / 8
+            + 3 * degree * h as usize / 8
+            + (77 * l as usize).div_ceil(8);
+        let mut payload = Vec::new();
+        let message = group.request(&mut rng(3)).message;
+        message.encode(&mut payload);
+        assert_eq!((payload.len(), RequestMessage::encoded_len(&shape)), (expected, expected));
+
+        let hints = HintShape { parameters, responses: 2 };
+        payload.clear();
+        group.hints.encode(&mut payload);
+        let expected = 2 * degree * (l + k - d) as usize / 8;
+        assert_eq!((payload.len(), HintMessage::encoded_len(&hints)), (expected, expected));
+
+        let request = EncryptedRequest::open(&parameters, &message, &group.positions()).unwrap();
+        payload.clear();
+        request.reshare(&group.coins, 0, &mut rng(4)).0.encode(&mut payload);
+        assert_eq!((payload.len(), ReshareMessage::encoded_len(&())), (32, 32));
+    }
+}
+
+/// The server's and the client's results do not depend on the number of threads.
+#[test]
+fn results_do_not_depend_on_the_schedule() {
+    let parameters = Parameters::new(2048, 21, 27, 5, 18).unwrap();
+    let (rows, _) = random_terms(2048, 3, 9, 30, 8);
+    let group = Group::new(parameters, 3, rows, false);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let requested = group.request(&mut rng(5));
+            let nonce = gazelle_wire::message::decode_all(&[7; 32], &()).unwrap();
+            let u = requested.secret.shares(&group.hints, 0, &nonce, &group.useful()).unwrap();
+            let hints = group.source.hints(group.matrix.as_ref(), 0..9).unwrap();
+            (requested.message, u, hints)
+        })
+    };
+    assert!(run(1) == run(3));
+}
