@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 pub mod error;
+pub mod fixed;
 pub mod float;
 pub mod graph;
 mod onnx;
+pub mod passes;
+pub mod quantise;
 
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, Op};
 pub use onnx::import;
+pub use quantise::{CalibrationSource, Options, Quantised, Report, quantise};

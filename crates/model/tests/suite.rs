@@ -1,6 +1,7 @@
 //! Integration tests of the model crate.
 
 mod suite {
+    mod fixed;
     mod float;
     mod pack;
 }

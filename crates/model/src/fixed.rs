@@ -1,0 +1,181 @@
+//! The exact fixed-point reference: what the private computation gives, up to rounding.
+
+use gazelle_share::{
+    Architecture, LinearWeights, LocalMap, Network, Node, NodeKind, Step, StepFunction,
+    TensorShape, plain,
+};
+
+use crate::error::ModelError;
+
+/// How values are rounded where bits are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounding {
+    /// To the nearest, halves up.
+    Nearest,
+    /// Up or down with the right probability, as the protocol does; reproducible from a seed.
+    Random(u64),
+}
+
+/// Values of all tensors and how often one did not fit its width.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// By tensor.
+    pub tensors: Vec<Vec<i64>>,
+    /// Values that left their range (the protocol would wrap them).
+    pub overflows: usize,
+}
+
+/// Encodes an input tensor: `round(x 2^scale)`, clamped to the input's width.
+///
+/// # Errors
+/// [`ModelError::Input`] if the number of elements is wrong, or one is not finite.
+pub fn encode(architecture: &Architecture, input: &[f32]) -> Result<Vec<i64>, ModelError> {
+    let tensor = architecture
+        .tensors
+        .first()
+        .ok_or_else(|| ModelError::Input("the network has no input".into()))?;
+    if input.len() != tensor.shape.len() {
+        let (expected, got) = (tensor.shape.len(), input.len());
+        return Err(ModelError::Input(format!("expected {expected} elements, got {got}")));
+    }
+    if let Some(at) = input.iter().position(|x| !x.is_finite()) {
+        return Err(ModelError::Input(format!("element {at} is not a finite number")));
+    }
+    let factor = f64::from(tensor.scale).exp2();
+    let limit = f64::from(tensor.value_bits - 1).exp2();
+    let code = |x: &f32| (f64::from(*x) * factor).round().clamp(-limit, limit - 1.0) as i64;
+    Ok(input.iter().map(code).collect())
+}
+
+/// Decodes revealed values: `v / 2^scale` of the output tensor.
+pub fn decode(architecture: &Architecture, values: &[i64]) -> Vec<f64> {
+    let scale = architecture.tensors.get(architecture.output).map_or(0, |tensor| tensor.scale);
+    values.iter().map(|value| *value as f64 * f64::from(-scale).exp2()).collect()
+}
+
+/// The revealed integers for one encoded input.
+///
+/// # Errors
+/// [`ModelError::Input`] if the number of elements is wrong.
+pub fn run(network: &Network, input: &[i64], rounding: Rounding) -> Result<Vec<i64>, ModelError> {
+    let mut trace = trace(network, input, rounding)?;
+    let output = network.architecture.output;
+    Ok(trace.tensors.get_mut(output).map(std::mem::take).unwrap_or_default())
+}
+
+/// All tensors for one encoded input. The network must be valid.
+///
+/// # Errors
+/// As [`run`].
+pub fn trace(network: &Network, input: &[i64], rounding: Rounding) -> Result<Trace, ModelError> {
+    let architecture = &network.architecture;
+    let expected = architecture.input_shape().map_or(0, |shape| shape.len());
+    if input.len() != expected {
+        let got = input.len();
+        return Err(ModelError::Input(format!("expected {expected} elements, got {got}")));
+    }
+    let mut trace = Trace { tensors: vec![Vec::new(); architecture.tensors.len()], overflows: 0 };
+    if let Some(first) = trace.tensors.first_mut() {
+        *first = input.to_vec();
+    }
+    let mut coins = Coins::new(rounding);
+    for (node, weights) in architecture.nodes.iter().zip(&network.weights) {
+        let value = evaluate(architecture, node, weights.as_ref(), &mut trace, &mut coins);
+        if let Some(slot) = trace.tensors.get_mut(node.output) {
+            *slot = value;
+        }
+    }
+    Ok(trace)
+}
+
+fn evaluate(
+    architecture: &Architecture,
+    node: &Node,
+    weights: Option<&LinearWeights>,
+    trace: &mut Trace,
+    coins: &mut Coins,
+) -> Vec<i64> {
+    let input = node.inputs.first().copied().unwrap_or_default();
+    match (&node.kind, weights) {
+        (NodeKind::Linear(op), Some(weights)) => {
+            let words = to_words(trace.tensors.get(input).map(Vec::as_slice).unwrap_or_default());
+            let mut y = plain::apply(op, weights, &words, 64);
+            plain::add_bias(op, weights, &mut y, 64);
+            from_words(y)
+        }
+        (NodeKind::Step(step), _) => {
+            let x = trace.tensors.get(input).map(Vec::as_slice).unwrap_or_default();
+            let v = round(step, x, coins);
+            let limit = 1i64 << (step.value_bits - 1);
+            trace.overflows += v.iter().filter(|v| !(-limit..limit).contains(v)).count();
+            step.apply(&v)
+        }
+        (NodeKind::Local(map), _) => local(architecture, node, map, &trace.tensors),
+        (NodeKind::Linear(_), None) => Vec::new(),
+    }
+}
+
+fn local(
+    architecture: &Architecture,
+    node: &Node,
+    map: &LocalMap,
+    tensors: &[Vec<i64>],
+) -> Vec<i64> {
+    let shape = |id: usize| architecture.tensors.get(id).map(|tensor| tensor.shape);
+    let inputs: Vec<(&[i64], TensorShape)> = node
+        .inputs
+        .iter()
+        .filter_map(|id| Some((tensors.get(*id)?.as_slice(), shape(*id)?)))
+        .collect();
+    let Some(output) = shape(node.output) else { return Vec::new() };
+    map.apply_with(&inputs, output, |sum, x, shift| sum.wrapping_add(x << (shift & 63)))
+}
+
+/// Drops the step's bits.
+fn round(step: &Step, x: &[i64], coins: &mut Coins) -> Vec<i64> {
+    let t = step.truncate_bits;
+    if t == 0 {
+        return x.to_vec();
+    }
+    let half = 1i64 << (t - 1);
+    match (&step.function, &mut coins.state) {
+        (StepFunction::Round, _) | (_, None) => x.iter().map(|x| (x + half) >> t).collect(),
+        (_, Some(_)) => {
+            let mask = (1i64 << t) - 1;
+            x.iter().map(|x| (x + (coins.next() as i64 & mask)) >> t).collect()
+        }
+    }
+}
+
+fn to_words(values: &[i64]) -> Vec<u64> {
+    values.iter().map(|value| *value as u64).collect()
+}
+
+fn from_words(words: Vec<u64>) -> Vec<i64> {
+    words.into_iter().map(|word| word as i64).collect()
+}
+
+/// `SplitMix64`: rounding for a reference needs no cryptography.
+struct Coins {
+    state: Option<u64>,
+}
+
+impl Coins {
+    fn new(rounding: Rounding) -> Self {
+        match rounding {
+            Rounding::Nearest => Self { state: None },
+            Rounding::Random(seed) => {
+                Self { state: Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)) }
+            }
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        let state = self.state.get_or_insert(0);
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,175 @@
+//! Quantisation: scales, widths and ring sizes for a network, chosen and checked on inputs.
+//!
+//! A step's output scale follows from the largest value that its input took over the calibration
+//! inputs: `b - 1 - margin - ceil(log2 max |y|)` (protocol.md, section 9). The width b starts at 12
+//! and grows, for all layers alike, until on the calibration inputs the predicted tolerance and the
+//! distance from the f32 reference are small enough.
+
+mod build;
+mod calibrate;
+mod evaluate;
+mod rings;
+mod scales;
+
+use gazelle_share::Network;
+use serde::{Deserialize, Serialize};
+
+pub use calibrate::CalibrationSource;
+
+use crate::error::ModelError;
+use crate::float;
+use crate::graph::Graph;
+use crate::passes;
+
+/// What the caller may choose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Input tensors, preprocessed; without any, [`Options::input_range`] is sampled.
+    pub calibration: Vec<Vec<f32>>,
+    /// Smallest and largest element of an input.
+    pub input_range: (f32, f32),
+    /// Width b of all values; chosen if not given.
+    pub value_bits: Option<u32>,
+    /// Least number of fraction bits of weights.
+    pub weight_bits: u32,
+    /// Logits are revealed as multiples of `2^-resolution`.
+    pub resolution: u32,
+    /// Multiply-adds spent on checking one candidate width.
+    pub effort: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            calibration: Vec::new(),
+            input_range: (0.0, 1.0),
+            value_bits: None,
+            weight_bits: 10,
+            resolution: 4,
+            effort: 1_500_000_000,
+        }
+    }
+}
+
+/// A fixed-point network and how good it is.
+#[derive(Debug, Clone)]
+pub struct Quantised {
+    /// What the protocol runs.
+    pub network: Network,
+    /// How good it is.
+    pub report: Report,
+}
+
+/// What quantisation chose and measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Width b of values.
+    pub value_bits: u32,
+    /// Spare bits above the largest calibration value.
+    pub margin: u32,
+    /// Fraction bits of each linear layer's weights, by layer name.
+    pub weight_bits: Vec<(String, u32)>,
+    /// Logits are revealed as multiples of `2^-resolution`.
+    pub resolution: u32,
+    /// 6 sigma of a logit's distance from the fixed-point reference, half the reveal resolution
+    /// included.
+    pub tolerance: f64,
+    /// Largest distance of a logit (before it is rounded for the reveal) from the f32 reference,
+    /// over the inputs checked, relative to `max(1, max |logit|)`.
+    pub relative_error: f64,
+    /// Largest |logit| over the calibration inputs.
+    pub largest_logit: f64,
+    /// Fraction of the inputs checked with the same class as the f32 reference (near ties, closer
+    /// than the tolerance, left out).
+    pub agreement: f64,
+    /// Where the calibration inputs came from.
+    pub calibration: CalibrationSource,
+    /// Inputs that set the ranges.
+    pub calibration_inputs: usize,
+    /// Inputs that were run in fixed point.
+    pub checked_inputs: usize,
+}
+
+/// Widths that are tried.
+const WIDTHS: std::ops::RangeInclusive<u32> = 12..=20;
+/// Attempts before giving up.
+const ATTEMPTS: usize = 6;
+
+/// One candidate's parameters.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    value_bits: u32,
+    margin: u32,
+    weight_bits: u32,
+    resolution: u32,
+}
+
+/// Quantises a network (as imported; passes are run first).
+///
+/// # Errors
+/// [`ModelError::Unsupported`] for operators without a private counterpart,
+/// [`ModelError::Quantise`] if no width meets the error bounds,
+/// [`ModelError::Input`] if a calibration input does not fit.
+pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
+    if !WIDTHS.contains(&options.value_bits.unwrap_or(12).max(12))
+        || !(2..=20).contains(&options.weight_bits)
+        || options.resolution > 16
+    {
+        return Err(ModelError::Quantise("widths out of range".into()));
+    }
+    let lowered = passes::lower(graph)?;
+    let (inputs, source) = calibrate::inputs(&lowered, options);
+    let ranges = calibrate::ranges(&lowered, &inputs)?;
+    let expected: Vec<Vec<f32>> =
+        inputs.iter().map(|input| float::run(graph, input)).collect::<Result<_, _>>()?;
+    let mut candidate = Candidate {
+        value_bits: options.value_bits.unwrap_or(*WIDTHS.start()),
+        margin: source.margin(),
+        weight_bits: options.weight_bits,
+        resolution: options.resolution,
+    };
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let built = build::build(&lowered, &ranges, candidate)?;
+        let checked = evaluate::evaluate(&built.network, &inputs, &expected, options.effort)?;
+        let verdict = checked.verdict();
+        let report = Report {
+            value_bits: candidate.value_bits,
+            margin: candidate.margin,
+            weight_bits: built.weight_bits,
+            resolution: options.resolution,
+            tolerance: checked.tolerance(),
+            relative_error: checked.relative_error,
+            largest_logit: checked.largest_logit,
+            agreement: checked.agreement,
+            calibration: source,
+            calibration_inputs: inputs.len(),
+            checked_inputs: checked.inputs,
+        };
+        let good = verdict.good();
+        let quantised = Quantised { network: built.network, report };
+        if good || options.value_bits.is_some() {
+            return Ok(quantised);
+        }
+        candidate.value_bits += verdict.more_value_bits;
+        candidate.weight_bits += verdict.more_weight_bits;
+        candidate.margin += verdict.more_margin;
+        last = Some(quantised.report);
+        if !WIDTHS.contains(&candidate.value_bits) || candidate.weight_bits > 20 {
+            break;
+        }
+    }
+    let why = match last {
+        Some(r) => format!(
+            "no width up to {} bits meets the error bounds: at {} bits the relative error is {:.4}, \
+             the tolerance {:.4} with logits up to {:.2}",
+            WIDTHS.end(),
+            r.value_bits,
+            r.relative_error,
+            r.tolerance,
+            r.largest_logit
+        ),
+        None => "no width was tried".into(),
+    };
+    Err(ModelError::Quantise(why))
+}

@@ -1,0 +1,397 @@
+//! From the lowered graph to fixed-point nodes.
+
+use std::collections::HashMap;
+
+use gazelle_share::{
+    Architecture, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind, Step, StepFunction,
+    StepOutput, Tensor, TensorShape, Window,
+};
+
+use super::scales::{caps, log2_ceil, scale_for};
+use super::{Candidate, rings};
+use crate::error::ModelError;
+use crate::graph::{Graph, GraphNode, Op};
+
+/// A network under construction.
+pub(super) struct Draft {
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) weights: Vec<Option<LinearWeights>>,
+    /// Per tensor: shares that still need a step before a linear operator may read them.
+    pub(super) open: Vec<bool>,
+}
+
+/// A finished network and the fraction bits of its weights.
+pub(super) struct Built {
+    pub(super) network: Network,
+    pub(super) weight_bits: Vec<(String, u32)>,
+}
+
+/// Bits of the encoded input: rounding it costs nothing but ring width.
+const INPUT_BITS: i32 = 12;
+
+pub(super) fn build(
+    graph: &Graph,
+    ranges: &[f64],
+    candidate: Candidate,
+) -> Result<Built, ModelError> {
+    let mut builder = Builder {
+        graph,
+        ranges,
+        caps: caps(graph, ranges, candidate),
+        candidate,
+        draft: Draft { tensors: vec![], nodes: vec![], weights: vec![], open: vec![] },
+        values: HashMap::new(),
+        rescaled: HashMap::new(),
+        weight_bits: Vec::new(),
+    };
+    builder.input();
+    let readers = graph.readers();
+    for node in &graph.nodes {
+        // An average pool right behind its only source is part of that step.
+        if builder.values.contains_key(&node.output) {
+            continue;
+        }
+        let pool = readers
+            .get(node.output)
+            .and_then(|readers| match readers.as_slice() {
+                [reader] => graph.nodes.get(*reader),
+                _ => None,
+            })
+            .and_then(|reader| match reader.op {
+                Op::AveragePool { window, divisor } => Some((window, divisor, reader.output)),
+                _ => None,
+            });
+        builder.node(node, pool)?;
+    }
+    builder.reveal()?;
+    let mut draft = builder.draft;
+    rings::assign(&mut draft)?;
+    let output = draft.tensors.len() - 1;
+    let architecture = Architecture { tensors: draft.tensors, nodes: draft.nodes, output };
+    let network = Network { architecture, weights: draft.weights };
+    network.validate().map_err(|error| ModelError::Quantise(error.to_string()))?;
+    Ok(Built { network, weight_bits: builder.weight_bits })
+}
+
+type Pool = Option<(Window, f32, usize)>;
+
+struct Builder<'a> {
+    graph: &'a Graph,
+    ranges: &'a [f64],
+    caps: Vec<i32>,
+    candidate: Candidate,
+    draft: Draft,
+    /// Graph tensor to draft tensor.
+    values: HashMap<usize, usize>,
+    /// Graph tensor to its rescaled draft tensor.
+    rescaled: HashMap<usize, usize>,
+    weight_bits: Vec<(String, u32)>,
+}
+
+impl Builder<'_> {
+    fn range(&self, id: usize) -> f64 {
+        self.ranges.get(id).copied().unwrap_or(1.0)
+    }
+
+    fn tensor(
+        &mut self,
+        name: &str,
+        shape: TensorShape,
+        scale: i32,
+        bits: u32,
+        open: bool,
+    ) -> usize {
+        let name = name.chars().take(200).collect();
+        self.draft.tensors.push(Tensor { name, shape, scale, ring_bits: bits, value_bits: bits });
+        self.draft.open.push(open);
+        self.draft.tensors.len() - 1
+    }
+
+    fn emit(&mut self, name: &str, kind: NodeKind, inputs: Vec<usize>, output: usize) {
+        let name = name.chars().take(200).collect();
+        self.draft.nodes.push(Node { name, kind, inputs, output });
+        self.draft.weights.push(None);
+    }
+
+    fn shape(&self, id: usize) -> TensorShape {
+        self.draft.tensors.get(id).map_or(TensorShape::vector(1), |tensor| tensor.shape)
+    }
+
+    fn scale(&self, id: usize) -> i32 {
+        self.draft.tensors.get(id).map_or(0, |tensor| tensor.scale)
+    }
+
+    fn value_bits(&self, id: usize) -> u32 {
+        self.draft.tensors.get(id).map_or(1, |tensor| tensor.value_bits)
+    }
+
+    fn is_open(&self, id: usize) -> bool {
+        self.draft.open.get(id) == Some(&true)
+    }
+
+    fn input(&mut self) {
+        let range = self.range(0).max(1e-6);
+        let bits = INPUT_BITS.max(self.candidate.value_bits as i32);
+        let scale = (bits - 1 - log2_ceil(range)).clamp(-40, 40);
+        let shape = self.graph.input_shape();
+        let name = self.graph.tensors.first().map_or("input", |tensor| &tensor.name).to_owned();
+        // One bit more: the range's end itself must fit, and inputs beyond the calibration's.
+        let id = self.tensor(&name, shape, scale, bits as u32 + 1, false);
+        self.values.insert(0, id);
+    }
+
+    fn value(&self, id: usize) -> Result<usize, ModelError> {
+        let lost = || ModelError::Quantise(format!("tensor {id} is read before it is written"));
+        self.values.get(&id).copied().ok_or_else(lost)
+    }
+
+    fn node(&mut self, node: &GraphNode, pool: Pool) -> Result<(), ModelError> {
+        let first = node.inputs.first().copied().unwrap_or_default();
+        let output = match &node.op {
+            Op::Linear { op, weights, bias } => self.linear(node, first, op, weights, bias)?,
+            Op::Relu => self.step(node, first, StepFunction::Relu, pool)?,
+            Op::MaxPool { window, relu } => {
+                let function = StepFunction::MaxPool { window: *window, relu: *relu };
+                self.step(node, first, function, pool)?
+            }
+            Op::Square => self.square(node, first, pool)?,
+            Op::AveragePool { window, divisor } => {
+                let input = self.value(first)?;
+                let scale = self.scale(input) + log2(*divisor);
+                self.local(node, LocalMap::SumPool(*window), vec![input], scale)
+            }
+            Op::Local(LocalMap::Add { .. }) => self.add(node)?,
+            Op::Local(LocalMap::Concat) => self.concat(node)?,
+            Op::Local(map) => {
+                let input = self.value(first)?;
+                self.local(node, map.clone(), vec![input], self.scale(input))
+            }
+            Op::Affine { .. } | Op::Clip { .. } | Op::LeakyRelu { .. } | Op::Multiply => {
+                let why = format!("node {:?} was not lowered", node.name);
+                return Err(ModelError::Quantise(why));
+            }
+        };
+        self.values.insert(node.output, output);
+        Ok(())
+    }
+
+    fn local(&mut self, node: &GraphNode, map: LocalMap, inputs: Vec<usize>, scale: i32) -> usize {
+        let open = inputs.iter().any(|id| self.is_open(*id));
+        let growth = match &map {
+            LocalMap::SumPool(window) => taps_bits(window),
+            _ => 0,
+        };
+        let bits = inputs.iter().map(|id| self.value_bits(*id)).max().unwrap_or(1) + growth;
+        let shape = self.graph.shape(node.output);
+        let output = self.tensor(&node.name, shape, scale, bits, open);
+        self.emit(&node.name, NodeKind::Local(map), inputs, output);
+        output
+    }
+
+    /// The tensor behind a step: rescaled if it is still open.
+    fn masked(&mut self, name: &str, id: usize) -> Result<usize, ModelError> {
+        let input = self.value(id)?;
+        if !self.is_open(input) {
+            return Ok(input);
+        }
+        if let Some(done) = self.rescaled.get(&id) {
+            return Ok(*done);
+        }
+        let cap = self.caps.get(id).copied().unwrap_or(i32::MAX);
+        let wanted = scale_for(self.range(id), self.candidate).min(cap);
+        let output = self.rescale(&format!("{name}/rescale"), input, wanted);
+        self.rescaled.insert(id, output);
+        Ok(output)
+    }
+
+    fn rescale(&mut self, name: &str, input: usize, wanted: i32) -> usize {
+        let truncate = (self.scale(input) - wanted).max(0);
+        let scale = self.scale(input) - truncate;
+        let bits = if self.is_open(input) {
+            self.candidate.value_bits
+        } else {
+            self.value_bits(input).saturating_sub(truncate as u32).max(2)
+        };
+        let step = self.new_step(StepFunction::Rescale, input, truncate as u32, bits);
+        let output = self.tensor(name, self.shape(input), scale, bits, false);
+        self.emit(name, NodeKind::Step(step), vec![input], output);
+        output
+    }
+
+    fn new_step(&self, function: StepFunction, input: usize, truncate: u32, bits: u32) -> Step {
+        Step {
+            function,
+            input: self.shape(input),
+            input_bits: 0,
+            truncate_bits: truncate,
+            value_bits: bits,
+            sum_pool: None,
+            output: StepOutput::Masked { bits: 0 },
+        }
+    }
+
+    fn step(
+        &mut self,
+        node: &GraphNode,
+        id: usize,
+        function: StepFunction,
+        pool: Pool,
+    ) -> Result<usize, ModelError> {
+        let input = self.value(id)?;
+        let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
+        let wanted = scale_for(self.range(id), self.candidate).min(cap);
+        // A masked value keeps its bits unless it meets others in a concatenation.
+        let wanted = if self.is_open(input) { wanted } else { cap.min(self.scale(input)) };
+        let truncate = (self.scale(input) - wanted).max(0) as u32;
+        let bits = if self.is_open(input) {
+            self.candidate.value_bits
+        } else {
+            self.value_bits(input).saturating_sub(truncate).max(2)
+        };
+        let step = self.new_step(function, input, truncate, bits);
+        let scale = self.scale(input) - truncate as i32;
+        Ok(self.finish(node, step, input, scale, pool))
+    }
+
+    fn square(&mut self, node: &GraphNode, id: usize, pool: Pool) -> Result<usize, ModelError> {
+        let input = self.value(id)?;
+        let wanted = scale_for(self.range(id), self.candidate);
+        let truncate = (self.scale(input) - wanted).max(0);
+        let bits = if self.is_open(input) {
+            self.candidate.value_bits
+        } else {
+            self.value_bits(input).saturating_sub(truncate as u32).max(2)
+        };
+        let doubled = 2 * (self.scale(input) - truncate);
+        let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
+        let wanted = scale_for(self.range(node.output), self.candidate).min(cap);
+        let drop_bits = (doubled - wanted).clamp(0, 2 * bits as i32 - 2);
+        let function = StepFunction::Square { drop_bits: drop_bits as u32 };
+        let step = self.new_step(function, input, truncate as u32, bits);
+        Ok(self.finish(node, step, input, doubled - drop_bits, pool))
+    }
+
+    /// Emits a step with the average pool that follows it, if any.
+    fn finish(
+        &mut self,
+        node: &GraphNode,
+        mut step: Step,
+        input: usize,
+        scale: i32,
+        pool: Pool,
+    ) -> usize {
+        let mut scale = scale;
+        if let Some((window, divisor, _)) = pool {
+            step.sum_pool = Some(window);
+            scale += log2(divisor);
+        }
+        let (shape, bits) = (step.output_shape(), step.result_bits());
+        let output = self.tensor(&node.name, shape, scale, bits, false);
+        self.emit(&node.name, NodeKind::Step(step), vec![input], output);
+        if let Some((_, _, pooled)) = pool {
+            self.values.insert(pooled, output);
+        }
+        output
+    }
+
+    fn linear(
+        &mut self,
+        node: &GraphNode,
+        id: usize,
+        op: &LinearOp,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Result<usize, ModelError> {
+        let input = self.masked(&node.name, id)?;
+        let bits = self.fraction_bits(node, input, weights);
+        let scale = self.scale(input) + bits as i32;
+        let (weight_unit, bias_unit) = (f64::from(bits).exp2(), f64::from(scale).exp2());
+        let weights =
+            weights.iter().map(|w| (f64::from(*w) * weight_unit).round() as i32).collect();
+        let bias = bias.iter().map(|b| (f64::from(*b) * bias_unit).round() as i64).collect();
+        let output = self.tensor(&node.name, op.output_shape(), scale, 1, true);
+        self.emit(&node.name, NodeKind::Linear(op.clone()), vec![input], output);
+        if let Some(slot) = self.draft.weights.last_mut() {
+            *slot = Some(LinearWeights { weights, bias });
+        }
+        self.weight_bits.push((node.name.clone(), bits));
+        Ok(output)
+    }
+
+    /// At least the candidate's; more where weights are small (rounding them should cost less than
+    /// a thousandth of their norm) or where the output's scale needs it; no more than fits i32.
+    fn fraction_bits(&self, node: &GraphNode, input: usize, weights: &[f32]) -> u32 {
+        let squares: f64 = weights.iter().map(|w| f64::from(*w) * f64::from(*w)).sum();
+        let rms = (squares / weights.len().max(1) as f64).sqrt();
+        let largest = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
+        let extra = self.candidate.weight_bits as i32 - 10;
+        // rounding error 2^-f / sqrt(12) <= rms / 2^(9 + extra)
+        let precise =
+            if rms > 0.0 { (9 + extra) - (rms * 12f64.sqrt()).log2().floor() as i32 } else { 0 };
+        let output = scale_for(self.range(node.output), self.candidate);
+        let reach = output.max(self.candidate.resolution as i32) + 2 - self.scale(input);
+        let room = 29 - log2_ceil(f64::from(largest));
+        let least = self.candidate.weight_bits as i32;
+        precise.min(least + 6).max(least).max(reach).min(room).clamp(0, 28) as u32
+    }
+
+    fn add(&mut self, node: &GraphNode) -> Result<usize, ModelError> {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for id in &node.inputs {
+            inputs.push(self.value(*id)?);
+        }
+        let scale = inputs.iter().map(|id| self.scale(*id)).max().unwrap_or_default();
+        let shifts: Vec<u32> = inputs.iter().map(|id| (scale - self.scale(*id)) as u32).collect();
+        if shifts.iter().any(|shift| *shift >= 40) {
+            let why = format!("node {:?} adds values of very different size", node.name);
+            return Err(ModelError::Quantise(why));
+        }
+        let widths = inputs.iter().zip(&shifts).map(|(id, shift)| self.value_bits(*id) + shift);
+        let bits = widths.max().unwrap_or(1) + (inputs.len() as u32).next_power_of_two().ilog2();
+        let open = inputs.iter().any(|id| self.is_open(*id));
+        let shape = self.graph.shape(node.output);
+        let output = self.tensor(&node.name, shape, scale, bits, open);
+        self.emit(&node.name, NodeKind::Local(LocalMap::Add { shifts }), inputs, output);
+        Ok(output)
+    }
+
+    fn concat(&mut self, node: &GraphNode) -> Result<usize, ModelError> {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for id in &node.inputs {
+            inputs.push(self.masked(&node.name, *id)?);
+        }
+        let scale = inputs.iter().map(|id| self.scale(*id)).min().unwrap_or_default();
+        for id in &mut inputs {
+            if self.scale(*id) > scale {
+                *id = self.rescale(&format!("{}/rescale", node.name), *id, scale);
+            }
+        }
+        Ok(self.local(node, LocalMap::Concat, inputs, scale))
+    }
+
+    /// The last step: the logits, rounded to the resolution.
+    fn reveal(&mut self) -> Result<(), ModelError> {
+        let input = self.value(self.graph.output)?;
+        let wanted = self.candidate.resolution as i32;
+        let truncate = (self.scale(input) - wanted).max(0);
+        let scale = self.scale(input) - truncate;
+        let range = self.range(self.graph.output).max(1.0);
+        let bits =
+            (log2_ceil(range) + scale + 1 + self.candidate.margin as i32).clamp(2, 40) as u32;
+        let mut step = self.new_step(StepFunction::Round, input, truncate as u32, bits);
+        step.output = StepOutput::Reveal;
+        let output = self.tensor("output", self.shape(input), scale, bits, false);
+        self.emit("reveal", NodeKind::Step(step), vec![input], output);
+        Ok(())
+    }
+}
+
+fn taps_bits(window: &Window) -> u32 {
+    (window.kernel[0] * window.kernel[1]).next_power_of_two().ilog2()
+}
+
+/// Of a power of two.
+fn log2(divisor: f32) -> i32 {
+    divisor.log2().round() as i32
+}

@@ -1,0 +1,95 @@
+//! Calibration inputs and the ranges they give.
+
+use serde::{Deserialize, Serialize};
+
+use super::Options;
+use crate::error::ModelError;
+use crate::float;
+use crate::graph::Graph;
+
+/// Where the calibration inputs came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CalibrationSource {
+    /// The caller gave real inputs.
+    Given,
+    /// Smoothed random images over the input's range: ranges get two more spare bits.
+    Synthetic,
+}
+
+impl CalibrationSource {
+    /// Spare bits above the largest value seen.
+    pub(super) fn margin(self) -> u32 {
+        match self {
+            Self::Given => 1,
+            Self::Synthetic => 3,
+        }
+    }
+}
+
+/// Inputs made up where none are given.
+const SYNTHETIC: usize = 32;
+/// Multiply-adds spent on made-up inputs at most.
+const SYNTHETIC_MACS: u64 = 20_000_000_000;
+
+/// The caller's inputs, or made-up ones.
+pub(super) fn inputs(graph: &Graph, options: &Options) -> (Vec<Vec<f32>>, CalibrationSource) {
+    if !options.calibration.is_empty() {
+        return (options.calibration.clone(), CalibrationSource::Given);
+    }
+    let affordable = SYNTHETIC_MACS / graph.macs().max(1);
+    let count = SYNTHETIC.min(usize::try_from(affordable).unwrap_or(SYNTHETIC)).max(4);
+    let inputs = (0..count).map(|i| synthetic(graph, options.input_range, i as u64)).collect();
+    (inputs, CalibrationSource::Synthetic)
+}
+
+/// A random image, smoothed over squares whose size differs from image to image, stretched over
+/// the whole range; every fourth is noise alone.
+fn synthetic(graph: &Graph, (low, high): (f32, f32), seed: u64) -> Vec<f32> {
+    let shape = graph.input_shape();
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
+    let mut next = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u32 << 24) as f32
+    };
+    let cell = match seed % 4 {
+        0 => 1,
+        1 => 3,
+        2 => (shape.height / 4).max(1),
+        _ => (shape.height / 2).max(1),
+    };
+    let (rows, columns) = (shape.height / cell + 2, shape.width / cell + 2);
+    let mut values = Vec::with_capacity(shape.len());
+    for _ in 0..shape.channels {
+        let grid: Vec<f32> = (0..rows * columns).map(|_| next()).collect();
+        let at = |y: usize, x: usize| grid.get(y * columns + x).copied().unwrap_or_default();
+        for y in 0..shape.height {
+            for x in 0..shape.width {
+                let (gy, gx) = (y / cell, x / cell);
+                let (fy, fx) = ((y % cell) as f32 / cell as f32, (x % cell) as f32 / cell as f32);
+                let top = at(gy, gx) * (1.0 - fx) + at(gy, gx + 1) * fx;
+                let bottom = at(gy + 1, gx) * (1.0 - fx) + at(gy + 1, gx + 1) * fx;
+                values.push(low + (high - low) * (top * (1.0 - fy) + bottom * fy));
+            }
+        }
+    }
+    values
+}
+
+/// Largest absolute value of each tensor of the lowered graph.
+pub(super) fn ranges(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<f64>, ModelError> {
+    let mut ranges = vec![0f64; graph.tensors.len()];
+    for input in inputs {
+        let trace = float::trace(graph, input)?;
+        for (range, values) in ranges.iter_mut().zip(&trace) {
+            let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
+            *range = range.max(f64::from(largest));
+        }
+        if let Some(at) = ranges.iter().position(|range| !range.is_finite()) {
+            let name = graph.tensors.get(at).map_or("?", |tensor| &tensor.name);
+            return Err(ModelError::Quantise(format!("tensor {name:?} is not finite")));
+        }
+    }
+    Ok(ranges)
+}

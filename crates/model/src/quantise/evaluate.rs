@@ -1,0 +1,166 @@
+//! How far a fixed-point network is from the f32 reference, and how much rounding moves it.
+
+use gazelle_share::{Network, NodeKind};
+
+use crate::error::ModelError;
+use crate::fixed::{self, Rounding};
+
+/// What was measured over the inputs checked.
+pub(super) struct Checked {
+    pub(super) inputs: usize,
+    pub(super) relative_error: f64,
+    pub(super) largest_logit: f64,
+    pub(super) agreement: f64,
+    sigma: f64,
+    /// Least `max(1, max |logit|)` over all calibration inputs.
+    least_scale: f64,
+    half_resolution: f64,
+    overflows: usize,
+}
+
+/// What to change.
+pub(super) struct Verdict {
+    pub(super) more_value_bits: u32,
+    pub(super) more_weight_bits: u32,
+    pub(super) more_margin: u32,
+}
+
+impl Verdict {
+    pub(super) fn good(&self) -> bool {
+        self.more_value_bits + self.more_weight_bits + self.more_margin == 0
+    }
+}
+
+/// `6 sigma` may be this fraction of the least logit scale.
+const ROUNDING_SHARE: f64 = 0.0095;
+/// Error of the deterministic reference and 4 sigma may be this fraction.
+const TOTAL_SHARE: f64 = 0.016;
+
+impl Checked {
+    pub(super) fn tolerance(&self) -> f64 {
+        6.0 * self.sigma + self.half_resolution
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        let mut verdict = Verdict { more_value_bits: 0, more_weight_bits: 0, more_margin: 0 };
+        if self.overflows > 0 {
+            // The margin takes a bit of precision: give it back.
+            verdict.more_margin = 1;
+            verdict.more_value_bits = 1;
+        }
+        let rounding = 6.0 * self.sigma / (ROUNDING_SHARE * self.least_scale);
+        if rounding > 1.0 {
+            verdict.more_value_bits += rounding.log2().ceil().clamp(1.0, 4.0) as u32;
+        }
+        let total = self.relative_error + 4.0 * self.sigma / self.least_scale;
+        if (total > TOTAL_SHARE || self.agreement < 0.99) && rounding <= 1.0 {
+            verdict.more_weight_bits = 1;
+            verdict.more_value_bits += 1;
+        }
+        verdict
+    }
+}
+
+/// Runs of the randomised reference per input at most, and inputs at most.
+const MAX_RUNS: u64 = 8;
+const MAX_INPUTS: u64 = 32;
+
+pub(super) fn evaluate(
+    network: &Network,
+    inputs: &[Vec<f32>],
+    expected: &[Vec<f32>],
+    effort: u64,
+) -> Result<Checked, ModelError> {
+    let architecture = &network.architecture;
+    let macs: u64 = architecture.nodes.iter().map(node_macs).sum();
+    let passes = (effort / macs.max(1)).clamp(4, MAX_INPUTS * (MAX_RUNS + 1));
+    let count = (passes / 4).clamp(1, MAX_INPUTS).min(inputs.len() as u64);
+    let runs = (passes / count.max(1)).saturating_sub(1).clamp(2, MAX_RUNS);
+    let before = architecture.nodes.last().and_then(|node| node.inputs.first()).copied();
+    let before = before.unwrap_or_default();
+    let unit = architecture.tensors.get(before).map_or(1.0, |t| f64::from(-t.scale).exp2());
+    let resolution = architecture.tensors.get(architecture.output).map_or(0, |t| t.scale);
+    let mut checked = Checked {
+        inputs: count as usize,
+        relative_error: 0.0,
+        largest_logit: 0.0,
+        agreement: 0.0,
+        sigma: 0.0,
+        least_scale: f64::INFINITY,
+        half_resolution: f64::from(-resolution - 1).exp2(),
+        overflows: 0,
+    };
+    for logits in expected {
+        let largest = logits.iter().fold(0.0f64, |m, x| m.max(f64::from(x.abs())));
+        checked.largest_logit = checked.largest_logit.max(largest);
+        checked.least_scale = checked.least_scale.min(largest.max(1.0));
+    }
+    let outputs = expected.first().map_or(0, Vec::len);
+    let mut squares = vec![0.0f64; outputs];
+    let stride = (inputs.len() / count.max(1) as usize).max(1);
+    let chosen: Vec<(&Vec<f32>, &Vec<f32>)> =
+        inputs.iter().zip(expected).step_by(stride).take(count as usize).collect();
+    let mut classes = Vec::new();
+    for (index, (input, expected)) in chosen.iter().enumerate() {
+        let encoded = fixed::encode(architecture, input)?;
+        let mut run = |rounding| -> Result<Vec<f64>, ModelError> {
+            let mut trace = fixed::trace(network, &encoded, rounding)?;
+            checked.overflows += trace.overflows;
+            let logits = trace.tensors.get_mut(before).map(std::mem::take).unwrap_or_default();
+            Ok(logits.into_iter().map(|v| v as f64 * unit).collect())
+        };
+        let nearest = run(Rounding::Nearest)?;
+        for seed in 0..runs {
+            let random = run(Rounding::Random(index as u64 * MAX_RUNS + seed + 1))?;
+            for ((square, a), b) in squares.iter_mut().zip(&random).zip(&nearest) {
+                *square += (a - b) * (a - b);
+            }
+        }
+        let scale = expected.iter().fold(1.0f64, |m, x| m.max(f64::from(x.abs())));
+        let error = nearest.iter().zip(*expected).map(|(a, b)| (a - f64::from(*b)).abs());
+        checked.relative_error = checked.relative_error.max(error.fold(0.0, f64::max) / scale);
+        classes.push((top_two(&nearest), top_two_f32(expected)));
+    }
+    checked.sigma = pooled(&squares, count * runs);
+    let clear = |margin: f64| margin > checked.tolerance();
+    let compared = classes.iter().filter(|(_, (_, margin))| clear(*margin));
+    let (same, all) = compared
+        .fold((0u32, 0u32), |(same, all), ((a, _), (b, _))| (same + u32::from(a == b), all + 1));
+    checked.agreement = if all == 0 { 1.0 } else { f64::from(same) / f64::from(all) };
+    Ok(checked)
+}
+
+/// The largest deviation over the outputs; with few samples each is drawn towards the mean.
+fn pooled(squares: &[f64], samples: u64) -> f64 {
+    const PRIOR: f64 = 32.0;
+    let samples = samples.max(1) as f64;
+    let mean = squares.iter().sum::<f64>() / squares.len().max(1) as f64 / samples;
+    let drawn = |square: &f64| (square + PRIOR * mean) / (samples + PRIOR);
+    squares.iter().map(drawn).fold(0.0, f64::max).sqrt()
+}
+
+fn node_macs(node: &gazelle_share::Node) -> u64 {
+    match &node.kind {
+        NodeKind::Linear(op) => op.macs(),
+        _ => 0,
+    }
+}
+
+/// The class and its lead over the next.
+fn top_two(logits: &[f64]) -> (usize, f64) {
+    let mut best = (0, f64::NEG_INFINITY);
+    let mut second = f64::NEG_INFINITY;
+    for (class, logit) in logits.iter().enumerate() {
+        if *logit > best.1 {
+            second = best.1;
+            best = (class, *logit);
+        } else {
+            second = second.max(*logit);
+        }
+    }
+    (best.0, best.1 - second)
+}
+
+fn top_two_f32(logits: &[f32]) -> (usize, f64) {
+    top_two(&logits.iter().map(|x| f64::from(*x)).collect::<Vec<_>>())
+}

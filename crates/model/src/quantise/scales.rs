@@ -1,0 +1,79 @@
+//! Common scales: tensors that meet in a concatenation get the same one.
+
+use gazelle_share::LocalMap;
+
+use super::Candidate;
+use crate::graph::{Graph, Op};
+
+/// `ceil(log2 x)`; -8 for anything tiny.
+pub(super) fn log2_ceil(x: f64) -> i32 {
+    if x <= 1.0 / 256.0 { -8 } else { x.log2().ceil() as i32 }
+}
+
+/// The largest scale at which values up to `range` fit the candidate's width with its margin.
+pub(super) fn scale_for(range: f64, candidate: Candidate) -> i32 {
+    candidate.value_bits as i32 - 1 - candidate.margin as i32 - log2_ceil(range)
+}
+
+/// Per tensor: the largest scale that it may have (that of the least among those which it meets).
+pub(super) fn caps(graph: &Graph, ranges: &[f64], candidate: Candidate) -> Vec<i32> {
+    let mut classes: Vec<usize> = (0..graph.tensors.len()).collect();
+    for node in &graph.nodes {
+        let joins = match &node.op {
+            Op::Local(LocalMap::Add { .. } | LocalMap::SumPool(_)) => false,
+            Op::Local(_) => true,
+            Op::MaxPool { .. } => false,
+            _ => false,
+        };
+        if joins {
+            for input in &node.inputs {
+                union(&mut classes, *input, node.output);
+            }
+        }
+    }
+    let mut caps = vec![i32::MAX; graph.tensors.len()];
+    for node in &graph.nodes {
+        // What a step writes is bounded by what it reads: the value before the function.
+        let range = match &node.op {
+            Op::Relu | Op::MaxPool { .. } | Op::Clip { .. } | Op::LeakyRelu { .. } => {
+                node.inputs.first().and_then(|id| ranges.get(*id))
+            }
+            Op::Square | Op::Linear { .. } | Op::Local(LocalMap::Add { .. }) => {
+                ranges.get(node.output)
+            }
+            _ => None,
+        };
+        let Some(range) = range else { continue };
+        let class = find(&mut classes, node.output);
+        if let Some(cap) = caps.get_mut(class) {
+            *cap = (*cap).min(scale_for(*range, candidate));
+        }
+    }
+    (0..graph.tensors.len())
+        .map(|id| {
+            let class = find(&mut classes, id);
+            caps.get(class).copied().unwrap_or(i32::MAX)
+        })
+        .collect()
+}
+
+fn find(classes: &mut [usize], mut id: usize) -> usize {
+    while let Some(&parent) = classes.get(id) {
+        if parent == id {
+            break;
+        }
+        let above = classes.get(parent).copied().unwrap_or(parent);
+        if let Some(slot) = classes.get_mut(id) {
+            *slot = above;
+        }
+        id = above;
+    }
+    id
+}
+
+fn union(classes: &mut [usize], a: usize, b: usize) {
+    let (a, b) = (find(classes, a), find(classes, b));
+    if let Some(slot) = classes.get_mut(a) {
+        *slot = b;
+    }
+}
