@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod backend;
 pub mod description;
 pub mod error;
 pub mod plan;
@@ -18,3 +19,7 @@ pub use session::{
 };
 pub use suite::Suite;
 pub use traffic::PlannedTraffic;
+
+pub use gazelle_prg::system_rng;
+pub use gazelle_share as share;
+pub use gazelle_wire as wire;

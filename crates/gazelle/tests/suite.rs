@@ -15,3 +15,5 @@ mod ideal;
 mod networks;
 #[path = "suite/parties.rs"]
 mod parties;
+#[path = "suite/real.rs"]
+mod real;

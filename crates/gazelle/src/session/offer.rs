@@ -126,6 +126,11 @@ impl Offer {
         if !tolerance.is_finite() || tolerance < 0.0 {
             return Err(GazelleError::Description(format!("tolerance {tolerance}")));
         }
+        // Before anything is allocated by the description's sizes.
+        description.architecture.validate().map_err(|e| refuse(&e))?;
+        let tensors = &description.architecture.tensors;
+        let elements: u64 = tensors.iter().map(|tensor| tensor.shape.len() as u64).sum();
+        self.limit_memory(16 * elements)?;
         let plan = Plan::new(description.architecture.clone()).map_err(|e| refuse(&e))?;
         let linear_plan: L::Plan =
             serde_json::from_value(description.linear_plan.clone()).map_err(|e| refuse(&e))?;
@@ -171,7 +176,10 @@ impl Offer {
         if needed > limit {
             return Err(GazelleError::Limit { what: "one inference's traffic", needed, limit });
         }
-        let needed = memory_estimate(plan, traffic);
+        self.limit_memory(memory_estimate(plan, traffic))
+    }
+
+    fn limit_memory(&self, needed: u64) -> Result<(), GazelleError> {
         let limit = self.limits.memory_bytes;
         if needed > limit {
             return Err(GazelleError::Limit { what: "one inference's memory", needed, limit });

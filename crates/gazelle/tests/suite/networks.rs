@@ -8,12 +8,13 @@ use gazelle_share::{
 };
 use rand_core::Rng;
 
-/// Ring of all tensors, and bits of their values.
-pub(crate) const RING: u32 = 26;
-const VALUES: u32 = 22;
+/// Bits of all values.
+const VALUES: u32 = 20;
 
-/// Writes a network node by node; nothing is truncated, so that results are exact.
+/// Writes a network node by node. Weights are multiples of `2^truncate`, and every step drops as
+/// many bits: exact protocols give exact results.
 pub(crate) struct Builder {
+    truncate: u32,
     tensors: Vec<Tensor>,
     nodes: Vec<Node>,
     weights: Vec<Option<LinearWeights>>,
@@ -21,11 +22,21 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(input: TensorShape) -> Self {
-        let mut builder =
-            Self { tensors: Vec::new(), nodes: Vec::new(), weights: Vec::new(), rng: test_rng(7) };
-        builder.tensor("input", input, RING);
+    pub(crate) fn new(input: TensorShape, truncate: u32) -> Self {
+        let mut builder = Self {
+            truncate,
+            tensors: Vec::new(),
+            nodes: Vec::new(),
+            weights: Vec::new(),
+            rng: test_rng(7),
+        };
+        builder.tensor("input", input, builder.ring());
         builder
+    }
+
+    /// Ring of all tensors but the output.
+    fn ring(&self) -> u32 {
+        VALUES + self.truncate + 2
     }
 
     fn tensor(&mut self, name: &str, shape: TensorShape, ring_bits: u32) -> TensorId {
@@ -51,12 +62,15 @@ impl Builder {
 
     /// A linear node with weights in -2..=1 and biases in -4..=3.
     pub(crate) fn linear(&mut self, name: &str, op: LinearOp, input: TensorId) -> TensorId {
-        let weights: Vec<i32> =
-            (0..op.weight_len()).map(|_| (self.rng.next_u32() & 3) as i32 - 2).collect();
+        let weights: Vec<i32> = (0..op.weight_len())
+            .map(|_| ((self.rng.next_u32() & 3) as i32 - 2) << self.truncate)
+            .collect();
         let shape = op.output_shape();
-        let bias = (0..shape.channels).map(|_| i64::from(self.rng.next_u32() & 7) - 4).collect();
+        let bias = (0..shape.channels)
+            .map(|_| (i64::from(self.rng.next_u32() & 7) - 4) << self.truncate)
+            .collect();
         let weights = LinearWeights { weights, bias };
-        self.node(name, NodeKind::Linear(op), &[input], shape, Some(weights), RING)
+        self.node(name, NodeKind::Linear(op), &[input], shape, Some(weights), self.ring())
     }
 
     pub(crate) fn conv(
@@ -97,7 +111,7 @@ impl Builder {
         inputs: &[TensorId],
         output: TensorShape,
     ) -> TensorId {
-        self.node(name, NodeKind::Local(map), inputs, output, None, RING)
+        self.node(name, NodeKind::Local(map), inputs, output, None, self.ring())
     }
 
     pub(crate) fn step(
@@ -110,14 +124,14 @@ impl Builder {
         let step = Step {
             function,
             input: self.tensors[input].shape,
-            input_bits: RING,
-            truncate_bits: 0,
+            input_bits: self.ring(),
+            truncate_bits: self.truncate,
             value_bits: VALUES,
             sum_pool,
-            output: StepOutput::Masked { bits: RING },
+            output: StepOutput::Masked { bits: self.ring() },
         };
         let shape = step.output_shape();
-        self.node(name, NodeKind::Step(step), &[input], shape, None, RING)
+        self.node(name, NodeKind::Step(step), &[input], shape, None, self.ring())
     }
 
     /// Reveals `input` and ends the network.
@@ -126,8 +140,8 @@ impl Builder {
         let step = Step {
             function: StepFunction::Round,
             input: shape,
-            input_bits: RING,
-            truncate_bits: 0,
+            input_bits: self.ring(),
+            truncate_bits: self.truncate,
             value_bits: VALUES,
             sum_pool: None,
             output: StepOutput::Reveal,
@@ -142,8 +156,8 @@ impl Builder {
 
 /// Every kind of edge: one tensor with three readers (two share a group), concatenation and
 /// permutation before a linear layer, residual sums, slices, sums over windows, zero padding.
-pub(crate) fn everything() -> Network {
-    let mut b = Builder::new(TensorShape::new(2, 6, 6));
+pub(crate) fn everything(truncate: u32) -> Network {
+    let mut b = Builder::new(TensorShape::new(2, 6, 6), truncate);
     let same = Pads::all(1);
     let conv_a = b.conv("conv_a", 0, 3, 3, 1, same);
     let conv_b = b.conv("conv_b", 0, 2, 3, 1, same);
@@ -180,8 +194,8 @@ fn window_of(kernel: usize, stride: usize) -> Window {
 }
 
 /// A network with one hidden layer.
-pub(crate) fn tiny() -> Network {
-    let mut b = Builder::new(TensorShape::new(1, 4, 4));
+pub(crate) fn tiny(truncate: u32) -> Network {
+    let mut b = Builder::new(TensorShape::new(1, 4, 4), truncate);
     let conv = b.conv("conv", 0, 2, 3, 1, Pads::all(1));
     let relu = b.step("relu", StepFunction::Relu, conv, None);
     let logits = b.fully_connected("fc", relu, 3);
@@ -211,7 +225,15 @@ pub(crate) fn evaluate(network: &Network, input: &[i64]) -> Vec<i64> {
                 let sums = product.iter().enumerate();
                 sums.map(|(i, y)| *y as i64 + weights.bias[i / pixels]).collect()
             }
-            NodeKind::Step(step) => step.apply(&values[node.inputs[0]]),
+            NodeKind::Step(step) => {
+                let rounded: Vec<i64> =
+                    values[node.inputs[0]].iter().map(|x| x >> step.truncate_bits).collect();
+                for value in &rounded {
+                    let word = *value as u64 & ((1 << VALUES) - 1);
+                    assert_eq!(*value, to_signed(word, VALUES), "out of range");
+                }
+                step.apply(&rounded)
+            }
             NodeKind::Local(map) => {
                 let inputs: Vec<Vec<u64>> = node.inputs.iter().map(|id| words(*id)).collect();
                 let with_shapes: Vec<_> = inputs
@@ -222,9 +244,6 @@ pub(crate) fn evaluate(network: &Network, input: &[i64]) -> Vec<i64> {
                 map.apply(&with_shapes, output.shape, 64).iter().map(|w| *w as i64).collect()
             }
         };
-        for value in &result {
-            assert_eq!(*value, to_signed(*value as u64 & ((1 << VALUES) - 1), VALUES), "range");
-        }
         values[node.output] = result;
     }
     values[architecture.output].clone()

@@ -1,0 +1,123 @@
+//! The program's protocols: public-coin linear layers; for each non-linear step garbled circuits
+//! or GMW, over one OT extension. The only module that names those primitives.
+
+mod any_ot;
+
+use std::sync::Arc;
+
+use gazelle_garble::HalfGates;
+use gazelle_linear::PublicCoin;
+use gazelle_nonlinear::{Choice as StepChoice, PerLayer};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use any_ot::AnyOt;
+
+use crate::description::Description;
+use crate::error::GazelleError;
+use crate::session::{Client, Prepared, Server};
+use crate::suite::Suite;
+
+/// The program's non-linear protocol.
+pub type Nonlinear = PerLayer<AnyOt, HalfGates>;
+/// The program's suite.
+pub type DefaultSuite = Suite<PublicCoin, Nonlinear>;
+/// A server with the program's suite.
+pub type DefaultServer = Server<PublicCoin, Nonlinear>;
+/// A client with the program's suite.
+pub type DefaultClient = Client<PublicCoin, Nonlinear>;
+/// Material of the program's suite.
+pub type DefaultPrepared = Prepared<Nonlinear>;
+
+/// What computes the non-linear steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepProtocol {
+    /// Garbled circuits: one round trip, kilobytes per element.
+    Garbled,
+    /// Shares and random OTs: some trips, a few bytes per element.
+    Gmw,
+}
+
+impl StepProtocol {
+    /// The name in reports and descriptions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Garbled => "garbled",
+            Self::Gmw => "gmw",
+        }
+    }
+}
+
+/// Which protocols a suite is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Inferences that share one setup: linear plans weigh hints against requests with it.
+    pub inferences_per_setup: u32,
+    /// The OT extension.
+    pub ot: AnyOt,
+    /// By step; the last one counts for all that follow.
+    pub steps: Vec<StepProtocol>,
+}
+
+/// What of a [`Choice`] travels in a description beside the steps' names.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Travelling {
+    inferences_per_setup: u32,
+    ot: AnyOt,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self::all(StepProtocol::Garbled)
+    }
+}
+
+impl Choice {
+    /// The same protocol for every step.
+    pub fn all(step: StepProtocol) -> Self {
+        Self { inferences_per_setup: 1, ot: AnyOt::default(), steps: vec![step] }
+    }
+
+    /// What a server's description asks for.
+    ///
+    /// # Errors
+    /// [`GazelleError::Description`] if this program does not know it.
+    pub fn parse(description: &Description) -> Result<Self, GazelleError> {
+        let travelling: Travelling = serde_json::from_value(description.choice.clone())
+            .map_err(|error| GazelleError::Description(format!("choice of backends: {error}")))?;
+        let step = |name: &String| match name.as_str() {
+            "garbled" => Ok(StepProtocol::Garbled),
+            "gmw" => Ok(StepProtocol::Gmw),
+            _ => Err(GazelleError::Description(format!("unknown step protocol {name:?}"))),
+        };
+        Ok(Self {
+            inferences_per_setup: travelling.inferences_per_setup,
+            ot: travelling.ot,
+            steps: description.nonlinear.iter().map(step).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The part that travels in the description.
+    pub fn to_value(&self) -> Value {
+        let travelling =
+            Travelling { inferences_per_setup: self.inferences_per_setup, ot: self.ot };
+        serde_json::to_value(travelling).unwrap_or(Value::Null)
+    }
+
+    /// The suite of this choice, for a network of `steps` non-linear steps.
+    pub fn suite(&self, steps: usize) -> DefaultSuite {
+        let last = self.steps.last().copied().unwrap_or(StepProtocol::Garbled);
+        let choices: Arc<[StepChoice]> = (0..steps)
+            .map(|step| match self.steps.get(step).copied().unwrap_or(last) {
+                StepProtocol::Garbled => StepChoice::Garbled,
+                // What GMW does not compute is garbled.
+                StepProtocol::Gmw => StepChoice::Auto,
+            })
+            .collect();
+        let linear =
+            PublicCoin { inferences_per_setup: self.inferences_per_setup, ..PublicCoin::default() };
+        Suite::new(linear, PerLayer { ot: self.ot, scheme: HalfGates::default(), choices })
+    }
+}
