@@ -1,6 +1,8 @@
 //! One binary for all integration tests of the crate.
 
 mod suite {
+    mod adversarial;
+    mod common;
     mod garbled;
     mod gmw;
 }

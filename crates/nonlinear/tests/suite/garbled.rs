@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::Garbled;
-use gazelle_ot::IdealOt;
+use gazelle_ot::{IdealOt, Iknp};
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::testing::{conformance_nonlinear, conformance_steps, test_rng};
 use gazelle_share::{
@@ -25,6 +25,11 @@ fn conformance_over_ideal_ot_with_one_online_turn() {
     for (i, step) in conformance_steps().iter().enumerate() {
         assert_eq!(turns.online[i], u64::from(!reveals(step)), "{step:?}");
     }
+}
+
+#[test]
+fn conformance_over_iknp() {
+    conformance_nonlinear(&Garbled { ot: Iknp::default(), scheme: HalfGates::default() });
 }
 
 #[test]

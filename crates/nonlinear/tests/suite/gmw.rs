@@ -1,13 +1,155 @@
 //! The GMW backend, and both backends behind one protocol.
 
+use std::sync::Arc;
+
 use gazelle_garble::HalfGates;
-use gazelle_nonlinear::PerLayer;
-use gazelle_ot::IdealOt;
-use gazelle_share::testing::{conformance_nonlinear, conformance_steps};
+use gazelle_nonlinear::{Choice, Gmw, PerLayer};
+use gazelle_ot::{IdealOt, Iknp};
+use gazelle_share::shares::ring_mask;
+use gazelle_share::step::{StepFunction, StepOutput};
+use gazelle_share::testing::{check_result, conformance_nonlinear, conformance_steps};
+use gazelle_share::{NonlinearProtocol, Pads, ProtocolError, Step, Window};
+use gazelle_wire::recording::frames;
+use gazelle_wire::testing::run_two_recorded;
+use gazelle_wire::traffic::framed_len;
+
+use super::common::{Case, step};
+
+const POOL: Window =
+    Window { kernel: [3, 3], stride: [2, 2], pads: Pads { top: 1, left: 1, bottom: 1, right: 1 } };
 
 #[test]
 fn conformance_of_the_choice_per_step_over_ideal_ot() {
     let protocol = PerLayer::auto(IdealOt, HalfGates::default());
     let turns = conformance_nonlinear(&protocol);
-    assert_eq!(turns.online.len(), conformance_steps().len());
+    let steps = conformance_steps();
+    let compiled = protocol.compile(Arc::clone(&steps)).unwrap();
+    for (i, step) in steps.iter().enumerate() {
+        let garbled = step.output == StepOutput::Reveal
+            || matches!(step.function, StepFunction::Square { .. });
+        let name = protocol.name(&compiled, i);
+        assert_eq!(name, if garbled { "garbled" } else { "gmw" }, "{step:?}");
+        if step.function == StepFunction::Relu && step.value_bits >= 12 {
+            // Three of the six trips are received; the first one is a turn if the client sent before.
+            assert_eq!(turns.online[i], if i == 0 { 2 } else { 3 }, "{step:?}");
+        }
+    }
+}
+
+#[test]
+fn conformance_of_the_choice_per_step_over_iknp() {
+    conformance_nonlinear(&PerLayer::auto(Iknp::default(), HalfGates::default()));
+}
+
+#[test]
+fn conformance_of_garbled_steps_chosen_by_the_plan() {
+    let choices: Vec<Choice> = conformance_steps().iter().map(|_| Choice::Garbled).collect();
+    let scheme = HalfGates::default();
+    conformance_nonlinear(&PerLayer { ot: Iknp::default(), scheme, choices: choices.into() });
+}
+
+#[test]
+fn conformance_every_pair_of_shares_of_small_rings_gives_the_exact_relu() {
+    for b in 2..=5u32 {
+        let mut case =
+            Case::new(step(StepFunction::Relu, [1 << (2 * b), 1, 1], [b, 0, b, 9]), &[], 1);
+        let pairs = |pick: fn(u64, u32) -> u64| (0..1u64 << (2 * b)).map(|i| pick(i, b)).collect();
+        let client: Vec<u64> = pairs(|i, b| i >> b);
+        let server: Vec<u64> = pairs(|i, b| i & ring_mask(b));
+        let exact: Vec<i64> = client
+            .iter()
+            .zip(&server)
+            .map(|(c, s)| gazelle_share::shares::to_signed((c + s) & ring_mask(b), b))
+            .collect();
+        case.client = gazelle_share::Shares::new(b, client);
+        case.server = gazelle_share::Shares::new(b, server);
+        let relu: Vec<i64> = exact.iter().map(|x| (*x).max(0)).collect();
+        assert_eq!(case.run(&Gmw { ot: IdealOt }), relu, "b = {b}");
+    }
+}
+
+#[test]
+fn conformance_pools_and_rescales_of_all_widths_lie_within_one_unit() {
+    let pool = |relu| StepFunction::MaxPool { window: POOL, relu };
+    for (i, (b, t, next)) in
+        [(4, 3, 12), (7, 0, 20), (10, 8, 23), (13, 5, 11), (17, 12, 37)].into_iter().enumerate()
+    {
+        for function in [StepFunction::Relu, StepFunction::Rescale, pool(true), pool(false)] {
+            let step = step(function, [3, 9, 10], [b, t, b + t + 1, next.max(b)]);
+            let (case, exact) = Case::random(step.clone(), i as u64);
+            check_result(&step, &exact, &case.run(&Gmw { ot: IdealOt }));
+        }
+    }
+}
+
+#[test]
+fn transcript_of_a_relu_layer_is_exactly_the_protocols_bits_and_looks_uniform() {
+    for ((b, l), (online_down, online_up), (offline_down, offline_up)) in
+        [((12, 20), (37, 34), (28, 28)), ((17, 37), (53, 57), (52, 41))]
+    {
+        let count = 8192u64;
+        let step = step(StepFunction::Relu, [count as usize, 1, 1], [b, 8, b + 8, l]);
+        // The worst case for a leak: all values equal.
+        let case = Case::new(step, &vec![-5; count as usize], 3);
+        let (a, c) = (case.clone(), case.clone());
+        let protocol = Gmw { ot: IdealOt };
+        let (client, server, recording) = run_two_recorded(
+            move |channel| a.run_client(&protocol, channel).map(|(r, _)| r).unwrap(),
+            move |channel| c.run_server(&protocol, channel).map(|(r, _)| r).unwrap(),
+        );
+        assert!(case.results(client, server).iter().all(|z| *z == 0));
+        let (sent, received) = (frames(&recording.sent()), frames(&recording.received()));
+        // Client: corrections, then M2, M4, M6. Server: hash seed, ideal OT, corrections, M1, M3, M5.
+        let payload = |frames: &[gazelle_wire::recording::Frame], skip: usize| -> u64 {
+            frames.iter().skip(skip).map(|frame| frame.payload.len() as u64).sum()
+        };
+        let first_up = sent.len() - 3;
+        let first_down = received.len() - 3;
+        assert_eq!(payload(&sent, first_up), count * online_up / 8);
+        assert_eq!(payload(&received, first_down), count * online_down / 8);
+        assert_eq!(sent[first_up - 1].payload.len() as u64, count * offline_up / 8);
+        assert_eq!(received[first_down - 1].payload.len() as u64, count * offline_down / 8);
+        for frame in sent[first_up - 1..].iter().chain(&received[first_down - 1..]) {
+            let bits = 8.0 * frame.payload.len() as f64;
+            let ones: u32 = frame.payload.iter().map(|byte| byte.count_ones()).sum();
+            assert!((f64::from(ones) - bits / 2.0).abs() < 6.0 * (bits / 4.0).sqrt());
+        }
+    }
+}
+
+#[test]
+fn transcript_traffic_of_one_batch_is_one_exchange() {
+    let protocol = Gmw { ot: IdealOt };
+    let step = step(StepFunction::Relu, [1000, 1, 1], [12, 8, 20, 20]);
+    let compiled = protocol.compile(Arc::new([step])).unwrap();
+    let traffic = protocol.traffic(&compiled);
+    assert_eq!(traffic.offline[0].client_to_server, framed_len(28 * 1000 / 8));
+    assert_eq!(traffic.offline[0].server_to_client, framed_len(28 * 1000 / 8));
+    let frames = 3 * 8;
+    assert_eq!(traffic.online[0].total(), 71 * 1000 / 8 + 2 * frames);
+}
+
+#[test]
+fn adversarial_steps_that_break_the_ring_conditions_are_refused() {
+    let pool = StepFunction::MaxPool { window: POOL, relu: true };
+    let refuse = |step: Step| {
+        let result = Gmw { ot: IdealOt }.compile(Arc::new([step.clone()]));
+        assert!(matches!(result, Err(ProtocolError::Plan(_))), "{step:?}");
+    };
+    refuse(step(StepFunction::Relu, [4, 1, 1], [12, 9, 20, 20]));
+    refuse(step(pool.clone(), [1, 4, 4], [12, 8, 20, 20]));
+    refuse(step(StepFunction::Rescale, [4, 1, 1], [12, 8, 20, 20]));
+    refuse(step(StepFunction::Round, [4, 1, 1], [12, 8, 20, 20]));
+    refuse(step(StepFunction::Square { drop_bits: 0 }, [4, 1, 1], [12, 8, 20, 20]));
+    refuse(Step { output: StepOutput::Reveal, ..step(pool, [1, 4, 4], [12, 8, 21, 20]) });
+}
+
+#[test]
+fn properties_values_beyond_the_range_wrap_and_the_margin_covers_them() {
+    // v = 2^(b-1) is one too many: it is read as -2^(b-1); with one bit of margin it is right.
+    let exact = vec![(1 << 11) << 8; 64];
+    let narrow = Case::new(step(StepFunction::Relu, [64, 1, 1], [12, 8, 21, 20]), &exact, 1);
+    assert_eq!(narrow.run(&Gmw { ot: IdealOt }), vec![0; 64]);
+    let wide = Case::new(step(StepFunction::Relu, [64, 1, 1], [13, 8, 21, 20]), &exact, 1);
+    assert_eq!(wide.run(&Gmw { ot: IdealOt }), vec![1 << 11; 64]);
 }
