@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod description;
 pub mod error;
 pub mod fixed;
 pub mod float;
@@ -7,7 +8,11 @@ pub mod graph;
 mod onnx;
 pub mod passes;
 pub mod quantise;
+pub mod samples;
 
+pub use description::{
+    Channels, Description, InputDescription, Layout, OutputDescription, Pixels, Reveal,
+};
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, Op};
 pub use onnx::import;
