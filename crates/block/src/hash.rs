@@ -110,8 +110,8 @@ impl HashSeed {
 #[derive(Clone)]
 pub struct HashKey {
     aes: AesKey,
-    /// `x^k·u` for k in 0..12.
-    powers: [Block; POINTS_LOG2 as usize],
+    /// `(2^{k+1} - 1)·u` for k in 0..12: what changes when a counter's k + 1 low bits flip.
+    sums: [Block; POINTS_LOG2 as usize],
     isa: AesIsa,
 }
 
@@ -138,66 +138,79 @@ impl HashKey {
         &self.aes
     }
 
-    /// The offsets `i·u` as vectors, for fused kernels: vector m holds the offsets of points
-    /// `(m·BLOCKS + n) << stride_log2` in its places n; the first is `m = first_vector`.
+    /// The offsets `i·u` in groups of `U` vectors, for fused kernels: group g holds the offsets of
+    /// points `(g·U·BLOCKS + n) << stride_log2` in its places n; the first is `g = first_group`.
+    /// `U` is a power of two, and `U·BLOCKS << stride_log2` at most 2^12.
     #[inline(always)]
-    pub fn offsets<V: Vector>(&self, first_vector: usize, stride_log2: u32) -> Offsets<V> {
-        let width = V::BLOCKS.trailing_zeros();
-        // Vector m + 1 differs from vector m in the low bits that the increment flips.
-        let mut steps = [Block::ZERO; POINTS_LOG2 as usize];
-        let mut sum = Block::ZERO;
-        for (step, power) in
-            steps.iter_mut().zip(self.powers.iter().skip((width + stride_log2) as usize))
-        {
-            sum ^= *power;
-            *step = sum;
+    pub fn offsets<V: Vector, const U: usize>(
+        &self,
+        first_group: usize,
+        stride_log2: u32,
+    ) -> Offsets<'_, V, U> {
+        let low_bits = (U * V::BLOCKS).trailing_zeros() + stride_log2;
+        let (below, sums) = self.sums.split_at(low_bits as usize);
+        let below = below.last().copied().unwrap_or_default();
+        let mut places = [V::splat(Block::ZERO); U];
+        for (group, places) in places.iter_mut().enumerate() {
+            let mut blocks = [Block::ZERO; 4];
+            for (place, block) in blocks.iter_mut().enumerate().take(V::BLOCKS) {
+                *block = self.multiple((group * V::BLOCKS + place) << stride_log2);
+            }
+            *places = V::load(&blocks);
         }
-        let mut places = [Block::ZERO; 16];
-        for (place, block) in places.iter_mut().take(V::BLOCKS).enumerate() {
-            *block = self.multiple((first_vector * V::BLOCKS + place) << stride_log2);
-        }
-        Offsets { current: V::load(&places), steps, index: first_vector }
+        let base = self.multiple(first_group << low_bits);
+        Offsets { places, base, sums, below, index: first_group }
     }
 
-    /// `point·u`; constant time is not needed, points are public.
+    /// `point·u`; not constant time: points are public.
     #[inline(always)]
     pub fn multiple(&self, point: usize) -> Block {
-        let mut sum = Block::ZERO;
-        for (k, power) in self.powers.iter().enumerate() {
-            sum ^= power.select(point >> k & 1 == 1);
+        // 2^k·u is the difference of neighbouring sums: sums are selected by the Gray code.
+        let mut gray = point ^ point >> 1;
+        let mut product = Block::ZERO;
+        while let Some(sum) = self.sums.get(gray.trailing_zeros() as usize) {
+            product ^= *sum;
+            gray &= gray - 1;
         }
-        sum
+        product
     }
 
     fn assemble(aes: AesKey, offset: Block, isa: AesIsa) -> Self {
-        let mut powers = [Block::ZERO; POINTS_LOG2 as usize];
-        let mut power = offset;
-        for slot in &mut powers {
-            *slot = power;
+        let mut sums = [Block::ZERO; POINTS_LOG2 as usize];
+        let (mut power, mut sum) = (offset, Block::ZERO);
+        for slot in &mut sums {
+            sum ^= power;
+            *slot = sum;
             power = double(power);
         }
-        Self { aes, powers, isa }
+        Self { aes, sums, isa }
     }
 }
 
 /// Running tweak offsets; see [`HashKey::offsets`].
-pub struct Offsets<V> {
-    current: V,
-    steps: [Block; POINTS_LOG2 as usize],
+pub struct Offsets<'a, V, const U: usize> {
+    places: [V; U],
+    base: Block,
+    sums: &'a [Block],
+    below: Block,
     index: usize,
 }
 
-impl<V: Vector> Offsets<V> {
-    /// The next vector of offsets.
+impl<V: Vector, const U: usize> Offsets<'_, V, U> {
+    /// The next group of offsets.
     #[inline(always)]
-    pub fn step(&mut self) -> V {
-        let now = self.current;
-        self.index += 1;
-        let changed = self.index.trailing_zeros() as usize;
-        if let Some(step) = self.steps.get(changed) {
-            self.current = now.xor(V::splat(*step));
+    pub fn step(&mut self) -> [V; U] {
+        let base = V::splat(self.base);
+        let mut group = self.places;
+        for places in &mut group {
+            *places = places.xor(base);
         }
-        now
+        self.index += 1;
+        // Group g + 1 differs from group g in the bits that the increment flips.
+        if let Some(sum) = self.sums.get(self.index.trailing_zeros() as usize) {
+            self.base ^= *sum ^ self.below;
+        }
+        group
     }
 }
 
@@ -225,22 +238,22 @@ impl Kernel for HashKernel<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let Self { key, first, x, out } = self;
-        // Single blocks up to a point that a vector can start at.
-        let head = (first.wrapping_neg() % V::BLOCKS).min(x.len());
+        // Single blocks up to a point that a group can start at.
+        let head = (first.wrapping_neg() % (8 * V::BLOCKS)).min(x.len());
         let (x_head, x) = x.split_at(head);
         let (out_head, out) = out.split_at_mut(head);
-        hash_vectors::<V::Single, 1>(key, first, x_head, out_head);
+        hash_groups::<V::Single, 1>(key, first, x_head, out_head);
         let whole = x.len() - x.len() % (8 * V::BLOCKS);
         let (x_whole, x_tail) = x.split_at(whole);
         let (out_whole, out_tail) = out.split_at_mut(whole);
-        hash_vectors::<V, 8>(key, first + head, x_whole, out_whole);
-        hash_vectors::<V::Single, 1>(key, first + head + whole, x_tail, out_tail);
+        hash_groups::<V, 8>(key, first + head, x_whole, out_whole);
+        hash_groups::<V::Single, 1>(key, first + head + whole, x_tail, out_tail);
     }
 }
 
-/// Hashes from point `first`, a multiple of `V::BLOCKS`, in groups of `M` vectors.
+/// Hashes from point `first`, a multiple of `M·BLOCKS`, in groups of `M` vectors.
 #[inline(always)]
-fn hash_vectors<V: Vector, const M: usize>(
+fn hash_groups<V: Vector, const M: usize>(
     key: &HashKey,
     first: usize,
     x: &[Block],
@@ -250,11 +263,11 @@ fn hash_vectors<V: Vector, const M: usize>(
         return;
     }
     let keys = V::keys(&key.aes);
-    let mut offsets = key.offsets::<V>(first / V::BLOCKS, 0);
+    let mut offsets = key.offsets::<V, M>(first / (M * V::BLOCKS), 0);
     for (x, out) in x.chunks_exact(M * V::BLOCKS).zip(out.chunks_exact_mut(M * V::BLOCKS)) {
-        let mut y = [V::splat(Block::ZERO); M];
+        let mut y = offsets.step();
         for (y, x) in y.iter_mut().zip(x.chunks_exact(V::BLOCKS)) {
-            *y = V::load(x).xor(offsets.step());
+            *y = V::load(x).xor(*y);
         }
         let hashed = V::encrypt(&keys, y);
         for ((out, hashed), y) in out.chunks_exact_mut(V::BLOCKS).zip(hashed).zip(y) {
@@ -354,7 +367,7 @@ mod tests {
         let keys = HashSeed::new(&seed()).keys(0, 3);
         for (key, bytes) in keys.iter().zip(stream.chunks(32)) {
             assert_eq!(key.aes.key.to_bytes(), bytes[..16]);
-            assert_eq!(key.powers[0].to_bytes(), bytes[16..]);
+            assert_eq!(key.sums[0].to_bytes(), bytes[16..]);
         }
     }
 
@@ -363,7 +376,7 @@ mod tests {
         let hash = HashSeed::new(&seed());
         for (j, key) in (1000u64..).zip(hash.keys(1000, 37)) {
             let single = hash.key(j);
-            assert!(key.aes.rounds == single.aes.rounds && key.powers == single.powers);
+            assert!(key.aes.rounds == single.aes.rounds && key.sums == single.sums);
         }
     }
 

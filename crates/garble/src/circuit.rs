@@ -1,6 +1,7 @@
-//! Finished circuits: gates in order, and rows of working memory given to wires while they live.
+//! Finished circuits: gates in order, on rows of labels.
 
 use crate::builder::Wire;
+use crate::schedule;
 
 /// A node of a circuit under construction; node 0 is the constant 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,37 +16,39 @@ pub(crate) enum Node {
     And(Wire, Wire),
 }
 
-/// An operand: a row, read inverted or not. Rows below the input count are inputs, the others
+/// A row that is always zero: the missing terms of a sum.
+pub(crate) const ZERO_ROW: u32 = u32::MAX;
+
+/// A sum of up to N rows, read inverted or not. Rows below the input count are inputs, those above
 /// working memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Source {
-    pub(crate) row: u32,
+pub(crate) struct Sum<const N: usize> {
+    pub(crate) rows: [u32; N],
     pub(crate) inverted: bool,
 }
 
-/// A gate; `out` is a working row other than its operands.
+/// A gate with the free sums around it; `out` is a working row other than those it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
-    Xor { a: u32, b: u32, out: u32 },
-    And { a: Source, b: Source, out: u32 },
-}
-
-/// Where an output comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Output {
-    Row(Source),
-    Constant(bool),
+    /// `out = x`
+    Sum { x: Sum<3>, out: u32 },
+    /// `out = (a & b) ^ add`
+    And { a: Sum<2>, b: Sum<2>, add: u32, out: u32 },
+    /// Output number `output` is `x`.
+    Emit { x: Sum<3>, output: u32 },
 }
 
 /// A boolean circuit of XOR, AND and NOT, built by [`Builder`](crate::Builder).
 ///
 /// Inputs and outputs are numbered in the order in which the builder met them. There are no
-/// constant wires inside; an output may be a constant.
+/// constant wires inside; an output may be a constant. Sums that only feed an AND gate, or an
+/// output, are folded into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circuit {
     inputs: usize,
+    outputs: usize,
     gates: Vec<Gate>,
-    outputs: Vec<Output>,
+    constants: Vec<(u32, bool)>,
     working_rows: usize,
     ands: usize,
 }
@@ -58,7 +61,7 @@ impl Circuit {
 
     /// Number of outputs.
     pub fn output_count(&self) -> usize {
-        self.outputs.len()
+        self.outputs
     }
 
     /// Number of AND gates: what garbling costs.
@@ -66,9 +69,9 @@ impl Circuit {
         self.ands
     }
 
-    /// Number of gates, AND and XOR.
-    pub fn gate_count(&self) -> usize {
-        self.gates.len()
+    /// Number of sums that are neither part of an AND gate nor of an output.
+    pub fn sum_count(&self) -> usize {
+        self.gates.iter().filter(|gate| matches!(gate, Gate::Sum { .. })).count()
     }
 
     /// Rows of working memory, one label per lane each, that evaluation needs besides the inputs.
@@ -93,117 +96,61 @@ impl Circuit {
         assert_eq!(inputs.len(), self.inputs, "one word per input");
         let mut rows = inputs.to_vec();
         rows.resize(self.inputs + self.working_rows, 0);
-        let get = |rows: &[u64], row: u32| rows.get(row as usize).copied().unwrap_or_default();
-        let read = |rows: &[u64], from: Source| {
-            get(rows, from.row) ^ u64::from(from.inverted).wrapping_neg()
-        };
+        let mut outputs = vec![0; self.outputs];
+        for &(output, bit) in &self.constants {
+            put(&mut outputs, output, u64::from(bit).wrapping_neg());
+        }
         for gate in &self.gates {
-            let (value, out) = match *gate {
-                Gate::Xor { a, b, out } => (get(&rows, a) ^ get(&rows, b), out),
-                Gate::And { a, b, out } => (read(&rows, a) & read(&rows, b), out),
-            };
-            if let Some(row) = rows.get_mut(out as usize) {
-                *row = value;
+            match *gate {
+                Gate::Sum { x, out } => {
+                    let value = read(&rows, x);
+                    put(&mut rows, out, value);
+                }
+                Gate::And { a, b, add, out } => {
+                    let add = read(&rows, Sum { rows: [add], inverted: false });
+                    let value = read(&rows, a) & read(&rows, b) ^ add;
+                    put(&mut rows, out, value);
+                }
+                Gate::Emit { x, output } => put(&mut outputs, output, read(&rows, x)),
             }
         }
-        self.outputs
-            .iter()
-            .map(|output| match *output {
-                Output::Row(from) => read(&rows, from),
-                Output::Constant(bit) => u64::from(bit).wrapping_neg(),
-            })
-            .collect()
+        outputs
     }
 
     pub(crate) fn gates(&self) -> &[Gate] {
         &self.gates
     }
 
-    pub(crate) fn outputs(&self) -> &[Output] {
-        &self.outputs
+    /// Outputs that are constants.
+    pub(crate) fn constants(&self) -> &[(u32, bool)] {
+        &self.constants
     }
 
-    /// Keeps what the outputs need, and gives every wire a row from its gate to its last reader.
+    /// Keeps what the outputs need, folds sums, and gives every wire a row while it lives.
     pub(crate) fn compile(nodes: &[Node], inputs: usize, outputs: &[Wire]) -> Self {
-        const NEVER: usize = usize::MAX;
-        // The last reader of every node: outputs read last of all; NEVER if nobody does.
-        let mut last_reader = vec![NEVER; nodes.len()];
-        let mut rows = vec![0u32; nodes.len()];
-        for output in outputs {
-            mark(&mut last_reader, *output, nodes.len());
-        }
-        for (index, node) in nodes.iter().enumerate().rev() {
-            if last_reader.get(index).is_none_or(|&reader| reader == NEVER) {
-                continue;
-            }
-            if let Node::Xor(a, b) | Node::And(a, b) = *node {
-                mark(&mut last_reader, a, index);
-                mark(&mut last_reader, b, index);
-            }
-        }
-        let (mut free, mut working_rows): (Vec<u32>, usize) = (Vec::new(), 0);
-        let (mut gates, mut ands) = (Vec::new(), 0);
-        for (index, node) in nodes.iter().enumerate() {
-            let row_of = |rows: &[u32], wire: Wire| Source {
-                row: rows.get(wire.node()).copied().unwrap_or_default(),
-                inverted: wire.inverted(),
-            };
-            let row = match *node {
-                Node::Zero => continue,
-                Node::Input(input) => input,
-                _ if last_reader.get(index).is_none_or(|&reader| reader == NEVER) => continue,
-                Node::Xor(a, b) | Node::And(a, b) => {
-                    // Operands give up their rows only afterwards: `out` differs from both.
-                    let row = free.pop().unwrap_or_else(|| {
-                        working_rows += 1;
-                        (inputs + working_rows - 1) as u32
-                    });
-                    let (a_from, b_from) = (row_of(&rows, a), row_of(&rows, b));
-                    gates.push(if matches!(node, Node::And(..)) {
-                        ands += 1;
-                        Gate::And { a: a_from, b: b_from, out: row }
-                    } else {
-                        Gate::Xor { a: a_from.row, b: b_from.row, out: row }
-                    });
-                    for (wire, from) in [(a, a_from), (b, b_from)] {
-                        let dies = last_reader.get(wire.node()) == Some(&index);
-                        if dies && from.row as usize >= inputs {
-                            free.push(from.row);
-                        }
-                    }
-                    row
-                }
-            };
-            if let Some(slot) = rows.get_mut(index) {
-                *slot = row;
-            }
-        }
-        let outputs = outputs
-            .iter()
-            .map(|wire| match nodes.get(wire.node()) {
-                Some(Node::Zero) | None => Output::Constant(wire.inverted()),
-                Some(_) => Output::Row(Source {
-                    row: rows.get(wire.node()).copied().unwrap_or_default(),
-                    inverted: wire.inverted(),
-                }),
-            })
-            .collect();
-        Self { inputs, gates, outputs, working_rows, ands }
+        let schedule::Schedule { gates, constants, working_rows } =
+            schedule::schedule(nodes, inputs, outputs);
+        let ands = gates.iter().filter(|gate| matches!(gate, Gate::And { .. })).count();
+        Self { inputs, outputs: outputs.len(), gates, constants, working_rows, ands }
     }
 }
 
-/// Notes that `reader` reads `wire`, keeping the last.
-fn mark(last_reader: &mut [usize], wire: Wire, reader: usize) {
-    if let Some(last) = last_reader.get_mut(wire.node())
-        && (*last == usize::MAX || *last < reader)
-    {
-        *last = reader;
+fn read<const N: usize>(rows: &[u64], sum: Sum<N>) -> u64 {
+    sum.rows
+        .iter()
+        .filter_map(|&row| rows.get(row as usize))
+        .fold(u64::from(sum.inverted).wrapping_neg(), |x, row| x ^ row)
+}
+
+fn put(rows: &mut [u64], row: u32, value: u64) {
+    if let Some(row) = rows.get_mut(row as usize) {
+        *row = value;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::Builder;
+    use crate::{Builder, arith};
 
     #[test]
     fn properties_rows_are_reused_after_the_last_reader() {
@@ -231,5 +178,15 @@ mod tests {
         let circuit = b.finish(&[x[1], not, one, product, not]);
         assert_eq!(circuit.evaluate_plain(&[true, true]), [true, false, true, true, false]);
         assert_eq!(circuit.evaluate_plain(&[true, false]), [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn properties_an_adder_is_all_and_gates_and_outputs() {
+        let mut b = Builder::new();
+        let (x, y) = (b.inputs(32), b.inputs(32));
+        let sum = arith::add(&mut b, &x, &y, crate::Wire::FALSE);
+        let circuit = b.finish(&sum);
+        assert_eq!((circuit.and_count(), circuit.sum_count()), (31, 0));
+        assert!(circuit.working_rows() <= 3);
     }
 }

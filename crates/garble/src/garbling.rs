@@ -19,14 +19,14 @@ use rand_core::CryptoRng;
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
-use crate::circuit::{Circuit, Gate, Output, Source};
+use crate::circuit::{Circuit, Gate, Sum, ZERO_ROW};
 use crate::error::GarbleError;
-use crate::scheme::{AndGate, GarblingScheme, Operand};
+use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
 use crate::table::{TableSink, TableSource};
 use crate::tweaks::{LANES_PER_KEY, Tweaks};
 
 /// Lanes taken through the whole circuit together; divides [`LANES_PER_KEY`].
-pub const STRIP: usize = 128;
+pub const STRIP: usize = 256;
 
 /// PRG domain of the garbler's private coins.
 const COINS: u8 = 0x41;
@@ -68,15 +68,18 @@ pub fn garble<S: GarblingScheme>(
     }
     table.resize(bytes, 0);
     let garbler = Garbler::new(scheme, circuit, delta, hash_seed, tweaks, rng);
-    let blocks = cut(lanes, table_bytes(scheme, circuit, LANES_PER_KEY), table);
-    let parts: Result<Vec<_>, _> = blocks
-        .into_par_iter()
-        .map_init(Work::default, |work, (first, count, mut table)| {
-            let inputs = Inputs { labels: input_zero, lanes, first };
-            garbler.block(inputs, count, work, &mut table)
-        })
-        .collect();
-    Ok(join(circuit, lanes, parts?))
+    let block_bytes = table_bytes(scheme, circuit, LANES_PER_KEY);
+    let mut output = vec![Block::ZERO; circuit.output_count() * lanes];
+    let outputs = cut_labels(&mut output, lanes);
+    let tables = cut_table(table, block_bytes, outputs.len());
+    tables.into_par_iter().zip(outputs).enumerate().try_for_each_init(
+        Work::default,
+        |work, (block, (mut table, outputs))| {
+            let inputs = Inputs::block(input_zero, lanes, block);
+            garbler.block(inputs, work, &mut table, outputs)
+        },
+    )?;
+    Ok(output)
 }
 
 /// As [`garble`], giving the table to `sink` gate by gate: bounded memory, one thread.
@@ -97,14 +100,11 @@ pub fn garble_into<S: GarblingScheme, T: TableSink>(
     check(circuit, lanes, &tweaks, input_zero)?;
     let garbler = Garbler::new(scheme, circuit, delta, hash_seed, tweaks, rng);
     let mut work = Work::default();
-    let parts: Result<Vec<_>, _> = (0..lanes)
-        .step_by(LANES_PER_KEY)
-        .map(|first| {
-            let inputs = Inputs { labels: input_zero, lanes, first };
-            garbler.block(inputs, LANES_PER_KEY.min(lanes - first), &mut work, sink)
-        })
-        .collect();
-    Ok(join(circuit, lanes, parts?))
+    let mut output = vec![Block::ZERO; circuit.output_count() * lanes];
+    for (block, outputs) in cut_labels(&mut output, lanes).into_iter().enumerate() {
+        garbler.block(Inputs::block(input_zero, lanes, block), &mut work, sink, outputs)?;
+    }
+    Ok(output)
 }
 
 /// Evaluates `circuit` over `lanes` lanes in memory, in parallel over blocks of lanes.
@@ -129,16 +129,15 @@ pub fn evaluate<S: GarblingScheme>(
     GarbleError::check("bytes of tables", table_bytes(scheme, circuit, lanes), table.len())?;
     let evaluator = Evaluator(Common::new(scheme, circuit, hash_seed, tweaks.first_batch()));
     let block_bytes = table_bytes(scheme, circuit, LANES_PER_KEY);
-    let parts: Result<Vec<_>, _> = (0..lanes.div_ceil(LANES_PER_KEY))
-        .into_par_iter()
-        .map_init(Work::default, |work, block| {
-            let first = block * LANES_PER_KEY;
+    let mut output = vec![Block::ZERO; circuit.output_count() * lanes];
+    cut_labels(&mut output, lanes).into_par_iter().enumerate().try_for_each_init(
+        Work::default,
+        |work, (block, outputs)| {
             let mut table = table.get(block * block_bytes..).unwrap_or_default();
-            let inputs = Inputs { labels: input, lanes, first };
-            evaluator.block(inputs, LANES_PER_KEY.min(lanes - first), work, &mut table)
-        })
-        .collect();
-    Ok(join(circuit, lanes, parts?))
+            evaluator.block(Inputs::block(input, lanes, block), work, &mut table, outputs)
+        },
+    )?;
+    Ok(output)
 }
 
 /// As [`evaluate`], taking the table from `source` gate by gate: bounded memory, one thread.
@@ -157,14 +156,11 @@ pub fn evaluate_from<S: GarblingScheme, T: TableSource>(
     check(circuit, lanes, tweaks, input)?;
     let evaluator = Evaluator(Common::new(scheme, circuit, hash_seed, tweaks.first_batch()));
     let mut work = Work::default();
-    let parts: Result<Vec<_>, _> = (0..lanes)
-        .step_by(LANES_PER_KEY)
-        .map(|first| {
-            let inputs = Inputs { labels: input, lanes, first };
-            evaluator.block(inputs, LANES_PER_KEY.min(lanes - first), &mut work, source)
-        })
-        .collect();
-    Ok(join(circuit, lanes, parts?))
+    let mut output = vec![Block::ZERO; circuit.output_count() * lanes];
+    for (block, outputs) in cut_labels(&mut output, lanes).into_iter().enumerate() {
+        evaluator.block(Inputs::block(input, lanes, block), &mut work, source, outputs)?;
+    }
+    Ok(output)
 }
 
 /// Table bytes of one AND over `lanes` lanes, strip by strip.
@@ -182,42 +178,24 @@ fn check(
     GarbleError::check("input labels", circuit.input_count() * lanes, inputs.len())
 }
 
-/// The table of every block of lanes: (first lane, lanes, bytes).
-fn cut(lanes: usize, block_bytes: usize, table: &mut [u8]) -> Vec<(usize, usize, &mut [u8])> {
-    let mut rest = table;
-    (0..lanes)
-        .step_by(LANES_PER_KEY)
-        .map(|first| {
-            let bytes = block_bytes.min(rest.len());
-            let (now, later) = std::mem::take(&mut rest).split_at_mut(bytes);
-            rest = later;
-            (first, LANES_PER_KEY.min(lanes - first), now)
-        })
-        .collect()
+/// The parts of a table that belong to the blocks of lanes.
+fn cut_table(table: &mut [u8], block_bytes: usize, blocks: usize) -> Vec<&mut [u8]> {
+    let mut parts: Vec<&mut [u8]> = table.chunks_mut(block_bytes.max(1)).collect();
+    parts.resize_with(blocks, Default::default);
+    parts
 }
 
-/// Labels `[output][lane]` from blocks of lanes.
-fn join(circuit: &Circuit, lanes: usize, parts: Vec<Vec<Block>>) -> Vec<Block> {
-    let mut parts = parts;
-    if parts.len() == 1 {
-        return parts.pop().unwrap_or_default();
-    }
-    let mut out = vec![Block::ZERO; circuit.output_count() * lanes];
-    if lanes == 0 {
-        return out;
-    }
-    for (index, row) in out.chunks_exact_mut(lanes).enumerate() {
-        for (part, target) in parts.iter().zip(row.chunks_mut(LANES_PER_KEY)) {
-            let count = target.len();
-            if let Some(source) = part.get(index * count..(index + 1) * count) {
-                target.copy_from_slice(source);
-            }
+/// The parts of labels `[output][lane]` that belong to the blocks of lanes: per block, a row for
+/// each output.
+fn cut_labels(labels: &mut [Block], lanes: usize) -> Vec<Vec<&mut [Block]>> {
+    let mut blocks: Vec<Vec<&mut [Block]>> = Vec::new();
+    blocks.resize_with(lanes.div_ceil(LANES_PER_KEY), Vec::new);
+    for row in labels.chunks_mut(lanes.max(1)) {
+        for (block, part) in blocks.iter_mut().zip(row.chunks_mut(LANES_PER_KEY)) {
+            block.push(part);
         }
     }
-    for part in &mut parts {
-        part.zeroize();
-    }
-    out
+    blocks
 }
 
 /// The labels of a block of lanes among all lanes.
@@ -229,9 +207,18 @@ struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    fn row(&self, input: usize, first: usize, count: usize) -> &'a [Block] {
-        let start = input * self.lanes + self.first + first;
-        self.labels.get(start..start + count).unwrap_or_default()
+    fn block(labels: &'a [Block], lanes: usize, block: usize) -> Self {
+        Self { labels, lanes, first: block * LANES_PER_KEY }
+    }
+
+    /// Lanes of this block.
+    fn count(&self) -> usize {
+        LANES_PER_KEY.min(self.lanes - self.first)
+    }
+
+    /// Where the block's lanes of an input start.
+    fn start(&self, input: usize) -> usize {
+        input * self.lanes + self.first
     }
 }
 
@@ -258,14 +245,12 @@ impl Work {
         self.labels.get(self.start..).unwrap_or_default()
     }
 
-    /// Row `out` to write, and a view of all the others to read.
-    fn split(&mut self, circuit: &Circuit, out: u32, count: usize) -> (Others<'_>, &mut [Block]) {
-        let row = (out as usize).saturating_sub(circuit.input_count());
+    /// Working row `out` to write, and a view of all the others to read.
+    fn split(&mut self, out: usize) -> (&mut [Block], Working<'_>) {
         let rows = self.labels.get_mut(self.start..).unwrap_or_default();
-        let (before, rest) = rows.split_at_mut(row * STRIP);
-        let (out, after) = rest.split_at_mut(STRIP);
-        let (out, _) = out.split_at_mut(count);
-        (Others { before, after, count }, out)
+        let (before, rest) = rows.split_at_mut((out * STRIP).min(rows.len()));
+        let (out, after) = rest.split_at_mut(STRIP.min(rest.len()));
+        (out, Working { before, after })
     }
 }
 
@@ -275,37 +260,67 @@ impl Drop for Work {
     }
 }
 
-/// All working rows but one.
-struct Others<'a> {
+/// All working rows but perhaps one.
+#[derive(Clone, Copy)]
+struct Working<'a> {
     before: &'a [Block],
     after: &'a [Block],
+}
+
+/// What a gate may read, at one strip.
+struct Rows<'a> {
+    strip: Strip<'a>,
+    working: Working<'a>,
+}
+
+/// Some lanes of a block.
+#[derive(Clone, Copy)]
+struct Strip<'a> {
+    inputs: Inputs<'a>,
+    input_count: usize,
+    /// First lane in the block, and how many.
+    first: usize,
     count: usize,
 }
 
-impl Others<'_> {
-    fn row(&self, row: usize) -> &[Block] {
-        let start = row * STRIP;
-        let (rows, start) = if start < self.before.len() {
-            (self.before, start)
+impl<'a> Strip<'a> {
+    fn rows<'b>(self, working: Working<'b>) -> Rows<'b>
+    where
+        'a: 'b,
+    {
+        Rows { strip: self, working }
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// A row of the circuit: an input, a working row, or zeros.
+    #[inline]
+    fn get(&self, row: u32) -> &'a [Block] {
+        static ZEROS: [Block; STRIP] = [Block::ZERO; STRIP];
+        let (rows, start): (&[Block], usize) = if row == ZERO_ROW {
+            (&ZEROS, 0)
+        } else if let Some(working) = (row as usize).checked_sub(self.strip.input_count) {
+            let (start, before) = (working * STRIP, self.working.before);
+            match start.checked_sub(before.len()) {
+                None => (before, start),
+                Some(after) => (self.working.after, after.saturating_sub(STRIP)),
+            }
         } else {
-            (self.after, start.saturating_sub(self.before.len() + STRIP))
+            (self.strip.inputs.labels, self.strip.inputs.start(row as usize) + self.strip.first)
         };
-        rows.get(start..start + self.count).unwrap_or_default()
+        rows.get(start..start + self.strip.count).unwrap_or_default()
     }
 
-    /// A row of the circuit: an input or a working row.
-    fn get<'a>(
-        &'a self,
-        inputs: &Inputs<'a>,
-        circuit: &Circuit,
-        first: usize,
-        row: u32,
-    ) -> &'a [Block] {
-        let row = row as usize;
-        match row.checked_sub(circuit.input_count()) {
-            None => inputs.row(row, first, self.count),
-            Some(working) => self.row(working),
-        }
+    fn operand(&self, sum: Sum<2>) -> Operand<'a> {
+        let [x, y] = sum.rows;
+        Operand { rows: [self.get(x), self.get(y)], inverted: sum.inverted }
+    }
+
+    /// `out = x`, turned by `delta` if inverted.
+    fn add_up(&self, isa: AesIsa, x: Sum<3>, delta: Block, out: &mut [Block]) {
+        let [p, q, r] = x.rows;
+        let rows = [self.get(p), self.get(q), self.get(r)];
+        dispatch(isa, AddUp { rows, shift: delta.select(x.inverted), out });
     }
 }
 
@@ -329,59 +344,64 @@ impl<'a, S: GarblingScheme> Common<'a, S> {
         self.hash.keys(self.first_batch + (first / LANES_PER_KEY * ands) as u64, ands)
     }
 
-    /// Takes one block of lanes through the circuit; `and` does the AND gates and gets (gate, a, b, out).
+    /// Takes one block of lanes through the circuit; `and` does the AND gates.
     fn block(
         &self,
         inputs: Inputs<'_>,
-        lanes: usize,
         work: &mut Work,
+        mut outputs: Vec<&mut [Block]>,
         delta: Block,
-        mut and: impl FnMut(
-            AndGate<'_>,
-            [(&[Block], Source); 2],
-            &mut [Block],
-        ) -> Result<(), GarbleError>,
-    ) -> Result<Vec<Block>, GarbleError> {
-        let circuit = self.circuit;
+        mut and: impl FnMut(AndGate<'_>, And<'_>) -> Result<(), GarbleError>,
+    ) -> Result<(), GarbleError> {
+        let (circuit, lanes) = (self.circuit, inputs.count());
+        let input_count = circuit.input_count();
         work.prepare(circuit);
         let keys = self.keys(inputs.first);
-        let mut outputs = vec![Block::ZERO; circuit.output_count() * lanes];
+        for &(output, bit) in circuit.constants() {
+            if let Some(row) = outputs.get_mut(output as usize) {
+                row.fill(delta.select(bit));
+            }
+        }
         for first in (0..lanes).step_by(STRIP) {
             let count = STRIP.min(lanes - first);
-            let mut key = keys.iter();
+            let mut keys = keys.iter();
+            let strip = Strip { inputs, input_count, first, count };
             for gate in circuit.gates() {
                 match *gate {
-                    Gate::Xor { a, b, out } => {
-                        let (others, out) = work.split(circuit, out, count);
-                        let [a, b] = [a, b].map(|row| others.get(&inputs, circuit, first, row));
-                        dispatch(self.isa, Xor { a, b, out });
+                    Gate::Sum { x, out } => {
+                        let (out, working) = work.split(out as usize - input_count);
+                        let (out, _) = out.split_at_mut(count);
+                        strip.rows(working).add_up(self.isa, x, Block::ZERO, out);
                     }
-                    Gate::And { a, b, out } => {
-                        let Some(key) = key.next() else { break };
-                        let (others, out) = work.split(circuit, out, count);
-                        let operands =
-                            [a, b].map(|x| (others.get(&inputs, circuit, first, x.row), x));
-                        and(AndGate { key, first_lane: first }, operands, out)?;
+                    Gate::And { a, b, add, out } => {
+                        let Some(key) = keys.next() else { break };
+                        let (out, working) = work.split(out as usize - input_count);
+                        let (out, _) = out.split_at_mut(count);
+                        let rows = strip.rows(working);
+                        let (a, b, add) = (rows.operand(a), rows.operand(b), rows.get(add));
+                        and(AndGate { key, first_lane: first }, And { a, b, add, out })?;
                     }
-                }
-            }
-            for (output, row) in circuit.outputs().iter().zip(outputs.chunks_exact_mut(lanes)) {
-                let Some(target) = row.get_mut(first..first + count) else { continue };
-                match *output {
-                    Output::Constant(bit) => target.fill(delta.select(bit)),
-                    Output::Row(from) => {
-                        let all = Others { before: work.rows(), after: &[], count };
-                        let shift = delta.select(from.inverted);
-                        let source = all.get(&inputs, circuit, first, from.row);
-                        for (to, from) in target.iter_mut().zip(source) {
-                            *to = *from ^ shift;
+                    Gate::Emit { x, output } => {
+                        let working = Working { before: work.rows(), after: &[] };
+                        if let Some(row) = outputs.get_mut(output as usize)
+                            && let Some(out) = row.get_mut(first..first + count)
+                        {
+                            strip.rows(working).add_up(self.isa, x, delta, out);
                         }
                     }
                 }
             }
         }
-        Ok(outputs)
+        Ok(())
     }
+}
+
+/// Operands and result of an AND gate.
+struct And<'a> {
+    a: Operand<'a>,
+    b: Operand<'a>,
+    add: &'a [Block],
+    out: &'a mut [Block],
 }
 
 struct Garbler<'a, S> {
@@ -408,17 +428,18 @@ impl<'a, S: GarblingScheme> Garbler<'a, S> {
     fn block<T: TableSink>(
         &self,
         inputs: Inputs<'_>,
-        lanes: usize,
         work: &mut Work,
         sink: &mut T,
-    ) -> Result<Vec<Block>, GarbleError> {
+        outputs: Vec<&mut [Block]>,
+    ) -> Result<(), GarbleError> {
         let scheme = self.common.scheme;
         let seed = self.coins.fork(COINS, (inputs.first / LANES_PER_KEY) as u64);
         let mut coins = Prg::new(&seed, COINS);
-        self.common.block(inputs, lanes, work, self.delta.block(), |gate, [a, b], out| {
-            let [a, b] = [a, b].map(|(zero, from)| Operand { zero, inverted: from.inverted });
+        let delta = self.delta;
+        self.common.block(inputs, work, outputs, delta.block(), |gate, And { a, b, add, out }| {
             let table = sink.next(scheme.table_len(out.len()))?;
-            scheme.garble_and(gate, self.delta, &mut coins, a, b, out, table);
+            let secrets = Secrets { delta, coins: &mut coins };
+            scheme.garble_and(gate, secrets, a, b, add, out, table);
             Ok(())
         })
     }
@@ -430,43 +451,45 @@ impl<S: GarblingScheme> Evaluator<'_, S> {
     fn block<T: TableSource>(
         &self,
         inputs: Inputs<'_>,
-        lanes: usize,
         work: &mut Work,
         source: &mut T,
-    ) -> Result<Vec<Block>, GarbleError> {
+        outputs: Vec<&mut [Block]>,
+    ) -> Result<(), GarbleError> {
         let scheme = self.0.scheme;
         // The evaluator has no Delta: constants are zero labels and inversion changes nothing.
-        self.0.block(inputs, lanes, work, Block::ZERO, |gate, [(a, _), (b, _)], out| {
+        self.0.block(inputs, work, outputs, Block::ZERO, |gate, And { a, b, add, out }| {
             let table = source.next(scheme.table_len(out.len()))?;
-            scheme.evaluate_and(gate, a, b, table, out);
+            scheme.evaluate_and(gate, a, b, add, table, out);
             Ok(())
         })
     }
 }
 
-struct Xor<'a> {
-    a: &'a [Block],
-    b: &'a [Block],
+/// The sum of three rows and a constant.
+struct AddUp<'a> {
+    rows: [&'a [Block]; 3],
+    shift: Block,
     out: &'a mut [Block],
 }
 
-impl Kernel for Xor<'_> {
+impl Kernel for AddUp<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let (a, a_tail) = self.a.split_at(self.a.len() - self.a.len() % V::BLOCKS);
-        let (b, b_tail) = self.b.split_at(a.len());
-        let (out, out_tail) = self.out.split_at_mut(a.len());
-        for ((a, b), out) in a
-            .chunks_exact(V::BLOCKS)
-            .zip(b.chunks_exact(V::BLOCKS))
-            .zip(out.chunks_exact_mut(V::BLOCKS))
-        {
-            V::load(a).xor(V::load(b)).store(out);
+        let whole = self.out.len() - self.out.len() % V::BLOCKS;
+        let [p, q, r] = self.rows;
+        let ((p, p_tail), (q, q_tail), (r, r_tail)) =
+            (p.split_at(whole), q.split_at(whole), r.split_at(whole));
+        let (out, out_tail) = self.out.split_at_mut(whole);
+        let shift = V::splat(self.shift);
+        let (p, q, r) =
+            (p.chunks_exact(V::BLOCKS), q.chunks_exact(V::BLOCKS), r.chunks_exact(V::BLOCKS));
+        for (((p, q), r), out) in p.zip(q).zip(r).zip(out.chunks_exact_mut(V::BLOCKS)) {
+            V::load(p).xor(V::load(q)).xor(V::load(r)).xor(shift).store(out);
         }
-        for ((a, b), out) in a_tail.iter().zip(b_tail).zip(out_tail) {
-            *out = *a ^ *b;
+        for (((p, q), r), out) in p_tail.iter().zip(q_tail).zip(r_tail).zip(out_tail) {
+            *out = *p ^ *q ^ *r ^ self.shift;
         }
     }
 }

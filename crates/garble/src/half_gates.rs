@@ -12,12 +12,14 @@
 //! sigma is linear, so it is applied once per gate: `H(x) = E(y) ^ sigma(y)`, and the two sigmas of
 //! C0 and the constants sigma(Delta) are gathered. Table: TG of all lanes, then TE of all lanes.
 #![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
+#![expect(clippy::indexing_slicing, reason = "loops over lanes; all slices have the same lanes")]
 
+use std::ops::Range;
+
+use gazelle_block::Block;
 use gazelle_block::aes::{AesIsa, Kernel, Vector, dispatch};
-use gazelle_block::{Block, Delta};
-use gazelle_prg::Prg;
 
-use crate::scheme::{AndGate, GarblingScheme, Operand};
+use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
 
 /// log2 of the hash points per lane.
 const POINTS_LOG2: u32 = 1;
@@ -53,33 +55,41 @@ impl GarblingScheme for HalfGates {
     fn garble_and(
         &self,
         gate: AndGate<'_>,
-        delta: &Delta,
-        _coins: &mut Prg,
+        secrets: Secrets<'_>,
         a: Operand<'_>,
         b: Operand<'_>,
+        add: &[Block],
         out: &mut [Block],
         table: &mut [u8],
     ) {
-        dispatch(self.isa, Garble { gate, delta: delta.block(), a, b, out, table });
+        let rows = [a.rows[0], a.rows[1], b.rows[0], b.rows[1], add];
+        let delta = secrets.delta.block();
+        let shifts = [delta.select(a.inverted), delta.select(b.inverted)];
+        dispatch(self.isa, Garble { gate, delta, shifts, rows, out, table });
     }
 
     fn evaluate_and(
         &self,
         gate: AndGate<'_>,
-        a: &[Block],
-        b: &[Block],
+        a: Operand<'_>,
+        b: Operand<'_>,
+        add: &[Block],
         table: &[u8],
         out: &mut [Block],
     ) {
-        dispatch(self.isa, Evaluate { gate, a, b, table, out });
+        let rows = [a.rows[0], a.rows[1], b.rows[0], b.rows[1], add];
+        dispatch(self.isa, Evaluate { gate, rows, table, out });
     }
 }
+
+/// The two rows of a, the two rows of b, and the row to add.
+type Rows<'a> = [&'a [Block]; 5];
 
 struct Garble<'a> {
     gate: AndGate<'a>,
     delta: Block,
-    a: Operand<'a>,
-    b: Operand<'a>,
+    shifts: [Block; 2],
+    rows: Rows<'a>,
     out: &'a mut [Block],
     table: &'a mut [u8],
 }
@@ -89,28 +99,13 @@ impl Kernel for Garble<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let shifts = [self.a, self.b].map(|x| self.delta.select(x.inverted));
-        let lanes = self.out.len();
+        let Self { gate, delta, shifts, rows, out, table } = self;
+        let lanes = out.len();
         let whole = lanes - lanes % (2 * V::BLOCKS);
-        let (a, a_tail) = self.a.zero.split_at(whole);
-        let (b, b_tail) = self.b.zero.split_at(whole);
-        let (out, out_tail) = self.out.split_at_mut(whole);
-        let (tg, te) = self.table.split_at_mut(16 * lanes);
-        let (tg, tg_tail) = tg.split_at_mut(16 * whole);
-        let (te, te_tail) = te.split_at_mut(16 * whole);
-        let (gate, delta) = (self.gate, self.delta);
-        garble_lanes::<V, 2, 8>(gate, delta, shifts, [a, b], out, [tg, te]);
+        let (tg, te) = table.split_at_mut(16 * lanes);
+        garble_lanes::<V, 2, 8>(gate, 0..whole, delta, shifts, rows, out, [tg, te]);
         if whole < lanes {
-            let gate = AndGate { first_lane: gate.first_lane + whole, ..gate };
-            let operands = [a_tail, b_tail];
-            garble_lanes::<V::Single, 1, 4>(
-                gate,
-                delta,
-                shifts,
-                operands,
-                out_tail,
-                [tg_tail, te_tail],
-            );
+            garble_lanes::<V::Single, 1, 4>(gate, whole..lanes, delta, shifts, rows, out, [tg, te]);
         }
     }
 }
@@ -119,63 +114,75 @@ impl Kernel for Garble<'_> {
 #[inline(always)]
 fn garble_lanes<V: Vector, const U: usize, const M: usize>(
     gate: AndGate<'_>,
+    lanes: Range<usize>,
     delta: Block,
     shifts: [Block; 2],
-    operands: [&[Block]; 2],
+    rows: Rows<'_>,
     out: &mut [Block],
     table: [&mut [u8]; 2],
 ) {
+    let group = U * V::BLOCKS;
     let keys = V::keys(gate.key.aes());
-    let mut offsets = gate.key.offsets::<V>(gate.first_lane / V::BLOCKS, POINTS_LOG2);
+    let mut offsets =
+        gate.key.offsets::<V, U>((gate.first_lane + lanes.start) / group, POINTS_LOG2);
     let next_point = V::splat(gate.key.multiple(1));
-    let [a_shift, b_shift] = shifts.map(V::splat);
+    let (a_shift, b_shift) = (V::splat(shifts[0]), V::splat(shifts[1]));
+    let b_shifted_point = b_shift.xor(next_point);
     let delta = V::splat(delta);
     let sigma_delta = delta.sigma();
     let zero = V::splat(Block::ZERO);
+    let bytes = 16 * lanes.start..16 * lanes.end;
     let [tg, te] = table;
-    let group = U * V::BLOCKS;
-    let rows = operands[0]
-        .chunks_exact(group)
-        .zip(operands[1].chunks_exact(group))
-        .zip(out.chunks_exact_mut(group))
-        .zip(tg.chunks_exact_mut(16 * group).zip(te.chunks_exact_mut(16 * group)));
-    for (((a, b), out), (tg, te)) in rows {
+    let a = rows[0][lanes.clone()].chunks_exact(group);
+    let a2 = rows[1][lanes.clone()].chunks_exact(group);
+    let b = rows[2][lanes.clone()].chunks_exact(group);
+    let b2 = rows[3][lanes.clone()].chunks_exact(group);
+    let add = rows[4][lanes.clone()].chunks_exact(group);
+    let out = out[lanes].chunks_exact_mut(group);
+    let tg = tg[bytes.clone()].chunks_exact_mut(16 * group);
+    let te = te[bytes].chunks_exact_mut(16 * group);
+    for (((((a, a2), (b, b2)), add), out), (tg, te)) in
+        a.zip(a2).zip(b.zip(b2)).zip(add).zip(out).zip(tg.zip(te))
+    {
+        let offset = offsets.step();
         let mut states = [zero; M];
-        let mut zeros = [[zero; 2]; U];
+        let mut a0s = [zero; U];
+        let mut pbs = [zero; U];
         let mut sigmas = [zero; U];
-        for (((a, b), states), (zeros, sigma)) in a
-            .chunks_exact(V::BLOCKS)
-            .zip(b.chunks_exact(V::BLOCKS))
-            .zip(states.as_chunks_mut::<4>().0)
-            .zip(zeros.iter_mut().zip(&mut sigmas))
-        {
-            *zeros = [V::load(a).xor(a_shift), V::load(b).xor(b_shift)];
-            let offset = offsets.step();
-            let [ya, yb] = [zeros[0].xor(offset), zeros[1].xor(offset.xor(next_point))];
-            *states = [ya, ya.xor(delta), yb, yb.xor(delta)];
-            *sigma = ya.xor(yb).sigma();
+        for u in 0..U {
+            let at = u * V::BLOCKS;
+            let a0 = V::load(&a[at..]).xor(V::load(&a2[at..])).xor(a_shift);
+            let b0 = V::load(&b[at..]).xor(V::load(&b2[at..]));
+            let (ya, yb) = (a0.xor(offset[u]), b0.xor(offset[u]).xor(b_shifted_point));
+            states[4 * u] = ya;
+            states[4 * u + 1] = ya.xor(delta);
+            states[4 * u + 2] = yb;
+            states[4 * u + 3] = yb.xor(delta);
+            a0s[u] = a0;
+            pbs[u] = b0.xor(b_shift).colours();
+            sigmas[u] = ya.xor(yb).sigma();
         }
         let hashed = V::encrypt(&keys, states);
-        for (((out, [ha0, ha1, hb0, hb1]), ([a0, b0], sigma)), (tg, te)) in out
-            .chunks_exact_mut(V::BLOCKS)
-            .zip(hashed.as_chunks::<4>().0)
-            .zip(zeros.iter().zip(sigmas))
-            .zip(tg.chunks_exact_mut(16 * V::BLOCKS).zip(te.chunks_exact_mut(16 * V::BLOCKS)))
-        {
-            let (pa, pb) = (a0.colours(), b0.colours());
-            let ha1 = ha1.xor(sigma_delta).xor_and(pb, delta);
-            let hb1 = hb1.xor(sigma_delta);
-            ha0.xor(ha1).store_bytes(tg);
-            hb0.xor(hb1).xor(*a0).store_bytes(te);
-            V::select(pa, ha1, *ha0).xor(V::select(pb, hb1, *hb0)).xor(sigma).store(out);
+        for u in 0..U {
+            let at = u * V::BLOCKS;
+            let (a0, pa, pb) = (a0s[u], a0s[u].colours(), pbs[u]);
+            let (ha0, hb0) = (hashed[4 * u], hashed[4 * u + 2]);
+            let ha1 = hashed[4 * u + 1].xor(sigma_delta).xor_and(pb, delta);
+            let hb1 = hashed[4 * u + 3].xor(sigma_delta);
+            ha0.xor(ha1).store_bytes(&mut tg[16 * at..]);
+            hb0.xor(hb1).xor(a0).store_bytes(&mut te[16 * at..]);
+            V::select(pa, ha1, ha0)
+                .xor(V::select(pb, hb1, hb0))
+                .xor(sigmas[u])
+                .xor(V::load(&add[at..]))
+                .store(&mut out[at..]);
         }
     }
 }
 
 struct Evaluate<'a> {
     gate: AndGate<'a>,
-    a: &'a [Block],
-    b: &'a [Block],
+    rows: Rows<'a>,
     table: &'a [u8],
     out: &'a mut [Block],
 }
@@ -185,19 +192,13 @@ impl Kernel for Evaluate<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let lanes = self.out.len();
+        let Self { gate, rows, table, out } = self;
+        let lanes = out.len();
         let whole = lanes - lanes % (4 * V::BLOCKS);
-        let (a, a_tail) = self.a.split_at(whole);
-        let (b, b_tail) = self.b.split_at(whole);
-        let (out, out_tail) = self.out.split_at_mut(whole);
-        let (tg, te) = self.table.split_at(16 * lanes);
-        let (tg, tg_tail) = tg.split_at(16 * whole);
-        let (te, te_tail) = te.split_at(16 * whole);
-        let gate = self.gate;
-        evaluate_lanes::<V, 4, 8>(gate, [a, b], [tg, te], out);
+        let (tg, te) = table.split_at(16 * lanes);
+        evaluate_lanes::<V, 4, 8>(gate, 0..whole, rows, [tg, te], out);
         if whole < lanes {
-            let gate = AndGate { first_lane: gate.first_lane + whole, ..gate };
-            evaluate_lanes::<V::Single, 1, 2>(gate, [a_tail, b_tail], [tg_tail, te_tail], out_tail);
+            evaluate_lanes::<V::Single, 1, 2>(gate, whole..lanes, rows, [tg, te], out);
         }
     }
 }
@@ -206,45 +207,52 @@ impl Kernel for Evaluate<'_> {
 #[inline(always)]
 fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
     gate: AndGate<'_>,
-    operands: [&[Block]; 2],
+    lanes: Range<usize>,
+    rows: Rows<'_>,
     table: [&[u8]; 2],
     out: &mut [Block],
 ) {
+    let group = U * V::BLOCKS;
     let keys = V::keys(gate.key.aes());
-    let mut offsets = gate.key.offsets::<V>(gate.first_lane / V::BLOCKS, POINTS_LOG2);
+    let mut offsets =
+        gate.key.offsets::<V, U>((gate.first_lane + lanes.start) / group, POINTS_LOG2);
     let next_point = V::splat(gate.key.multiple(1));
     let zero = V::splat(Block::ZERO);
-    let group = U * V::BLOCKS;
-    let rows = operands[0]
-        .chunks_exact(group)
-        .zip(operands[1].chunks_exact(group))
-        .zip(out.chunks_exact_mut(group))
-        .zip(table[0].chunks_exact(16 * group).zip(table[1].chunks_exact(16 * group)));
-    for (((a, b), out), (tg, te)) in rows {
+    let bytes = 16 * lanes.start..16 * lanes.end;
+    let a = rows[0][lanes.clone()].chunks_exact(group);
+    let a2 = rows[1][lanes.clone()].chunks_exact(group);
+    let b = rows[2][lanes.clone()].chunks_exact(group);
+    let b2 = rows[3][lanes.clone()].chunks_exact(group);
+    let add = rows[4][lanes.clone()].chunks_exact(group);
+    let out = out[lanes].chunks_exact_mut(group);
+    let tg = table[0][bytes.clone()].chunks_exact(16 * group);
+    let te = table[1][bytes].chunks_exact(16 * group);
+    for (((((a, a2), (b, b2)), add), out), (tg, te)) in
+        a.zip(a2).zip(b.zip(b2)).zip(add).zip(out).zip(tg.zip(te))
+    {
+        let offset = offsets.step();
         let mut states = [zero; M];
-        for ((a, b), states) in a
-            .chunks_exact(V::BLOCKS)
-            .zip(b.chunks_exact(V::BLOCKS))
-            .zip(states.as_chunks_mut::<2>().0)
-        {
-            let offset = offsets.step();
-            *states = [V::load(a).xor(offset), V::load(b).xor(offset.xor(next_point))];
+        let mut labels = [[zero; 2]; U];
+        for u in 0..U {
+            let at = u * V::BLOCKS;
+            let a = V::load(&a[at..]).xor(V::load(&a2[at..]));
+            let b = V::load(&b[at..]).xor(V::load(&b2[at..]));
+            states[2 * u] = a.xor(offset[u]);
+            states[2 * u + 1] = b.xor(offset[u]).xor(next_point);
+            labels[u] = [a, b];
         }
         let hashed = V::encrypt(&keys, states);
-        for ((((out, [ha, hb]), [ya, yb]), (a, b)), (tg, te)) in out
-            .chunks_exact_mut(V::BLOCKS)
-            .zip(hashed.as_chunks::<2>().0)
-            .zip(states.as_chunks::<2>().0)
-            .zip(a.chunks_exact(V::BLOCKS).zip(b.chunks_exact(V::BLOCKS)))
-            .zip(tg.chunks_exact(16 * V::BLOCKS).zip(te.chunks_exact(16 * V::BLOCKS)))
-        {
-            let (a, b) = (V::load(a), V::load(b));
-            let (tg, te) = (V::load_bytes(tg), V::load_bytes(te));
-            ha.xor(*hb)
-                .xor(ya.xor(*yb).sigma())
+        for u in 0..U {
+            let at = u * V::BLOCKS;
+            let [a, b] = labels[u];
+            let (tg, te) = (V::load_bytes(&tg[16 * at..]), V::load_bytes(&te[16 * at..]));
+            hashed[2 * u]
+                .xor(hashed[2 * u + 1])
+                .xor(states[2 * u].xor(states[2 * u + 1]).sigma())
                 .xor_and(a.colours(), tg)
                 .xor_and(b.colours(), te.xor(a))
-                .store(out);
+                .xor(V::load(&add[at..]))
+                .store(&mut out[at..]);
         }
     }
 }

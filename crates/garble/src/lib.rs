@@ -8,6 +8,7 @@ pub mod garbling;
 pub mod half_gates;
 #[cfg(any(test, feature = "testing"))]
 pub mod ideal;
+mod schedule;
 pub mod scheme;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]
@@ -19,6 +20,6 @@ pub use circuit::Circuit;
 pub use error::GarbleError;
 pub use garbling::{evaluate, evaluate_from, garble, garble_into, table_bytes};
 pub use half_gates::HalfGates;
-pub use scheme::{AndGate, GarblingScheme, Operand};
+pub use scheme::{AndGate, GarblingScheme, Operand, Secrets};
 pub use table::{PieceReceiver, PieceSender, TableSink, TableSource};
 pub use tweaks::Tweaks;

@@ -129,7 +129,12 @@ macro_rules! vector {
 
             #[inline(always)]
             fn keys(key: &AesKey) -> Self::Keys {
-                key.rounds.map(Self::splat)
+                // Not `map`: it is not always inlined, and must be.
+                let mut keys = [Self::splat(Block::ZERO); ROUND_KEYS];
+                for (key, round) in keys.iter_mut().zip(&key.rounds) {
+                    *key = Self::splat(*round);
+                }
+                keys
             }
 
             #[inline(always)]
