@@ -1,12 +1,12 @@
 //! Extension of additive shares from `2^b` to a wider ring (protocol.md 5.4, 5.8).
 //!
-//! For z in `[0, 2^(b-1))`: `z = z_S + z_C - 2^b w`, w = msb(z_S) or msb(z_C). Signed values go
+//! For z in `[0, 2^(b-1))`: `z = z_S + z_C - 2^b w`, w = msb(`z_S`) or msb(`z_C`). Signed values go
 //! through `z + 2^(b-1)` modulo `2^(b+1)` (the caller adds and subtracts).
 //!
 //! | | client ([`ClientExtend`]) | server ([`ServerExtend`]) |
 //! |---|---|---|
 //! | offline | `finish` with t: pi = k + rho t | `begin`: t = sigma - (k1 - k0), to C; pi = -k0 |
-//! | opening | `half`: e = msb(z_C) ^ rho | `half`: m = msb(z_S) ^ sigma |
+//! | opening | `half`: e = msb(`z_C`) ^ rho | `half`: m = msb(`z_S`) ^ sigma |
 //! | | `extend` | `extend` |
 //!
 //! With a, c the two top bits, `1 - w = (1 - a)(1 - c)`; both parties hold shares T of the product a c
@@ -78,7 +78,7 @@ impl ClientExtend {
         pi.zeroize();
     }
 
-    /// Online: e = msb(z_C) ^ rho, one plane; z modulo `2^from`.
+    /// Online: e = msb(`z_C`) ^ rho, one plane; z modulo `2^from`.
     pub fn half(&mut self, z: &[u64]) -> Vec<u64> {
         let top = top(z, self.from);
         self.own = top.iter().zip(&self.rho).map(|(c, rho)| c ^ rho).collect();
@@ -121,7 +121,7 @@ impl ServerExtend {
         (server, Planes::from_words(&t, width))
     }
 
-    /// Online: m = msb(z_S) ^ sigma, one plane; z modulo `2^from`.
+    /// Online: m = msb(`z_S`) ^ sigma, one plane; z modulo `2^from`.
     pub fn half(&mut self, z: &[u64]) -> Vec<u64> {
         let top = top(z, self.from);
         self.own = top.iter().zip(&self.sigma).map(|(a, sigma)| a ^ sigma).collect();

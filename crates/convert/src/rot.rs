@@ -1,6 +1,6 @@
 //! Random OT strings, position by position, from correlated OTs (protocol.md 7).
 //!
-//! `ROT(X->Y, w)`: X gets k0, k1 of w bits; Y gets a random bit rho and k = k_rho.
+//! `ROT(X->Y, w)`: X gets k0, k1 of w bits; Y gets a random bit rho and k = `k_rho`.
 //!
 //! | sender X ([`RotSend`]) | receiver Y ([`RotRecv`]) |
 //! |---|---|
@@ -197,8 +197,8 @@ mod tests {
                 let (k0, difference) = send.bits(width);
                 let (rho, k) = recv.bits(width);
                 for plane in 0..width {
-                    for i in 0..k0.stride() {
-                        let expected = k0.plane(plane)[i] ^ rho[i] & difference.plane(plane)[i];
+                    for (i, rho) in rho.iter().enumerate() {
+                        let expected = k0.plane(plane)[i] ^ (rho & difference.plane(plane)[i]);
                         assert_eq!(k.plane(plane)[i], expected);
                     }
                 }

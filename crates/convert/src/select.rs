@@ -3,10 +3,10 @@
 //!
 //! | | client ([`ClientSelect`]) | server ([`ServerSelect`]) |
 //! |---|---|---|
-//! | offline | `begin`: tq = (1 - 2 lC) x_C - (k1 - k0), to S (if x_C is known) | `finish` with tq: q = k + lS tq |
-//! | opening 0 | `first`, `set_first`: V_C like tq (if x_C is only known online) | `first`: V = (1 - 2 lS) x_S - (k1 - k0) |
-//! | opening 1 | `mask`: d_C ^ lC | `mask`: d_S ^ lS |
-//! | | `select`: D x_C + (1 - 2 D)(w + q) | `select` |
+//! | offline | `begin`: tq = (1 - 2 `lC`) `x_C` - (k1 - k0), to S (if `x_C` is known) | `finish` with tq: q = k + `lS` tq |
+//! | opening 0 | `first`, `set_first`: `V_C` like tq (if `x_C` is only known online) | `first`: V = (1 - 2 `lS`) `x_S` - (k1 - k0) |
+//! | opening 1 | `mask`: `d_C` ^ `lC` | `mask`: `d_S` ^ `lS` |
+//! | | `select`: D `x_C` + (1 - 2 D)(w + q) | `select` |
 //!
 //! Cost per element: b bits from S online, b bits from C (offline or online), one opened bit each
 //! way, one ROT of b bits in each direction.
@@ -33,7 +33,7 @@ fn negate_if(minus_bit: u64, word: u64) -> u64 {
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Half {
     bits: u32,
-    /// lC or lS.
+    /// `lC` or `lS`.
     choice: Vec<u64>,
     /// The received string, b planes.
     string: Planes,
@@ -103,7 +103,7 @@ fn combine(bits: u32, opened: &[u64], x: &[u64], products: &[u64]) -> Vec<u64> {
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Select {
     half: Half,
-    /// What the other party sent: V, V_C or tq.
+    /// What the other party sent: V, `V_C` or tq.
     received: Planes,
 }
 
@@ -131,7 +131,7 @@ impl Select {
         Self { half: Half::begin(bits, to_client, from_client, true), received: Planes::default() }
     }
 
-    /// V, V_C or tq of this party's share x, for the other party: b planes.
+    /// V, `V_C` or tq of this party's share x, for the other party: b planes.
     #[must_use]
     pub fn first(&self, x: &[u64]) -> Planes {
         self.half.transfer(x)
@@ -190,7 +190,7 @@ mod tests {
             let (zc, zs) = (client.select(&opened, &xc), server.select(&opened, &xs));
             for lane in 0..lanes {
                 let d = (dc[lane / 64] ^ ds[lane / 64]) >> (lane % 64) & 1;
-                let expected = d * (xs[lane] + xc[lane]) & 31;
+                let expected = (d * (xs[lane] + xc[lane])) & 31;
                 assert_eq!(zc[lane].wrapping_add(zs[lane]) & 31, expected);
             }
         }

@@ -214,7 +214,9 @@ enum Leaf {
 
 fn planes(lanes: usize, list: &[&[u64]]) -> Planes {
     let mut planes = Planes::zeros(lanes, 0);
-    list.iter().for_each(|plane| planes.push(plane));
+    for plane in list {
+        planes.push(plane);
+    }
     planes
 }
 
@@ -248,7 +250,7 @@ pub struct ClientSign {
 }
 
 impl ClientSign {
-    /// Offline, before the exchange. `bits` are the planes of x_C if `share` is `Offline` (else
+    /// Offline, before the exchange. `bits` are the planes of `x_C` if `share` is `Offline` (else
     /// ignored). Gives d for S.
     pub fn begin(
         b: u32,
@@ -343,7 +345,7 @@ impl ClientSign {
         }
     }
 
-    /// Online, with an online share: the planes of x_C, before opening 0.
+    /// Online, with an online share: the planes of `x_C`, before opening 0.
     pub fn set_share(&mut self, bits: Planes) {
         self.bits = bits;
     }
@@ -480,7 +482,9 @@ impl ServerSign {
                 out.push(&xor(d2.plane(1), l0));
                 out.push(&xor(d3.plane(0), l0));
                 let mut all = k1.clone();
-                [&k2, &k3, &d1, &d2, &d3].into_iter().for_each(|planes| all.append(planes));
+                for planes in [&k2, &k3, &d1, &d2, &d3] {
+                    all.append(planes);
+                }
                 leaves.push(match share {
                     ClientShare::Offline => Leaf::Pair(all),
                     ClientShare::Online => Leaf::PairOnline(all),
@@ -548,7 +552,7 @@ impl ServerSign {
         }
     }
 
-    /// Online: the planes of x_S, before opening 0.
+    /// Online: the planes of `x_S`, before opening 0.
     pub fn set_share(&mut self, bits: Planes) {
         self.bits = bits;
     }
@@ -740,7 +744,7 @@ mod tests {
         // 4096 copies of one pair of shares: each opened bit is uniform over the coins.
         for share in [ClientShare::Offline, ClientShare::Online] {
             for (s, c) in [(0, 0), (63, 63), (21, 43)] {
-                let (_, opened) = run(6, share, 5, &[s; 4096], &[c; 4096]);
+                let (_, opened) = run(6, share, 5, &vec![s; 4096], &vec![c; 4096]);
                 let mut planes = 0;
                 for message in &opened {
                     for plane in 0..message.count() {

@@ -25,7 +25,9 @@ impl Dealt {
         let delta = Delta::random(&mut rng);
         let mut y = vec![Block::ZERO; count];
         Block::fill_random(&mut y, &mut rng);
-        y.iter_mut().for_each(|y| *y = y.without_lsb());
+        for y in &mut y {
+            *y = y.without_lsb();
+        }
         let choices = BitVec::random(count, &mut rng);
         let z = y
             .iter()

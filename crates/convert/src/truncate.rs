@@ -7,7 +7,7 @@
 //! Both shift as unsigned integers; from then on the value lives in `Z_{2^(l-t)}`. With
 //! `y_S = x_S + 2^t - 1`, `(y_S >> t) + (x_C >> t) = floor((x + 2^t - 1) / 2^t) - carry`, where
 //! carry is 1 iff the low bits of `y_S` and `x_C` overflow: x / 2^t rounded up or down, with the
-//! probability of rounding up equal to the fraction dropped if x_C is uniform.
+//! probability of rounding up equal to the fraction dropped if `x_C` is uniform.
 
 use gazelle_share::Shares;
 use gazelle_share::shares::{ring_mask, to_signed};

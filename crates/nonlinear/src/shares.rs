@@ -56,7 +56,9 @@ pub(crate) fn prepare_server(step: &Step, input: Shares, bits: u32) -> Shares {
             let half = (1u64 << step.truncate_bits) >> 1;
             let mask = ring_mask(input.bits());
             let mut words = input.into_words();
-            words.iter_mut().for_each(|word| *word = word.wrapping_add(half) & mask);
+            for word in &mut words {
+                *word = word.wrapping_add(half) & mask;
+            }
             Shares::new(bits, words)
         }
         _ => truncate_server(input, step.truncate_bits).reduce(bits),

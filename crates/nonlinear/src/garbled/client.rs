@@ -170,10 +170,11 @@ pub(crate) fn online<S: GarblingScheme>(
             let colours = evaluate_chunk(step, scheme, hash_seed, chunk, &prepared, &labels.0)?;
             let bits = yao::decode(&colours, &permute);
             let words = Planes::from_bits(&bits, chunk.outputs.len()).to_words();
-            values.extend(words.into_iter().map(|word| match width.signed {
-                true => to_signed(word, width.bits),
-                false => word as i64,
-            }));
+            values.extend(
+                words.into_iter().map(|word| {
+                    if width.signed { to_signed(word, width.bits) } else { word as i64 }
+                }),
+            );
         }
         return Ok(Some(values));
     }

@@ -67,6 +67,10 @@ impl<O: OtExtension> NonlinearClient for GmwClient<O> {
 }
 
 /// An operation between `begin` and `finish`.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most operations are the large variant; few live at once"
+)]
 enum Begun {
     Relu { sign: ClientSign, select: Select, bits: u32, share: ClientShare, levels: usize },
     Extend(ClientExtend),

@@ -203,7 +203,9 @@ impl<'a, R: Role> ChunkRun<'a, R> {
             (Before::Shift, Op::Extend { to, .. }) => {
                 let half = R::constant(1 << (self.step.step.value_bits - 1));
                 let mask = ring_mask(*to);
-                result.iter_mut().for_each(|z| *z = z.wrapping_sub(half) & mask);
+                for z in &mut result {
+                    *z = z.wrapping_sub(half) & mask;
+                }
                 self.words = result;
                 return;
             }

@@ -51,7 +51,7 @@ pub(crate) fn trips(openings: &[(bool, bool)]) -> Vec<Trip> {
     client.receive(0, &down);
     let mut trips = Vec::new();
     // Each round completes at least one opening.
-    for _ in 0..openings.len() + 1 {
+    for _ in 0..=openings.len() {
         let (range, any) = server.turn(&down);
         if any {
             trips.push(Trip::Down(range));

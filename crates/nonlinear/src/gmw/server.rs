@@ -66,6 +66,10 @@ impl<O: OtExtension> NonlinearServer for GmwServer<O> {
 }
 
 /// An operation between `begin` and `finish`.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most operations are the large variant; few live at once"
+)]
 enum Begun {
     Relu { sign: ServerSign, select: Select, bits: u32, share: ClientShare, levels: usize },
     Extend(ServerExtend),

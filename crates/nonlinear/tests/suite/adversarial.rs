@@ -1,6 +1,8 @@
 //! Every message of either party flipped, cut, repeated, dropped or replaced: an error or a wrong
 //! result, never a panic or a hang.
 
+#![expect(clippy::unwrap_used, reason = "a test: failing loudly is its job")]
+
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{Choice, PerLayer};
 use gazelle_ot::IdealOt;
@@ -18,7 +20,7 @@ fn protocol(choice: Choice) -> PerLayer<IdealOt, HalfGates> {
 /// Tries all mutations of all frames; gives how many runs ended with an error at either party.
 fn tamper(choice: Choice, case: &Case) -> usize {
     let (a, b) = (case.clone(), case.clone());
-    let (_, _, recording) = run_two_recorded(
+    let ((), (), recording) = run_two_recorded(
         move |channel| drop(a.run_client(&protocol(choice), channel).unwrap()),
         move |channel| drop(b.run_server(&protocol(choice), channel).unwrap()),
     );

@@ -1,5 +1,7 @@
 //! Running one step over any link.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: failing loudly is its job")]
+
 use std::sync::Arc;
 
 use gazelle_share::shares::to_signed;
