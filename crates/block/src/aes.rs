@@ -12,6 +12,7 @@ mod x86;
 use aes::Aes128Enc;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit, consts::U16};
 use gazelle_prg::isa::{self, Isa};
+use zeroize::Zeroize;
 
 use crate::Block;
 
@@ -135,8 +136,8 @@ pub fn dispatch<K: Kernel>(isa: AesIsa, kernel: K) -> K::Output {
     }
 }
 
-/// A *public* AES-128 key, expanded: hash keys are known to both parties, so it is neither wiped
-/// nor kept from printing by more than its size.
+/// An AES-128 key, expanded. Hash keys are public to both parties, so it is not wiped by itself: who
+/// keeps a secret one wipes it ([`Zeroize`]).
 #[derive(Clone, Copy)]
 pub struct AesKey {
     pub(crate) key: Block,
@@ -167,6 +168,13 @@ impl AesKey {
         x86::expand(keys);
         #[cfg(not(target_arch = "x86_64"))]
         let _ = keys;
+    }
+}
+
+impl Zeroize for AesKey {
+    fn zeroize(&mut self) {
+        self.key.zeroize();
+        self.rounds.zeroize();
     }
 }
 

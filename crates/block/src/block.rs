@@ -5,7 +5,7 @@ use std::ops::{BitXor, BitXorAssign};
 use gazelle_wire::{DecodeError, Message, Reader};
 use rand_core::CryptoRng;
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{DefaultIsZeroes, Zeroize, ZeroizeOnDrop};
 
 use crate::error::BlockError;
 
@@ -95,11 +95,8 @@ impl ConstantTimeEq for Block {
     }
 }
 
-impl Zeroize for Block {
-    fn zeroize(&mut self) {
-        self.0.zeroize();
-    }
-}
+/// Gives [`Zeroize`] for blocks and slices of them.
+impl DefaultIsZeroes for Block {}
 
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -20,16 +20,17 @@
 //! 2013) for sending one correction per column; lowest bit as in protocol.md, section 7.
 
 use gazelle_block::{BitVec, Block, Delta, transpose};
-use gazelle_prg::{Keystream, Seed};
+use gazelle_prg::{Prg, Seed};
 use gazelle_wire::Channel;
 use gazelle_wire::traffic::framed_len;
-use rand_core::CryptoRng;
+use rand_core::{CryptoRng, Rng};
 use zeroize::Zeroize;
 
 use crate::base;
 use crate::error::OtError;
 use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits};
-use crate::rows::{self, ROW_UNIT, Rows};
+use crate::rows::{ROW_UNIT, Rows};
+use crate::streams::{STREAM, Streams};
 use crate::surplus::Surplus;
 
 /// Base OTs: one per free bit of Delta.
@@ -38,8 +39,6 @@ const COLUMNS: usize = 127;
 const CHUNK: usize = 8192;
 /// What the base OTs' strings are derived for.
 const CONTEXT: &str = "iknp";
-/// Stream of the base OTs' strings.
-const STREAM: u8 = 1;
 
 /// IKNP OT extension: 127 bits per OT from the receiver, two AES blocks per OT and party at most.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,18 +47,15 @@ pub struct Iknp {}
 /// The sender of [`Iknp`]. Wiped on drop.
 pub struct IknpSender {
     delta: Delta,
-    streams: Vec<Keystream>,
-    /// Blocks of every stream used so far.
-    position: u64,
+    streams: Streams,
     surplus: Surplus,
     matrix: Rows,
 }
 
 /// The receiver of [`Iknp`]. Wiped on drop.
 pub struct IknpReceiver {
-    choices: Keystream,
-    streams: Vec<[Keystream; 2]>,
-    position: u64,
+    choices: Prg,
+    streams: Streams,
     surplus: Surplus,
     matrix: Rows,
     corrections: Rows,
@@ -92,8 +88,7 @@ impl OtExtension for Iknp {
         choices.zeroize();
         Ok(IknpSender {
             delta,
-            streams: seeds.iter().map(|seed| Keystream::new(seed, STREAM)).collect(),
-            position: 0,
+            streams: Streams::new(&seeds),
             surplus: Surplus::default(),
             matrix: Rows::default(),
         })
@@ -104,13 +99,11 @@ impl OtExtension for Iknp {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<IknpReceiver, OtError> {
-        let choices = Keystream::new(&Seed::random(rng), STREAM);
+        let choices = Prg::new(&Seed::random(rng), STREAM);
         let pairs = base::send(COLUMNS, CONTEXT, ch, rng)?;
-        let streams = pairs.iter().map(|pair| pair.each_ref().map(|s| Keystream::new(s, STREAM)));
         Ok(IknpReceiver {
             choices,
-            streams: streams.collect(),
-            position: 0,
+            streams: Streams::new(pairs.as_flattened()),
             surplus: Surplus::default(),
             matrix: Rows::default(),
             corrections: Rows::default(),
@@ -127,16 +120,9 @@ impl OtExtension for Iknp {
     }
 
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {
-        let (units, tail) = Surplus::demand(ROW_UNIT, already_made, count);
-        let (full, rest) = (units * ROW_UNIT / CHUNK, units * ROW_UNIT % CHUNK);
-        let mut bytes = full as u64 * Self::chunk_bytes(CHUNK);
-        if rest > 0 {
-            bytes += Self::chunk_bytes(rest);
-        }
-        if tail {
-            bytes += Self::chunk_bytes(ROW_UNIT);
-        }
-        OtTraffic { sender_to_receiver: 0, receiver_to_sender: bytes }
+        let bytes = Surplus::chunks(ROW_UNIT, CHUNK, already_made, count)
+            .map(|(chunks, size)| chunks as u64 * Self::chunk_bytes(size));
+        OtTraffic { sender_to_receiver: 0, receiver_to_sender: bytes.sum() }
     }
 }
 
@@ -151,19 +137,13 @@ impl RcotSender for IknpSender {
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        let Self { delta, streams, position, surplus, matrix } = self;
+        let Self { delta, streams, surplus, matrix } = self;
         surplus.serve(ROW_UNIT, out, |out| {
             for chunk in out.chunks_mut(CHUNK) {
                 let width = chunk.len() / ROW_UNIT;
                 let corrections = ch.recv::<Rows>(&(COLUMNS * width))?;
                 matrix.resize(128 * width);
-                let rows = matrix.0.chunks_exact_mut(width).skip(1).zip(&*streams);
-                let rows = rows.zip(corrections.0.chunks_exact(width));
-                for (j, ((row, stream), correction)) in (1..).zip(rows) {
-                    stream.fill(*position, row);
-                    rows::xor_masked(row, correction, delta.block().bit(j));
-                }
-                *position += width as u64;
+                streams.fill_masked(&mut matrix.0, &corrections.0, delta.block(), width);
                 // Row 0 was zero when it was made and nothing writes to it.
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
             }
@@ -180,22 +160,16 @@ impl RcotReceiver for IknpReceiver {
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        let Self { choices: own, streams, position, surplus, matrix, corrections } = self;
+        let Self { choices: own, streams, surplus, matrix, corrections } = self;
         surplus.serve(ROW_UNIT, out, |out| {
             for chunk in out.chunks_mut(CHUNK) {
                 let width = chunk.len() / ROW_UNIT;
                 matrix.resize(128 * width);
                 corrections.resize(COLUMNS * width);
-                let (first, rest) = matrix.0.split_at_mut(width);
-                own.fill(*position, first);
-                let rows = rest.chunks_exact_mut(width).zip(&*streams);
-                let rows = rows.zip(corrections.0.chunks_exact_mut(width));
-                for ((row, [zero, one]), correction) in rows {
-                    zero.fill(*position, row);
-                    one.fill(*position, correction);
-                    rows::xor_two(correction, row, first);
+                if let Some(row) = matrix.0.get_mut(..width) {
+                    own.fill_bytes(row.as_flattened_mut());
                 }
-                *position += width as u64;
+                streams.fill_pairs(&mut matrix.0, &mut corrections.0, width);
                 ch.send(corrections, &(COLUMNS * width))?;
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
             }

@@ -4,10 +4,13 @@ pub mod adapt;
 pub mod base;
 pub mod error;
 pub mod extension;
+mod ggm;
 #[cfg(any(test, feature = "testing"))]
 pub mod ideal;
 pub mod iknp;
 mod rows;
+pub mod softspoken;
+mod streams;
 mod surplus;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -18,3 +21,4 @@ pub use extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
 #[cfg(any(test, feature = "testing"))]
 pub use ideal::IdealOt;
 pub use iknp::Iknp;
+pub use softspoken::SoftSpoken;

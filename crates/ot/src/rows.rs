@@ -53,10 +53,9 @@ pub(crate) fn xor_masked(row: &mut [[u8; 16]], other: &[[u8; 16]], bit: bool) {
     }
 }
 
-/// `row ^= a ^ b`.
-pub(crate) fn xor_two(row: &mut [[u8; 16]], a: &[[u8; 16]], b: &[[u8; 16]]) {
+/// `row = a ^ b`.
+pub(crate) fn xor_of(row: &mut [[u8; 16]], a: &[[u8; 16]], b: &[[u8; 16]]) {
     for ((row, a), b) in row.iter_mut().zip(a).zip(b) {
-        let sum = u128::from_ne_bytes(*row) ^ u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b);
-        *row = sum.to_ne_bytes();
+        *row = (u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b)).to_ne_bytes();
     }
 }

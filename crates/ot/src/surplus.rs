@@ -51,11 +51,19 @@ impl Surplus {
         Ok(())
     }
 
-    /// What [`serve`](Self::serve) asks `make` for: (units at once, whether one more for the tail).
-    pub(crate) fn demand(unit: usize, already_made: usize, count: usize) -> (usize, bool) {
+    /// What [`serve`](Self::serve) asks `make` for, in chunks of at most `chunk`: (how many, of which
+    /// size).
+    pub(crate) fn chunks(
+        unit: usize,
+        chunk: usize,
+        already_made: usize,
+        count: usize,
+    ) -> impl Iterator<Item = (usize, usize)> {
         let ready = (unit - already_made % unit) % unit;
         let rest = count.saturating_sub(ready);
-        (rest / unit, !rest.is_multiple_of(unit))
+        let (units, tail) = (rest / unit * unit, !rest.is_multiple_of(unit));
+        let parts = [(units / chunk, chunk), (1, units % chunk), (usize::from(tail), unit)];
+        parts.into_iter().filter(|(count, size)| *count > 0 && *size > 0)
     }
 }
 

@@ -1,0 +1,248 @@
+//! GGM trees in batches: binary trees whose nodes are hashed from their parent, all trees in lockstep.
+//!
+//! Node `p` of tree `i` at depth d lies at `p * trees + i`; its children are `p` (left) and `p + 2^d`
+//! (right). So bit d of a leaf's number is the turn taken at depth d, and every level is doubled by one
+//! long run of the hash. With a node x hashed under index t:
+//!
+//! - [`Kind::Plain`]: left = H(x; t), right = H(x; t'), t' an index of its own;
+//! - [`Kind::Correlated`] (half-tree: Guo, Yang, Wang, Zhang, Xie, Liu, Zhao, EUROCRYPT 2023): left =
+//!   H(x; t), right = x ^ left. Every level of a tree XORs to the same value, Delta.
+//!
+//! A *punctured* forest knows all nodes but those on one path per tree. It holds garbage there, and is
+//! repaired at each level by one masked XOR over all nodes: nothing is branched on or indexed by the
+//! paths, which are secret.
+
+use gazelle_block::Block;
+use gazelle_block::hash::HashSeed;
+use zeroize::Zeroize;
+
+/// Blocks hashed at once when both children take a hash.
+const PIECE: usize = 256;
+
+/// How children follow from their parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Two hashes.
+    Plain,
+    /// One hash; levels XOR to Delta.
+    Correlated,
+}
+
+/// Grows trees; indices run on from call to call.
+pub(crate) struct Grower {
+    hash: HashSeed,
+    tweak: u64,
+    kind: Kind,
+}
+
+impl Grower {
+    /// `first_tweak` is the first index used.
+    pub(crate) fn new(hash: HashSeed, first_tweak: u64, kind: Kind) -> Self {
+        Self { hash, tweak: first_tweak, kind }
+    }
+
+    /// Doubles a level: `nodes` has room for the children, its first half holds the parents.
+    fn double(&mut self, nodes: &mut [Block]) {
+        let (left, right) = nodes.split_at_mut(nodes.len() / 2);
+        right.copy_from_slice(left);
+        let tweak = self.next(left.len());
+        self.hash.hash(tweak, right, left);
+        match self.kind {
+            Kind::Correlated => {
+                for (right, left) in right.iter_mut().zip(left) {
+                    *right ^= *left;
+                }
+            }
+            Kind::Plain => {
+                let mut input = [Block::ZERO; PIECE];
+                for right in right.chunks_mut(PIECE) {
+                    let (input, _) = input.split_at_mut(right.len());
+                    input.copy_from_slice(right);
+                    let tweak = self.next(right.len());
+                    self.hash.hash(tweak, input, right);
+                }
+                input.zeroize();
+            }
+        }
+    }
+
+    fn next(&mut self, count: usize) -> u64 {
+        let first = self.tweak;
+        self.tweak += count as u64;
+        first
+    }
+
+    /// Grows all of `nodes` from its first `have` blocks. `each` sees every new level.
+    pub(crate) fn grow(
+        &mut self,
+        nodes: &mut [Block],
+        have: usize,
+        mut each: impl FnMut(&[Block]),
+    ) {
+        let mut size = have;
+        while size < nodes.len() {
+            size *= 2;
+            let (level, _) = nodes.split_at_mut(size);
+            self.double(level);
+            each(level);
+        }
+    }
+
+    /// Grows all of `nodes` from its first `have` blocks, knowing everything but one path per tree.
+    ///
+    /// - `paths[i]`: the unknown leaf of tree `i` (bits as in the module's description).
+    /// - `sibling_sums(depth)[i]`: XOR of all nodes at `depth + 1` of tree `i` on the side that its
+    ///   path does *not* take at `depth`.
+    pub(crate) fn grow_punctured<'a>(
+        &mut self,
+        nodes: &mut [Block],
+        have: usize,
+        paths: &[u32],
+        mut sibling_sums: impl FnMut(u32) -> &'a [Block],
+    ) {
+        let mut fixes = vec![Block::ZERO; paths.len()];
+        let mut size = have;
+        while size < nodes.len() {
+            let depth = (size / paths.len()).trailing_zeros();
+            size *= 2;
+            let (level, _) = nodes.split_at_mut(size);
+            self.double(level);
+            fixes.copy_from_slice(sibling_sums(depth));
+            let (left, right) = level.split_at(size / 2);
+            // The side whose sum is given, as a mask per tree.
+            add_level(left, &mut fixes, |i| {
+                paths.get(i).is_some_and(|path| path >> depth & 1 == 1)
+            });
+            add_level(right, &mut fixes, |i| {
+                paths.get(i).is_some_and(|path| path >> depth & 1 == 0)
+            });
+            let low = (2u32 << depth) - 1;
+            repair(level, paths, &fixes, |path| (path ^ 1 << depth) & low);
+        }
+        fixes.zeroize();
+    }
+}
+
+/// `sums[i] ^= ` all nodes of tree `i` in `side`, if `wanted(i)`; without branches.
+fn add_level(side: &[Block], sums: &mut [Block], wanted: impl Fn(usize) -> bool) {
+    let trees = sums.len();
+    let mut totals = vec![Block::ZERO; trees];
+    xor_all(side, &mut totals);
+    for (i, (sum, total)) in sums.iter_mut().zip(&totals).enumerate() {
+        *sum ^= total.select(wanted(i));
+    }
+    totals.zeroize();
+}
+
+/// `totals[i] ^= ` all nodes of tree `i` in `level`.
+pub(crate) fn xor_all(level: &[Block], totals: &mut [Block]) {
+    for row in level.chunks_exact(totals.len()) {
+        for (total, node) in totals.iter_mut().zip(row) {
+            *total ^= *node;
+        }
+    }
+}
+
+/// `nodes[p * trees + i] ^= fixes[i]` where `p == target(paths[i])`: a scan over all nodes.
+pub(crate) fn repair(
+    nodes: &mut [Block],
+    paths: &[u32],
+    fixes: &[Block],
+    target: impl Fn(u32) -> u32,
+) {
+    let targets: Vec<u32> = paths.iter().map(|path| target(*path)).collect();
+    for (p, row) in (0u32..).zip(nodes.chunks_exact_mut(paths.len())) {
+        for ((node, fix), target) in row.iter_mut().zip(fixes).zip(&targets) {
+            *node ^= fix.select(is_equal(p, *target));
+        }
+    }
+}
+
+/// Whether a == b, for values below 2^31, without a branch.
+const fn is_equal(a: u32, b: u32) -> bool {
+    (a ^ b).wrapping_sub(1) >> 31 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gazelle_prg::{Prg, Seed};
+
+    fn grower(kind: Kind) -> Grower {
+        Grower::new(HashSeed::new(&Seed::from_bytes([7; 16])), 1000, kind)
+    }
+
+    fn random(count: usize) -> Vec<Block> {
+        let mut blocks = vec![Block::ZERO; count];
+        Block::fill_random(&mut blocks, &mut Prg::new(&Seed::from_bytes([8; 16]), 1));
+        blocks
+    }
+
+    #[test]
+    fn properties_correlated_levels_xor_to_delta() {
+        let (trees, depth, delta) = (5, 6, random(9)[8]);
+        let mut nodes = vec![Block::ZERO; trees << depth];
+        for (i, root) in random(trees).into_iter().enumerate() {
+            nodes[i] = root;
+            nodes[trees + i] = root ^ delta;
+        }
+        let mut levels = 0;
+        grower(Kind::Correlated).grow(&mut nodes, 2 * trees, |level| {
+            let mut totals = vec![Block::ZERO; trees];
+            xor_all(level, &mut totals);
+            assert!(totals.iter().all(|total| *total == delta));
+            levels += 1;
+        });
+        assert_eq!(levels, depth - 1);
+    }
+
+    #[test]
+    fn conformance_a_punctured_forest_agrees_everywhere_but_at_the_paths() {
+        for kind in [Kind::Plain, Kind::Correlated] {
+            for (trees, depth) in [(1usize, 1u32), (3, 4), (16, 7), (64, 2)] {
+                let mut nodes = vec![Block::ZERO; trees << depth];
+                nodes[..trees].copy_from_slice(&random(trees));
+                let mut sums = Vec::new();
+                grower(kind).grow(&mut nodes, trees, |level| {
+                    let (left, right) = level.split_at(level.len() / 2);
+                    sums.push([left, right].map(|side| {
+                        let mut totals = vec![Block::ZERO; trees];
+                        xor_all(side, &mut totals);
+                        totals
+                    }));
+                });
+                let paths: Vec<u32> = (0..trees as u32)
+                    .map(|i| (i.wrapping_mul(2_654_435_761) >> 7) % (1 << depth))
+                    .collect();
+                let siblings: Vec<Vec<Block>> = (0..depth)
+                    .map(|d| {
+                        let side = |i: usize| usize::from(paths[i] >> d & 1 == 0);
+                        (0..trees).map(|i| sums[d as usize][side(i)][i]).collect()
+                    })
+                    .collect();
+                let mut punctured = vec![Block(0xbad); trees << depth];
+                grower(kind)
+                    .grow_punctured(&mut punctured, trees, &paths, |d| &siblings[d as usize]);
+                for p in 0..1 << depth {
+                    for i in 0..trees {
+                        let at = p as usize * trees + i;
+                        assert_eq!(
+                            punctured[at] == nodes[at],
+                            p != paths[i],
+                            "leaf {p} of tree {i}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn properties_equality_is_exact() {
+        for a in [0u32, 1, 2, 255, 8191] {
+            for b in [0u32, 1, 2, 255, 8191] {
+                assert_eq!(is_equal(a, b), a == b);
+            }
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Many AES-CTR streams in lockstep, and the sums over them that OT extensions need.
+//!
+//! Stream `s` of piece `i` (128 OTs) is `AES_{K_s}(counter(i))`, the counter as in `gazelle_prg`: the
+//! same bytes as `Prg::new(seed, STREAM)`. All streams advance together, so one set of counters serves
+//! all keys. Rows are read and written in tiles that stay in registers.
+#![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
+#![expect(clippy::indexing_slicing, reason = "tiles and rows are cut to size on entry")]
+
+use gazelle_block::Block;
+use gazelle_block::aes::{AesIsa, AesKey, Kernel, Vector, dispatch};
+use gazelle_prg::Seed;
+use zeroize::Zeroize;
+
+/// The counter domain of all streams here.
+pub(crate) const STREAM: u8 = 1;
+
+/// Vectors per tile of the wide kernels.
+const TILE: usize = 8;
+
+/// Pieces of 16 bytes.
+type Pieces = [[u8; 16]];
+
+/// The keys of some streams, expanded, and their common position. Wiped on drop.
+pub(crate) struct Streams {
+    keys: Vec<AesKey>,
+    /// Pieces of every stream used so far.
+    position: u64,
+    isa: AesIsa,
+}
+
+impl Streams {
+    pub(crate) fn new<'a>(seeds: impl IntoIterator<Item = &'a Seed>) -> Self {
+        let blocks = seeds.into_iter().map(|seed| Block::from_bytes(*seed.bytes()));
+        Self { keys: AesKey::new_many(blocks), position: 0, isa: AesIsa::best() }
+    }
+
+    #[cfg(test)]
+    fn on(mut self, isa: AesIsa) -> Self {
+        self.isa = isa;
+        self
+    }
+
+    fn run(&mut self, width: usize, job: Job<'_>) {
+        let first = self.position;
+        self.position += width as u64;
+        dispatch(self.isa, Run { keys: &self.keys, first, width, job });
+    }
+
+    /// IKNP's sender: row `j + 1` becomes `G_j ^ choice_j corrections_j`, row 0 stays.
+    pub(crate) fn fill_masked(
+        &mut self,
+        rows: &mut Pieces,
+        corrections: &Pieces,
+        choices: Block,
+        width: usize,
+    ) {
+        let rows = &mut rows[width..128 * width];
+        let corrections = &corrections[..127 * width];
+        self.run(width, Job::Masked { rows, corrections, choices });
+    }
+
+    /// IKNP's receiver, keys in pairs: row `j + 1` becomes `G_{2j}`, correction `j` becomes
+    /// `G_{2j} ^ G_{2j+1} ^ row 0`.
+    pub(crate) fn fill_pairs(&mut self, rows: &mut Pieces, corrections: &mut Pieces, width: usize) {
+        let (choices, rows) = rows[..128 * width].split_at_mut(width);
+        let corrections = &mut corrections[..127 * width];
+        self.run(width, Job::Pairs { rows, corrections, choices });
+    }
+
+    /// SoftSpoken, `2^k` keys per tree: row `k i + j` becomes the XOR of the leaves x of tree i with
+    /// bit j of x set; `sums` row i becomes the XOR of all leaves. Without `sums` leaf 0 is skipped.
+    pub(crate) fn fill_trees(
+        &mut self,
+        k: u32,
+        rows: &mut Pieces,
+        sums: Option<&mut Pieces>,
+        width: usize,
+    ) {
+        let rows = &mut rows[..128 * width];
+        self.run(width, Job::Trees { k, rows, sums });
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.keys.zeroize();
+    }
+}
+
+enum Job<'a> {
+    Masked { rows: &'a mut Pieces, corrections: &'a Pieces, choices: Block },
+    Pairs { rows: &'a mut Pieces, corrections: &'a mut Pieces, choices: &'a Pieces },
+    Trees { k: u32, rows: &'a mut Pieces, sums: Option<&'a mut Pieces> },
+}
+
+struct Run<'a> {
+    keys: &'a [AesKey],
+    first: u64,
+    width: usize,
+    job: Job<'a>,
+}
+
+impl Kernel for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        let mut at = 0;
+        while self.width - at >= TILE * V::BLOCKS {
+            self.tile::<V, TILE>(at);
+            at += TILE * V::BLOCKS;
+        }
+        while self.width - at >= V::BLOCKS {
+            self.tile::<V, 1>(at);
+            at += V::BLOCKS;
+        }
+        while at < self.width {
+            self.tile::<V::Single, 1>(at);
+            at += V::Single::BLOCKS;
+        }
+    }
+}
+
+impl Run<'_> {
+    /// All rows of pieces `at .. at + M * V::BLOCKS`.
+    #[inline(always)]
+    fn tile<V: Vector, const M: usize>(&mut self, at: usize) {
+        let mut counters = [Block::ZERO; TILE * 4];
+        for (i, counter) in (self.first + at as u64..).zip(&mut counters) {
+            *counter = Block(((u128::from(STREAM) << 120) | u128::from(i)).swap_bytes());
+        }
+        let tile = Tile::<V, M> { counters: load_blocks(&counters), width: self.width, at };
+        match &mut self.job {
+            Job::Masked { rows, corrections, choices } => {
+                for (j, key) in self.keys.iter().enumerate() {
+                    let mask = V::splat(Block(u128::MAX).select(choices.bit(j as u32 + 1)));
+                    let mut row = tile.stream(key);
+                    let correction = tile.load(corrections, j);
+                    for (row, correction) in row.iter_mut().zip(correction) {
+                        *row = row.xor_and(mask, correction);
+                    }
+                    tile.store(row, rows, j);
+                }
+            }
+            Job::Pairs { rows, corrections, choices } => {
+                let choices = tile.load(choices, 0);
+                for (j, pair) in self.keys.as_chunks::<2>().0.iter().enumerate() {
+                    let row = tile.stream(&pair[0]);
+                    tile.store(row, rows, j);
+                    let mut other = tile.stream(&pair[1]);
+                    for ((other, row), choices) in other.iter_mut().zip(row).zip(choices) {
+                        *other = other.xor(row).xor(choices);
+                    }
+                    tile.store(other, corrections, j);
+                }
+            }
+            Job::Trees { k, rows, sums } => {
+                let mut sums = sums.as_deref_mut();
+                for (tree, keys) in self.keys.chunks_exact(1 << *k).enumerate() {
+                    match k {
+                        2 => tile.tree::<2>(keys, rows, sums.as_deref_mut(), tree),
+                        4 => tile.tree::<4>(keys, rows, sums.as_deref_mut(), tree),
+                        _ => tile.tree::<8>(keys, rows, sums.as_deref_mut(), tree),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tile of `M` vectors: its counters and where it lies in rows of `width` pieces.
+struct Tile<V, const M: usize> {
+    counters: [V; M],
+    width: usize,
+    at: usize,
+}
+
+impl<V: Vector, const M: usize> Tile<V, M> {
+    #[inline(always)]
+    fn stream(&self, key: &AesKey) -> [V; M] {
+        V::encrypt(&V::keys(key), self.counters)
+    }
+
+    #[inline(always)]
+    fn range(&self, row: usize) -> std::ops::Range<usize> {
+        let start = row * self.width + self.at;
+        start..start + M * V::BLOCKS
+    }
+
+    #[inline(always)]
+    fn load(&self, rows: &Pieces, row: usize) -> [V; M] {
+        let pieces = rows[self.range(row)].as_flattened();
+        std::array::from_fn(|m| V::load_bytes(&pieces[16 * V::BLOCKS * m..]))
+    }
+
+    #[inline(always)]
+    fn store(&self, values: [V; M], rows: &mut Pieces, row: usize) {
+        let pieces = rows[self.range(row)].as_flattened_mut();
+        for (value, pieces) in values.into_iter().zip(pieces.chunks_exact_mut(16 * V::BLOCKS)) {
+            value.store_bytes(pieces);
+        }
+    }
+
+    /// The sums of one tree, two XORs per leaf: the leaves are counted through, and the sum of a full
+    /// subtree is carried up like a bit of the counter.
+    #[inline(always)]
+    fn tree<const K: usize>(
+        &self,
+        keys: &[AesKey],
+        rows: &mut Pieces,
+        sums: Option<&mut Pieces>,
+        tree: usize,
+    ) {
+        let zero = [V::splat(Block::ZERO); M];
+        let mut with_bit = [zero; K];
+        let mut pending = [zero; K];
+        let mut carried = zero;
+        for (pair, keys) in keys.as_chunks::<2>().0.iter().enumerate() {
+            let skip = pair == 0 && sums.is_none();
+            let even = if skip { zero } else { self.stream(&keys[0]) };
+            carried = self.stream(&keys[1]);
+            with_bit[0] = sum(with_bit[0], carried);
+            carried = sum(carried, even);
+            let mut level = 1;
+            let mut rest = pair;
+            while rest & 1 == 1 && level < K {
+                with_bit[level] = sum(with_bit[level], carried);
+                carried = sum(carried, pending[level]);
+                rest >>= 1;
+                level += 1;
+            }
+            if level < K {
+                pending[level] = carried;
+            }
+        }
+        for (j, values) in with_bit.into_iter().enumerate() {
+            self.store(values, rows, K * tree + j);
+        }
+        if let Some(sums) = sums {
+            self.store(carried, sums, tree);
+        }
+    }
+}
+
+#[inline(always)]
+fn sum<V: Vector, const M: usize>(a: [V; M], b: [V; M]) -> [V; M] {
+    std::array::from_fn(|m| a[m].xor(b[m]))
+}
+
+#[inline(always)]
+fn load_blocks<V: Vector, const M: usize>(blocks: &[Block]) -> [V; M] {
+    std::array::from_fn(|m| V::load(&blocks[V::BLOCKS * m..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gazelle_prg::Keystream;
+
+    const WIDTHS: [usize; 3] = [37, 1, 64];
+
+    fn seeds(count: usize) -> Vec<Seed> {
+        let root = Seed::from_bytes([9; 16]);
+        (0..count as u64).map(|i| root.fork(1, i)).collect()
+    }
+
+    /// Pieces `first ..` of every stream, one by one.
+    fn plain(seeds: &[Seed], first: u64, width: usize) -> Vec<Vec<u128>> {
+        let stream = |seed| {
+            let mut pieces = vec![[0; 16]; width];
+            Keystream::new(seed, STREAM).fill(first, &mut pieces);
+            pieces.into_iter().map(u128::from_le_bytes).collect()
+        };
+        seeds.iter().map(stream).collect()
+    }
+
+    fn noise(pieces: usize) -> Vec<[u8; 16]> {
+        let mut noise = vec![[0; 16]; pieces];
+        Keystream::new(&Seed::from_bytes([4; 16]), 2).fill(0, &mut noise);
+        noise
+    }
+
+    fn at(rows: &Pieces, width: usize, row: usize, piece: usize) -> u128 {
+        u128::from_le_bytes(rows[row * width + piece])
+    }
+
+    #[test]
+    fn conformance_sums_over_trees_equal_their_definition_on_every_instruction_set() {
+        for isa in AesIsa::all() {
+            for k in [2u32, 4, 8] {
+                let (trees, leaves) = (128 / k as usize, 1usize << k);
+                let seeds = seeds(trees * leaves);
+                for with_sums in [true, false] {
+                    let mut streams = Streams::new(&seeds).on(isa);
+                    let mut first = 0;
+                    for width in WIDTHS {
+                        let plain = plain(&seeds, first, width);
+                        let mut rows = noise(128 * width);
+                        let mut sums = noise(trees * width);
+                        streams.fill_trees(k, &mut rows, with_sums.then_some(&mut sums), width);
+                        for tree in 0..trees {
+                            let leaf = |x: usize, piece: usize| plain[tree * leaves + x][piece];
+                            for piece in 0..width {
+                                for j in 0..k as usize {
+                                    let xs = (0..leaves).filter(|x| x >> j & 1 == 1);
+                                    let expected = xs.fold(0, |sum, x| sum ^ leaf(x, piece));
+                                    assert_eq!(
+                                        at(&rows, width, tree * k as usize + j, piece),
+                                        expected
+                                    );
+                                }
+                                if with_sums {
+                                    let expected =
+                                        (0..leaves).fold(0, |sum, x| sum ^ leaf(x, piece));
+                                    assert_eq!(at(&sums, width, tree, piece), expected);
+                                }
+                            }
+                        }
+                        first += width as u64;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn conformance_rows_of_iknp_equal_their_definition_on_every_instruction_set() {
+        let choices = Block(0x0123_4567_89ab_cdef_fedc_ba98_7654_3211);
+        let seeds = seeds(254);
+        for isa in AesIsa::all() {
+            let (mut pairs, mut singles) =
+                (Streams::new(&seeds).on(isa), Streams::new(&seeds[..127]).on(isa));
+            let mut first = 0;
+            for width in WIDTHS {
+                let plain = plain(&seeds, first, width);
+                let (before, received) = (noise(128 * width), noise(127 * width));
+                let (mut rows, mut corrections) = (before.clone(), received.clone());
+                pairs.fill_pairs(&mut rows, &mut corrections, width);
+                let mut masked = before.clone();
+                singles.fill_masked(&mut masked, &received, choices, width);
+                for piece in 0..width {
+                    let b = at(&before, width, 0, piece);
+                    assert_eq!(at(&rows, width, 0, piece), b);
+                    for j in 0..127 {
+                        let (zero, one) = (plain[2 * j][piece], plain[2 * j + 1][piece]);
+                        assert_eq!(at(&rows, width, j + 1, piece), zero);
+                        assert_eq!(at(&corrections, width, j, piece), zero ^ one ^ b);
+                        let add = if choices.bit(j as u32 + 1) {
+                            at(&received, width, j, piece)
+                        } else {
+                            0
+                        };
+                        assert_eq!(at(&masked, width, j + 1, piece), plain[j][piece] ^ add);
+                    }
+                }
+                first += width as u64;
+            }
+        }
+    }
+}
