@@ -326,10 +326,9 @@ impl InputDescription {
 
     /// Smallest and largest element that a byte can become.
     pub fn range(&self) -> (f32, f32) {
-        let ends =
-            self.mean.iter().zip(&self.std).flat_map(|(mean, std)| {
-                [0.0, 255.0].map(|byte: f64| ((byte * self.scale - mean) / std) as f32)
-            });
+        let ends = self.mean.iter().zip(&self.std).flat_map(|(mean, std)| {
+            [0.0, 255.0].map(|byte: f64| ((byte * self.scale - mean) / std) as f32)
+        });
         ends.fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)))
     }
 

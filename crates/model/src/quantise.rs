@@ -10,6 +10,8 @@ mod calibrate;
 mod evaluate;
 mod rings;
 mod scales;
+mod sensitivity;
+mod widths;
 
 use gazelle_share::Network;
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,6 @@ use serde::{Deserialize, Serialize};
 pub use calibrate::CalibrationSource;
 
 use crate::error::ModelError;
-use crate::float;
 use crate::graph::Graph;
 use crate::passes;
 
@@ -28,7 +29,7 @@ pub struct Options {
     pub calibration: Vec<Vec<f32>>,
     /// Smallest and largest element of an input.
     pub input_range: (f32, f32),
-    /// Width b of all values; chosen if not given.
+    /// One width b for all values; chosen step by step if not given.
     pub value_bits: Option<u32>,
     /// Least number of fraction bits of weights.
     pub weight_bits: u32,
@@ -63,8 +64,8 @@ pub struct Quantised {
 /// What quantisation chose and measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Width b of values.
-    pub value_bits: u32,
+    /// Width b of each step's values, by its name.
+    pub value_bits: Vec<(String, u32)>,
     /// Spare bits above the largest calibration value.
     pub margin: u32,
     /// Fraction bits of each linear layer's weights, by layer name.
@@ -90,14 +91,13 @@ pub struct Report {
     pub checked_inputs: usize,
 }
 
-/// Widths that are tried.
-const WIDTHS: std::ops::RangeInclusive<u32> = 12..=20;
 /// Attempts before giving up.
-const ATTEMPTS: usize = 6;
+const ATTEMPTS: usize = 8;
 
 /// One candidate's parameters.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
+    /// Where no width of its own is given.
     value_bits: u32,
     margin: u32,
     weight_bits: u32,
@@ -111,7 +111,8 @@ struct Candidate {
 /// [`ModelError::Quantise`] if no width meets the error bounds,
 /// [`ModelError::Input`] if a calibration input does not fit.
 pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
-    if !WIDTHS.contains(&options.value_bits.unwrap_or(12).max(12))
+    let fixed = options.value_bits;
+    if fixed.is_some_and(|bits| !(4..=24).contains(&bits))
         || !(2..=20).contains(&options.weight_bits)
         || options.resolution > 16
     {
@@ -119,22 +120,33 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
     }
     let lowered = passes::lower(graph)?;
     let (inputs, source) = calibrate::inputs(&lowered, options);
-    let ranges = calibrate::ranges(&lowered, &inputs)?;
-    let expected: Vec<Vec<f32>> =
-        inputs.iter().map(|input| float::run(graph, input)).collect::<Result<_, _>>()?;
+    let calibration = calibrate::run(&lowered, &inputs, options.effort)?;
     let mut candidate = Candidate {
-        value_bits: options.value_bits.unwrap_or(*WIDTHS.start()),
+        value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
         margin: source.margin(),
         weight_bits: options.weight_bits,
         resolution: options.resolution,
     };
+    let mut variance = evaluate::budget(&calibration.logits);
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let built = build::build(&lowered, &ranges, candidate)?;
-        let checked = evaluate::evaluate(&built.network, &inputs, &expected, options.effort)?;
+        let widths = match fixed {
+            Some(bits) => Some(vec![bits; lowered.tensors.len()]),
+            None => widths::allot(
+                &lowered,
+                &calibration.ranges,
+                &calibration.sensitivity,
+                candidate,
+                variance,
+            ),
+        };
+        let Some(widths) = widths else { break };
+        let built = build::build(&lowered, &calibration.ranges, candidate, &widths)?;
+        let checked =
+            evaluate::evaluate(&built.network, &inputs, &calibration.logits, options.effort)?;
         let verdict = checked.verdict();
         let report = Report {
-            value_bits: candidate.value_bits,
+            value_bits: built.value_bits,
             margin: candidate.margin,
             weight_bits: built.weight_bits,
             resolution: options.resolution,
@@ -146,30 +158,24 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
             calibration_inputs: inputs.len(),
             checked_inputs: checked.inputs,
         };
-        let good = verdict.good();
-        let quantised = Quantised { network: built.network, report };
-        if good || options.value_bits.is_some() {
-            return Ok(quantised);
+        if verdict.good() || fixed.is_some() {
+            return Ok(Quantised { network: built.network, report });
         }
-        candidate.value_bits += verdict.more_value_bits;
+        variance *= verdict.variance_factor;
         candidate.weight_bits += verdict.more_weight_bits;
         candidate.margin += verdict.more_margin;
-        last = Some(quantised.report);
-        if !WIDTHS.contains(&candidate.value_bits) || candidate.weight_bits > 20 {
+        last = Some(report);
+        if candidate.weight_bits > 20 {
             break;
         }
     }
     let why = match last {
         Some(r) => format!(
-            "no width up to {} bits meets the error bounds: at {} bits the relative error is {:.4}, \
-             the tolerance {:.4} with logits up to {:.2}",
-            WIDTHS.end(),
-            r.value_bits,
-            r.relative_error,
-            r.tolerance,
-            r.largest_logit
+            "no widths meet the error bounds: the relative error is {:.4}, the tolerance {:.4} \
+             with logits up to {:.2}",
+            r.relative_error, r.tolerance, r.largest_logit
         ),
-        None => "no width was tried".into(),
+        None => "no widths meet the error bounds".into(),
     };
     Err(ModelError::Quantise(why))
 }

@@ -21,9 +21,10 @@ pub(super) struct Draft {
     pub(super) open: Vec<bool>,
 }
 
-/// A finished network and the fraction bits of its weights.
+/// A finished network, the widths of its steps and the fraction bits of its weights.
 pub(super) struct Built {
     pub(super) network: Network,
+    pub(super) value_bits: Vec<(String, u32)>,
     pub(super) weight_bits: Vec<(String, u32)>,
 }
 
@@ -34,12 +35,14 @@ pub(super) fn build(
     graph: &Graph,
     ranges: &[f64],
     candidate: Candidate,
+    widths: &[u32],
 ) -> Result<Built, ModelError> {
     let mut builder = Builder {
         graph,
         ranges,
-        caps: caps(graph, ranges, candidate),
+        caps: caps(graph, ranges, candidate, widths),
         candidate,
+        widths,
         draft: Draft { tensors: vec![], nodes: vec![], weights: vec![], open: vec![] },
         values: HashMap::new(),
         rescaled: HashMap::new(),
@@ -69,9 +72,14 @@ pub(super) fn build(
     rings::assign(&mut draft)?;
     let output = draft.tensors.len() - 1;
     let architecture = Architecture { tensors: draft.tensors, nodes: draft.nodes, output };
+    let width = |node: &Node| match &node.kind {
+        NodeKind::Step(step) => Some((node.name.clone(), step.value_bits)),
+        _ => None,
+    };
+    let value_bits = architecture.nodes.iter().filter_map(width).collect();
     let network = Network { architecture, weights: draft.weights };
     network.validate().map_err(|error| ModelError::Quantise(error.to_string()))?;
-    Ok(Built { network, weight_bits: builder.weight_bits })
+    Ok(Built { network, value_bits, weight_bits: builder.weight_bits })
 }
 
 type Pool = Option<(Window, f32, usize)>;
@@ -81,6 +89,8 @@ struct Builder<'a> {
     ranges: &'a [f64],
     caps: Vec<i32>,
     candidate: Candidate,
+    /// Per graph tensor that a step writes, or that is rescaled.
+    widths: &'a [u32],
     draft: Draft,
     /// Graph tensor to draft tensor.
     values: HashMap<usize, usize>,
@@ -90,6 +100,18 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// The scale at which a tensor's values fit its width with the margin.
+    fn fitting(&self, range_of: usize, width_of: usize) -> i32 {
+        let value_bits = self.widths.get(width_of).copied().unwrap_or(self.candidate.value_bits);
+        scale_for(self.range(range_of), Candidate { value_bits, ..self.candidate })
+    }
+
+    /// Bits that values of this tensor need at a scale, margin and sign included.
+    fn needed(&self, range_of: usize, scale: i32) -> u32 {
+        let bits = log2_ceil(self.range(range_of)) + scale + 1 + self.candidate.margin as i32;
+        bits.clamp(4, 40) as u32
+    }
+
     fn range(&self, id: usize) -> f64 {
         self.ranges.get(id).copied().unwrap_or(1.0)
     }
@@ -132,7 +154,7 @@ impl Builder<'_> {
 
     fn input(&mut self) {
         let range = self.range(0).max(1e-6);
-        let bits = INPUT_BITS.max(self.candidate.value_bits as i32);
+        let bits = INPUT_BITS;
         let scale = (bits - 1 - log2_ceil(range)).clamp(-40, 40);
         let shape = self.graph.input_shape();
         let name = self.graph.tensors.first().map_or("input", |tensor| &tensor.name).to_owned();
@@ -199,20 +221,16 @@ impl Builder<'_> {
             return Ok(*done);
         }
         let cap = self.caps.get(id).copied().unwrap_or(i32::MAX);
-        let wanted = scale_for(self.range(id), self.candidate).min(cap);
-        let output = self.rescale(&format!("{name}/rescale"), input, wanted);
+        let wanted = self.fitting(id, id).min(cap);
+        let bits = self.needed(id, wanted.min(self.scale(input)));
+        let output = self.rescale(&format!("{name}/rescale"), input, wanted, bits);
         self.rescaled.insert(id, output);
         Ok(output)
     }
 
-    fn rescale(&mut self, name: &str, input: usize, wanted: i32) -> usize {
+    fn rescale(&mut self, name: &str, input: usize, wanted: i32, bits: u32) -> usize {
         let truncate = (self.scale(input) - wanted).max(0);
         let scale = self.scale(input) - truncate;
-        let bits = if self.is_open(input) {
-            self.candidate.value_bits
-        } else {
-            self.value_bits(input).saturating_sub(truncate as u32).max(2)
-        };
         let step = self.new_step(StepFunction::Rescale, input, truncate as u32, bits);
         let output = self.tensor(name, self.shape(input), scale, bits, false);
         self.emit(name, NodeKind::Step(step), vec![input], output);
@@ -240,32 +258,32 @@ impl Builder<'_> {
     ) -> Result<usize, ModelError> {
         let input = self.value(id)?;
         let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
-        let wanted = scale_for(self.range(id), self.candidate).min(cap);
+        let wanted = self.fitting(id, node.output).min(cap);
         // A masked value keeps its bits unless it meets others in a concatenation.
         let wanted = if self.is_open(input) { wanted } else { cap.min(self.scale(input)) };
         let truncate = (self.scale(input) - wanted).max(0) as u32;
+        let scale = self.scale(input) - truncate as i32;
         let bits = if self.is_open(input) {
-            self.candidate.value_bits
+            self.needed(id, scale)
         } else {
             self.value_bits(input).saturating_sub(truncate).max(2)
         };
         let step = self.new_step(function, input, truncate, bits);
-        let scale = self.scale(input) - truncate as i32;
         Ok(self.finish(node, step, input, scale, pool))
     }
 
     fn square(&mut self, node: &GraphNode, id: usize, pool: Pool) -> Result<usize, ModelError> {
         let input = self.value(id)?;
-        let wanted = scale_for(self.range(id), self.candidate);
+        let wanted = self.fitting(id, node.output);
         let truncate = (self.scale(input) - wanted).max(0);
         let bits = if self.is_open(input) {
-            self.candidate.value_bits
+            self.needed(id, self.scale(input) - truncate)
         } else {
             self.value_bits(input).saturating_sub(truncate as u32).max(2)
         };
         let doubled = 2 * (self.scale(input) - truncate);
         let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
-        let wanted = scale_for(self.range(node.output), self.candidate).min(cap);
+        let wanted = self.fitting(node.output, node.output).min(cap);
         let drop_bits = (doubled - wanted).clamp(0, 2 * bits as i32 - 2);
         let function = StepFunction::Square { drop_bits: drop_bits as u32 };
         let step = self.new_step(function, input, truncate as u32, bits);
@@ -329,7 +347,7 @@ impl Builder<'_> {
         // rounding error 2^-f / sqrt(12) <= rms / 2^(9 + extra)
         let precise =
             if rms > 0.0 { (9 + extra) - (rms * 12f64.sqrt()).log2().floor() as i32 } else { 0 };
-        let output = scale_for(self.range(node.output), self.candidate);
+        let output = self.fitting(node.output, node.output);
         let reach = output.max(self.candidate.resolution as i32) + 2 - self.scale(input);
         let room = 29 - log2_ceil(f64::from(largest));
         let least = self.candidate.weight_bits as i32;
@@ -364,7 +382,9 @@ impl Builder<'_> {
         let scale = inputs.iter().map(|id| self.scale(*id)).min().unwrap_or_default();
         for id in &mut inputs {
             if self.scale(*id) > scale {
-                *id = self.rescale(&format!("{}/rescale", node.name), *id, scale);
+                let dropped = (self.scale(*id) - scale) as u32;
+                let bits = self.value_bits(*id).saturating_sub(dropped).max(2);
+                *id = self.rescale(&format!("{}/rescale", node.name), *id, scale, bits);
             }
         }
         Ok(self.local(node, LocalMap::Concat, inputs, scale))

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Options;
+use super::sensitivity::Sensitivity;
 use crate::error::ModelError;
 use crate::float;
 use crate::graph::Graph;
@@ -77,11 +78,28 @@ fn synthetic(graph: &Graph, (low, high): (f32, f32), seed: u64) -> Vec<f32> {
     values
 }
 
-/// Largest absolute value of each tensor of the lowered graph.
-pub(super) fn ranges(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<f64>, ModelError> {
+/// What the calibration inputs tell.
+pub(super) struct Calibration {
+    /// Largest absolute value of each tensor of the lowered graph.
+    pub(super) ranges: Vec<f64>,
+    /// Per input.
+    pub(super) logits: Vec<Vec<f32>>,
+    pub(super) sensitivity: Sensitivity,
+}
+
+/// Runs the lowered graph on all inputs, forwards, and backwards on as many as `effort` allows.
+pub(super) fn run(
+    graph: &Graph,
+    inputs: &[Vec<f32>],
+    effort: u64,
+) -> Result<Calibration, ModelError> {
     let mut ranges = vec![0f64; graph.tensors.len()];
-    for input in inputs {
-        let trace = float::trace(graph, input)?;
+    let mut logits = Vec::with_capacity(inputs.len());
+    let mut sensitivity = Sensitivity::new(graph);
+    let probes = (effort / graph.macs().max(1)).clamp(2, 64) as usize;
+    let per_input = probes.div_ceil(inputs.len().max(1));
+    for (index, input) in inputs.iter().enumerate() {
+        let mut trace = float::trace(graph, input)?;
         for (range, values) in ranges.iter_mut().zip(&trace) {
             let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
             *range = range.max(f64::from(largest));
@@ -90,6 +108,10 @@ pub(super) fn ranges(graph: &Graph, inputs: &[Vec<f32>]) -> Result<Vec<f64>, Mod
             let name = graph.tensors.get(at).map_or("?", |tensor| &tensor.name);
             return Err(ModelError::Quantise(format!("tensor {name:?} is not finite")));
         }
+        if index * per_input < probes {
+            (0..per_input).for_each(|_| sensitivity.add(graph, &trace));
+        }
+        logits.push(trace.get_mut(graph.output).map(std::mem::take).unwrap_or_default());
     }
-    Ok(ranges)
+    Ok(Calibration { ranges, logits, sensitivity })
 }

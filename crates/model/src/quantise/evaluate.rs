@@ -20,15 +20,28 @@ pub(super) struct Checked {
 
 /// What to change.
 pub(super) struct Verdict {
-    pub(super) more_value_bits: u32,
+    /// On the variance that rounding may cause.
+    pub(super) variance_factor: f64,
     pub(super) more_weight_bits: u32,
     pub(super) more_margin: u32,
 }
 
 impl Verdict {
     pub(super) fn good(&self) -> bool {
-        self.more_value_bits + self.more_weight_bits + self.more_margin == 0
+        self.variance_factor >= 1.0 && self.more_weight_bits + self.more_margin == 0
     }
+}
+
+/// Least `max(1, max |logit|)` over all calibration inputs.
+fn least_scale(logits: &[Vec<f32>]) -> f64 {
+    let largest = |logits: &Vec<f32>| logits.iter().fold(1.0, |m, x| f64::from(x.abs()).max(m));
+    logits.iter().map(largest).fold(f64::INFINITY, f64::min)
+}
+
+/// The variance of a logit that rounding may cause; a little less than allowed, since it is met
+/// for the logits' mean.
+pub(super) fn budget(logits: &[Vec<f32>]) -> f64 {
+    (0.85 * ROUNDING_SHARE * least_scale(logits) / 6.0).powi(2)
 }
 
 /// `6 sigma` may be this fraction of the least logit scale.
@@ -42,20 +55,17 @@ impl Checked {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        let mut verdict = Verdict { more_value_bits: 0, more_weight_bits: 0, more_margin: 0 };
+        let mut verdict = Verdict { variance_factor: 1.0, more_weight_bits: 0, more_margin: 0 };
         if self.overflows > 0 {
-            // The margin takes a bit of precision: give it back.
             verdict.more_margin = 1;
-            verdict.more_value_bits = 1;
         }
         let rounding = 6.0 * self.sigma / (ROUNDING_SHARE * self.least_scale);
-        if rounding > 1.0 {
-            verdict.more_value_bits += rounding.log2().ceil().clamp(1.0, 4.0) as u32;
-        }
         let total = self.relative_error + 4.0 * self.sigma / self.least_scale;
-        if (total > TOTAL_SHARE || self.agreement < 0.99) && rounding <= 1.0 {
+        if rounding > 1.0 {
+            verdict.variance_factor = 0.85 / (rounding * rounding);
+        } else if total > TOTAL_SHARE || self.agreement < 0.99 {
             verdict.more_weight_bits = 1;
-            verdict.more_value_bits += 1;
+            verdict.variance_factor = 0.5;
         }
         verdict
     }
@@ -86,14 +96,13 @@ pub(super) fn evaluate(
         largest_logit: 0.0,
         agreement: 0.0,
         sigma: 0.0,
-        least_scale: f64::INFINITY,
+        least_scale: least_scale(expected),
         half_resolution: f64::from(-resolution - 1).exp2(),
         overflows: 0,
     };
     for logits in expected {
         let largest = logits.iter().fold(0.0f64, |m, x| m.max(f64::from(x.abs())));
         checked.largest_logit = checked.largest_logit.max(largest);
-        checked.least_scale = checked.least_scale.min(largest.max(1.0));
     }
     let outputs = expected.first().map_or(0, Vec::len);
     let mut squares = vec![0.0f64; outputs];

@@ -16,13 +16,16 @@ pub(super) fn scale_for(range: f64, candidate: Candidate) -> i32 {
 }
 
 /// Per tensor: the largest scale that it may have (that of the least among those which it meets).
-pub(super) fn caps(graph: &Graph, ranges: &[f64], candidate: Candidate) -> Vec<i32> {
+pub(super) fn caps(
+    graph: &Graph,
+    ranges: &[f64],
+    candidate: Candidate,
+    widths: &[u32],
+) -> Vec<i32> {
     let mut classes: Vec<usize> = (0..graph.tensors.len()).collect();
     for node in &graph.nodes {
         let joins = match &node.op {
-            Op::Local(LocalMap::Add { .. } | LocalMap::SumPool(_)) => false,
-            Op::Local(_) => true,
-            Op::MaxPool { .. } => false,
+            Op::Local(map) => !matches!(map, LocalMap::Add { .. } | LocalMap::SumPool(_)),
             _ => false,
         };
         if joins {
@@ -45,8 +48,10 @@ pub(super) fn caps(graph: &Graph, ranges: &[f64], candidate: Candidate) -> Vec<i
         };
         let Some(range) = range else { continue };
         let class = find(&mut classes, node.output);
+        let value_bits = widths.get(node.output).copied().unwrap_or(candidate.value_bits);
+        let scale = scale_for(*range, Candidate { value_bits, ..candidate });
         if let Some(cap) = caps.get_mut(class) {
-            *cap = (*cap).min(scale_for(*range, candidate));
+            *cap = (*cap).min(scale);
         }
     }
     (0..graph.tensors.len())

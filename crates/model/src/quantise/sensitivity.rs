@@ -1,0 +1,212 @@
+//! How much rounding at each place moves the logits: one backward walk per input and probe.
+//!
+//! For a probe g of random signs over n logits, `E |J^T g|^2 / n` is the mean over the logits of
+//! `sum_e (d logit / d v_e)^2`: the variance of a logit per unit of variance in every element of v.
+//! First order, exact in the correlations between elements.
+
+#![expect(clippy::indexing_slicing, reason = "shapes were checked when the graph was made")]
+
+use gazelle_share::{Conv2d, LinearOp, LocalMap, TensorShape, Window};
+use rayon::prelude::*;
+
+use crate::graph::{Graph, GraphNode, Op};
+
+/// Sums over inputs and probes, per graph tensor: the squared gradient at the value which is
+/// rounded to give that tensor (a step's input, or the tensor itself where a rescaling would be).
+pub(super) struct Sensitivity {
+    sums: Vec<f64>,
+    probes: f64,
+    state: u64,
+}
+
+impl Sensitivity {
+    pub(super) fn new(graph: &Graph) -> Self {
+        Self { sums: vec![0.0; graph.tensors.len()], probes: 0.0, state: 0x9e37_79b9_7f4a_7c15 }
+    }
+
+    /// Variance of a logit (mean over the logits) per unit of variance in each element rounded.
+    pub(super) fn gain(&self, tensor: usize) -> f64 {
+        self.sums.get(tensor).map_or(0.0, |sum| sum / self.probes.max(1.0))
+    }
+
+    /// Adds one input's trace with one probe.
+    pub(super) fn add(&mut self, graph: &Graph, trace: &[Vec<f32>]) {
+        let outputs = graph.shape(graph.output).len();
+        let norm = 1.0 / (outputs as f32).sqrt();
+        let probe: Vec<f32> =
+            (0..outputs).map(|_| if self.coin() { norm } else { -norm }).collect();
+        let mut gradients: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
+        gradients[graph.output] = probe;
+        for node in graph.nodes.iter().rev() {
+            let gradient = std::mem::take(&mut gradients[node.output]);
+            if gradient.is_empty() {
+                continue;
+            }
+            let back = backward(graph, node, trace, &gradient);
+            // A step rounds its input; anything else that is rounded is rounded itself.
+            let rounded = match node.op {
+                Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } => &gradient,
+                _ => back.first().unwrap_or(&gradient),
+            };
+            self.sums[node.output] += rounded.iter().map(|g| f64::from(g * g)).sum::<f64>();
+            for (input, back) in node.inputs.iter().zip(back) {
+                let slot = &mut gradients[*input];
+                if slot.is_empty() {
+                    *slot = back;
+                } else {
+                    slot.iter_mut().zip(&back).for_each(|(sum, g)| *sum += g);
+                }
+            }
+        }
+        self.probes += 1.0;
+    }
+
+    fn coin(&mut self) -> bool {
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.state >> 63 == 1
+    }
+}
+
+/// Gradients at a node's inputs.
+fn backward(graph: &Graph, node: &GraphNode, trace: &[Vec<f32>], g: &[f32]) -> Vec<Vec<f32>> {
+    let id = node.inputs.first().copied().unwrap_or_default();
+    let (x, shape) = (&trace[id], graph.shape(id));
+    match &node.op {
+        Op::Linear { op: LinearOp::FullyConnected { inputs, .. }, weights, .. } => {
+            let mut back = vec![0.0f32; *inputs];
+            for (row, g) in weights.chunks_exact(*inputs).zip(g) {
+                back.iter_mut().zip(row).for_each(|(b, w)| *b += w * g);
+            }
+            vec![back]
+        }
+        Op::Linear { op: LinearOp::Conv(conv), weights, .. } => vec![transposed(conv, weights, g)],
+        Op::Relu => {
+            vec![g.iter().zip(x).map(|(g, x)| if *x > 0.0 { *g } else { 0.0 }).collect()]
+        }
+        Op::Clip { low, high } => {
+            let inside = |x: f32| x > *low && x < *high;
+            vec![g.iter().zip(x).map(|(g, x)| if inside(*x) { *g } else { 0.0 }).collect()]
+        }
+        Op::LeakyRelu { slopes } => {
+            let mut back = g.to_vec();
+            let plane = (shape.height * shape.width).max(1);
+            for (i, (back, x)) in back.iter_mut().zip(x).enumerate() {
+                let slope = if slopes.len() == 1 { slopes[0] } else { slopes[i / plane] };
+                *back *= if *x < 0.0 { slope } else { 1.0 };
+            }
+            vec![back]
+        }
+        Op::Square => vec![g.iter().zip(x).map(|(g, x)| 2.0 * x * g).collect()],
+        Op::MaxPool { window, relu } => vec![winners(window, *relu, shape, x, g)],
+        Op::AveragePool { window, divisor } => {
+            let mut back = spread(window, shape, g);
+            back.iter_mut().for_each(|b| *b /= divisor);
+            vec![back]
+        }
+        Op::Local(LocalMap::SumPool(window)) => vec![spread(window, shape, g)],
+        Op::Local(LocalMap::Add { .. }) => vec![g.to_vec(); node.inputs.len()],
+        Op::Local(LocalMap::Concat) => {
+            let mut rest = g;
+            let mut back = Vec::with_capacity(node.inputs.len());
+            for input in &node.inputs {
+                let (head, tail) = rest.split_at(graph.shape(*input).len());
+                back.push(head.to_vec());
+                rest = tail;
+            }
+            back
+        }
+        Op::Local(map) => {
+            // Where each output element comes from; 0 is nowhere.
+            let indices: Vec<usize> = (1..=shape.len()).collect();
+            let from =
+                map.apply_with(&[(&indices, shape)], graph.shape(node.output), |sum, x, _| sum + x);
+            let mut back = vec![0.0; shape.len()];
+            for (from, g) in from.iter().zip(g) {
+                if let Some(at) = from.checked_sub(1) {
+                    back[at] += g;
+                }
+            }
+            vec![back]
+        }
+        Op::Affine { .. } | Op::Multiply => Vec::new(),
+    }
+}
+
+fn winners(window: &Window, relu: bool, shape: TensorShape, x: &[f32], g: &[f32]) -> Vec<f32> {
+    let indexed: Vec<(f32, usize)> = x.iter().copied().zip(0..).collect();
+    let best = window.fold(shape, &indexed, |a, b| if b.0 > a.0 { *b } else { a });
+    let mut back = vec![0.0; shape.len()];
+    for ((value, at), g) in best.into_iter().zip(g) {
+        if !relu || value > 0.0 {
+            back[at] += g;
+        }
+    }
+    back
+}
+
+fn spread(window: &Window, shape: TensorShape, g: &[f32]) -> Vec<f32> {
+    let mut back = vec![0.0; shape.len()];
+    for (window, g) in window.gather(shape).iter().zip(g) {
+        window.iter().for_each(|at| back[*at] += g);
+    }
+    back
+}
+
+/// The transposed convolution.
+fn transposed(conv: &Conv2d, weights: &[f32], g: &[f32]) -> Vec<f32> {
+    let output = conv.output();
+    let plane = output.height * output.width;
+    let (in_group, per_group) = (conv.input.channels / conv.groups, conv.maps / conv.groups);
+    let taps = conv.kernel[0] * conv.kernel[1];
+    let width = conv.input.width + conv.pads.left + conv.pads.right;
+    let height = conv.input.height + conv.pads.top + conv.pads.bottom;
+    let channel = |c: usize| -> Vec<f32> {
+        let mut padded = vec![0.0f32; width * height];
+        let group = c / in_group;
+        for m in group * per_group..(group + 1) * per_group {
+            let kernel = &weights[(m * in_group + c % in_group) * taps..][..taps];
+            let map = &g[m * plane..][..plane];
+            for (tap, w) in kernel.iter().enumerate() {
+                let row = tap / conv.kernel[1] * conv.dilation[0];
+                let column = tap % conv.kernel[1] * conv.dilation[1];
+                for (y, from) in map.chunks_exact(output.width).enumerate() {
+                    let to = &mut padded[(y * conv.stride[0] + row) * width + column..];
+                    let to = to.iter_mut().step_by(conv.stride[1]);
+                    to.zip(from).for_each(|(to, from)| *to += w * from);
+                }
+            }
+        }
+        let rows = padded.chunks_exact(width).skip(conv.pads.top).take(conv.input.height);
+        rows.flat_map(|row| row[conv.pads.left..][..conv.input.width].to_vec()).collect()
+    };
+    (0..conv.input.channels).into_par_iter().flat_map_iter(channel).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gazelle_share::{Pads, plain};
+
+    #[test]
+    fn properties_the_transposed_convolution_is_the_adjoint() {
+        let conv = Conv2d {
+            input: TensorShape::new(4, 7, 6),
+            maps: 6,
+            kernel: [3, 2],
+            stride: [2, 1],
+            pads: Pads { top: 1, left: 0, bottom: 2, right: 1 },
+            dilation: [1, 2],
+            groups: 2,
+        };
+        let op = LinearOp::Conv(conv.clone());
+        op.check().unwrap();
+        let wave =
+            |len: usize, f: f32| -> Vec<f32> { (0..len).map(|i| (i as f32 * f).sin()).collect() };
+        let (w, x) = (wave(op.weight_len(), 0.7), wave(op.input_len(), 1.3));
+        let g = wave(op.output_shape().len(), 2.1);
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let forward = dot(&plain::linear(&op, &w, &x), &g);
+        let backward = dot(&x, &transposed(&conv, &w, &g));
+        assert!((forward - backward).abs() < 1e-3, "{forward} {backward}");
+    }
+}
