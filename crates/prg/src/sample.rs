@@ -15,7 +15,6 @@ mod kernel;
 mod tables;
 
 use rand_core::Rng;
-use zeroize::Zeroize;
 
 use crate::prg::Prg;
 
@@ -79,7 +78,7 @@ pub fn gaussian_narrow(prg: &mut Prg, deviation: Narrow, out: &mut [i64]) {
         let (signs, _) = signs.split_at_mut(raw.len().div_ceil(64));
         words(prg, signs);
         kernel::inversion(deviation.table(), raw, signs, out);
-        signs.zeroize();
+        wipe(signs);
     });
 }
 
@@ -94,37 +93,48 @@ pub fn gaussian_narrow(prg: &mut Prg, deviation: Narrow, out: &mut [i64]) {
 /// deviations (2^-64) nothing comes out.
 pub fn gaussian_wide(prg: &mut Prg, log2_deviation: u32, out: &mut [i64]) {
     let deviation = f64::from(log2_deviation.clamp(16, 40)).exp2();
+    let mut raw = [0u64; CHUNK];
+    let mut made = [0i64; CHUNK];
     for out in out.chunks_mut(CHUNK) {
-        let mut raw = [0u64; CHUNK];
         // An odd rest takes a whole pair.
         let (raw, _) = raw.split_at_mut(out.len().next_multiple_of(2));
         words(prg, raw);
-        kernel::box_muller(deviation, raw, out);
-        raw.zeroize();
+        let (made, _) = made.split_at_mut(raw.len());
+        kernel::box_muller(deviation, raw, made);
+        out.iter_mut().zip(made).for_each(|(out, made)| *out = *made);
     }
+    wipe(&mut raw);
+    wipe(&mut made);
 }
 
 /// Chunk by chunk: one word per sample, wiped afterwards.
 fn sampled(prg: &mut Prg, out: &mut [i64], kernel: impl Fn(&mut Prg, &[u64], &mut [i64])) {
+    let mut raw = [0u64; CHUNK];
     for out in out.chunks_mut(CHUNK) {
-        let mut raw = [0u64; CHUNK];
         let (raw, _) = raw.split_at_mut(out.len());
         words(prg, raw);
         kernel(prg, raw, out);
-        raw.zeroize();
     }
+    wipe(&mut raw);
 }
 
 /// The next `8 * out.len()` bytes of the stream, at most `8 * CHUNK`.
 fn words(prg: &mut Prg, out: &mut [u64]) {
     let mut bytes = [0u8; 8 * CHUNK];
-    let (bytes, _) = bytes.split_at_mut(8 * out.len());
-    prg.fill_bytes(bytes);
-    let (chunks, _) = bytes.as_chunks::<8>();
+    let (chunk, _) = bytes.split_at_mut(8 * out.len());
+    prg.fill_bytes(chunk);
+    let (chunks, _) = chunk.as_chunks::<8>();
     for (word, chunk) in out.iter_mut().zip(chunks) {
         *word = u64::from_le_bytes(*chunk);
     }
-    bytes.zeroize();
+    wipe(&mut bytes);
+}
+
+/// Zeroes a buffer on the stack with wide stores (`zeroize` writes it byte by byte); the black box
+/// keeps the compiler from dropping them.
+fn wipe<T: Copy + Default>(buffer: &mut [T]) {
+    buffer.fill(T::default());
+    std::hint::black_box(buffer);
 }
 
 #[cfg(test)]

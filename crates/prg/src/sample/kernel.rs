@@ -46,13 +46,80 @@ dispatched!(
     ternary, ternary_body, (raw: &[u64], out: &mut [i64])
 );
 
-dispatched!(
-    /// `out[i] = +-#{ t in tails: raw[i] < t }`, negative where bit i of `signs` is set.
-    inversion, inversion_body, (tails: &[u64], raw: &[u64], signs: &[u64], out: &mut [i64])
-);
+/// `out[i] = +-#{ t in tails: raw[i] < t }`, negative where bit i of `signs` is set; `tails` falls.
+pub(super) fn inversion(tails: &[u64], raw: &[u64], signs: &[u64], out: &mut [i64]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2(tails: &[u64], raw: &[u64], signs: &[u64], out: &mut [i64]) {
+            inversion_body(tails, raw, signs, out);
+        }
+        match level() {
+            Isa::Avx512 if tails.len() < 64 => {
+                // SAFETY: `level` found AVX-512 F, BW, DQ and VL on this processor.
+                return unsafe { inversion_avx512(tails, raw, signs, out) };
+            }
+            // SAFETY: `level` found AVX2 on this processor.
+            Isa::Avx512 | Isa::Avx2 => return unsafe { avx2(tails, raw, signs, out) },
+            _ => {}
+        }
+    }
+    inversion_body(tails, raw, signs, out);
+}
+
+/// The same in two steps for fewer than 64 thresholds, in registers only: the thresholds 8, 16, ..
+/// say which run of eight the sample is in, then each lane compares with its run's other seven.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn inversion_avx512(tails: &[u64], raw: &[u64], signs: &[u64], out: &mut [i64]) {
+    use std::arch::x86_64::{
+        _mm512_cmplt_epu64_mask, _mm512_loadu_si512, _mm512_mask_add_epi64, _mm512_mask_sub_epi64,
+        _mm512_permutexvar_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64,
+        _mm512_storeu_si512,
+    };
+    // table[j][run] = threshold number 8 run + j + 1; zero beyond the last.
+    let mut table = [[0u64; 8]; 8];
+    for (index, tail) in tails.iter().enumerate() {
+        if let Some(slot) = table.get_mut(index % 8).and_then(|row| row.get_mut(index / 8)) {
+            *slot = *tail;
+        }
+    }
+    // SAFETY: every row is 8 words, the 64 bytes that are read.
+    let rows = table.map(|row| unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
+    let [within @ .., _] = rows;
+    let [.., splitters] = table;
+    let one = _mm512_set1_epi64(1);
+    let zero = _mm512_setzero_si512();
+    let mut index = 0usize;
+    for (out, raw) in out.chunks_mut(8).zip(raw.chunks(8)) {
+        let mut words = [0u64; 8];
+        words.iter_mut().zip(raw).for_each(|(word, raw)| *word = *raw);
+        // SAFETY: 8 words are 64 bytes.
+        let u = unsafe { _mm512_loadu_si512(words.as_ptr().cast()) };
+        let mut run = zero;
+        for splitter in splitters {
+            let below = _mm512_cmplt_epu64_mask(u, _mm512_set1_epi64(splitter as i64));
+            run = _mm512_mask_add_epi64(run, below, run, one);
+        }
+        let mut count = _mm512_slli_epi64::<3>(run);
+        for row in within {
+            let threshold = _mm512_permutexvar_epi64(run, row);
+            let below = _mm512_cmplt_epu64_mask(u, threshold);
+            count = _mm512_mask_add_epi64(count, below, count, one);
+        }
+        let word = signs.get(index / 64).copied().unwrap_or_default() >> (index % 64);
+        let signed = _mm512_mask_sub_epi64(count, word as u8, zero, count);
+        let mut result = [0i64; 8];
+        // SAFETY: 8 words are 64 bytes.
+        unsafe { _mm512_storeu_si512(result.as_mut_ptr().cast(), signed) };
+        out.iter_mut().zip(result).for_each(|(out, result)| *out = result);
+        index += 8;
+    }
+}
 
 dispatched!(
-    /// Box-Muller: `out[i]` and `out[half + i]` from `raw[i]` and `raw[half + i]`, half of `raw`.
+    /// Box-Muller: `out[i]` and `out[half + i]` from `raw[i]` and `raw[half + i]`; both of one even
+    /// length.
     box_muller, box_muller_body, (deviation: f64, raw: &[u64], out: &mut [i64])
 );
 
@@ -93,11 +160,8 @@ fn inversion_body(tails: &[u64], raw: &[u64], signs: &[u64], out: &mut [i64]) {
 fn box_muller_body(deviation: f64, raw: &[u64], out: &mut [i64]) {
     let half = raw.len() / 2;
     let (radial, angular) = raw.split_at(half);
-    let (first, second) = out.split_at_mut(half.min(out.len()));
-    // `second` is one shorter if an odd number is wanted; a spare takes the last.
-    let mut spare = [0i64; 1];
-    let pairs = first.iter_mut().zip(second.iter_mut().chain(&mut spare));
-    for ((x, y), (u, w)) in pairs.zip(radial.iter().zip(angular)) {
+    let (first, second) = out.split_at_mut(half);
+    for (((x, y), u), w) in first.iter_mut().zip(second).zip(radial).zip(angular) {
         let radius = deviation * (-2.0 * ln_of_fraction(*u)).sqrt();
         let (sin, cos) = sin_cos_of_turn(*w);
         *x = round(radius * cos);
@@ -227,10 +291,19 @@ mod tests {
         ternary(&raw, &mut fast);
         ternary_body(&raw, &mut plain);
         assert_eq!(fast, plain);
-        inversion(tails, &raw, &signs, &mut fast);
-        inversion_body(tails, &raw, &signs, &mut plain);
-        assert_eq!(fast, plain);
-        let (mut fast, mut plain) = (vec![0i64; 331], vec![0i64; 331]);
+        // Words beside every threshold of both tables among them.
+        let mut edges = raw.clone();
+        for (index, tail) in tails.iter().chain(&super::super::tables::TAILS_3_2).enumerate() {
+            edges[3 * index] = tail - 1;
+            edges[3 * index + 1] = *tail;
+            edges[3 * index + 2] = tail + 1;
+        }
+        for tails in [&tails[..], &super::super::tables::TAILS_3_2] {
+            inversion(tails, &edges, &signs, &mut fast);
+            inversion_body(tails, &edges, &signs, &mut plain);
+            assert_eq!(fast, plain);
+        }
+        let (mut fast, mut plain) = (vec![0i64; 332], vec![0i64; 332]);
         box_muller(1e6, &raw[..332], &mut fast);
         box_muller_body(1e6, &raw[..332], &mut plain);
         assert_eq!(fast, plain);
