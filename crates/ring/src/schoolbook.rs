@@ -73,6 +73,16 @@ impl Transform for Schoolbook {
         }
         Ok(())
     }
+    fn prepare_exact(
+        &self,
+        x: &[u64],
+        bits: u32,
+        (): &mut (),
+    ) -> Result<ExactOperand<Vec<u64>>, RingError> {
+        check_len(self.degree, x.len())?;
+        let digits = vec![x.iter().map(|x| centre(*x, bits)).collect()];
+        Ok(ExactOperand { digits, width: bits })
+    }
     fn deviation(&self, _bits: u32, _weight_norm_squared: f64) -> f64 {
         0.0
     }
@@ -84,10 +94,8 @@ impl Transform for Schoolbook {
         (): &mut (),
     ) -> Result<(), RingError> {
         check_len(self.degree, out.len())?;
-        for (index, digit) in a.digits.iter().enumerate() {
-            let shift = a.width * index as u32;
-            let shifted: Vec<u64> = digit.iter().map(|d| d << shift).collect();
-            negacyclic_mul_add(&shifted, s, out);
+        for digit in &a.digits {
+            negacyclic_mul_add(digit, s, out);
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Products mod X^N + 1 through an evaluation form.
 
 use crate::error::RingError;
-use crate::exact::digits_of;
 
 /// Products of a small polynomial (weights, ternary or Gaussian secrets) with a uniform one, modulo
 /// `X^N + 1` and `2^64`, by way of an opaque evaluation form.
@@ -79,26 +78,7 @@ pub trait Transform: Send + Sync {
         x: &[u64],
         bits: u32,
         scratch: &mut Self::Scratch,
-    ) -> Result<ExactOperand<Self::Eval>, RingError> {
-        let (count, width) = digits_of(bits);
-        let mut digits = Vec::with_capacity(count);
-        let mut rest: Vec<u64> = x.iter().map(|x| centre(*x, bits)).collect();
-        for index in 0..count {
-            let last = index + 1 == count;
-            let digit: Vec<i64> = rest
-                .iter_mut()
-                .map(|x| {
-                    let digit = if last { *x } else { centre(*x, width) } as i64;
-                    *x = ((x.wrapping_sub(digit as u64) as i64) >> width) as u64;
-                    digit
-                })
-                .collect();
-            let mut eval = self.zero();
-            self.forward_small(&digit, &mut eval, scratch)?;
-            digits.push(eval);
-        }
-        Ok(ExactOperand { digits, width })
-    }
+    ) -> Result<ExactOperand<Self::Eval>, RingError>;
 
     /// `out += a * s`, exactly; see [`crate::exact`] for when. `s` is in evaluation form.
     ///
@@ -118,6 +98,23 @@ pub trait Transform: Send + Sync {
 pub struct ExactOperand<E> {
     pub(crate) digits: Vec<E>,
     pub(crate) width: u32,
+}
+
+impl<E> ExactOperand<E> {
+    /// From its digits, lowest first.
+    pub fn new(digits: Vec<E>, width: u32) -> Self {
+        Self { digits, width }
+    }
+
+    /// The balanced digits, lowest first, each evaluated: `x = sum digit_i 2^(i width)`.
+    pub fn digits(&self) -> &[E] {
+        &self.digits
+    }
+
+    /// Bits of a digit.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
 }
 
 /// The representative of `x mod 2^bits` in `[-2^{bits-1}, 2^{bits-1})`, as a wrapped word.

@@ -61,13 +61,106 @@ dispatched!(
     join, join_body, (blocks: &[Block], folded: &mut [c64])
 );
 dispatched!(
-    /// `acc += a * b`, pointwise.
-    mul_add, mul_add_body, (a: &[Block], b: &[Block], acc: &mut [Block])
+    /// Digit `at` of the balanced expansion of x (see [`Digits`]), folded like `fold`.
+    fold_digit, fold_digit_body,
+    (x: &[u64], digits: Digits, at: u32, twist: &[c64], folded: &mut [c64])
 );
-dispatched!(
-    /// `folded = a * b`, pointwise, interleaved.
-    mul_join, mul_join_body, (a: &[Block], b: &[Block], folded: &mut [c64])
-);
+
+/// Balanced digits `d_j` of x mod `2^bits`: `x = sum_j d_j 2^{j width}`, `|d_j| <= 2^{width-1}`.
+///
+/// With `y = centred x + sum_{j < count-1} 2^{j width + width - 1}` the lower digits are plain bit
+/// fields of y less `2^{width-1}`, and the top one is what remains, signed.
+#[derive(Clone, Copy)]
+pub(crate) struct Digits {
+    /// log2 of the modulus.
+    pub(crate) bits: u32,
+    /// Bits of a digit.
+    pub(crate) width: u32,
+    /// Number of digits.
+    pub(crate) count: u32,
+}
+
+/// `acc += a * b`, pointwise.
+pub(crate) fn mul_add(a: &[Block], b: &[Block], acc: &mut [Block]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(a: &[Block], b: &[Block], acc: &mut [Block]) {
+            mul_add_body::<true>(a, b, acc);
+        }
+        match level() {
+            // SAFETY: `level` found AVX-512 F on this processor.
+            Isa::Avx512 => return unsafe { mul_add_avx512(a, b, acc) },
+            // SAFETY: `level` found AVX2 and FMA on this processor.
+            Isa::Avx2 => return unsafe { avx2(a, b, acc) },
+            _ => {}
+        }
+    }
+    mul_add_body::<false>(a, b, acc);
+}
+
+/// `folded = a * b`, pointwise, interleaved.
+pub(crate) fn mul_join(a: &[Block], b: &[Block], folded: &mut [c64]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(a: &[Block], b: &[Block], folded: &mut [c64]) {
+            mul_join_body::<true>(a, b, folded);
+        }
+        match level() {
+            // SAFETY: `level` found AVX-512 F on this processor.
+            Isa::Avx512 => return unsafe { mul_join_avx512(a, b, folded) },
+            // SAFETY: `level` found AVX2 and FMA on this processor.
+            Isa::Avx2 => return unsafe { avx2(a, b, folded) },
+            _ => {}
+        }
+    }
+    mul_join_body::<false>(a, b, folded);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn mul_add_avx512(a: &[Block], b: &[Block], acc: &mut [Block]) {
+    use std::arch::x86_64::{_mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_load_pd, _mm512_store_pd};
+    for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
+        // SAFETY: a block is 8 + 8 words, aligned to 64 bytes, and so is each half.
+        unsafe {
+            let (ar, ai) = (_mm512_load_pd(a.re.as_ptr()), _mm512_load_pd(a.im.as_ptr()));
+            let (br, bi) = (_mm512_load_pd(b.re.as_ptr()), _mm512_load_pd(b.im.as_ptr()));
+            let (sr, si) = (_mm512_load_pd(acc.re.as_ptr()), _mm512_load_pd(acc.im.as_ptr()));
+            let sr = _mm512_fnmadd_pd(ai, bi, _mm512_fmadd_pd(ar, br, sr));
+            let si = _mm512_fmadd_pd(ai, br, _mm512_fmadd_pd(ar, bi, si));
+            _mm512_store_pd(acc.re.as_mut_ptr(), sr);
+            _mm512_store_pd(acc.im.as_mut_ptr(), si);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn mul_join_avx512(a: &[Block], b: &[Block], folded: &mut [c64]) {
+    use std::arch::x86_64::{
+        _mm512_fmadd_pd, _mm512_fmsub_pd, _mm512_load_pd, _mm512_mul_pd, _mm512_permutex2var_pd,
+        _mm512_setr_epi64, _mm512_storeu_pd,
+    };
+    let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    let high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    let (chunks, _) = folded.as_chunks_mut::<8>();
+    for ((chunk, a), b) in chunks.iter_mut().zip(a).zip(b) {
+        let (first, second) = chunk.split_at_mut(4);
+        // SAFETY: a block is 8 + 8 words, aligned to 64 bytes; each half of a chunk is 4 complex
+        // values, the 64 bytes that are written.
+        unsafe {
+            let (ar, ai) = (_mm512_load_pd(a.re.as_ptr()), _mm512_load_pd(a.im.as_ptr()));
+            let (br, bi) = (_mm512_load_pd(b.re.as_ptr()), _mm512_load_pd(b.im.as_ptr()));
+            let re = _mm512_fmsub_pd(ar, br, _mm512_mul_pd(ai, bi));
+            let im = _mm512_fmadd_pd(ar, bi, _mm512_mul_pd(ai, br));
+            _mm512_storeu_pd(first.as_mut_ptr().cast(), _mm512_permutex2var_pd(re, low, im));
+            _mm512_storeu_pd(second.as_mut_ptr().cast(), _mm512_permutex2var_pd(re, high, im));
+        }
+    }
+}
+
 dispatched!(
     /// `out += round(folded * untwist) << shift`, real parts in the lower half, imaginary in the
     /// upper.
@@ -102,6 +195,36 @@ fn fold_small_body<const FUSED: bool>(x: &[i64], twist: &[c64], folded: &mut [c6
         let a = f64::from_bits(MAGIC.to_bits().wrapping_add(*a as u64)) - MAGIC;
         let b = f64::from_bits(MAGIC.to_bits().wrapping_add(*b as u64)) - MAGIC;
         (z.re, z.im) = cmul::<FUSED>(a, b, *w);
+    }
+}
+
+#[inline(always)]
+fn fold_digit_body<const FUSED: bool>(
+    x: &[u64],
+    digits: Digits,
+    at: u32,
+    twist: &[c64],
+    folded: &mut [c64],
+) {
+    let Digits { bits, width, count } = digits;
+    let bias =
+        (0..count.saturating_sub(1)).fold(0u64, |sum, j| sum + (1 << (j * width + width - 1)));
+    let shift = 64 - bits;
+    // The top digit keeps its sign bits; the others are fields of `width` bits.
+    let (up, half) =
+        if at + 1 == count { (0, 0) } else { (64 - width - at * width, 1i64 << (width - 1)) };
+    let down = up + at * width;
+    let top = at + 1 == count;
+    let digit = |x: u64| {
+        let y = ((((x << shift) as i64) >> shift) as u64).wrapping_add(bias);
+        let signed = (y as i64) >> (at * width);
+        let field = ((y << up) >> down) as i64;
+        let value = if top { signed } else { field } - half;
+        f64::from_bits(MAGIC.to_bits().wrapping_add(value as u64)) - MAGIC
+    };
+    let (low, high) = x.split_at(x.len() / 2);
+    for (((z, w), a), b) in folded.iter_mut().zip(twist).zip(low).zip(high) {
+        (z.re, z.im) = cmul::<FUSED>(digit(*a), digit(*b), *w);
     }
 }
 
@@ -180,6 +303,62 @@ fn unfold_add_body<const FUSED: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_instruction_set_gives_about_the_portable_result() {
+        let value = |i: usize| ((i * 7919 % 1009) as f64 - 504.0) / 37.0;
+        let block = |i: usize| Block {
+            re: std::array::from_fn(|j| value(16 * i + j)),
+            im: std::array::from_fn(|j| value(16 * i + 8 + j)),
+        };
+        let a: Vec<Block> = (0..5).map(block).collect();
+        let b: Vec<Block> = (5..10).map(block).collect();
+        let close = |x: f64, y: f64| (x - y).abs() < 1e-10;
+        let (mut fast, mut plain) = (a.clone(), a.clone());
+        mul_add(&a, &b, &mut fast);
+        mul_add_body::<false>(&a, &b, &mut plain);
+        for (fast, plain) in fast.iter().zip(&plain) {
+            assert!(
+                (0..8).all(|j| close(fast.re[j], plain.re[j]) && close(fast.im[j], plain.im[j]))
+            );
+        }
+        let (mut fast, mut plain) = ([c64::new(0.0, 0.0); 40], [c64::new(0.0, 0.0); 40]);
+        mul_join(&a, &b, &mut fast);
+        mul_join_body::<false>(&a, &b, &mut plain);
+        for (fast, plain) in fast.iter().zip(&plain) {
+            assert!(close(fast.re, plain.re) && close(fast.im, plain.im));
+        }
+    }
+
+    #[test]
+    fn balanced_digits_add_up() {
+        let mut x = 0x0123_4567_89ab_cdefu64;
+        for (bits, width, count) in
+            [(48, 24, 2), (62, 21, 3), (27, 27, 1), (50, 25, 2), (63, 21, 3)]
+        {
+            for round in 0..200 {
+                x = x.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                let word = match round {
+                    0 => 0,
+                    1 => u64::MAX,
+                    2 => 1 << (bits - 1),
+                    3 => (1 << (bits - 1)) - 1,
+                    _ => x,
+                } & (u64::MAX >> (64 - bits));
+                let mut sum = 0u64;
+                for at in 0..count {
+                    let one = [c64::new(1.0, 0.0)];
+                    let mut folded = [c64::new(0.0, 0.0)];
+                    fold_digit(&[word, word], Digits { bits, width, count }, at, &one, &mut folded);
+                    let digit = folded[0].re as i64;
+                    assert!(digit.abs() <= 1 << (width - 1), "{digit}");
+                    assert!((folded[0].im - digit as f64).abs() < 0.5);
+                    sum = sum.wrapping_add((digit as u64) << (at * width));
+                }
+                assert_eq!(sum << (64 - bits), word << (64 - bits));
+            }
+        }
+    }
 
     #[test]
     fn words_are_rounded_to_nearest_mod_2_64() {
