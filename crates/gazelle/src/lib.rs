@@ -20,6 +20,11 @@ pub use session::{
 pub use suite::Suite;
 pub use traffic::PlannedTraffic;
 
+/// The code of docs/swapping.md, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/swapping.md")]
+pub struct Swapping;
+
 pub use gazelle_prg::system_rng;
 pub use gazelle_share as share;
 pub use gazelle_wire as wire;
