@@ -32,6 +32,16 @@ impl std::ops::Add for OtTraffic {
     }
 }
 
+impl std::ops::Sub for OtTraffic {
+    type Output = Self;
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            sender_to_receiver: self.sender_to_receiver - earlier.sender_to_receiver,
+            receiver_to_sender: self.receiver_to_sender - earlier.receiver_to_sender,
+        }
+    }
+}
+
 impl std::ops::AddAssign for OtTraffic {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;

@@ -4,6 +4,7 @@ pub mod adapt;
 pub mod base;
 pub mod error;
 pub mod extension;
+pub mod ferret;
 mod ggm;
 #[cfg(any(test, feature = "testing"))]
 pub mod ideal;
@@ -18,6 +19,7 @@ pub mod testing;
 pub use adapt::{RotReceiver, RotSender};
 pub use error::OtError;
 pub use extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
+pub use ferret::Ferret;
 #[cfg(any(test, feature = "testing"))]
 pub use ideal::IdealOt;
 pub use iknp::Iknp;

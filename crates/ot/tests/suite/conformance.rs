@@ -1,6 +1,7 @@
 //! One line per implementor.
 
-use gazelle_ot::{IdealOt, Iknp, SoftSpoken, testing};
+use gazelle_ot::ferret::Parameters;
+use gazelle_ot::{Ferret, IdealOt, Iknp, SoftSpoken, testing};
 
 #[test]
 fn ideal_ot_conforms() {
@@ -17,4 +18,14 @@ fn softspoken_conforms_for_every_k() {
     for extension in [SoftSpoken::K2, SoftSpoken::K4, SoftSpoken::K8] {
         testing::conformance(&extension);
     }
+}
+
+#[test]
+fn ferret_conforms_over_many_toy_batches() {
+    testing::conformance(&Ferret::new(Parameters::TOY));
+}
+
+#[test]
+fn ferret_conforms_with_its_smallest_set() {
+    testing::conformance(&Ferret::new(Parameters::SMALL));
 }

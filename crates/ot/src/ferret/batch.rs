@@ -1,0 +1,293 @@
+//! A session's batches, group by group; what both parties do alike and what each does apart.
+
+use gazelle_block::hash::HashSeed;
+use gazelle_block::tweak::purpose;
+use gazelle_block::{BitVec, Block, Blocks};
+use gazelle_prg::Seed;
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+use zeroize::Zeroize;
+
+use super::code::Code;
+use super::parameters::Parameters;
+use crate::error::OtError;
+use crate::ggm::{self, Grower, Kind};
+
+/// The first index of the trees' hash; it runs on over the whole session.
+const FIRST_TWEAK: u64 = (purpose::EXTENSION as u64) << 56;
+
+/// What the two parties do differently.
+pub(super) trait Party {
+    /// The start of a batch: noise positions. `retained` are the `t h` OTs for the trees.
+    fn begin(
+        &mut self,
+        parameters: &Parameters,
+        retained: &[Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError>;
+
+    /// The leaves of `trees` trees from number `first` on, lowest bits set.
+    fn leaves(
+        &mut self,
+        grower: &mut Grower,
+        depth: usize,
+        first: usize,
+        retained: &[Block],
+        leaves: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError>;
+}
+
+/// The state of a session.
+pub(super) struct Batch<P> {
+    parameters: Parameters,
+    code: Code,
+    grower: Grower,
+    party: P,
+    /// The retained OTs that this batch lives on: k for the code, then t h for the trees.
+    retained: Vec<Block>,
+    /// The first outputs of this batch, for the next one.
+    next: Vec<Block>,
+    /// The next group; all are done at the beginning, so that the first call starts a batch.
+    group: usize,
+    /// The current group's outputs.
+    leaves: Vec<Block>,
+    /// How many of them were handed out or retained.
+    used: usize,
+    dead: bool,
+}
+
+impl<P: Party> Batch<P> {
+    pub(super) fn new(parameters: Parameters, seed: Block, retained: Vec<Block>, party: P) -> Self {
+        let hash = HashSeed::new(&Seed::from_bytes(seed.to_bytes()));
+        Self {
+            parameters,
+            code: Code::new(),
+            grower: Grower::new(hash, FIRST_TWEAK, Kind::Correlated),
+            party,
+            next: retained,
+            retained: Vec::new(),
+            group: parameters.groups(),
+            leaves: Vec::new(),
+            used: 0,
+            dead: false,
+        }
+    }
+
+    /// Fills `out` with the next OTs. After an error every call fails.
+    pub(super) fn serve(
+        &mut self,
+        out: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        if self.dead {
+            return Err(OtError::Dead);
+        }
+        self.dead = true;
+        let mut rest = out;
+        while !rest.is_empty() {
+            if self.used == self.leaves.len() {
+                self.make_group(ch, rng)?;
+            }
+            let ready = self.leaves.get_mut(self.used..).unwrap_or_default();
+            let count = ready.len().min(rest.len());
+            let (now, later) = rest.split_at_mut(count);
+            if let Some(ready) = ready.get_mut(..count) {
+                now.copy_from_slice(ready);
+                ready.fill(Block::ZERO);
+            }
+            self.used += count;
+            rest = later;
+        }
+        self.dead = false;
+        Ok(())
+    }
+
+    /// Makes the next group; what it has to give to the next batch is taken out at once.
+    fn make_group(
+        &mut self,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        let Self { parameters, retained, next, .. } = self;
+        if self.group == parameters.groups() {
+            // The old ones are wiped and never used again.
+            retained.zeroize();
+            *retained = std::mem::replace(next, Vec::with_capacity(parameters.retained()));
+            self.group = 0;
+            let (_, for_trees) = retained.split_at(parameters.k());
+            self.party.begin(parameters, for_trees, ch, rng)?;
+        }
+        let (secret, for_trees) = retained.split_at(parameters.k());
+        let (trees, depth) = (parameters.trees_of(self.group), parameters.h() as usize);
+        let first = self.group * parameters.group();
+        self.leaves.resize(trees << depth, Block::ZERO);
+        let (_, for_trees) = for_trees.split_at(first * depth);
+        let (for_trees, _) = for_trees.split_at(trees * depth);
+        let leaves = &mut self.leaves;
+        self.party.leaves(&mut self.grower, depth, first, for_trees, leaves, ch, rng)?;
+        self.code.encode(secret, (first << depth) as u64, leaves);
+        let wanted = (parameters.retained() - next.len()).min(leaves.len());
+        let (keep, _) = leaves.split_at_mut(wanted);
+        next.extend_from_slice(keep);
+        keep.zeroize();
+        self.used = wanted;
+        self.group += 1;
+        Ok(())
+    }
+}
+
+impl<P> Drop for Batch<P> {
+    fn drop(&mut self) {
+        self.retained.zeroize();
+        self.next.zeroize();
+        self.leaves.zeroize();
+    }
+}
+
+/// The party with Delta: it knows all leaves.
+pub(super) struct Knower {
+    delta: Block,
+    /// The receiver's corrections d, `[tree][level]`.
+    corrections: BitVec,
+}
+
+impl Knower {
+    pub(super) fn new(delta: Block) -> Self {
+        Self { delta, corrections: BitVec::new() }
+    }
+}
+
+impl Drop for Knower {
+    fn drop(&mut self) {
+        self.delta.zeroize();
+    }
+}
+
+impl Party for Knower {
+    fn begin(
+        &mut self,
+        parameters: &Parameters,
+        _retained: &[Block],
+        ch: &mut Channel,
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        self.corrections = ch.recv::<BitVec>(&(parameters.t() * parameters.h() as usize))?;
+        Ok(())
+    }
+
+    fn leaves(
+        &mut self,
+        grower: &mut Grower,
+        depth: usize,
+        first: usize,
+        retained: &[Block],
+        leaves: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        let trees = retained.len() / depth;
+        let (top, _) = leaves.split_at_mut(2 * trees);
+        let (left, right) = top.split_at_mut(trees);
+        Block::fill_random(left, rng);
+        for (right, left) in right.iter_mut().zip(left) {
+            *right = *left ^ self.delta;
+        }
+        // [level][tree], as the trees grow.
+        let mut sums = Vec::with_capacity(retained.len());
+        let (left, _) = leaves.split_at(trees);
+        sums.extend_from_slice(left);
+        grower.grow(leaves, 2 * trees, |level| {
+            let mut totals = vec![Block::ZERO; trees];
+            let (left, _) = level.split_at(level.len() / 2);
+            ggm::xor_all(left, &mut totals);
+            sums.append(&mut totals);
+        });
+        for (at, sum) in sums.iter_mut().enumerate() {
+            let (level, tree) = (at / trees, at % trees);
+            let flip = self.corrections.get((first + tree) * depth + level);
+            let y = retained.get(tree * depth + level).copied().unwrap_or_default();
+            *sum ^= y ^ self.delta.select(flip);
+        }
+        ch.send(&Blocks(sums), &retained.len())?;
+        for leaf in leaves {
+            *leaf = leaf.without_lsb();
+        }
+        Ok(())
+    }
+}
+
+/// The party with the noise positions: it knows all leaves but one per tree.
+#[derive(Default)]
+pub(super) struct Puncturer {
+    paths: Vec<u32>,
+}
+
+impl Drop for Puncturer {
+    fn drop(&mut self) {
+        self.paths.zeroize();
+    }
+}
+
+impl Party for Puncturer {
+    fn begin(
+        &mut self,
+        parameters: &Parameters,
+        retained: &[Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        let depth = parameters.h();
+        self.paths.zeroize();
+        self.paths = (0..parameters.t()).map(|_| rng.next_u32() >> (32 - depth)).collect();
+        let turns = self.paths.iter().flat_map(|path| (0..depth).map(move |d| path >> d & 1 == 1));
+        let corrections: BitVec = turns.zip(retained).map(|(turn, z)| !(z.lsb() ^ turn)).collect();
+        ch.send(&corrections, &corrections.len())?;
+        Ok(ch.flush()?)
+    }
+
+    fn leaves(
+        &mut self,
+        grower: &mut Grower,
+        depth: usize,
+        first: usize,
+        retained: &[Block],
+        leaves: &mut [Block],
+        ch: &mut Channel,
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        let trees = retained.len() / depth;
+        let (_, paths) = self.paths.split_at(first);
+        let (paths, _) = paths.split_at(trees);
+        // [level][tree]: the sum of the side that the path does not take.
+        let mut sums = ch.recv::<Blocks>(&retained.len())?;
+        for (at, sum) in sums.0.iter_mut().enumerate() {
+            let (level, tree) = (at / trees, at % trees);
+            *sum ^= retained.get(tree * depth + level).copied().unwrap_or_default();
+        }
+        let (top, deeper) = sums.0.split_at(trees);
+        let (roots, _) = leaves.split_at_mut(2 * trees);
+        let (left, right) = roots.split_at_mut(trees);
+        for (((left, right), top), path) in left.iter_mut().zip(right).zip(top).zip(paths) {
+            *left = top.select(path & 1 == 1);
+            *right = top.select(path & 1 == 0);
+        }
+        let mut levels = deeper.chunks_exact(trees);
+        grower.grow_punctured(leaves, 2 * trees, paths, |_| levels.next().unwrap_or_default());
+        // All leaves of a tree XOR to Delta: the missing one is v ^ Delta, with lowest bit 1.
+        let mut totals = vec![Block::ZERO; trees];
+        for leaf in leaves.iter_mut() {
+            *leaf = leaf.without_lsb();
+        }
+        ggm::xor_all(leaves, &mut totals);
+        for total in &mut totals {
+            total.0 |= 1;
+        }
+        ggm::repair(leaves, paths, &totals, |path| path);
+        totals.zeroize();
+        Ok(())
+    }
+}

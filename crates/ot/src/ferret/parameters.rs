@@ -1,0 +1,124 @@
+//! The LPN parameter sets, and what a session of one costs.
+
+use gazelle_wire::traffic::framed_len;
+
+use crate::extension::OtTraffic;
+
+/// An LPN instance: n = t 2^h samples of a secret of k bits under regular noise of weight t, and how
+/// its trees are grouped. Security: docs/parameters-ot.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameters {
+    log2_k: u32,
+    trees: usize,
+    depth: u32,
+    /// Trees made together.
+    group: usize,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self::MEDIUM
+    }
+}
+
+impl Parameters {
+    /// (n, k, t) = (870,400, 2^16, 850): 796,364 OTs per batch.
+    pub const SMALL: Self = Self { log2_k: 16, trees: 850, depth: 10, group: 8 };
+    /// (n, k, t) = (2,396,160, 2^17, 1170): 2,252,218 OTs per batch.
+    pub const MEDIUM: Self = Self { log2_k: 17, trees: 1170, depth: 11, group: 8 };
+    /// (n, k, t) = (15,564,800, 2^19, 1900): 15,015,812 OTs per batch.
+    pub const LARGE: Self = Self { log2_k: 19, trees: 1900, depth: 13, group: 4 };
+    /// **Insecure**: (n, k, t) = (4864, 2^9, 19), for tests that need many batches.
+    #[cfg(any(test, feature = "testing"))]
+    pub const TOY: Self = Self { log2_k: 9, trees: 19, depth: 8, group: 4 };
+
+    /// k: bits of the LPN secret.
+    pub const fn k(&self) -> usize {
+        1 << self.log2_k
+    }
+
+    /// t: the weight of the noise, and the number of trees.
+    pub const fn t(&self) -> usize {
+        self.trees
+    }
+
+    /// h: the depth of a tree.
+    pub const fn h(&self) -> u32 {
+        self.depth
+    }
+
+    /// n = t 2^h: outputs of a batch.
+    pub const fn n(&self) -> usize {
+        self.trees << self.depth
+    }
+
+    /// k + t h: outputs of a batch that feed the next one.
+    pub const fn retained(&self) -> usize {
+        self.k() + self.trees * self.depth as usize
+    }
+
+    /// OTs that a batch hands out.
+    pub const fn usable(&self) -> usize {
+        self.n() - self.retained()
+    }
+
+    /// Bytes that a session of one party keeps: retained OTs (this batch's and the next one's) and a
+    /// group's leaves with their working space.
+    pub const fn memory_bytes(&self) -> usize {
+        16 * (2 * self.retained() + 2 * (self.group << self.depth)) + 4 * self.trees
+    }
+
+    /// Trees made together.
+    pub(super) const fn group(&self) -> usize {
+        self.group
+    }
+
+    /// Groups of a batch.
+    pub(super) const fn groups(&self) -> usize {
+        self.trees.div_ceil(self.group)
+    }
+
+    /// Trees of group `index`; the last one may be smaller.
+    pub(super) const fn trees_of(&self, index: usize) -> usize {
+        let rest = self.trees - index * self.group;
+        if rest < self.group { rest } else { self.group }
+    }
+
+    /// Bytes that a session has sent once it has made `count` OTs.
+    pub(super) fn traffic(&self, count: usize) -> OtTraffic {
+        let positions = framed_len((self.trees * self.depth as usize).div_ceil(8));
+        let of_groups = |groups: usize| {
+            let sums = |trees: usize| framed_len(16 * self.depth as usize * trees);
+            let last = self.groups() - 1;
+            let whole = groups.min(last) as u64 * sums(self.group);
+            if groups > last { whole + sums(self.trees_of(last)) } else { whole }
+        };
+        let Some(last) = count.checked_sub(1) else { return OtTraffic::default() };
+        let (batches, place) = (last / self.usable(), self.retained() + last % self.usable());
+        let groups = place / (self.group << self.depth) + 1;
+        OtTraffic {
+            sender_to_receiver: batches as u64 * of_groups(self.groups()) + of_groups(groups),
+            receiver_to_sender: (batches as u64 + 1) * positions,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answer_the_sets_are_those_of_the_protocol() {
+        let numbers = |set: Parameters| (set.n(), set.k(), set.t(), set.h(), set.usable());
+        assert_eq!(numbers(Parameters::SMALL), (870_400, 1 << 16, 850, 10, 796_364));
+        assert_eq!(numbers(Parameters::MEDIUM), (2_396_160, 1 << 17, 1170, 11, 2_252_218));
+        assert_eq!(numbers(Parameters::LARGE), (15_564_800, 1 << 19, 1900, 13, 15_015_812));
+    }
+
+    #[test]
+    fn properties_a_session_takes_far_less_than_64_megabytes() {
+        assert!(Parameters::SMALL.memory_bytes() < 3 << 20);
+        assert!(Parameters::MEDIUM.memory_bytes() < 6 << 20);
+        assert!(Parameters::LARGE.memory_bytes() < 20 << 20);
+    }
+}
