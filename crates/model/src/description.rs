@@ -195,7 +195,7 @@ impl Description {
         let resolution = match file.output.resolution {
             None => RESOLUTION,
             Some(step) => {
-                let bits = (0..=16).find(|bits| f64::from(-*bits).exp2() == step);
+                let bits = (0..=16).find(|bits| (f64::from(-*bits).exp2() - step).abs() < 1e-9);
                 bits.ok_or_else(|| fail(format!("resolution {step} is not 1, 1/2, .., 2^-16")))?
                     as u32
             }

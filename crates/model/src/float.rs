@@ -59,7 +59,9 @@ pub(crate) fn each_channel(
     }
     let plane = (shape.height * shape.width).max(1);
     for (values, entry) in values.chunks_mut(plane).zip(list) {
-        values.iter_mut().for_each(|value| act(value, *entry));
+        for value in values.iter_mut() {
+            act(value, *entry);
+        }
     }
 }
 
@@ -96,13 +98,17 @@ fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
         Op::MaxPool { window, relu } => {
             let mut y = window.fold(shape, x, |a, b| a.max(*b));
             if *relu {
-                y.iter_mut().for_each(|y| *y = y.max(0.0));
+                for y in &mut y {
+                    *y = y.max(0.0);
+                }
             }
             y
         }
         Op::AveragePool { window, divisor } => {
             let mut y = window.fold(shape, x, |a, b| a + b);
-            y.iter_mut().for_each(|y| *y /= divisor);
+            for y in &mut y {
+                *y /= divisor;
+            }
             y
         }
         Op::Square => x.iter().map(|x| x * x).collect(),

@@ -81,7 +81,9 @@ fn drop_dead(graph: &mut Graph) {
     mark(&mut live, graph.output);
     for node in graph.nodes.iter().rev() {
         if live.get(node.output) == Some(&true) {
-            node.inputs.iter().for_each(|id| mark(&mut live, *id));
+            for id in &node.inputs {
+                mark(&mut live, *id);
+            }
         }
     }
     graph.nodes.retain(|node| live.get(node.output) == Some(&true));

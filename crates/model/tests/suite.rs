@@ -1,4 +1,6 @@
-//! Integration tests of the model crate.
+//! Integration tests of the model crate, one binary.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
 mod suite {
     mod fixed;

@@ -57,7 +57,9 @@ impl LocalMap {
         let mask = ring_mask(output_bits);
         let mut words = self
             .apply_with(inputs, output, |sum, word, shift| sum.wrapping_add(word << (shift & 63)));
-        words.iter_mut().for_each(|word| *word &= mask);
+        for word in &mut words {
+            *word &= mask;
+        }
         words
     }
 

@@ -48,7 +48,9 @@ impl Element for f32 {
 pub fn apply(op: &LinearOp, weights: &LinearWeights, input: &[u64], bits: u32) -> Vec<u64> {
     let mut output = linear(op, &weights.weights, input);
     let mask = ring_mask(bits);
-    output.iter_mut().for_each(|y| *y &= mask);
+    for y in &mut output {
+        *y &= mask;
+    }
     output
 }
 
@@ -83,7 +85,9 @@ pub fn add_bias(op: &LinearOp, weights: &LinearWeights, output: &mut [u64], bits
         let shape = op.output_shape();
         let plane = (shape.height * shape.width).max(1);
         for (ys, b) in output.chunks_mut(plane).zip(bias) {
-            ys.iter_mut().for_each(|y| add(y, *b));
+            for y in ys.iter_mut() {
+                add(y, *b);
+            }
         }
     }
 }

@@ -31,7 +31,9 @@ impl Shares {
     /// Reduces `words` modulo `2^bits`; `bits` in 1..=64.
     pub fn new(bits: u32, mut words: Vec<u64>) -> Self {
         let mask = ring_mask(bits);
-        words.iter_mut().for_each(|word| *word &= mask);
+        for word in &mut words {
+            *word &= mask;
+        }
         Self { bits, words }
     }
 
@@ -44,7 +46,9 @@ impl Shares {
     pub fn random(bits: u32, len: usize, rng: &mut (dyn rand_core::CryptoRng + Send)) -> Self {
         let mut shares = Self::zero(bits, len);
         let mask = ring_mask(bits);
-        shares.words.iter_mut().for_each(|word| *word = rng.next_u64() & mask);
+        for word in &mut shares.words {
+            *word = rng.next_u64() & mask;
+        }
         shares
     }
 
@@ -75,6 +79,7 @@ impl Shares {
 
     /// `self + other`, elementwise; widths and lengths must agree.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "by reference: shares are not copied")]
     pub fn add(mut self, other: &Self) -> Self {
         debug_assert_eq!((self.bits, self.len()), (other.bits, other.len()));
         let mask = ring_mask(self.bits);
@@ -84,6 +89,7 @@ impl Shares {
 
     /// `self - other`, elementwise; widths and lengths must agree.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "by reference: shares are not copied")]
     pub fn sub(mut self, other: &Self) -> Self {
         debug_assert_eq!((self.bits, self.len()), (other.bits, other.len()));
         let mask = ring_mask(self.bits);

@@ -130,7 +130,7 @@ impl Step {
                 return Err(format!("{drop_bits} bits dropped from a square of {b}-bit values"));
             }
             StepFunction::Rescale if matches!(self.output, StepOutput::Masked { .. }) => {
-                needed += 1
+                needed += 1;
             }
             _ => {}
         }
@@ -165,7 +165,9 @@ impl Step {
             StepFunction::MaxPool { window, relu } => {
                 let mut maxima = window.fold(self.input, values, |a, b| a.max(*b));
                 if *relu {
-                    maxima.iter_mut().for_each(|v| *v = (*v).max(0));
+                    for v in &mut maxima {
+                        *v = (*v).max(0);
+                    }
                 }
                 maxima
             }

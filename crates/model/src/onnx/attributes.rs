@@ -11,30 +11,30 @@ impl<'a> Attributes<'a> {
         Self(node)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&'a AttributeProto> {
+    pub(super) fn get(self, name: &str) -> Option<&'a AttributeProto> {
         self.0.attribute.iter().find(|attribute| attribute.name == name)
     }
 
-    pub(super) fn int(&self, name: &str, default: i64) -> i64 {
+    pub(super) fn int(self, name: &str, default: i64) -> i64 {
         self.get(name).map_or(default, |attribute| attribute.i)
     }
 
-    pub(super) fn float(&self, name: &str, default: f32) -> f32 {
+    pub(super) fn float(self, name: &str, default: f32) -> f32 {
         self.get(name).map_or(default, |attribute| attribute.f)
     }
 
-    pub(super) fn string(&self, name: &str) -> Option<String> {
+    pub(super) fn string(self, name: &str) -> Option<String> {
         self.get(name).map(|attribute| String::from_utf8_lossy(&attribute.s).into_owned())
     }
 
-    pub(super) fn ints(&self, name: &str) -> Option<&'a [i64]> {
+    pub(super) fn ints(self, name: &str) -> Option<&'a [i64]> {
         self.get(name).map(|attribute| attribute.ints.as_slice())
     }
 
     /// Two sizes (rows, columns) of at least `least`; one-dimensional operators have one size and
     /// then 1 (or 0) for the columns.
     pub(super) fn pair(
-        &self,
+        self,
         name: &str,
         rank: usize,
         default: usize,

@@ -289,10 +289,10 @@ impl Constant {
     }
 
     /// `ConstantOfShape`.
-    pub(super) fn filled(dims: Vec<usize>, value: Option<&Self>) -> Result<Self, String> {
+    pub(super) fn filled(dims: &[usize], value: Option<&Self>) -> Result<Self, String> {
         let zero = Self::scalar(0.0);
         let value = value.unwrap_or(&zero).reshape(Vec::new())?;
-        value.broadcast_to(&dims)
+        value.broadcast_to(dims)
     }
 
     /// An axis list, given as constant or attribute.

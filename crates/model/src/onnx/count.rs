@@ -31,10 +31,13 @@ impl Kind {
     fn child(self, field: u64) -> Option<Self> {
         match (self, field) {
             (Self::Model, 7) => Some(Self::Graph),
-            (Self::Model, 8) | (Self::Graph, 5) | (Self::Attribute, 5 | 9) => Some(Self::Leaf),
             (Self::Graph, 1) => Some(Self::Node),
             (Self::Graph, 11 | 12) => Some(Self::Value),
-            (Self::Node, 1 | 2) | (Self::Value, 2) => Some(Self::Leaf),
+            (Self::Model, 8)
+            | (Self::Graph, 5)
+            | (Self::Attribute, 5 | 9)
+            | (Self::Node, 1 | 2)
+            | (Self::Value, 2) => Some(Self::Leaf),
             (Self::Node, 5) => Some(Self::Attribute),
             _ => None,
         }

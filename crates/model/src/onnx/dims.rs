@@ -76,7 +76,7 @@ pub(super) fn reshaped(
     }
 }
 
-/// NumPy's broadcasting of two lists of axes.
+/// `NumPy`'s broadcasting of two lists of axes.
 pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
     let rank = a.len().max(b.len());
     let at = |dims: &[usize], i: usize| {

@@ -109,7 +109,7 @@ fn fold(importer: &Importer, call: &Call<'_>) -> Result<Constant, String> {
                 first.int_list().into_iter().map(|dim| usize::try_from(dim).ok()).collect();
             let value = attributes.get("value").and_then(|value| value.t.as_ref());
             let value = value.map(Constant::from_proto).transpose()?;
-            Constant::filled(dims.ok_or("a negative axis")?, value.as_ref())
+            Constant::filled(&dims.ok_or("a negative axis")?, value.as_ref())
         }
         "Expand" => {
             let dims: Option<Vec<usize>> = call

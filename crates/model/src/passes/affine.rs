@@ -68,7 +68,9 @@ fn into_producer(
         Some(Op::Linear { weights, bias, .. }) if scale.len() == shape.channels => {
             let row = (weights.len() / shape.channels).max(1);
             for (row, scale) in weights.chunks_mut(row).zip(scale) {
-                row.iter_mut().for_each(|w| *w *= scale);
+                for w in row.iter_mut() {
+                    *w *= scale;
+                }
             }
             let scaled = zip(bias, scale, shape, |bias, scale| bias * scale);
             *bias = zip(&scaled, shift, shape, |bias, shift| bias + shift);
@@ -124,7 +126,9 @@ fn into_reader(graph: &mut Graph, reader: usize, shape: TensorShape, scale: &[f3
             for (map, row) in weights.chunks_mut(in_group * taps).enumerate() {
                 let first = map / per_group * in_group;
                 for (kernel, scale) in row.chunks_mut(taps).zip(scale.iter().skip(first)) {
-                    kernel.iter_mut().for_each(|w| *w *= scale);
+                    for w in kernel.iter_mut() {
+                        *w *= scale;
+                    }
                 }
             }
         }

@@ -63,10 +63,14 @@ fn backwards(draft: &Draft, rings: &mut [u32]) {
         let output = rings.get(node.output).copied().unwrap_or_default();
         match &node.kind {
             NodeKind::Linear(_) => {
-                node.inputs.iter().for_each(|id| raise(rings, *id, output));
+                for id in &node.inputs {
+                    raise(rings, *id, output);
+                }
             }
             NodeKind::Step(step) => {
-                node.inputs.iter().for_each(|id| raise(rings, *id, needed(step)));
+                for id in &node.inputs {
+                    raise(rings, *id, needed(step));
+                }
                 match step.output {
                     StepOutput::Masked { .. } => raise(rings, node.output, step.result_bits()),
                     StepOutput::Reveal => {

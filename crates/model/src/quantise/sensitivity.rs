@@ -100,7 +100,9 @@ fn backward(graph: &Graph, node: &GraphNode, trace: &[Vec<f32>], g: &[f32]) -> V
         Op::MaxPool { window, relu } => vec![winners(window, *relu, shape, x, g)],
         Op::AveragePool { window, divisor } => {
             let mut back = spread(window, shape, g);
-            back.iter_mut().for_each(|b| *b /= divisor);
+            for b in &mut back {
+                *b /= divisor;
+            }
             vec![back]
         }
         Op::Local(LocalMap::SumPool(window)) => vec![spread(window, shape, g)],
@@ -147,7 +149,9 @@ fn winners(window: &Window, relu: bool, shape: TensorShape, x: &[f32], g: &[f32]
 fn spread(window: &Window, shape: TensorShape, g: &[f32]) -> Vec<f32> {
     let mut back = vec![0.0; shape.len()];
     for (window, g) in window.gather(shape).iter().zip(g) {
-        window.iter().for_each(|at| back[*at] += g);
+        for at in window {
+            back[*at] += g;
+        }
     }
     back
 }

@@ -17,7 +17,9 @@ fn check(model: &str) {
 
 #[test]
 fn known_answer_small_networks_give_the_logits_of_onnxruntime() {
-    SMALL.iter().for_each(|model| check(model));
+    for model in &SMALL {
+        check(model);
+    }
 }
 
 #[test]

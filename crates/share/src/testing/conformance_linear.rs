@@ -80,7 +80,9 @@ fn run<P: LinearProtocol + Clone + 'static>(protocol: &P, bound: impl Fn(u32) ->
         for pair in masks.windows(2) {
             assert_ne!(pair.first(), pair.last(), "group {}: a mask was used twice", group.name);
         }
-        masks.iter().for_each(|mask| looks_random(&group.name, mask));
+        for mask in &masks {
+            looks_random(&group.name, mask);
+        }
     }
 }
 

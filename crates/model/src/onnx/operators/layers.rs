@@ -124,9 +124,13 @@ pub(super) fn gemm(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, 
     }
     let mut weights =
         if transposed { matrix.finite()? } else { matrix.transpose(&[1, 0])?.finite()? };
-    weights.iter_mut().for_each(|w| *w *= alpha);
+    for w in &mut weights {
+        *w *= alpha;
+    }
     let mut bias = bias(call, 2, outputs)?;
-    bias.iter_mut().for_each(|b| *b *= beta);
+    for b in &mut bias {
+        *b *= beta;
+    }
     fully_connected(importer, call, &x, weights, bias, vec![1, outputs])
 }
 
@@ -139,7 +143,7 @@ pub(super) fn matmul(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic
     let mut out_dims = x.dims.clone();
     match out_dims.split_last_mut() {
         Some((last, rest)) if *last == *rows && rest.iter().all(|dim| *dim == 1) => {
-            *last = *columns
+            *last = *columns;
         }
         _ => return Err(format!("product of {:?} and {:?}", x.dims, matrix.dims)),
     }
@@ -210,8 +214,7 @@ pub(super) fn clip(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, 
         }
     };
     let (low, high) = (bound(1, "min", f32::MIN)?, bound(2, "max", f32::MAX)?);
-    // Negated so that NaN is refused too.
-    if !(low <= high) {
+    if low.is_nan() || high.is_nan() || low > high {
         return Err(format!("an empty range from {low} to {high}"));
     }
     let large = 1e30;

@@ -120,12 +120,11 @@ pub(super) fn global_max(importer: &mut Importer, call: &Call<'_>) -> Result<Dyn
 pub(super) fn reduce_mean(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let rank = x.dims.len();
-    let axes = match call.constant(1)? {
-        Some(constant) => constant.axes(rank)?,
-        None => {
-            let list = call.attributes.ints("axes").ok_or("the axes are missing")?;
-            list.iter().map(|value| dims::axis(*value, rank)).collect::<Result<_, _>>()?
-        }
+    let axes = if let Some(constant) = call.constant(1)? {
+        constant.axes(rank)?
+    } else {
+        let list = call.attributes.ints("axes").ok_or("the axes are missing")?;
+        list.iter().map(|value| dims::axis(*value, rank)).collect::<Result<_, _>>()?
     };
     let keep = call.attributes.int("keepdims", 1) != 0;
     let mut out_dims = x.dims.clone();
