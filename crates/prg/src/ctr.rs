@@ -3,8 +3,31 @@
 //! Block `i` of domain `d` under key `K` is `AES_K(d * 2^120 + i)`, the counter written big-endian:
 //! what `openssl enc -aes-128-ctr -K <seed> -iv <d>000...0` produces for an all-zero input.
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use aes::Aes128Enc;
-use aes::cipher::{Array, BlockCipherEncrypt, consts::U16};
+use aes::cipher::{Array, BlockCipherEncrypt, KeyInit, consts::U16};
+
+use crate::seed::Seed;
+
+/// One expanded key; wiped on drop.
+pub(crate) struct Cipher {
+    aes: Aes128Enc,
+    /// The same round keys in memory, where the processor has VAES.
+    #[cfg(target_arch = "x86_64")]
+    vaes: Option<x86::RoundKeys>,
+}
+
+impl Cipher {
+    pub(crate) fn new(seed: &Seed) -> Self {
+        Self {
+            aes: Aes128Enc::new(seed.bytes().into()),
+            #[cfg(target_arch = "x86_64")]
+            vaes: x86::RoundKeys::new(seed.bytes()),
+        }
+    }
+}
 
 /// Bytes of one AES block.
 pub(crate) const BLOCK: usize = 16;
@@ -18,7 +41,16 @@ pub(crate) fn counter(domain: u8, index: u128) -> [u8; BLOCK] {
 }
 
 /// Overwrites `out` with keystream blocks `first`, `first + 1`, ... of `domain`.
-pub(crate) fn keystream(cipher: &Aes128Enc, domain: u8, first: u128, out: &mut [[u8; BLOCK]]) {
+pub(crate) fn keystream(cipher: &Cipher, domain: u8, first: u128, out: &mut [[u8; BLOCK]]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(keys) = &cipher.vaes {
+        return x86::keystream(keys, domain, first, out);
+    }
+    portable(&cipher.aes, domain, first, out);
+}
+
+/// The definition, with whatever the `aes` crate finds.
+fn portable(cipher: &Aes128Enc, domain: u8, first: u128, out: &mut [[u8; BLOCK]]) {
     let (mut index, mut rest) = (first, out);
     while !rest.is_empty() {
         // Within a run only the last byte of the counter changes: one addition per block.
@@ -32,5 +64,26 @@ pub(crate) fn keystream(cipher: &Aes128Enc, domain: u8, first: u128, out: &mut [
         cipher.encrypt_blocks(Array::<u8, U16>::cast_slice_from_core_mut(now));
         index += run;
         rest = later;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_gives_the_portable_stream() {
+        let cipher = Cipher::new(&Seed::from_bytes(std::array::from_fn(|i| i as u8)));
+        let wrap = u128::from(u64::MAX);
+        for (domain, first) in
+            [(0, 0), (7, 250), (255, 1 << 70), (3, wrap - 20), (9, (5 << 64) + wrap)]
+        {
+            for len in [0, 1, 3, 31, 32, 33, 300] {
+                let (mut fast, mut plain) = (vec![[1; BLOCK]; len], vec![[2; BLOCK]; len]);
+                keystream(&cipher, domain, first, &mut fast);
+                portable(&cipher.aes, domain, first, &mut plain);
+                assert_eq!(fast, plain, "domain {domain}, block {first}, {len} blocks");
+            }
+        }
     }
 }

@@ -1,22 +1,19 @@
 //! Random access to the stream of a seed, in blocks.
 
-use aes::Aes128Enc;
-use aes::cipher::KeyInit;
-
-use crate::ctr::{self, BLOCK};
+use crate::ctr::{self, BLOCK, Cipher};
 use crate::seed::Seed;
 
 /// The same bytes as [`Prg::new(seed, domain)`](crate::Prg::new), addressed by block index: for the
 /// many parallel streams of an OT extension, whose position the caller keeps. Wiped on drop.
 pub struct Keystream {
-    cipher: Aes128Enc,
+    cipher: Cipher,
     domain: u8,
 }
 
 impl Keystream {
     /// The stream of `seed` for `domain` (0 to 254).
     pub fn new(seed: &Seed, domain: u8) -> Self {
-        Self { cipher: Aes128Enc::new(seed.bytes().into()), domain }
+        Self { cipher: Cipher::new(seed), domain }
     }
 
     /// Overwrites `out` with blocks `first`, `first + 1`, ... of the stream.

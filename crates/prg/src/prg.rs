@@ -2,13 +2,11 @@
 
 use std::convert::Infallible;
 
-use aes::Aes128Enc;
-use aes::cipher::KeyInit;
 use getrandom::SysRng;
 use rand_core::{Rng, TryCryptoRng, TryRng};
 use zeroize::Zeroize;
 
-use crate::ctr::{self, BLOCK};
+use crate::ctr::{self, BLOCK, Cipher};
 use crate::error::PrgError;
 use crate::seed::{FORK_DOMAIN, Seed};
 
@@ -19,7 +17,7 @@ const BUFFERED: usize = 32;
 ///
 /// A byte stream: how it is cut into reads changes nothing. Wiped on drop; never printed.
 pub struct Prg {
-    cipher: Aes128Enc,
+    cipher: Cipher,
     domain: u8,
     /// Index of the next block that has not been produced.
     next: u128,
@@ -33,7 +31,7 @@ impl Prg {
     pub fn new(seed: &Seed, domain: u8) -> Self {
         debug_assert_ne!(domain, FORK_DOMAIN, "domain 255 is reserved for forking");
         Self {
-            cipher: Aes128Enc::new(seed.bytes().into()),
+            cipher: Cipher::new(seed),
             domain,
             next: 0,
             buffer: [0; BUFFERED * BLOCK],
@@ -111,7 +109,9 @@ impl TryCryptoRng for Prg {}
 
 impl Drop for Prg {
     fn drop(&mut self) {
-        self.buffer.zeroize();
+        // Wide stores (`zeroize` writes byte by byte); the black box keeps them.
+        self.buffer.fill(0);
+        std::hint::black_box(&self.buffer);
     }
 }
 
