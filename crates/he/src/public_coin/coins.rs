@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use subtle::ConstantTimeEq;
 
 use crate::error::HeError;
-use crate::public_coin::expand::{Kind, derive, streams};
+use crate::public_coin::expand::{Kind, derive, first_stream};
 use crate::public_coin::parameters::Parameters;
 
 /// The public seed of one client and model, from which both parties expand the uniform
@@ -106,8 +106,7 @@ impl PublicCoins {
     fn expand(&self, parameters: &Parameters, kind: Kind, index: u64, out: &mut [u64]) {
         let bits = parameters.modulus_bits();
         let numbers = [parameters.degree() as u64, u64::from(bits), index];
-        let (mut prg, _) = streams(&derive(&self.seed, kind, &numbers));
-        sample::uniform(&mut prg, bits, out);
+        sample::uniform(&mut first_stream(&derive(&self.seed, kind, &numbers)), bits, out);
     }
 }
 

@@ -43,16 +43,21 @@ pub(crate) fn derive(key: &[u8; 32], kind: Kind, numbers: &[u64]) -> Zeroizing<[
     digest
 }
 
-/// The streams of the two halves of 32 bytes.
-pub(crate) fn streams(bytes: &[u8; 32]) -> (Prg, Prg) {
+/// The seeds that the two halves of 32 bytes are.
+pub(crate) fn halves(bytes: &[u8; 32]) -> (Seed, Seed) {
     let half = |from: usize| {
         let mut half = [0u8; 16];
         half.iter_mut().zip(bytes.iter().skip(from)).for_each(|(to, from)| *to = *from);
         let seed = Seed::from_bytes(half);
         half.zeroize();
-        stream(&seed)
+        seed
     };
     (half(0), half(16))
+}
+
+/// The stream of the first half of 32 bytes.
+pub(crate) fn first_stream(bytes: &[u8; 32]) -> Prg {
+    stream(&halves(bytes).0)
 }
 
 /// The stream of a polynomial's own seed.

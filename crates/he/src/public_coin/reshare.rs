@@ -3,7 +3,7 @@
 use gazelle_prg::sample;
 
 use crate::public_coin::coins::PublicCoins;
-use crate::public_coin::expand::{Kind, derive, streams};
+use crate::public_coin::expand::{Kind, derive, first_stream};
 use crate::public_coin::message::ReshareMessage;
 use crate::public_coin::parameters::Parameters;
 
@@ -30,7 +30,7 @@ impl Reshare {
 
     /// `c0'_m` at the useful coefficients, in their order: uniform below `2^{l+k}`.
     pub(crate) fn words(&self, parameters: &Parameters, m: usize, out: &mut [u64]) {
-        let (mut prg, _) = streams(&derive(&self.seed, Kind::ResharePolynomial, &[m as u64]));
+        let mut prg = first_stream(&derive(&self.seed, Kind::ResharePolynomial, &[m as u64]));
         sample::uniform(&mut prg, parameters.modulus_bits(), out);
     }
 }

@@ -9,8 +9,8 @@
 
 use std::ops::Range;
 
+use gazelle_prg::Seed;
 use gazelle_prg::sample::{self, Narrow};
-use gazelle_prg::{Prg, Seed};
 use gazelle_ring::{ExactOperand, Fft, Fourier, Polys, RingError, Transform, WeightMatrix};
 use gazelle_wire::{DecodeError, Message, packed};
 use rand_core::CryptoRng;
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::error::HeError;
 use crate::public_coin::client::{check, check_positions, check_useful, split_by};
 use crate::public_coin::coins::PublicCoins;
-use crate::public_coin::expand::{FORK_BETA, FORK_FRESH, Kind, derive, fresh, stream, streams};
+use crate::public_coin::expand::{FORK_BETA, FORK_FRESH, Kind, derive, fresh, halves, stream};
 use crate::public_coin::message::{HintMessage, RequestMessage, RequestShape, ReshareMessage};
 use crate::public_coin::noise::LOG2_SIGMA_FRESH;
 use crate::public_coin::parameters::Parameters;
@@ -136,7 +136,7 @@ impl HintSource {
             .map_init(
                 || HintWork::new(&fft, 0),
                 |work, (c1, m)| {
-                    let mut errors = self.secret(m, work, &fft)?;
+                    let mut errors = stream(&self.secret(m, work, &fft)?);
                     fft.exact_mul_add(&pa, &work.t, c1, &mut work.scratch)?;
                     sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
                     for (c1, e) in c1.iter_mut().zip(work.small.iter()) {
@@ -176,11 +176,7 @@ impl HintSource {
         check_useful(p, useful)?;
         let n = p.degree();
         let fft = Fft::new(n)?;
-        // Two independent halves of fresh entropy; one suffices.
-        let entropy = fresh(rng)?;
-        let private = Zeroizing::new(*derive(&entropy, Kind::Reshare, &[0]));
-        let (mut seeds, _) = streams(&private);
-        let private = Seed::random(&mut seeds);
+        let (private, _) = halves(&*fresh(rng)?);
 
         let mut c0 = Zeroizing::new(Polys::zeros(n, useful.len()));
         weights.accumulate(&request.b, p.modulus_bits(), 0..useful.len(), &mut c0);
@@ -207,11 +203,11 @@ impl HintSource {
         Ok(v)
     }
 
-    /// Evaluates `t_m` into `work.t`; returns the stream of `e''_m`.
-    fn secret(&self, m: usize, work: &mut HintWork, fft: &Fft) -> Result<Prg, RingError> {
-        let (mut secret, error) = streams(&derive(&self.key, Kind::HintSecrets, &[m as u64]));
+    /// Evaluates `t_m` into `work.t`; returns the seed of `e''_m`.
+    fn secret(&self, m: usize, work: &mut HintWork, fft: &Fft) -> Result<Seed, RingError> {
+        let (secret, error) = halves(&derive(&self.key, Kind::HintSecrets, &[m as u64]));
         let (t, _) = work.small.split_at_mut(fft.degree());
-        sample::gaussian_narrow(&mut secret, Narrow::S6_4, t);
+        sample::gaussian_narrow(&mut stream(&secret), Narrow::S6_4, t);
         fft.forward_small(t, &mut work.t, &mut work.scratch)?;
         Ok(error)
     }
@@ -341,6 +337,8 @@ fn malformed(source: DecodeError) -> HeError {
 mod tests {
     use std::collections::HashSet;
 
+    use gazelle_prg::Prg;
+
     use super::*;
     use crate::public_coin::coins::tests::coins;
 
@@ -356,7 +354,7 @@ mod tests {
     fn secrets(source: &HintSource, m: usize) -> (Vec<u8>, Vec<i64>, Vec<i64>) {
         let fft = Fft::new(source.parameters.degree()).unwrap();
         let mut work = HintWork::new(&fft, 0);
-        let mut errors = source.secret(m, &mut work, &fft).unwrap();
+        let mut errors = stream(&source.secret(m, &mut work, &fft).unwrap());
         let t = work.small.to_vec();
         sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
         let key = derive(&source.key, Kind::HintSecrets, &[m as u64]).to_vec();
