@@ -64,8 +64,10 @@ pub struct Quantised {
 /// What quantisation chose and measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// Largest width b of a step's values.
+    pub value_bits: u32,
     /// Width b of each step's values, by its name.
-    pub value_bits: Vec<(String, u32)>,
+    pub step_bits: Vec<(String, u32)>,
     /// Spare bits above the largest calibration value.
     pub margin: u32,
     /// Fraction bits of each linear layer's weights, by layer name.
@@ -146,7 +148,8 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
             evaluate::evaluate(&built.network, &inputs, &calibration.logits, options.effort)?;
         let verdict = checked.verdict();
         let report = Report {
-            value_bits: built.value_bits,
+            value_bits: built.step_bits.iter().map(|(_, bits)| *bits).max().unwrap_or_default(),
+            step_bits: built.step_bits,
             margin: candidate.margin,
             weight_bits: built.weight_bits,
             resolution: options.resolution,

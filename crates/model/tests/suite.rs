@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
 mod suite {
+    mod accuracy;
     mod fixed;
     mod float;
+    mod models;
     mod pack;
 }

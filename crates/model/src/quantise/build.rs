@@ -24,7 +24,7 @@ pub(super) struct Draft {
 /// A finished network, the widths of its steps and the fraction bits of its weights.
 pub(super) struct Built {
     pub(super) network: Network,
-    pub(super) value_bits: Vec<(String, u32)>,
+    pub(super) step_bits: Vec<(String, u32)>,
     pub(super) weight_bits: Vec<(String, u32)>,
 }
 
@@ -76,10 +76,10 @@ pub(super) fn build(
         NodeKind::Step(step) => Some((node.name.clone(), step.value_bits)),
         _ => None,
     };
-    let value_bits = architecture.nodes.iter().filter_map(width).collect();
+    let step_bits = architecture.nodes.iter().filter_map(width).collect();
     let network = Network { architecture, weights: draft.weights };
     network.validate().map_err(|error| ModelError::Quantise(error.to_string()))?;
-    Ok(Built { network, value_bits, weight_bits: builder.weight_bits })
+    Ok(Built { network, step_bits, weight_bits: builder.weight_bits })
 }
 
 type Pool = Option<(Window, f32, usize)>;

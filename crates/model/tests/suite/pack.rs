@@ -22,6 +22,11 @@ pub(crate) struct Sample {
     pub(crate) argmax: usize,
 }
 
+/// The directory of the test images.
+pub(crate) fn datasets() -> Option<PathBuf> {
+    dir("../datasets")
+}
+
 /// The directory of a model, if the pack is there; says so if not.
 pub(crate) fn dir(model: &str) -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).canonicalize().unwrap();
