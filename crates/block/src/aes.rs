@@ -109,6 +109,15 @@ pub trait Vector: Copy {
     /// sigma(L||R) = (L ^ R)||L in every block, L being the high half.
     #[must_use]
     fn sigma(self) -> Self;
+    /// Both 64-bit halves of every block times x in GF(2^64) modulo x^64 + x^4 + x^3 + x + 1.
+    #[must_use]
+    fn double_halves(self) -> Self;
+    /// The halves of every block exchanged.
+    #[must_use]
+    fn swap_halves(self) -> Self;
+    /// The high half of every block, twice.
+    #[must_use]
+    fn repeat_high(self) -> Self;
     /// All ones in the blocks whose lowest bit is set, zero elsewhere.
     #[must_use]
     fn colours(self) -> Self;
@@ -231,13 +240,21 @@ mod tests {
 
         #[inline(always)]
         fn run<V: Vector>(self) {
-            let mut outputs: [Vec<Block>; 6] = Default::default();
+            let mut outputs: [Vec<Block>; 8] = Default::default();
             for chunk in self.0.chunks_exact(3 * V::BLOCKS) {
                 let a = V::load(&chunk[..V::BLOCKS]);
                 let b = V::load(&chunk[V::BLOCKS..2 * V::BLOCKS]);
                 let c = V::load(&chunk[2 * V::BLOCKS..]);
-                let results =
-                    [a.xor(b), a.xor_and(b, c), V::select(a, b, c), a.sigma(), a.colours(), b];
+                let results = [
+                    a.xor(b),
+                    a.xor_and(b, c),
+                    V::select(a, b, c),
+                    a.sigma(),
+                    a.colours(),
+                    a.double_halves(),
+                    a.swap_halves(),
+                    a.repeat_high(),
+                ];
                 for (output, result) in outputs.iter_mut().zip(results) {
                     let mut bytes = vec![0u8; 16 * V::BLOCKS];
                     result.store_bytes(&mut bytes);
@@ -300,7 +317,10 @@ mod tests {
         assert_eq!(at(2), (a & b) | (!a & c));
         assert_eq!(at(3), sigma);
         assert_eq!(at(4), full);
-        assert_eq!(at(5), b);
+        let double = |x: u64| (x << 1) ^ ((x >> 63) * 0x1b);
+        assert_eq!(at(5), u128::from(double(left)) << 64 | u128::from(double(right)));
+        assert_eq!(at(6), u128::from(right) << 64 | u128::from(left));
+        assert_eq!(at(7), u128::from(left) << 64 | u128::from(left));
     }
 
     #[test]

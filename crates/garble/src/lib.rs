@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod arith;
+pub mod bristol;
 pub mod builder;
 pub mod circuit;
 pub mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzz;
 pub mod garbling;
 pub mod half_gates;
 #[cfg(any(test, feature = "testing"))]
@@ -13,6 +16,7 @@ pub mod scheme;
 pub mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod three_halves;
 pub mod tweaks;
 
 pub use builder::{Builder, Wire};
@@ -22,4 +26,5 @@ pub use garbling::{evaluate, evaluate_from, garble, garble_into, table_bytes};
 pub use half_gates::HalfGates;
 pub use scheme::{AndGate, GarblingScheme, Operand, Secrets};
 pub use table::{PieceReceiver, PieceSender, TableSink, TableSource};
+pub use three_halves::ThreeHalves;
 pub use tweaks::Tweaks;

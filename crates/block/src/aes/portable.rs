@@ -97,6 +97,34 @@ impl<const N: usize> Vector for Portable<N> {
     }
 
     #[inline(always)]
+    fn double_halves(self) -> Self {
+        const LOW_BITS: u128 = 1 << 64 | 1;
+        let mut out = self;
+        for x in &mut out.0 {
+            *x = (*x << 1 & !LOW_BITS) ^ ((*x >> 63 & LOW_BITS) * 0x1b);
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn swap_halves(self) -> Self {
+        let mut out = self;
+        for x in &mut out.0 {
+            *x = x.rotate_left(64);
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn repeat_high(self) -> Self {
+        let mut out = self;
+        for x in &mut out.0 {
+            *x = (*x >> 64 << 64) | *x >> 64;
+        }
+        out
+    }
+
+    #[inline(always)]
     fn colours(self) -> Self {
         let mut out = self;
         for x in &mut out.0 {

@@ -5,16 +5,17 @@
 #![expect(unsafe_code, reason = "x86 AES intrinsics")]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aeskeygenassist_si128,
-    _mm_and_si128, _mm_andnot_si128, _mm_loadu_si128, _mm_or_si128, _mm_set_epi64x,
-    _mm_shuffle_epi32, _mm_slli_epi32, _mm_slli_si128, _mm_srai_epi32, _mm_storeu_si128,
-    _mm_xor_si128, _mm256_aesenc_epi128, _mm256_aesenclast_epi128, _mm256_and_si256,
-    _mm256_andnot_si256, _mm256_broadcastsi128_si256, _mm256_loadu_si256, _mm256_or_si256,
-    _mm256_set_epi64x, _mm256_shuffle_epi32, _mm256_slli_epi32, _mm256_srai_epi32,
-    _mm256_storeu_si256, _mm256_xor_si256, _mm512_aesenc_epi128, _mm512_aesenclast_epi128,
-    _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_set_epi64, _mm512_shuffle_epi32,
-    _mm512_slli_epi32, _mm512_srai_epi32, _mm512_storeu_si512, _mm512_ternarylogic_epi64,
-    _mm512_xor_si512,
+    __m128i, __m256i, __m512i, _mm_add_epi64, _mm_aesenc_si128, _mm_aesenclast_si128,
+    _mm_aeskeygenassist_si128, _mm_and_si128, _mm_andnot_si128, _mm_loadu_si128, _mm_or_si128,
+    _mm_set_epi64x, _mm_set1_epi64x, _mm_shuffle_epi32, _mm_slli_epi32, _mm_slli_si128,
+    _mm_srai_epi32, _mm_storeu_si128, _mm_xor_si128, _mm256_add_epi64, _mm256_aesenc_epi128,
+    _mm256_aesenclast_epi128, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
+    _mm256_loadu_si256, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi64x,
+    _mm256_shuffle_epi32, _mm256_slli_epi32, _mm256_srai_epi32, _mm256_storeu_si256,
+    _mm256_xor_si256, _mm512_add_epi64, _mm512_aesenc_epi128, _mm512_aesenclast_epi128,
+    _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_set_epi64, _mm512_set1_epi64,
+    _mm512_shuffle_epi32, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_storeu_si512,
+    _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
 use super::{AesIsa, AesKey, Kernel, Portable, ROUND_KEYS, Vector};
@@ -116,7 +117,7 @@ macro_rules! vector {
         splat |$splat_x:ident| $splat:expr,
         xor_and |$p:ident, $q:ident, $r:ident| $xor_and:expr,
         select |$mask:ident, $ones:ident, $zeros:ident| $select:expr,
-        high $high:expr
+        high $high:expr, add $add:ident, reduction $low_byte:expr
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -202,6 +203,27 @@ macro_rules! vector {
             }
 
             #[inline(always)]
+            fn double_halves(self) -> Self {
+                // SAFETY: the instructions exist (see above).
+                unsafe {
+                    let carries = $right::<31>($shuffle::<0xf5>(self.0));
+                    Self($add(self.0, self.0)).xor_and(Self(carries), Self($low_byte))
+                }
+            }
+
+            #[inline(always)]
+            fn swap_halves(self) -> Self {
+                // SAFETY: the instruction exists (see above).
+                Self(unsafe { $shuffle::<0x4e>(self.0) })
+            }
+
+            #[inline(always)]
+            fn repeat_high(self) -> Self {
+                // SAFETY: the instruction exists (see above).
+                Self(unsafe { $shuffle::<0xee>(self.0) })
+            }
+
+            #[inline(always)]
             fn colours(self) -> Self {
                 // SAFETY: the instructions exist (see above).
                 Self(unsafe { $right::<31>($left::<31>($shuffle::<0x00>(self.0))) })
@@ -239,7 +261,7 @@ vector! {
     splat |x| x,
     xor_and |p, q, r| _mm_xor_si128(p, _mm_and_si128(q, r)),
     select |mask, ones, zeros| _mm_or_si128(_mm_and_si128(mask, ones), _mm_andnot_si128(mask, zeros)),
-    high _mm_set_epi64x(-1, 0)
+    high _mm_set_epi64x(-1, 0), add _mm_add_epi64, reduction _mm_set1_epi64x(0x1b)
 }
 
 vector! {
@@ -251,7 +273,7 @@ vector! {
     splat |x| _mm256_broadcastsi128_si256(x),
     xor_and |p, q, r| _mm256_xor_si256(p, _mm256_and_si256(q, r)),
     select |mask, ones, zeros| _mm256_or_si256(_mm256_and_si256(mask, ones), _mm256_andnot_si256(mask, zeros)),
-    high _mm256_set_epi64x(-1, 0, -1, 0)
+    high _mm256_set_epi64x(-1, 0, -1, 0), add _mm256_add_epi64, reduction _mm256_set1_epi64x(0x1b)
 }
 
 vector! {
@@ -263,5 +285,5 @@ vector! {
     splat |x| _mm512_broadcast_i32x4(x),
     xor_and |p, q, r| _mm512_ternarylogic_epi64::<0x78>(p, q, r),
     select |mask, ones, zeros| _mm512_ternarylogic_epi64::<0xca>(mask, ones, zeros),
-    high _mm512_set_epi64(-1, 0, -1, 0, -1, 0, -1, 0)
+    high _mm512_set_epi64(-1, 0, -1, 0, -1, 0, -1, 0), add _mm512_add_epi64, reduction _mm512_set1_epi64(0x1b)
 }
