@@ -12,9 +12,14 @@
 //! repaired at each level by one masked XOR over all nodes: nothing is branched on or indexed by the
 //! paths, which are secret.
 
+mod level;
+
 use gazelle_block::Block;
+use gazelle_block::aes::AesIsa;
 use gazelle_block::hash::HashSeed;
 use zeroize::Zeroize;
+
+pub(crate) use level::{repair, xor_all};
 
 /// Blocks hashed at once when both children take a hash.
 const PIECE: usize = 256;
@@ -33,12 +38,13 @@ pub(crate) struct Grower {
     hash: HashSeed,
     tweak: u64,
     kind: Kind,
+    pub(crate) isa: AesIsa,
 }
 
 impl Grower {
     /// `first_tweak` is the first index used.
     pub(crate) fn new(hash: HashSeed, first_tweak: u64, kind: Kind) -> Self {
-        Self { hash, tweak: first_tweak, kind }
+        Self { hash, tweak: first_tweak, kind, isa: AesIsa::best() }
     }
 
     /// Doubles a level: `nodes` has room for the children, its first half holds the parents.
@@ -100,67 +106,35 @@ impl Grower {
         paths: &[u32],
         mut sibling_sums: impl FnMut(u32) -> &'a [Block],
     ) {
-        let mut fixes = vec![Block::ZERO; paths.len()];
+        let trees = paths.len();
+        let mut targets = vec![0; trees];
         let mut size = have;
         while size < nodes.len() {
-            let depth = (size / paths.len()).trailing_zeros();
+            let depth = (size / trees).trailing_zeros();
             size *= 2;
             let (level, _) = nodes.split_at_mut(size);
             self.double(level);
-            fixes.copy_from_slice(sibling_sums(depth));
+            // What the given sum lacks, counting the garbage that stands for the missing node.
             let (left, right) = level.split_at(size / 2);
-            // The side whose sum is given, as a mask per tree.
-            add_level(left, &mut fixes, |i| {
-                paths.get(i).is_some_and(|path| path >> depth & 1 == 1)
-            });
-            add_level(right, &mut fixes, |i| {
-                paths.get(i).is_some_and(|path| path >> depth & 1 == 0)
-            });
+            let mut fixes = vec![Block::ZERO; trees];
+            let mut other = vec![Block::ZERO; trees];
+            xor_all(self.isa, left, &mut fixes);
+            xor_all(self.isa, right, &mut other);
+            let known = sibling_sums(depth).iter().zip(paths);
+            for ((fix, other), (known, path)) in fixes.iter_mut().zip(&other).zip(known) {
+                let left_is_known = path >> depth & 1 == 1;
+                *fix = *known ^ *other ^ (*fix ^ *other).select(left_is_known);
+            }
             let low = (2u32 << depth) - 1;
-            repair(level, paths, &fixes, |path| (path ^ 1 << depth) & low);
+            for (target, path) in targets.iter_mut().zip(paths) {
+                *target = (path ^ 1 << depth) & low;
+            }
+            repair(self.isa, level, &targets, &fixes);
+            fixes.zeroize();
+            other.zeroize();
         }
-        fixes.zeroize();
+        targets.zeroize();
     }
-}
-
-/// `sums[i] ^= ` all nodes of tree `i` in `side`, if `wanted(i)`; without branches.
-fn add_level(side: &[Block], sums: &mut [Block], wanted: impl Fn(usize) -> bool) {
-    let trees = sums.len();
-    let mut totals = vec![Block::ZERO; trees];
-    xor_all(side, &mut totals);
-    for (i, (sum, total)) in sums.iter_mut().zip(&totals).enumerate() {
-        *sum ^= total.select(wanted(i));
-    }
-    totals.zeroize();
-}
-
-/// `totals[i] ^= ` all nodes of tree `i` in `level`.
-pub(crate) fn xor_all(level: &[Block], totals: &mut [Block]) {
-    for row in level.chunks_exact(totals.len()) {
-        for (total, node) in totals.iter_mut().zip(row) {
-            *total ^= *node;
-        }
-    }
-}
-
-/// `nodes[p * trees + i] ^= fixes[i]` where `p == target(paths[i])`: a scan over all nodes.
-pub(crate) fn repair(
-    nodes: &mut [Block],
-    paths: &[u32],
-    fixes: &[Block],
-    target: impl Fn(u32) -> u32,
-) {
-    let targets: Vec<u32> = paths.iter().map(|path| target(*path)).collect();
-    for (p, row) in (0u32..).zip(nodes.chunks_exact_mut(paths.len())) {
-        for ((node, fix), target) in row.iter_mut().zip(fixes).zip(&targets) {
-            *node ^= fix.select(is_equal(p, *target));
-        }
-    }
-}
-
-/// Whether a == b, for values below 2^31, without a branch.
-const fn is_equal(a: u32, b: u32) -> bool {
-    (a ^ b).wrapping_sub(1) >> 31 == 1
 }
 
 #[cfg(test)]
@@ -189,7 +163,7 @@ mod tests {
         let mut levels = 0;
         grower(Kind::Correlated).grow(&mut nodes, 2 * trees, |level| {
             let mut totals = vec![Block::ZERO; trees];
-            xor_all(level, &mut totals);
+            xor_all(AesIsa::best(), level, &mut totals);
             assert!(totals.iter().all(|total| *total == delta));
             levels += 1;
         });
@@ -207,7 +181,7 @@ mod tests {
                     let (left, right) = level.split_at(level.len() / 2);
                     sums.push([left, right].map(|side| {
                         let mut totals = vec![Block::ZERO; trees];
-                        xor_all(side, &mut totals);
+                        xor_all(AesIsa::best(), side, &mut totals);
                         totals
                     }));
                 });
@@ -233,15 +207,6 @@ mod tests {
                         );
                     }
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn properties_equality_is_exact() {
-        for a in [0u32, 1, 2, 255, 8191] {
-            for b in [0u32, 1, 2, 255, 8191] {
-                assert_eq!(is_equal(a, b), a == b);
             }
         }
     }

@@ -5,6 +5,8 @@ pub mod base;
 pub mod error;
 pub mod extension;
 pub mod ferret;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzz;
 mod ggm;
 #[cfg(any(test, feature = "testing"))]
 pub mod ideal;

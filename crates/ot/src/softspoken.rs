@@ -26,6 +26,7 @@
 //!
 //! Source: Roy, "SoftSpokenOT" (CRYPTO 2022), figure 7 without the consistency check.
 
+use gazelle_block::aes::AesIsa;
 use gazelle_block::hash::HashSeed;
 use gazelle_block::tweak::purpose;
 use gazelle_block::{BitVec, Block, Blocks, Delta, transpose};
@@ -191,7 +192,7 @@ impl OtExtension for SoftSpoken {
             grower.grow(&mut nodes, trees, |nodes| {
                 for (side, nodes) in nodes.chunks_exact(nodes.len() / 2).enumerate() {
                     let mut totals = vec![Block::ZERO; trees];
-                    xor_all(nodes, &mut totals);
+                    xor_all(AesIsa::best(), nodes, &mut totals);
                     let slots = sums.iter_mut().skip(2 * level + side).step_by(2 * k as usize);
                     for (slot, total) in slots.zip(&totals) {
                         *slot ^= *total;

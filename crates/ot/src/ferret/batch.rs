@@ -90,7 +90,7 @@ impl<P: Party> Batch<P> {
         let mut rest = out;
         while !rest.is_empty() {
             if self.used == self.leaves.len() {
-                self.make_group(ch, rng)?;
+                rest = self.make_group(rest, ch, rng)?;
             }
             let ready = self.leaves.get_mut(self.used..).unwrap_or_default();
             let count = ready.len().min(rest.len());
@@ -106,13 +106,15 @@ impl<P: Party> Batch<P> {
         Ok(())
     }
 
-    /// Makes the next group; what it has to give to the next batch is taken out at once.
-    fn make_group(
+    /// Makes the next group: straight into `out` if it fits there, else into the session's own
+    /// buffer, after taking out what the next batch needs. Returns what is left of `out`.
+    fn make_group<'a>(
         &mut self,
+        out: &'a mut [Block],
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
-        let Self { parameters, retained, next, .. } = self;
+    ) -> Result<&'a mut [Block], OtError> {
+        let Self { parameters, retained, next, leaves, .. } = self;
         if self.group == parameters.groups() {
             // The old ones are wiped and never used again.
             retained.zeroize();
@@ -124,19 +126,26 @@ impl<P: Party> Batch<P> {
         let (secret, for_trees) = retained.split_at(parameters.k());
         let (trees, depth) = (parameters.trees_of(self.group), parameters.h() as usize);
         let first = self.group * parameters.group();
-        self.leaves.resize(trees << depth, Block::ZERO);
         let (_, for_trees) = for_trees.split_at(first * depth);
         let (for_trees, _) = for_trees.split_at(trees * depth);
-        let leaves = &mut self.leaves;
-        self.party.leaves(&mut self.grower, depth, first, for_trees, leaves, ch, rng)?;
-        self.code.encode(secret, (first << depth) as u64, leaves);
-        let wanted = (parameters.retained() - next.len()).min(leaves.len());
-        let (keep, _) = leaves.split_at_mut(wanted);
-        next.extend_from_slice(keep);
-        keep.zeroize();
-        self.used = wanted;
+        let size = trees << depth;
+        let missing = parameters.retained() - next.len();
+        let in_place = missing == 0 && out.len() >= size;
+        let (direct, rest) = out.split_at_mut(if in_place { size } else { 0 });
+        if !in_place {
+            leaves.resize(size, Block::ZERO);
+        }
+        let group = if in_place { direct } else { leaves.as_mut_slice() };
+        self.party.leaves(&mut self.grower, depth, first, for_trees, group, ch, rng)?;
+        self.code.encode(secret, (first << depth) as u64, group);
+        if !in_place {
+            let (keep, _) = group.split_at_mut(missing.min(size));
+            next.extend_from_slice(keep);
+            keep.zeroize();
+            self.used = keep.len();
+        }
         self.group += 1;
-        Ok(())
+        Ok(rest)
     }
 }
 
@@ -200,10 +209,11 @@ impl Party for Knower {
         let mut sums = Vec::with_capacity(retained.len());
         let (left, _) = leaves.split_at(trees);
         sums.extend_from_slice(left);
+        let isa = grower.isa;
         grower.grow(leaves, 2 * trees, |level| {
             let mut totals = vec![Block::ZERO; trees];
             let (left, _) = level.split_at(level.len() / 2);
-            ggm::xor_all(left, &mut totals);
+            ggm::xor_all(isa, left, &mut totals);
             sums.append(&mut totals);
         });
         for (at, sum) in sums.iter_mut().enumerate() {
@@ -282,11 +292,11 @@ impl Party for Puncturer {
         for leaf in leaves.iter_mut() {
             *leaf = leaf.without_lsb();
         }
-        ggm::xor_all(leaves, &mut totals);
+        ggm::xor_all(grower.isa, leaves, &mut totals);
         for total in &mut totals {
             total.0 |= 1;
         }
-        ggm::repair(leaves, paths, &totals, |path| path);
+        ggm::repair(grower.isa, leaves, paths, &totals);
         totals.zeroize();
         Ok(())
     }
