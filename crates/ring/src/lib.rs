@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod buffer;
 pub mod error;
 pub mod exact;
 pub mod fft;
@@ -9,6 +10,7 @@ pub mod schoolbook;
 pub mod transform;
 pub mod weights;
 
+pub use buffer::Buffer;
 pub use error::RingError;
 pub use fft::{Fft, FftScratch, Fourier};
 pub use polys::Polys;

@@ -3,8 +3,7 @@
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
-/// Words of a cache line.
-const LINE: usize = 8;
+use crate::buffer::Buffer;
 
 /// `count` polynomials of `degree` coefficients each, in wrapping u64: `Z_{2^64}[X]/(X^degree + 1)`.
 ///
@@ -12,22 +11,17 @@ const LINE: usize = 8;
 /// masked at the edges. One contiguous block, polynomial by polynomial; the first word (and so
 /// every polynomial, if `degree` is a multiple of 8) is aligned to 64 bytes.
 ///
-/// Not wiped on drop: wrap secrets in [`zeroize::Zeroizing`].
-#[derive(Default)]
+/// Wiped on drop; large ones are recycled (see [`Buffer`]).
+#[derive(Default, Clone, PartialEq, Eq)]
 pub struct Polys {
     degree: usize,
-    len: usize,
-    offset: usize,
-    words: Vec<u64>,
+    words: Buffer,
 }
 
 impl Polys {
     /// `count` zero polynomials.
     pub fn zeros(degree: usize, count: usize) -> Self {
-        let len = degree * count;
-        let words = vec![0u64; len + LINE - 1];
-        let offset = words.as_ptr().align_offset(LINE * size_of::<u64>()).min(LINE - 1);
-        Self { degree, len, offset, words }
+        Self { degree, words: Buffer::zeros(degree * count) }
     }
 
     /// Coefficients of each polynomial.
@@ -37,17 +31,17 @@ impl Polys {
 
     /// Number of polynomials.
     pub fn count(&self) -> usize {
-        self.len.checked_div(self.degree).unwrap_or(0)
+        self.words.len().checked_div(self.degree).unwrap_or(0)
     }
 
     /// All words, polynomial by polynomial: `[count, degree]`.
     pub fn words(&self) -> &[u64] {
-        self.words.get(self.offset..self.offset + self.len).unwrap_or_default()
+        &self.words
     }
 
     /// All words, polynomial by polynomial: `[count, degree]`.
     pub fn words_mut(&mut self) -> &mut [u64] {
-        self.words.get_mut(self.offset..self.offset + self.len).unwrap_or_default()
+        &mut self.words
     }
 
     /// Polynomial `index`; empty if there is none.
@@ -80,22 +74,6 @@ impl Polys {
         self.words_mut().par_chunks_exact_mut(degree)
     }
 }
-
-impl Clone for Polys {
-    fn clone(&self) -> Self {
-        let mut copy = Self::zeros(self.degree, self.count());
-        copy.words_mut().copy_from_slice(self.words());
-        copy
-    }
-}
-
-impl PartialEq for Polys {
-    fn eq(&self, other: &Self) -> bool {
-        self.degree == other.degree && self.words() == other.words()
-    }
-}
-
-impl Eq for Polys {}
 
 impl std::fmt::Debug for Polys {
     /// Shapes only: what it holds is often secret.

@@ -8,7 +8,7 @@
 
 use gazelle_prg::sample::{self, Narrow};
 use gazelle_prg::{Prg, Seed};
-use gazelle_ring::{ExactOperand, Fft, FftScratch, Fourier, Polys, RingError, Transform};
+use gazelle_ring::{Buffer, ExactOperand, Fft, FftScratch, Fourier, Polys, RingError, Transform};
 use gazelle_wire::{Message, packed};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
@@ -38,7 +38,7 @@ pub struct Requested {
     /// For the server; shape [`RequestShape`](crate::public_coin::RequestShape).
     pub message: RequestMessage,
     /// The masks r, one polynomial per request, words below `2^l`.
-    pub masks: Zeroizing<Polys>,
+    pub masks: Polys,
     /// What [`LayerSecret::shares`] needs.
     pub secret: LayerSecret,
 }
@@ -126,18 +126,18 @@ impl LayerSecret {
         // pb = -pa s + e_pk.
         let pa = coins.key_polynomial(parameters);
         let mut error_stream = stream(&private.fork(FORK_KEY_ERROR, 0));
-        let mut pb = Zeroizing::new(vec![0u64; n]);
+        let mut pb = Buffer::zeros(n);
         encrypt_zero(&fft, parameters, pa.words(), &s, &mut error_stream, &mut scratch, &mut pb)?;
         packed::pack(&pb, parameters.modulus_bits(), &mut payload);
 
         let a = coins.request_polynomials(parameters, first_index, pinned.len());
-        let mut masks = Zeroizing::new(Polys::zeros(n, pinned.len()));
+        let mut masks = Polys::zeros(n, pinned.len());
         let parts: Vec<(Vec<u8>, Zeroizing<Vec<u64>>)> = masks
             .par_iter_mut()
             .zip(pinned)
             .enumerate()
             .map_init(
-                || (fft.scratch(), Zeroizing::new(vec![0u64; n])),
+                || (fft.scratch(), Buffer::zeros(n)),
                 |(scratch, v), (i, (mask, pinned))| {
                     let mut errors = stream(&private.fork(FORK_ERROR, i as u64));
                     encrypt_zero(&fft, parameters, a.poly(i), &s, &mut errors, scratch, v)?;
@@ -184,7 +184,7 @@ impl LayerSecret {
         inference: u64,
         reshare: &ReshareMessage,
         useful: &[&[u32]],
-    ) -> Result<Zeroizing<Vec<u64>>, HeError> {
+    ) -> Result<Buffer, HeError> {
         let parameters = &self.parameters;
         let shape = HintShape { parameters: *parameters, responses: useful.len() };
         check("bytes of hints", HintMessage::encoded_len(&shape), hints.payload.len())?;
@@ -193,14 +193,14 @@ impl LayerSecret {
         let bits = parameters.hint_bits();
         let fft = Fft::new(n)?;
         let reshare = Reshare::new(&self.coins, inference, &self.request, reshare);
-        let mut u = Zeroizing::new(vec![0u64; useful.iter().map(|list| list.len()).sum()]);
+        let mut u = Buffer::zeros(useful.iter().map(|list| list.len()).sum());
         let jobs: Vec<_> = split_by(&mut u, useful).collect();
         jobs.into_par_iter()
             .zip(hints.payload.par_chunks(n * bits as usize / 8))
             .enumerate()
             .map_init(
                 || {
-                    let product = Zeroizing::new(vec![0u64; n]);
+                    let product = Buffer::zeros(n);
                     (fft.scratch(), fft.zero(), Zeroizing::new(fft.zero()), product)
                 },
                 |(scratch, hint, sum, product), (m, ((u, useful), bytes))| {

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use gazelle_prg::Seed;
 use gazelle_prg::sample::{self, Narrow};
-use gazelle_ring::{ExactOperand, Fft, Fourier, Polys, RingError, Transform, WeightMatrix};
+use gazelle_ring::{Buffer, ExactOperand, Fft, Fourier, Polys, RingError, Transform, WeightMatrix};
 use gazelle_wire::{DecodeError, Message, packed};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
@@ -126,7 +126,7 @@ impl HintSource {
             &mut fft.scratch(),
         )?;
         let a = self.coins.request_polynomials(p, self.first_index, weights.requests());
-        let mut c1 = Zeroizing::new(Polys::zeros(n, rows.len()));
+        let mut c1 = Polys::zeros(n, rows.len());
         weights.accumulate(&a, p.modulus_bits(), rows.clone(), &mut c1);
         let d = p.dropped_bits();
         let half = (1u64 << d) >> 1;
@@ -168,7 +168,7 @@ impl HintSource {
         weights: &dyn WeightMatrix,
         useful: &[&[u32]],
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Zeroizing<Vec<u64>>, HeError> {
+    ) -> Result<Buffer, HeError> {
         let p = &self.parameters;
         check("responses", weights.responses(), useful.len())?;
         check("requests", weights.requests(), request.b.count())?;
@@ -178,9 +178,9 @@ impl HintSource {
         let fft = Fft::new(n)?;
         let (private, _) = halves(&*fresh(rng)?);
 
-        let mut c0 = Zeroizing::new(Polys::zeros(n, useful.len()));
+        let mut c0 = Polys::zeros(n, useful.len());
         weights.accumulate(&request.b, p.modulus_bits(), 0..useful.len(), &mut c0);
-        let mut v = Zeroizing::new(vec![0u64; useful.iter().map(|list| list.len()).sum()]);
+        let mut v = Buffer::zeros(useful.iter().map(|list| list.len()).sum());
         let longest = useful.iter().map(|list| list.len()).max().unwrap_or(0);
         let jobs: Vec<_> = split_by(&mut v, useful).collect();
         c0.par_iter_mut()

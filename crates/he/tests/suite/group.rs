@@ -145,7 +145,7 @@ impl Group {
             .zip(expected)
             .map(|((u, v), wr)| (u.wrapping_add(*v).wrapping_sub(wr) << shift) as i64 >> shift)
             .collect();
-        (errors, (*masks).clone())
+        (errors, masks)
     }
 }
 

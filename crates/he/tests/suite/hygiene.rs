@@ -201,7 +201,7 @@ fn secrets_cannot_be_used_twice() {
     // A compile-time property: `shares` takes the secret by value and it is not `Clone`.
     fn consumes(
         secret: gazelle_he::public_coin::LayerSecret,
-    ) -> Result<zeroize::Zeroizing<Vec<u64>>, gazelle_he::HeError> {
+    ) -> Result<gazelle_ring::Buffer, gazelle_he::HeError> {
         let nonce = gazelle_wire::message::decode_all(&[0; 32], &()).unwrap();
         secret.shares(&gazelle_he::public_coin::HintMessage::default(), 0, &nonce, &[])
     }
