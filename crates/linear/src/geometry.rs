@@ -32,7 +32,12 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    fn new(axis: usize, pixels: usize, ops: &[StrideOne], tile: usize) -> Result<Self, LinearError> {
+    fn new(
+        axis: usize,
+        pixels: usize,
+        ops: &[StrideOne],
+        tile: usize,
+    ) -> Result<Self, LinearError> {
         let outputs = ops.iter().filter_map(|op| op.extent().get(axis).copied()).max().unwrap_or(1);
         if tile == 0 || tile > outputs {
             return Err(LinearError::Packing { what: "tile", needed: tile, room: outputs });
@@ -98,10 +103,7 @@ impl Geometry {
 
     /// First output row and column of a tile.
     pub(crate) fn origin(&self, tile: usize) -> [usize; 2] {
-        [
-            tile / self.columns.tiles * self.rows.tile,
-            tile % self.columns.tiles * self.columns.tile,
-        ]
+        [tile / self.columns.tiles * self.rows.tile, tile % self.columns.tiles * self.columns.tile]
     }
 
     /// Slot of the pixel `shift` away from output (i, j) of the tile, in local channel c.
@@ -114,9 +116,7 @@ impl Geometry {
     pub(crate) fn exponent(&self, m: usize, c: usize, shift: [i64; 2]) -> usize {
         let rows = (self.rows.after - shift[0]) * self.columns.slots as i64;
         let columns = self.columns.after - shift[1];
-        m * self.block
-            + (self.width - 1 - c) * self.channel
-            + (rows + columns) as usize
+        m * self.block + (self.width - 1 - c) * self.channel + (rows + columns) as usize
     }
 
     /// Coefficient of the product at which output (i, j) of local map m appears.

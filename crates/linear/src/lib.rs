@@ -5,6 +5,7 @@ mod geometry;
 mod layout;
 mod matrix;
 pub mod packing;
+pub mod plain_kernels;
 pub mod plan;
 pub mod planner;
 pub mod public_coin;

@@ -85,9 +85,9 @@ impl GroupMatrix {
         for placed in &layout.packings {
             for (local, &(op, first_row)) in placed.ops.iter().enumerate() {
                 let packing = &placed.packing;
-                let weights = weights
-                    .get(op)
-                    .ok_or_else(|| LinearError::Plan("weights of an operator are missing".into()))?;
+                let weights = weights.get(op).ok_or_else(|| {
+                    LinearError::Plan("weights of an operator are missing".into())
+                })?;
                 let mut section = Section {
                     first_request: placed.first_request,
                     first_row,
@@ -98,8 +98,7 @@ impl GroupMatrix {
                     transforms: None,
                 };
                 if section.prefers_fourier(layout.degree, resources) {
-                    section.transforms =
-                        Some(Transforms::new(&fft, &section.panels, resources));
+                    section.transforms = Some(Transforms::new(&fft, &section.panels, resources));
                 }
                 sections.push(section);
             }
@@ -232,10 +231,18 @@ impl WeightMatrix for GroupMatrix {
                 }
                 next += 1;
             }
-            let requests = section.first_request..section.first_request + section.tiles * section.chunks;
+            let requests =
+                section.first_request..section.first_request + section.tiles * section.chunks;
             match &section.transforms {
                 Some(transforms) => {
-                    transforms.accumulate(&section.panels, section.chunks, x, requests, bits, blocks);
+                    transforms.accumulate(
+                        &section.panels,
+                        section.chunks,
+                        x,
+                        requests,
+                        bits,
+                        blocks,
+                    );
                 }
                 None => direct::accumulate(&section.panels, section.chunks, x, requests, blocks),
             }

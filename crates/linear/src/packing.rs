@@ -82,8 +82,10 @@ pub(crate) struct Domain {
 
 impl Domain {
     pub(crate) fn new(ops: &[&LinearOp], phase: [usize; 2]) -> Result<Self, LinearError> {
-        let ops =
-            ops.iter().map(|op| StrideOne::new(op, phase)).collect::<Result<Vec<_>, LinearError>>()?;
+        let ops = ops
+            .iter()
+            .map(|op| StrideOne::new(op, phase))
+            .collect::<Result<Vec<_>, LinearError>>()?;
         let Some(input) = ops.first().map(|op| op.conv.input) else {
             return Err(LinearError::Operator("a packing without operators"));
         };
@@ -126,12 +128,8 @@ impl Packing {
             let (needed, room) = (shape.channels, channels);
             return Err(LinearError::Packing { what: "channels per polynomial", needed, room });
         }
-        let geometry = Geometry::new(
-            &domain.ops,
-            domain.pixels(shape.phase),
-            shape.tile,
-            shape.channels,
-        )?;
+        let geometry =
+            Geometry::new(&domain.ops, domain.pixels(shape.phase), shape.tile, shape.channels)?;
         if maps.len() != ops.len() {
             let (needed, room) = (ops.len(), maps.len());
             return Err(LinearError::Packing { what: "maps per response", needed, room });
@@ -253,8 +251,7 @@ impl Packing {
             let end = if axis.tiles == 1 { axis.data } else { axis.data.min(end.max(0) as usize) };
             origin.saturating_sub(axis.before)..end
         };
-        let (rows, columns) =
-            (range(self.geometry.rows, i0), range(self.geometry.columns, j0));
+        let (rows, columns) = (range(self.geometry.rows, i0), range(self.geometry.columns, j0));
         for (c, (channel, phase)) in self.chunk_channels(chunk).enumerate() {
             let [r, s] = self.phases[phase];
             for i in rows.clone() {
@@ -270,8 +267,7 @@ impl Packing {
                     let shift = [i as i64 - i0 as i64, j as i64 - j0 as i64];
                     let slot = self.geometry.slot(c, [0, 0], shift);
                     if out[slot] == Coefficient::Zero {
-                        out[slot] =
-                            Coefficient::Element(self.input.index(channel, y, x) as u32);
+                        out[slot] = Coefficient::Element(self.input.index(channel, y, x) as u32);
                     }
                 }
             }
@@ -406,7 +402,8 @@ impl Packing {
                 }
             }
             let reach = (packed.maps - 1) * self.geometry.block;
-            (self.geometry.block..(self.geometry.block + reach).min(self.degree)).for_each(&mut mark);
+            (self.geometry.block..(self.geometry.block + reach).min(self.degree))
+                .for_each(&mut mark);
             (self.degree - reach..self.degree).for_each(&mut mark);
         }
         bits

@@ -26,8 +26,9 @@ pub struct GroupPlan {
     pub parameters: Parameters,
     /// In request order; together they compute every operator once.
     pub packings: Vec<PackingPlan>,
-    /// Per operator: `sum_i ||w_{m,i}||^2 <= 2^norm_bits` for all its responses m (a public bound).
-    pub norm_bits: Vec<u8>,
+    /// Per operator, in quarters: `sum_i ||w_{m,i}||^2 <= 2^(quarters / 4)` for all its responses m
+    /// (a public bound).
+    pub norm_quarter_bits: Vec<u8>,
     /// Whether FFT products, which round, are within the error bound.
     pub fourier: bool,
 }
@@ -66,9 +67,9 @@ impl Plan {
         let mut layouts = Vec::with_capacity(groups.len());
         for (group, plan) in groups.iter().zip(&self.groups) {
             let layout = plan.check(group)?;
-            hint_bytes +=
-                (layout.responses * layout.degree) as u64 * u64::from(plan.parameters.hint_bits())
-                    / 8;
+            hint_bytes += (layout.responses * layout.degree) as u64
+                * u64::from(plan.parameters.hint_bits())
+                / 8;
             if hint_bytes > MAX_HINT_BYTES {
                 return Err(LinearError::Plan("the hints take more than 4 GiB".into()));
             }
@@ -86,7 +87,7 @@ impl GroupPlan {
             return bad("the ring widths differ");
         }
         if group.ops.is_empty()
-            || self.norm_bits.len() != group.ops.len()
+            || self.norm_quarter_bits.len() != group.ops.len()
             || group.truncate_bits.len() != group.ops.len()
         {
             return bad("counts of operators differ");
@@ -94,8 +95,8 @@ impl GroupPlan {
         if group.revealed && self.parameters.kept_bits() != self.parameters.noise_bits() {
             return bad("a revealed layer needs h = k");
         }
-        for (&norm_bits, &truncate_bits) in self.norm_bits.iter().zip(&group.truncate_bits) {
-            if !self.parameters.holds(truncate_bits, weight_norm(norm_bits, self.fourier)) {
+        for (&quarters, &truncate_bits) in self.norm_quarter_bits.iter().zip(&group.truncate_bits) {
+            if !self.parameters.holds(truncate_bits, weight_norm(quarters, self.fourier)) {
                 return bad("the error bound is not met");
             }
         }
@@ -104,8 +105,8 @@ impl GroupPlan {
 }
 
 /// The public bound of an operator's weights as the error model takes it.
-pub(crate) fn weight_norm(norm_bits: u8, fourier: bool) -> WeightNorm {
-    WeightNorm { squared: f64::from(norm_bits).exp2(), fft: fourier }
+pub(crate) fn weight_norm(quarter_bits: u8, fourier: bool) -> WeightNorm {
+    WeightNorm { squared: (f64::from(quarter_bits) / 4.0).exp2(), fft: fourier }
 }
 
 /// Bytes of every message of a checked group.
@@ -136,7 +137,11 @@ pub(crate) fn group_traffic(plan: &GroupPlan, layout: &GroupLayout) -> GroupTraf
 }
 
 /// Exact traffic of a checked plan.
-pub(crate) fn traffic(groups: &[LinearGroup], plan: &Plan, layouts: &[GroupLayout]) -> LinearTraffic {
+pub(crate) fn traffic(
+    groups: &[LinearGroup],
+    plan: &Plan,
+    layouts: &[GroupLayout],
+) -> LinearTraffic {
     let mut traffic = LinearTraffic {
         // Commitment and opening against the server's nonce.
         setup: Cost { client_to_server: 2 * framed_len(32), server_to_client: framed_len(32) },
@@ -144,8 +149,7 @@ pub(crate) fn traffic(groups: &[LinearGroup], plan: &Plan, layouts: &[GroupLayou
     };
     for ((group, plan), layout) in groups.iter().zip(&plan.groups).zip(layouts) {
         let bytes = group_traffic(plan, layout);
-        let mut offline =
-            Cost { client_to_server: bytes.request, server_to_client: bytes.nonce };
+        let mut offline = Cost { client_to_server: bytes.request, server_to_client: bytes.nonce };
         if group.revealed {
             offline.server_to_client += bytes.hints;
         } else {

@@ -20,7 +20,8 @@ use crate::packing::{Domain, Packing, Shape};
 use crate::plan::{GroupPlan, PackingPlan, weight_norm};
 use crate::stride_one::as_conv;
 
-/// What things cost; plain numbers, for one core. Scaled by N / 2048 where they are per polynomial.
+/// What things cost; plain numbers, for one core, at N = 2048 where they are per polynomial. The
+/// defaults were measured on a Zen 4 core at 3.7 GHz (`examples/layers.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Prices {
     /// Bits that are worth one nanosecond of one core.
@@ -40,12 +41,12 @@ pub struct Prices {
 impl Default for Prices {
     fn default() -> Self {
         Self {
-            bits_per_ns: 0.1,
-            multiply_add_ns: 0.06,
-            fourier_product_ns: 600.0,
-            fourier_transform_ns: 2500.0,
-            request_ns: 80_000.0,
-            response_ns: 120_000.0,
+            bits_per_ns: 0.01,
+            multiply_add_ns: 0.04,
+            fourier_product_ns: 450.0,
+            fourier_transform_ns: 1700.0,
+            request_ns: 60_000.0,
+            response_ns: 85_000.0,
         }
     }
 }
@@ -76,8 +77,7 @@ pub(crate) fn plan_group(
     inferences: f64,
 ) -> Result<GroupPlan, LinearError> {
     let truncate_bits = group.truncate_bits.iter().copied().min().unwrap_or(0);
-    let nothing =
-        || LinearError::NoParameters { ring_bits: group.ring_bits, truncate_bits };
+    let nothing = || LinearError::NoParameters { ring_bits: group.ring_bits, truncate_bits };
     let inferences = if group.revealed { 1.0 } else { inferences.max(1.0) };
     let mut best: Option<(f64, GroupPlan)> = None;
     for degree in DEGREES {
@@ -174,7 +174,7 @@ impl Search<'_> {
         let l = f64::from(self.group.ring_bits);
         let mut cost = (l + f64::from(self.noise_bits)) * self.degree as f64;
         let mut packings = Vec::with_capacity(parts.len());
-        let mut norm_bits = vec![0u8; self.group.ops.len()];
+        let mut norm_quarter_bits = vec![0u8; self.group.ops.len()];
         let (mut requests, mut responses) = (0, 0);
         for (number, part) in parts.iter().enumerate() {
             let ops: Vec<&LinearOp> =
@@ -196,9 +196,10 @@ impl Search<'_> {
             requests += packing.requests();
             for (local, &op) in part.ops.iter().enumerate() {
                 responses += packing.responses(local);
-                let norm = block_norm(&packing, local, self.norms.get(op).map_or(&[], Vec::as_slice));
-                if let Some(bits) = norm_bits.get_mut(op) {
-                    *bits = norm.max(1.0).log2().ceil() as u8;
+                let norm =
+                    block_norm(&packing, local, self.norms.get(op).map_or(&[], Vec::as_slice));
+                if let Some(quarters) = norm_quarter_bits.get_mut(op) {
+                    *quarters = (4.0 * norm.max(1.0).log2()).ceil() as u8;
                 }
             }
             packings.push(PackingPlan {
@@ -210,11 +211,11 @@ impl Search<'_> {
             });
         }
         let found = [true, false].into_iter().find_map(|fourier| {
-            let parameters = self.parameters(&norm_bits, fourier, requests, responses)?;
+            let parameters = self.parameters(&norm_quarter_bits, fourier, requests, responses)?;
             Some((fourier, parameters))
         });
         let Some((fourier, parameters)) = found else { return Ok(None) };
-        Ok(Some((cost, GroupPlan { parameters, packings, norm_bits, fourier })))
+        Ok(Some((cost, GroupPlan { parameters, packings, norm_quarter_bits, fourier })))
     }
 
     fn largest_norm(&self, op: usize) -> f64 {
@@ -224,13 +225,13 @@ impl Search<'_> {
     /// h and d of least traffic within the error bound of every operator.
     fn parameters(
         &self,
-        norm_bits: &[u8],
+        norm_quarter_bits: &[u8],
         fourier: bool,
         requests: usize,
         responses: usize,
     ) -> Option<Parameters> {
         let holds = |p: &Parameters| {
-            norm_bits
+            norm_quarter_bits
                 .iter()
                 .zip(&self.group.truncate_bits)
                 .all(|(&norm, &t)| p.holds(t, weight_norm(norm, fourier)))
@@ -374,8 +375,7 @@ impl Search<'_> {
             let per_group = (op.conv.maps / op.conv.groups).max(1);
             let groups_read = maps.div_ceil(per_group).min(op.conv.groups);
             let channels_read = channels * groups_read / op.conv.groups;
-            let products =
-                (blocks * channels_read.div_ceil(geometry.width).min(chunks)) as f64;
+            let products = (blocks * channels_read.div_ceil(geometry.width).min(chunks)) as f64;
             let direct = tiles * terms * n * p.multiply_add_ns;
             let fourier = tiles * products * p.fourier_product_ns * scale
                 + (products + requests + tiles * blocks as f64) * p.fourier_transform_ns * scale;
@@ -405,9 +405,7 @@ fn divisions(total: usize) -> impl Iterator<Item = usize> {
 /// The largest squared norm of a response of operator `op`.
 pub(crate) fn block_norm(packing: &Packing, op: usize, norms: &[f64]) -> f64 {
     (0..packing.blocks(op))
-        .map(|block| {
-            packing.maps_of_block(op, block).filter_map(|map| norms.get(map)).sum::<f64>()
-        })
+        .map(|block| packing.maps_of_block(op, block).filter_map(|map| norms.get(map)).sum::<f64>())
         .fold(0.0, f64::max)
 }
 

@@ -16,8 +16,7 @@ use crate::planner::Prices;
 /// The definition of a convolution (ONNX `Conv`), wrapping.
 fn reference(conv: &Conv2d, weights: &[i32], input: &[u64]) -> Vec<u64> {
     let output = conv.output();
-    let (in_group, out_group) =
-        (conv.input.channels / conv.groups, conv.maps / conv.groups);
+    let (in_group, out_group) = (conv.input.channels / conv.groups, conv.maps / conv.groups);
     let mut out = vec![0u64; output.len()];
     for o in 0..conv.maps {
         for y in 0..output.height {
@@ -190,9 +189,10 @@ fn dice_plan(
     dice: &mut impl FnMut(usize) -> usize,
 ) -> Option<PackingPlan> {
     let lcm = |i: usize| {
-        ops.iter().map(|op| as_conv(op).stride[i]).fold(1, |a, b| {
-            (1..=a * b).find(|n| n % a == 0 && n % b == 0).unwrap()
-        }) * multiple[i]
+        ops.iter()
+            .map(|op| as_conv(op).stride[i])
+            .fold(1, |a, b| (1..=a * b).find(|n| n % a == 0 && n % b == 0).unwrap())
+            * multiple[i]
     };
     let phase = [lcm(0), lcm(1)];
     let domain = Domain::new(ops, phase).ok()?;
@@ -200,13 +200,9 @@ fn dice_plan(
         let extent = |i: usize| domain.ops.iter().map(|op| op.extent()[i]).max().unwrap();
         let tile = [1 + dice(extent(0)), 1 + dice(extent(1))];
         let channels = 1 + dice(domain.channels());
-        let geometry = crate::geometry::Geometry::new(
-            &domain.ops,
-            domain.pixels(phase),
-            tile,
-            channels,
-        )
-        .unwrap();
+        let geometry =
+            crate::geometry::Geometry::new(&domain.ops, domain.pixels(phase), tile, channels)
+                .unwrap();
         let most = geometry.most_maps(2048);
         if most == 0 {
             continue;
@@ -226,7 +222,7 @@ fn plan_of(packings: Vec<PackingPlan>, ops: usize) -> GroupPlan {
     GroupPlan {
         parameters: Parameters::new(2048, 24, 24, 12, 12).unwrap(),
         packings,
-        norm_bits: vec![20; ops],
+        norm_quarter_bits: vec![80; ops],
         fourier: true,
     }
 }
@@ -311,13 +307,8 @@ fn a_one_by_one_convolution_with_stride_drops_the_pixels_it_does_not_read() {
         dilation: [1, 1],
         groups: 1,
     });
-    let packing = PackingPlan {
-        ops: vec![0],
-        phase: [2, 2],
-        tile: [4, 4],
-        channels: 2,
-        maps: vec![1],
-    };
+    let packing =
+        PackingPlan { ops: vec![0], phase: [2, 2], tile: [4, 4], channels: 2, maps: vec![1] };
     let layout = GroupLayout::new(&group(vec![op], MaskKind::Fresh), &plan_of(vec![packing], 1));
     let slots = layout.unwrap().slots();
     assert_eq!(slots.len(), 1);
@@ -353,16 +344,34 @@ fn padding_shares_its_zeros_between_rows_and_channels() {
         dilation: [1, 1],
         groups: 1,
     });
-    let packing = PackingPlan {
-        ops: vec![0],
-        phase: [1, 1],
-        tile: [30, 30],
-        channels: 1,
-        maps: vec![2],
-    };
+    let packing =
+        PackingPlan { ops: vec![0], phase: [1, 1], tile: [30, 30], channels: 1, maps: vec![2] };
     let layout = GroupLayout::new(&group(vec![op], MaskKind::Fresh), &plan_of(vec![packing], 1));
     let block = 32 + 30 * 31 + 31;
     let layout = layout.unwrap();
     assert_eq!(layout.slots()[0].masks.len(), 900);
     assert_eq!(layout.pinned(), block - 900 + (2 * block).min(2048 - block));
+}
+
+proptest! {
+    #[test]
+    fn online_kernels_agree_with_the_definition(
+        conv in conv_strategy(),
+        more_maps in 1usize..40,
+        seed in any::<u64>(),
+        bits in 8u32..=64,
+    ) {
+        let op = LinearOp::Conv(Conv2d { maps: conv.groups * more_maps, ..conv });
+        let mut prg = Prg::new(&Seed::from_bytes((seed as u128).to_le_bytes()), 0);
+        let weights = LinearWeights {
+            weights: (0..op.weight_len()).map(|_| prg.next_u32() as i32 >> 14).collect(),
+            bias: vec![],
+        };
+        let input: Vec<u64> = (0..op.input_len()).map(|_| prg.next_u64()).collect();
+        let expected: Vec<u64> = reference(&as_conv(&op), &weights.weights, &input)
+            .into_iter()
+            .map(|word| word & (u64::MAX >> (64 - bits)))
+            .collect();
+        prop_assert_eq!(crate::plain_kernels::apply(&op, &weights, &input, bits), expected);
+    }
 }

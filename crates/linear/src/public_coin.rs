@@ -14,9 +14,7 @@ mod server;
 
 use std::sync::Arc;
 
-use gazelle_share::{
-    LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError,
-};
+use gazelle_share::{LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
@@ -36,17 +34,14 @@ pub struct PublicCoin {
     pub inferences_per_setup: u32,
     /// What the planner weighs.
     pub prices: Prices,
-    /// Memory that a compiled model may spend on transforms of weights, in bytes.
+    /// Memory that a compiled model may spend on transforms of weights, in bytes. What does not stay
+    /// in a cache is hardly faster to load than to make anew, so that little is enough.
     pub transform_bytes: usize,
 }
 
 impl Default for PublicCoin {
     fn default() -> Self {
-        Self {
-            inferences_per_setup: 1,
-            prices: Prices::default(),
-            transform_bytes: 512 << 20,
-        }
+        Self { inferences_per_setup: 1, prices: Prices::default(), transform_bytes: 64 << 20 }
     }
 }
 

@@ -119,8 +119,7 @@ impl StrideOne {
                 for a in 0..conv.kernel[0] {
                     for b in 0..conv.kernel[1] {
                         let row = (sh * u + a * conv.dilation[0]) as i64 - conv.pads.top as i64;
-                        let column =
-                            (sw * v + b * conv.dilation[1]) as i64 - conv.pads.left as i64;
+                        let column = (sw * v + b * conv.dilation[1]) as i64 - conv.pads.left as i64;
                         let (h, w) = (ph as i64, pw as i64);
                         of_phase.push(Tap {
                             phase: [row.rem_euclid(h) as usize, column.rem_euclid(w) as usize],

@@ -6,9 +6,9 @@ mod adversarial;
 mod conformance;
 #[path = "suite/networks.rs"]
 mod networks;
-#[path = "suite/session.rs"]
-mod session;
 #[path = "suite/noise.rs"]
 mod noise;
+#[path = "suite/session.rs"]
+mod session;
 #[path = "suite/traffic.rs"]
 mod traffic;

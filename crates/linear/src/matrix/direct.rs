@@ -1,12 +1,12 @@
 //! Sums of sparse products as an integer matrix product over shifted requests.
 //!
-//! `X^e x` is a window of `[-x | x]`: coefficient p is word `N - e + p`. The sum over all columns
-//! `(chunk, e)` is a GEMM whose right-hand side consists of such windows; it is register-blocked
+//! The sum over all columns `(chunk, e)` of `w X^e x_chunk` is a GEMM whose right-hand side consists
+//! of negacyclic shifts of the requests, copied strip by strip; it is register-blocked
 //! ([`gazelle_ring::kernel::gemm`]) and exact.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "exponents are below N, so that every window of N words lies in 2 N"
+    reason = "exponents are below N, strips divide N, and blocks belong to their panel"
 )]
 
 use std::ops::Range;
@@ -26,30 +26,20 @@ const STRIPS: usize = 8;
 /// Row blocks of [`ROWS`] that share one packed panel, at most.
 const GROUPS: usize = 8;
 
-/// `[-x | x]` of the requests of all tiles.
-struct Extended {
-    words: Vec<u64>,
-    degree: usize,
-}
-
-impl Extended {
-    fn new(x: &Polys, requests: Range<usize>) -> Self {
-        let degree = x.degree();
-        let mut words = vec![0; 2 * degree * requests.len()];
-        words.par_chunks_exact_mut(2 * degree).zip(requests).for_each(|(pair, request)| {
-            let (negative, positive) = pair.split_at_mut(degree);
-            let poly = x.poly(request);
-            positive.copy_from_slice(poly);
-            negative.iter_mut().zip(poly).for_each(|(n, p)| *n = p.wrapping_neg());
-        });
-        Self { words, degree }
+/// `slot[j] = (X^exponent x)[at + j]`, exponent below N.
+fn load(x: &[u64], exponent: usize, at: usize, slot: &mut [u64; STRIP]) {
+    if let Some(from) = at.checked_sub(exponent) {
+        slot.copy_from_slice(&x[from..from + STRIP]);
+        return;
     }
-
-    /// `X^exponent x_request`, from coefficient `at` on.
-    fn window(&self, request: usize, exponent: usize, at: usize) -> &[u64] {
-        let start = (2 * request + 1) * self.degree - exponent + at;
-        &self.words[start..start + STRIP]
+    // X^N = -1: the words before the exponent come from the end, negated.
+    let from = x.len() + at - exponent;
+    let wrapped = STRIP.min(exponent - at);
+    for (slot, word) in slot.iter_mut().zip(&x[from..from + wrapped]) {
+        *slot = word.wrapping_neg();
     }
+    let rest = &mut slot[wrapped..];
+    rest.copy_from_slice(&x[..rest.len()]);
 }
 
 /// Adds the products of all blocks.
@@ -60,7 +50,6 @@ pub(crate) fn accumulate(
     requests: Range<usize>,
     blocks: Vec<BlockRows<'_>>,
 ) {
-    let extended = Extended::new(x, requests);
     for (panel, blocks) in by_panel(panels, blocks) {
         // Groups of ROWS blocks, aligned to the packed weights.
         let mut groups: Vec<Vec<BlockRows<'_>>> = Vec::new();
@@ -75,13 +64,21 @@ pub(crate) fn accumulate(
         }
         let threads = rayon::current_num_threads();
         let share = groups.len().div_ceil(2 * threads).clamp(1, GROUPS);
-        groups.par_chunks_mut(share).for_each(|groups| multiply(panel, chunks, &extended, groups));
+        groups
+            .par_chunks_mut(share)
+            .for_each(|groups| multiply(panel, chunks, x, requests.start, groups));
     }
 }
 
 /// All tiles of a few groups of blocks.
-fn multiply(panel: &Panel, chunks: usize, extended: &Extended, groups: &mut [Vec<BlockRows<'_>>]) {
-    let degree = extended.degree;
+fn multiply(
+    panel: &Panel,
+    chunks: usize,
+    x: &Polys,
+    first_request: usize,
+    groups: &mut [Vec<BlockRows<'_>>],
+) {
+    let degree = x.degree();
     let width = panel.columns.len();
     let first = groups.iter().flatten().map(|rows| rows.first_tile).min().unwrap_or(0);
     let end =
@@ -95,11 +92,8 @@ fn multiply(panel: &Panel, chunks: usize, extended: &Extended, groups: &mut [Vec
             for (part, columns) in panel.columns.chunks(COLUMNS).enumerate() {
                 for (strip, packed) in packed.chunks_mut(COLUMNS).take(strips).enumerate() {
                     for (slot, &(chunk, exponent)) in packed.iter_mut().zip(columns) {
-                        slot.copy_from_slice(extended.window(
-                            tile * chunks + chunk as usize,
-                            exponent as usize,
-                            start + strip * STRIP,
-                        ));
+                        let poly = x.poly(first_request + tile * chunks + chunk as usize);
+                        load(poly, exponent as usize, start + strip * STRIP, slot);
                     }
                 }
                 for group in groups.iter_mut() {

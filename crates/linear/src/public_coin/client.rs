@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gazelle_he::public_coin::{
     HintMessage, HintShape, LayerSecret, PublicCoins, RequestShape, ReshareMessage,
 };
-use gazelle_share::{
-    LinearClient, LinearGroup, Mask, MaskKind, ProtocolError, Shares,
-};
+use gazelle_share::{LinearClient, LinearGroup, Mask, MaskKind, ProtocolError, Shares};
 use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;

@@ -56,7 +56,8 @@ impl Compiled {
                 transform_bytes,
                 fourier: plan.fourier,
                 modulus_bits: state.parameters.modulus_bits(),
-                norm_bits: plan.norm_bits.iter().copied().max().unwrap_or(0).into(),
+                norm_bits: u32::from(plan.norm_quarter_bits.iter().copied().max().unwrap_or(0))
+                    .div_ceil(4),
             };
             matrices.push(GroupMatrix::new(&state.layout, weights, &mut resources)?);
             transform_bytes = resources.transform_bytes;
@@ -102,12 +103,13 @@ fn check_norms(
     let bad = |what: &str| Err(LinearError::Plan(format!("group {}: {what}", state.name)));
     for placed in &state.layout.packings {
         for (local, &(op, _)) in placed.ops.iter().enumerate() {
-            let (Some(weights), Some(bits)) = (weights.get(op), plan.norm_bits.get(op)) else {
+            let (Some(weights), Some(bits)) = (weights.get(op), plan.norm_quarter_bits.get(op))
+            else {
                 return bad("weights are missing");
             };
             let norms = placed.packing.map_norms(local, &weights.weights)?;
             let norm = crate::planner::block_norm(&placed.packing, local, &norms);
-            if norm > f64::from(*bits).exp2() {
+            if norm > (f64::from(*bits) / 4.0).exp2() * (1.0 + 1e-9) {
                 return bad("the weights are larger than the plan says");
             }
         }
@@ -141,8 +143,8 @@ pub(super) fn digest_plan(plan: &Plan) -> [u8; 32] {
         for bits in [p.ring_bits(), p.noise_bits(), p.kept_bits(), p.dropped_bits()] {
             number(u64::from(bits));
         }
-        number(group.norm_bits.len() as u64);
-        group.norm_bits.iter().for_each(|bits| number(u64::from(*bits)));
+        number(group.norm_quarter_bits.len() as u64);
+        group.norm_quarter_bits.iter().for_each(|bits| number(u64::from(*bits)));
         number(u64::from(group.fourier));
         number(group.packings.len() as u64);
         for packing in &group.packings {

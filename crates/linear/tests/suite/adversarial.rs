@@ -15,11 +15,8 @@ fn small() -> Setting {
     given.mask = MaskKind::Given;
     let mut last = group(24, 8, vec![LinearOp::FullyConnected { inputs: 30, outputs: 5 }]);
     last.revealed = true;
-    let groups = vec![
-        group(23, 10, vec![conv(3, 9, 4, 3, 2, 1), conv(3, 9, 5, 1, 2, 0)]),
-        given,
-        last,
-    ];
+    let groups =
+        vec![group(23, 10, vec![conv(3, 9, 4, 3, 2, 1), conv(3, 9, 5, 1, 2, 0)]), given, last];
     let mut rng = test_rng(4);
     let weights = groups
         .iter()
@@ -129,9 +126,9 @@ fn plans_that_promise_too_little_or_too_much_are_refused() {
     });
     refused(&|plan| plan.groups[0].packings.clear());
     // Weights that large drown the result in noise.
-    refused(&|plan| plan.groups[0].norm_bits[0] = 60);
+    refused(&|plan| plan.groups[0].norm_quarter_bits[0] = 240);
     refused(&|plan| {
-        plan.groups[0].norm_bits.pop();
+        plan.groups[0].norm_quarter_bits.pop();
     });
     refused(&|plan| plan.groups[0].parameters = plan.groups[1].parameters);
     // The revealed layer sends all of low.

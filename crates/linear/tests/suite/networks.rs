@@ -1,6 +1,6 @@
 //! The linear layers of known networks, with weights of a trained network's size.
 
-use gazelle_linear::{Plan, Prices, PublicCoin};
+use gazelle_linear::{Plan, PublicCoin};
 use gazelle_prg::Prg;
 use gazelle_share::testing::test_rng;
 use gazelle_share::{
@@ -57,7 +57,6 @@ pub(crate) fn planned(
     groups: &[LinearGroup],
     weight_bits: u32,
     inferences_per_setup: u32,
-    prices: Prices,
 ) -> (Plan, LinearTraffic) {
     let mut rng = test_rng(9);
     let weights: Vec<Vec<LinearWeights>> = groups
@@ -65,8 +64,7 @@ pub(crate) fn planned(
         .map(|group| group.ops.iter().map(|op| weights(op, weight_bits, &mut rng)).collect())
         .collect();
     let borrowed: Vec<Vec<&LinearWeights>> = weights.iter().map(|w| w.iter().collect()).collect();
-    let protocol =
-        PublicCoin { inferences_per_setup, prices, ..PublicCoin::default() };
+    let protocol = PublicCoin { inferences_per_setup, ..PublicCoin::default() };
     let plan = protocol.plan(groups, &borrowed).unwrap();
     protocol.validate(groups, &plan).unwrap();
     let traffic = protocol.traffic(groups, &plan);

@@ -33,12 +33,7 @@ impl Setting {
             weights.iter().map(|group| group.iter().collect()).collect();
         let plan = protocol.plan(&groups, &borrowed).unwrap();
         protocol.validate(&groups, &plan).unwrap();
-        Self {
-            protocol,
-            groups: groups.into(),
-            plan: Arc::new(plan),
-            weights: Arc::new(weights),
-        }
+        Self { protocol, groups: groups.into(), plan: Arc::new(plan), weights: Arc::new(weights) }
     }
 
     pub(crate) fn client(

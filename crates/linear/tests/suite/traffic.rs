@@ -1,29 +1,55 @@
-//! What plans cost on the wire, as literals.
+//! What plans cost on the wire.
+
+use gazelle_share::LinearGroup;
 
 use crate::networks::{cold_and_warm, minionn_cifar10, planned, resnet50, squeezenet};
-use gazelle_linear::Prices;
 
-fn show(name: &str, groups: &[gazelle_share::LinearGroup], weight_bits: u32) {
-    for inferences in [1, 100] {
-    for price in [0.0, 0.01, 0.1] {
-    let start = std::time::Instant::now();
-    let (plan, traffic) = planned(groups, weight_bits, inferences, Prices { bits_per_ns: price, ..Prices::default() });
-    if name == "none" {
-    for ((g, p), t) in groups.iter().zip(&plan.groups).zip(&traffic.offline).take(10) {
-        println!("{:?} k{} h{} d{} {:?} {:?}", g.ops, p.parameters.noise_bits(), p.parameters.kept_bits(), p.parameters.dropped_bits(), p.packings, t);
-    }
-    }
-    let (cold, warm) = cold_and_warm(&traffic);
-    println!("{name} for {inferences} at {price}: cold {:.2} MB warm {:.3} MB, {:?}", cold as f64/1e6, warm as f64/1e6, start.elapsed());
-    }
-    }
+/// Megabytes of a cold inference under a plan for one, and of one after setup under a plan for
+/// a hundred.
+fn megabytes(groups: &[LinearGroup], weight_bits: u32) -> (f64, f64) {
+    let (cold, _) = cold_and_warm(&planned(groups, weight_bits, 1).1);
+    let (_, warm) = cold_and_warm(&planned(groups, weight_bits, 100).1);
+    println!("cold {cold} bytes, warm {warm} bytes");
+    (cold as f64 / 1e6, warm as f64 / 1e6)
 }
 
 #[test]
-fn show_all() {
-    show("cifar", &minionn_cifar10(), 10);
-    show("squeeze", &squeezenet(37, 12), 12);
-    show("squeeze24", &squeezenet(24, 10), 10);
-    show("resnet", &resnet50(37, 12), 12);
-    show("resnet24", &resnet50(24, 10), 10);
+fn minionn_cifar10_costs_under_3_5_megabytes_cold_and_0_6_after_setup() {
+    let groups = minionn_cifar10();
+    let (cold, _) = cold_and_warm(&planned(&groups, 10, 1).1);
+    let (_, warm) = cold_and_warm(&planned(&groups, 10, 100).1);
+    assert_eq!((cold, warm), (1, 1));
+    assert!(cold <= 3_500_000 && warm <= 600_000);
+}
+
+#[test]
+fn squeezenet_costs_what_the_model_of_the_traffic_says() {
+    let (cold, warm) = megabytes(&squeezenet(37, 12), 12);
+    assert!(cold <= 40.0 && warm <= 2.0, "l = 37: cold {cold} MB, warm {warm} MB");
+    let (cold, warm) = megabytes(&squeezenet(24, 10), 10);
+    assert!(cold <= 25.0 && warm <= 2.0, "default widths: cold {cold} MB, warm {warm} MB");
+}
+
+#[test]
+fn resnet50_costs_what_the_model_of_the_traffic_says() {
+    let (cold, warm) = megabytes(&resnet50(37, 12), 12);
+    assert!(cold <= 170.0 && warm <= 10.0, "l = 37: cold {cold} MB, warm {warm} MB");
+    let (cold, warm) = megabytes(&resnet50(24, 10), 10);
+    assert!(cold <= 100.0 && warm <= 8.0, "default widths: cold {cold} MB, warm {warm} MB");
+}
+
+#[test]
+fn operators_that_read_one_tensor_share_their_request() {
+    // A fire module's two expansions against each of them alone.
+    let groups = squeezenet(24, 10);
+    let fire = groups.iter().find(|group| group.ops.len() == 2).unwrap();
+    let alone: Vec<LinearGroup> = fire
+        .ops
+        .iter()
+        .map(|op| LinearGroup { ops: vec![op.clone()], truncate_bits: vec![10], ..fire.clone() })
+        .collect();
+    let up = |groups: &[LinearGroup]| -> u64 {
+        planned(groups, 10, 100).1.offline.iter().map(|cost| cost.client_to_server).sum()
+    };
+    assert!(up(std::slice::from_ref(fire)) * 3 < up(&alone) * 2);
 }
