@@ -20,7 +20,8 @@ pub fn circuits(data: &[u8]) {
     let scheme = HalfGates::default();
     let garbled = Garbled::new(&scheme, &circuit, lanes, *seed);
     let input = bits(circuit.input_count() * lanes, *seed);
-    let expected: Vec<Option<bool>> = plain(&circuit, lanes, &input).into_iter().map(Some).collect();
+    let expected: Vec<Option<bool>> =
+        plain(&circuit, lanes, &input).into_iter().map(Some).collect();
     assert_eq!(garbled.run(&scheme, &circuit, lanes, &input), expected);
     let _ = tampered(&garbled, &circuit, lanes, data);
 }

@@ -1,0 +1,218 @@
+//! Bodies of the fuzz targets: any bytes end in a value or an error.
+
+use std::sync::{Arc, OnceLock};
+
+use gazelle_prg::{Prg, Seed};
+use gazelle_share::{
+    Architecture, LinearOp, LinearWeights, Network, Node, NodeKind, Step, StepFunction, StepOutput,
+    Tensor, TensorShape,
+};
+use gazelle_wire::Channel;
+use gazelle_wire::recording::{Recording, frames};
+use gazelle_wire::testing::run_two_recorded;
+
+use crate::backend::{Choice, DefaultServer};
+use crate::description::{Description, ModelInfo};
+use crate::error::GazelleError;
+use crate::session::{Limits, Offer, Server, ServerLimits};
+
+/// Ring of all tensors but the output.
+const RING: u32 = 34;
+const TRUNCATE: u32 = 12;
+const VALUES: u32 = 20;
+
+/// What a server may say about a model: parsed, and accepted or refused, by a client that bounds
+/// its memory.
+///
+/// # Panics
+/// Only on a defect.
+pub fn description(data: &[u8]) {
+    let Ok(parsed) = Description::parse(data) else { return };
+    let Ok(choice) = Choice::parse(&parsed) else { return };
+    // An answer that says ok, version 1, and the length; the description; nothing further.
+    let length = (data.len() as u32).to_le_bytes();
+    let stream = [&[0, 1, 0], length.as_slice(), data].concat();
+    let limits = Limits { traffic_bytes: 1 << 30, memory_bytes: 1 << 26 };
+    let Ok(offer) = Offer::receive(Channel::from_payloads(stream), limits, None) else { return };
+    let steps = parsed.nonlinear.len().min(1 << 10);
+    let _ = offer.accept(choice.suite(steps), &mut rng(1));
+}
+
+/// A whole session of a client, spliced with `data`: two bytes say where, the rest overwrites.
+///
+/// # Panics
+/// Only on a defect.
+pub fn at_server(data: &[u8]) {
+    let honest = honest();
+    let channel = Channel::from_payloads(splice(&honest.from_client, data));
+    let _ = honest.server.serve(channel, &ServerLimits::default(), &mut rng(2));
+}
+
+/// A whole session of a server, spliced with `data`: two bytes say where, the rest overwrites.
+///
+/// # Panics
+/// Only on a defect.
+pub fn at_client(data: &[u8]) {
+    let stream = splice(&honest().from_server, data);
+    let _ = session(Channel::from_payloads(stream));
+}
+
+/// The server's description of the network that the other bodies use: a seed for the corpus.
+pub fn honest_description() -> Vec<u8> {
+    honest().server.description().to_vec()
+}
+
+struct Honest {
+    server: Arc<DefaultServer>,
+    from_client: Vec<u8>,
+    from_server: Vec<u8>,
+}
+
+fn honest() -> &'static Honest {
+    static HONEST: OnceLock<Honest> = OnceLock::new();
+    HONEST.get_or_init(|| {
+        let server = Arc::new(compile());
+        let serving = Arc::clone(&server);
+        let (client, served, recording): (_, _, Recording) =
+            run_two_recorded(session, move |channel| {
+                serving.serve(channel, &ServerLimits::default(), &mut rng(2))
+            });
+        assert!(client.is_ok() && served.is_ok(), "the honest session succeeds");
+        let payloads = |bytes: Vec<u8>| {
+            frames(&bytes).into_iter().flat_map(|frame| frame.payload).collect::<Vec<u8>>()
+        };
+        Honest {
+            server,
+            from_client: payloads(recording.sent()),
+            from_server: payloads(recording.received()),
+        }
+    })
+}
+
+fn rng(seed: u8) -> Prg {
+    Prg::new(&Seed::from_bytes([seed; 16]), 0)
+}
+
+fn splice(honest: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut stream = honest.to_vec();
+    let Some((at, bytes)) = data.split_first_chunk::<2>() else { return stream };
+    let start = usize::from(u16::from_le_bytes(*at)) * stream.len() >> 16;
+    for (to, from) in stream.iter_mut().skip(start).zip(bytes) {
+        *to = *from;
+    }
+    stream
+}
+
+fn session(channel: Channel) -> Result<Vec<i64>, GazelleError> {
+    let rng = &mut rng(1);
+    let offer = Offer::receive(channel, Limits::default(), None)?;
+    let choice = Choice::parse(offer.description())?;
+    let mut client = offer.accept(choice.suite(2), rng)?;
+    let prepared = client.prepare(rng)?;
+    let inference = client.infer(prepared, &[1, -2, 3, 0, 1, 2])?;
+    client.close()?;
+    Ok(inference.values)
+}
+
+/// Fully connected 6 to 4, ReLU, fully connected 4 to 3, revealed.
+fn compile() -> DefaultServer {
+    let tensor = |name: &str, len: usize, ring_bits: u32| Tensor {
+        name: name.into(),
+        shape: TensorShape::vector(len),
+        scale: 0,
+        ring_bits,
+        value_bits: VALUES,
+    };
+    let step = |function: StepFunction, len: usize, output: StepOutput| {
+        NodeKind::Step(Step {
+            function,
+            input: TensorShape::vector(len),
+            input_bits: RING,
+            truncate_bits: TRUNCATE,
+            value_bits: VALUES,
+            sum_pool: None,
+            output,
+        })
+    };
+    let dense = |inputs: usize, outputs: usize| {
+        NodeKind::Linear(LinearOp::FullyConnected { inputs, outputs })
+    };
+    let kinds = [
+        dense(6, 4),
+        step(StepFunction::Relu, 4, StepOutput::Masked { bits: RING }),
+        dense(4, 3),
+        step(StepFunction::Round, 3, StepOutput::Reveal),
+    ];
+    let weights = |inputs: i32, outputs: usize| LinearWeights {
+        weights: (0..inputs * outputs as i32).map(|i| (i % 5 - 2) << TRUNCATE).collect(),
+        bias: vec![1 << TRUNCATE; outputs],
+    };
+    let network = Network {
+        architecture: Architecture {
+            tensors: vec![
+                tensor("input", 6, RING),
+                tensor("a", 4, RING),
+                tensor("b", 4, RING),
+                tensor("c", 3, RING),
+                tensor("output", 3, VALUES),
+            ],
+            nodes: kinds
+                .into_iter()
+                .enumerate()
+                .map(|(i, kind)| Node {
+                    name: format!("{i}"),
+                    kind,
+                    inputs: vec![i],
+                    output: i + 1,
+                })
+                .collect(),
+            output: 4,
+        },
+        weights: vec![Some(weights(6, 4)), None, Some(weights(4, 3)), None],
+    };
+    let choice = Choice::default();
+    let model = ModelInfo { name: "fuzz".into(), ..ModelInfo::default() };
+    #[expect(clippy::expect_used, reason = "the network is fixed")]
+    Server::compile(choice.suite(2), network, model, choice.to_value()).expect("a valid network")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn adversarial_any_session_is_survived(
+            data in prop::collection::vec(any::<u8>(), 0..100),
+        ) {
+            at_server(&data);
+            at_client(&data);
+        }
+
+        #[test]
+        fn adversarial_any_number_in_a_description_is_survived(
+            which in any::<prop::sample::Index>(), digits in "[0-9]{1,9}",
+        ) {
+            let text = String::from_utf8(honest_description()).unwrap();
+            let places: Vec<usize> = text
+                .char_indices()
+                .filter(|(i, c)| c.is_ascii_digit() && text[..*i].ends_with([':', ',', '[']))
+                .map(|(i, _)| i)
+                .collect();
+            let at = places[which.index(places.len())];
+            let rest = text[at..].trim_start_matches(|c: char| c.is_ascii_digit());
+            description(format!("{}{digits}{rest}", &text[..at]).as_bytes());
+        }
+    }
+
+    #[test]
+    fn conformance_the_honest_session_is_repeated_from_its_bytes() {
+        let honest = honest();
+        session(Channel::from_payloads(honest.from_server.clone())).unwrap();
+        let channel = Channel::from_payloads(honest.from_client.clone());
+        honest.server.serve(channel, &ServerLimits::default(), &mut rng(2)).unwrap();
+    }
+}

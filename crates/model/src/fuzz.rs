@@ -1,0 +1,94 @@
+//! Bodies of the fuzz targets: any bytes end in a value or an error.
+
+use crate::description::{Description, Pixels};
+use crate::graph::{Graph, Op};
+use crate::{import, passes, samples};
+use gazelle_share::TensorShape;
+
+/// Multiply-adds up to which an imported network is also run.
+const MAX_MACS: u64 = 1 << 20;
+/// Elements of the input up to which an imported network is also run.
+const MAX_INPUT: usize = 1 << 14;
+
+/// An ONNX file: imported, lowered, and run in f32 if it is small.
+///
+/// # Panics
+/// Only on a defect.
+pub fn onnx(data: &[u8]) {
+    let Ok(graph) = import(data) else { return };
+    let Ok(graph) = passes::lower(&graph) else { return };
+    let input = graph.input_shape().len();
+    if graph.macs() <= MAX_MACS && input <= MAX_INPUT {
+        let _ = crate::float::run(&graph, &vec![0.5; input]);
+    }
+}
+
+/// A `model.toml` for a small colour and a small grey image; then an image for it.
+///
+/// # Panics
+/// Only on a defect.
+pub fn description(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for channels in [1, 3] {
+        let shape = TensorShape::new(channels, 8, 6);
+        let mut graph = Graph::new("input", shape, vec![1, channels, 8, 6]);
+        graph.push("flat", Op::Relu, vec![graph.output], shape);
+        // A file of labels is not looked for: there is no such folder.
+        let folder = std::path::Path::new("/nowhere");
+        let Ok(description) = Description::parse(&text, &graph, Some(folder)) else { continue };
+        if let Some(input) = &description.input {
+            let bytes: Vec<u8> = (0..9 * 7 * channels).map(|i| i as u8).collect();
+            let image = Pixels { height: 9, width: 7, channels, bytes: &bytes };
+            let _ = input.tensor(&image);
+            let _ = input.range();
+        }
+    }
+}
+
+/// An NPY file of 48 values.
+///
+/// # Panics
+/// If another number of values comes out: that would be a defect.
+pub fn npy(data: &[u8]) {
+    if let Ok(values) = samples::read_npy(data, 48) {
+        assert_eq!(values.len(), 48);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    /// ModelProto with opset 17 and a graph that holds `inner`.
+    fn wrapped(inner: &[u8]) -> Vec<u8> {
+        let mut file = vec![0x42, 2, 0x10, 17, 0x3a];
+        let mut length = inner.len();
+        while length > 127 {
+            file.push((length & 127) as u8 | 128);
+            length >>= 7;
+        }
+        file.push(length as u8);
+        file.extend_from_slice(inner);
+        file
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn adversarial_any_onnx_file_is_survived(
+            data in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            super::onnx(&data);
+            super::onnx(&wrapped(&data));
+            super::npy(&data);
+        }
+
+        #[test]
+        fn adversarial_any_description_is_survived(
+            text in "(\\[input\\]\n)?(resize|scale|crop|mean|std|layout) = [-\\[\\]\"a-z0-9.e, ]{0,30}\n?",
+        ) {
+            super::description(text.as_bytes());
+        }
+    }
+}
