@@ -9,5 +9,8 @@ mod dims;
 pub(crate) mod generated;
 mod import;
 mod operators;
+#[cfg(test)]
+mod tests;
+pub(crate) mod write;
 
 pub use import::import;
