@@ -30,6 +30,7 @@ pub(crate) mod server;
 use std::sync::Arc;
 
 use gazelle_block::hash::HashSeed;
+use gazelle_block::tweak::purpose;
 use gazelle_block::{Delta, TweakCounter};
 use gazelle_ot::OtExtension;
 use gazelle_prg::Seed;
@@ -72,6 +73,12 @@ pub(crate) struct Ot<T> {
 impl<T> Ot<T> {
     pub(crate) fn new(session: T) -> Self {
         Self { session, tweaks: TweakCounter::new() }
+    }
+
+    /// The first of `count` tweaks for hashing OTs.
+    pub(crate) fn reserve(&mut self, count: usize) -> Result<u64, ProtocolError> {
+        let range = self.tweaks.reserve(purpose::RANDOM_OT, count as u64);
+        range.map(|range| range.start).map_err(ProtocolError::backend)
     }
 }
 

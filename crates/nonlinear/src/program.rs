@@ -24,7 +24,7 @@ use crate::pool::{MaxTree, sum_groups};
 use crate::width::{function_shape, function_width, input_width, result_width};
 
 /// Elements per chunk of an elementwise step, and aimed at for pools.
-pub(crate) const CHUNK: usize = 4096;
+pub(crate) const CHUNK: usize = 1024;
 
 /// Where words lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use gazelle_share::ProtocolError;
 use gazelle_wire::Channel;
 use rayon::prelude::*;
 
-use crate::gmw::messages::{Halves, join};
+use crate::gmw::messages::{Halves, join, starts};
 use crate::gmw::ops::OnlineOp;
 use crate::gmw::plan::GmwStep;
 use crate::gmw::run::{ChunkRun, Role};
@@ -47,14 +47,10 @@ pub(crate) fn online<R: Role>(
             channel.flush()?;
         } else {
             let Halves(all) = channel.recv(&total)?;
-            let starts = counts.iter().scan(0, |next, count| {
-                let start = *next;
-                *next += count;
-                Some((start, *count))
-            });
-            let starts: Vec<(usize, usize)> = starts.collect();
-            runs.par_iter_mut().zip(starts).for_each(|(run, (start, count))| {
-                run.receive(range.clone(), &all.slice(start, count));
+            let pairs: Vec<_> = counts.iter().map(|count| (*count, 0)).collect();
+            let (starts, _) = starts(&pairs);
+            runs.par_iter_mut().zip(starts).zip(&counts).for_each(|((run, (start, _)), count)| {
+                run.receive(range.clone(), &all.slice(start, *count));
             });
         }
     }

@@ -29,8 +29,11 @@ use crate::width::function_shape;
 
 /// Elements per chunk: what one task works on.
 const CHUNK: usize = 4096;
-/// Input elements per batch of the offline phase: what one exchange covers.
+/// Input elements per batch of the offline phase: what one extension of OTs covers (16 bytes per OT
+/// are alive at a time).
 const BATCH: usize = 64 << 10;
+/// Batches per group: what one exchange covers.
+const GROUP: usize = 8;
 
 /// An operation on all lanes of a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,10 +270,11 @@ impl GmwStep {
         &self.shapes[chunk.shape]
     }
 
-    /// The chunks in batches of the offline phase.
-    pub(crate) fn batches(&self) -> impl Iterator<Item = &[Chunk]> {
+    /// The chunks in groups of batches: one exchange per group, one extension per batch.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = std::slice::Chunks<'_, Chunk>> {
         let first = self.chunks.first().map_or(1, |chunk| chunk.inputs.len().max(1));
-        self.chunks.chunks((BATCH / first).max(1))
+        let batch = (BATCH / first).max(1);
+        self.chunks.chunks(GROUP * batch).map(move |group| group.chunks(batch))
     }
 
     /// Sums `count(op) * lanes` over a chunk.
@@ -318,24 +322,28 @@ impl GmwStep {
         made: &mut (usize, usize),
     ) -> (Cost, Cost) {
         let mut offline = Cost::default();
-        for batch in self.batches() {
-            let sum = |f: &dyn Fn(&Chunk) -> (usize, usize)| {
-                batch.iter().map(f).fold((0, 0), |(a, b), (x, y)| (a + x, b + y))
-            };
-            let (down, up) = sum(&|chunk| self.rots(chunk));
-            if down > 0 {
-                offline += ot_cost(ot.extend_traffic(made.0, down));
+        let sum = |batch: &[Chunk], f: &dyn Fn(&Chunk) -> (usize, usize)| {
+            batch.iter().map(f).fold((0, 0), |(a, b), (x, y)| (a + x, b + y))
+        };
+        for group in self.groups() {
+            let mut bits = (0, 0);
+            for batch in group {
+                let (down, up) = sum(batch, &|chunk| self.rots(chunk));
+                if down > 0 {
+                    offline += ot_cost(ot.extend_traffic(made.0, down));
+                }
+                if up > 0 {
+                    let traffic = ot_cost(ot.extend_traffic(made.1, up));
+                    offline.client_to_server += traffic.server_to_client;
+                    offline.server_to_client += traffic.client_to_server;
+                }
+                *made = (made.0 + down, made.1 + up);
+                let (server, client) = sum(batch, &|chunk| self.offline_bits(chunk));
+                bits = (bits.0 + server, bits.1 + client);
             }
-            if up > 0 {
-                let traffic = ot_cost(ot.extend_traffic(made.1, up));
-                offline.client_to_server += traffic.server_to_client;
-                offline.server_to_client += traffic.client_to_server;
-            }
-            *made = (made.0 + down, made.1 + up);
-            let (from_server, from_client) = sum(&|chunk| self.offline_bits(chunk));
-            if from_server + from_client > 0 {
-                offline.server_to_client += framed_len(from_server.div_ceil(8));
-                offline.client_to_server += framed_len(from_client.div_ceil(8));
+            if bits.0 + bits.1 > 0 {
+                offline.server_to_client += framed_len(bits.0.div_ceil(8));
+                offline.client_to_server += framed_len(bits.1.div_ceil(8));
             }
         }
         let openings = self.openings();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use gazelle_block::hash::HashSeed;
-use gazelle_block::tweak::purpose;
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
 use gazelle_convert::extend::ServerExtend;
@@ -19,7 +18,7 @@ use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::garbled::ot_error;
-use crate::gmw::messages::{Corrections, join};
+use crate::gmw::messages::{exchange, starts};
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::ops::{Extend, Relu, ServerReshare};
 use crate::gmw::plan::{Chunk, GmwStep, Op};
@@ -150,74 +149,52 @@ pub(crate) fn offline<D: RcotSender, U: RcotReceiver>(
 ) -> Result<GmwServerPrepared, ProtocolError> {
     let mut chunks = Vec::with_capacity(step.chunks.len());
     let seed = Seed::random(rng);
-    for batch in step.batches() {
-        let rots: Vec<(usize, usize)> = batch.iter().map(|chunk| step.rots(chunk)).collect();
-        let (down_count, up_count) =
-            rots.iter().fold((0, 0), |(a, b), (down, up)| (a + down, b + up));
-        let mut y = Zeroizing::new(vec![Block::ZERO; down_count]);
-        let mut z = Zeroizing::new(vec![Block::ZERO; up_count]);
-        let mut choices = BitVec::new();
-        if down_count > 0 {
-            down.session.extend(&mut y, channel, rng).map_err(ot_error)?;
-        }
-        if up_count > 0 {
-            up.session.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
-        }
-        let tweak = |count: usize, tweaks: &mut gazelle_block::TweakCounter| {
-            tweaks
-                .reserve(purpose::RANDOM_OT, count as u64)
-                .map(|range| range.start)
-                .map_err(ProtocolError::backend)
-        };
-        let down_tweak = tweak(down_count, &mut down.tweaks)?;
-        let up_tweak = tweak(up_count, &mut up.tweaks)?;
-        let delta = down.session.delta().block();
-        let mut next = (0, 0);
-        let first = chunks.len() as u64;
-        let starts: Vec<(u64, usize, usize)> = rots
-            .iter()
-            .zip(first..)
-            .map(|((down, up), index)| {
-                let start = (index, next.0, next.1);
-                next = (next.0 + down, next.1 + up);
-                start
-            })
-            .collect();
-        let (begun, messages): (Vec<_>, Vec<_>) = batch
-            .par_iter()
-            .zip(starts)
-            .map(|(chunk, (index, d, u))| {
-                let y = y.get(d..).unwrap_or_default();
-                let z = z.get(u..).unwrap_or_default();
-                let send = RotSend::new(hash, down_tweak + d as u64, y, delta);
-                let recv = RotRecv::new(hash, up_tweak + u as u64, z, &choices, u);
-                begin(step, chunk, send, recv, &seed.fork(SIGMA, index))
-            })
-            .unzip();
-        let counts: Vec<usize> = batch.iter().map(|chunk| step.offline_bits(chunk).1).collect();
-        let message = join(messages);
-        let (out, incoming) = (message.len(), counts.iter().sum());
-        let received = if out + incoming > 0 {
-            channel.exchange::<_, Corrections>(&Corrections(message), &out, &incoming)?.0
-        } else {
-            BitVec::new()
-        };
-        let mut start = 0;
-        let parts: Vec<BitVec> = counts
-            .iter()
-            .map(|count| {
-                let part = received.slice(start, *count);
-                start += count;
-                part
-            })
-            .collect();
-        chunks.par_extend(
-            batch
+    for group in step.groups() {
+        let mut begun = Vec::new();
+        let mut message = BitVec::new();
+        for batch in group {
+            let rots: Vec<_> = batch.iter().map(|chunk| step.rots(chunk)).collect();
+            let (starts, (down_count, up_count)) = starts(&rots);
+            let mut y = Zeroizing::new(vec![Block::ZERO; down_count]);
+            let mut z = Zeroizing::new(vec![Block::ZERO; up_count]);
+            let mut choices = BitVec::new();
+            if down_count > 0 {
+                down.session.extend(&mut y, channel, rng).map_err(ot_error)?;
+            }
+            if up_count > 0 {
+                up.session.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
+            }
+            let (down_tweak, up_tweak) = (down.reserve(down_count)?, up.reserve(up_count)?);
+            let delta = down.session.delta().block();
+            let first = chunks.len() + begun.len();
+            let parts: Vec<_> = batch
                 .par_iter()
-                .zip(begun)
-                .zip(parts)
-                .map(|((chunk, begun), part)| finish(step, chunk, begun, &part)),
-        );
+                .zip(starts)
+                .enumerate()
+                .map(|(index, (chunk, (d, u)))| {
+                    let y = y.get(d..).unwrap_or_default();
+                    let z = z.get(u..).unwrap_or_default();
+                    let send = RotSend::new(hash, down_tweak + d as u64, y, delta);
+                    let recv = RotRecv::new(hash, up_tweak + u as u64, z, &choices, u);
+                    let seed = seed.fork(SIGMA, (first + index) as u64);
+                    let (ops, bits) = begin(step, chunk, send, recv, &seed);
+                    (chunk, ops, bits)
+                })
+                .collect();
+            for (chunk, ops, bits) in parts {
+                message.extend(&bits);
+                begun.push((chunk, ops));
+            }
+        }
+        let counts: Vec<_> =
+            begun.iter().map(|(chunk, _)| (step.offline_bits(chunk).1, 0)).collect();
+        let (starts, (incoming, _)) = starts(&counts);
+        let received = exchange(channel, message, incoming)?;
+        chunks.par_extend(begun.into_par_iter().zip(starts).zip(counts).map(
+            |(((chunk, begun), (start, _)), (count, _))| {
+                finish(step, chunk, begun, &received.slice(start, count))
+            },
+        ));
     }
     Ok(GmwServerPrepared { chunks })
 }

@@ -47,10 +47,12 @@ fn transcript_of_relu_is_16_b_bytes_down_and_l_bits_up() {
     let compiled = protocol.compile(Arc::new([step])).unwrap();
     let traffic = protocol.traffic(&compiled);
     assert_eq!(compiled.and_count(0), 41 * 4096);
-    assert_eq!(traffic.online[0].server_to_client, framed_len(16 * 12 * 4096));
-    assert_eq!(traffic.online[0].client_to_server, framed_len(20 * 4096 / 8));
+    // Four chunks of 1024.
+    assert_eq!(traffic.online[0].server_to_client, 4 * framed_len(16 * 12 * 1024));
+    assert_eq!(traffic.online[0].client_to_server, 4 * framed_len(20 * 1024 / 8));
     // Offline: 32 bytes per AND, one correction bit per wire of the client's.
-    assert_eq!(traffic.offline[0].server_to_client, framed_len(16) + framed_len(32 * 41 * 4096));
+    let tables = 4 * framed_len(32 * 41 * 1024);
+    assert_eq!(traffic.offline[0].server_to_client, framed_len(16) + tables);
     assert_eq!(traffic.offline[0].client_to_server, framed_len(32 * 4096 / 8));
 }
 

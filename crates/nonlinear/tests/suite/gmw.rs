@@ -118,6 +118,26 @@ fn transcript_of_a_relu_layer_is_exactly_the_protocols_bits_and_looks_uniform() 
 }
 
 #[test]
+fn transcript_a_layer_of_several_groups_sends_what_is_planned() {
+    // More than 8 batches of 64 Ki elements: two exchanges.
+    let count = (9 << 16) + 77;
+    let step = step(StepFunction::Relu, [count, 1, 1], [3, 2, 5, 6]);
+    let (case, exact) = Case::random(step.clone(), 7);
+    let protocol = Gmw { ot: IdealOt };
+    let compiled = protocol.compile(Arc::new([step.clone()])).unwrap();
+    let planned = protocol.traffic(&compiled);
+    let (a, c) = (case.clone(), case.clone());
+    let (client, server) = gazelle_wire::testing::run_two(
+        move |channel| a.run_client(&protocol, channel).unwrap(),
+        move |channel| c.run_server(&protocol, channel).unwrap().0,
+    );
+    let traffic = client.1.traffic();
+    let cost = planned.setup + planned.offline[0] + planned.online[0];
+    assert_eq!((traffic.sent, traffic.received), (cost.client_to_server, cost.server_to_client));
+    check_result(&step, &exact, &case.results(client.0, server));
+}
+
+#[test]
 fn transcript_traffic_of_one_batch_is_one_exchange() {
     let protocol = Gmw { ot: IdealOt };
     let step = step(StepFunction::Relu, [1000, 1, 1], [12, 8, 20, 20]);
