@@ -17,6 +17,7 @@
 
 pub mod chosen;
 pub mod correlated;
+mod hashing;
 pub mod one_of_n;
 pub mod product;
 pub mod random;

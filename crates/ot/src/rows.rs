@@ -44,18 +44,3 @@ impl Drop for Rows {
         self.0.as_flattened_mut().zeroize();
     }
 }
-
-/// `row ^= bit * other`, without a branch.
-pub(crate) fn xor_masked(row: &mut [[u8; 16]], other: &[[u8; 16]], bit: bool) {
-    let mask = u128::from(bit).wrapping_neg();
-    for (a, b) in row.iter_mut().zip(other) {
-        *a = (u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b) & mask).to_ne_bytes();
-    }
-}
-
-/// `row = a ^ b`.
-pub(crate) fn xor_of(row: &mut [[u8; 16]], a: &[[u8; 16]], b: &[[u8; 16]]) {
-    for ((row, a), b) in row.iter_mut().zip(a).zip(b) {
-        *row = (u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b)).to_ne_bytes();
-    }
-}

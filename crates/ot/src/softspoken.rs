@@ -40,7 +40,7 @@ use crate::base;
 use crate::error::OtError;
 use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits};
 use crate::ggm::{Grower, Kind, xor_all};
-use crate::rows::{self, ROW_UNIT, Rows};
+use crate::rows::{ROW_UNIT, Rows};
 use crate::streams::Streams;
 use crate::surplus::Surplus;
 
@@ -75,7 +75,6 @@ pub struct SoftSpokenReceiver {
     leaves: Streams,
     surplus: Surplus,
     matrix: Rows,
-    sums: Rows,
     corrections: Rows,
 }
 
@@ -209,7 +208,6 @@ impl OtExtension for SoftSpoken {
             leaves: leaf_streams(&mut nodes, k, &vec![0; trees]),
             surplus: Surplus::default(),
             matrix: Rows::default(),
-            sums: Rows::default(),
             corrections: Rows::default(),
         })
     }
@@ -271,19 +269,8 @@ impl RcotSender for SoftSpokenSender {
             for chunk in out.chunks_mut(CHUNK) {
                 let width = chunk.len() / ROW_UNIT;
                 matrix.resize(128 * width);
-                leaves.fill_trees(*k, &mut matrix.0, None, width);
                 let corrections = ch.recv::<Rows>(&((trees - 1) * width))?;
-                let of_tree = corrections.0.chunks_exact(width);
-                for (j, row) in (0..).zip(matrix.0.chunks_exact_mut(width)) {
-                    // Tree 0 needs no correction; row 0 is the lowest bit: 0.
-                    if j == 0 {
-                        row.fill([0; 16]);
-                    } else if let Some(tree) = (j / *k as usize).checked_sub(1)
-                        && let Some(correction) = of_tree.clone().nth(tree)
-                    {
-                        rows::xor_masked(row, correction, delta.block().bit(j as u32));
-                    }
-                }
+                leaves.fill_corrected(*k, &mut matrix.0, &corrections.0, delta.block(), width);
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
             }
             Ok(())
@@ -299,26 +286,15 @@ impl RcotReceiver for SoftSpokenReceiver {
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        let Self { k, leaves, surplus, matrix, sums, corrections } = self;
+        let Self { k, leaves, surplus, matrix, corrections } = self;
         let trees = SoftSpoken::trees(*k);
         surplus.serve(ROW_UNIT, out, |out| {
             for chunk in out.chunks_mut(CHUNK) {
                 let width = chunk.len() / ROW_UNIT;
                 matrix.resize(128 * width);
-                sums.resize(trees * width);
                 corrections.resize((trees - 1) * width);
-                leaves.fill_trees(*k, &mut matrix.0, Some(&mut sums.0), width);
-                let (first, rest) = sums.0.split_at(width);
-                for (to, from) in
-                    corrections.0.chunks_exact_mut(width).zip(rest.chunks_exact(width))
-                {
-                    rows::xor_of(to, from, first);
-                }
+                leaves.fill_sums(*k, &mut matrix.0, &mut corrections.0, width);
                 ch.send(corrections, &((trees - 1) * width))?;
-                // Row 0 is the lowest bit: the choice.
-                for (row, b) in matrix.0.iter_mut().zip(first) {
-                    *row = *b;
-                }
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
             }
             Ok(ch.flush()?)

@@ -67,17 +67,33 @@ impl Streams {
         self.run(width, Job::Pairs { rows, corrections, choices });
     }
 
-    /// SoftSpoken, `2^k` keys per tree: row `k i + j` becomes the XOR of the leaves x of tree i with
-    /// bit j of x set; `sums` row i becomes the XOR of all leaves. Without `sums` leaf 0 is skipped.
-    pub(crate) fn fill_trees(
+    /// SoftSpoken's receiver, `2^k` keys per tree: row `k i + j` becomes the XOR v of the leaves x of
+    /// tree i with bit j of x set; row 0 then the XOR b of all leaves of tree 0; correction `i - 1` the
+    /// XOR of all leaves of tree i, and b.
+    pub(crate) fn fill_sums(
         &mut self,
         k: u32,
         rows: &mut Pieces,
-        sums: Option<&mut Pieces>,
+        corrections: &mut Pieces,
         width: usize,
     ) {
         let rows = &mut rows[..128 * width];
-        self.run(width, Job::Trees { k, rows, sums });
+        self.run(width, Job::Trees { k, rows, end: End::Sums { corrections } });
+    }
+
+    /// SoftSpoken's sender: as [`fill_sums`](Self::fill_sums), leaf 0 of each tree left out, with the
+    /// corrections received: row `k i + j` for i >= 1 takes `choice_{k i + j} corrections_{i - 1}` too;
+    /// row 0 becomes zero.
+    pub(crate) fn fill_corrected(
+        &mut self,
+        k: u32,
+        rows: &mut Pieces,
+        corrections: &Pieces,
+        choices: Block,
+        width: usize,
+    ) {
+        let rows = &mut rows[..128 * width];
+        self.run(width, Job::Trees { k, rows, end: End::Corrected { corrections, choices } });
     }
 }
 
@@ -90,7 +106,13 @@ impl Drop for Streams {
 enum Job<'a> {
     Masked { rows: &'a mut Pieces, corrections: &'a Pieces, choices: Block },
     Pairs { rows: &'a mut Pieces, corrections: &'a mut Pieces, choices: &'a Pieces },
-    Trees { k: u32, rows: &'a mut Pieces, sums: Option<&'a mut Pieces> },
+    Trees { k: u32, rows: &'a mut Pieces, end: End<'a> },
+}
+
+/// What happens to the sums of a tree.
+enum End<'a> {
+    Sums { corrections: &'a mut Pieces },
+    Corrected { corrections: &'a Pieces, choices: Block },
 }
 
 struct Run<'a> {
@@ -154,13 +176,12 @@ impl Run<'_> {
                     tile.store(other, corrections, j);
                 }
             }
-            Job::Trees { k, rows, sums } => {
-                let mut sums = sums.as_deref_mut();
+            Job::Trees { k, rows, end } => {
                 for (tree, keys) in self.keys.chunks_exact(1 << *k).enumerate() {
                     match k {
-                        2 => tile.tree::<2>(keys, rows, sums.as_deref_mut(), tree),
-                        4 => tile.tree::<4>(keys, rows, sums.as_deref_mut(), tree),
-                        _ => tile.tree::<8>(keys, rows, sums.as_deref_mut(), tree),
+                        2 => tile.tree::<2>(keys, rows, end, tree),
+                        4 => tile.tree::<4>(keys, rows, end, tree),
+                        _ => tile.tree::<8>(keys, rows, end, tree),
                     }
                 }
             }
@@ -190,7 +211,11 @@ impl<V: Vector, const M: usize> Tile<V, M> {
     #[inline(always)]
     fn load(&self, rows: &Pieces, row: usize) -> [V; M] {
         let pieces = rows[self.range(row)].as_flattened();
-        std::array::from_fn(|m| V::load_bytes(&pieces[16 * V::BLOCKS * m..]))
+        let mut vectors = [V::splat(Block::ZERO); M];
+        for (vector, pieces) in vectors.iter_mut().zip(pieces.chunks_exact(16 * V::BLOCKS)) {
+            *vector = V::load_bytes(pieces);
+        }
+        vectors
     }
 
     #[inline(always)]
@@ -208,7 +233,7 @@ impl<V: Vector, const M: usize> Tile<V, M> {
         &self,
         keys: &[AesKey],
         rows: &mut Pieces,
-        sums: Option<&mut Pieces>,
+        end: &mut End<'_>,
         tree: usize,
     ) {
         let zero = [V::splat(Block::ZERO); M];
@@ -216,7 +241,7 @@ impl<V: Vector, const M: usize> Tile<V, M> {
         let mut pending = [zero; K];
         let mut carried = zero;
         for (pair, keys) in keys.as_chunks::<2>().0.iter().enumerate() {
-            let skip = pair == 0 && sums.is_none();
+            let skip = pair == 0 && matches!(end, End::Corrected { .. });
             let even = if skip { zero } else { self.stream(&keys[0]) };
             carried = self.stream(&keys[1]);
             with_bit[0] = sum(with_bit[0], carried);
@@ -233,23 +258,51 @@ impl<V: Vector, const M: usize> Tile<V, M> {
                 pending[level] = carried;
             }
         }
+        match end {
+            End::Sums { corrections } => {
+                if tree == 0 {
+                    // The sum of tree 0 is the choice: row 0, the lowest bit.
+                    with_bit[0] = carried;
+                } else {
+                    self.store(sum(carried, self.load(rows, 0)), corrections, tree - 1);
+                }
+            }
+            End::Corrected { corrections, choices } => {
+                if tree == 0 {
+                    with_bit[0] = zero;
+                } else {
+                    let correction = self.load(corrections, tree - 1);
+                    for (j, row) in with_bit.iter_mut().enumerate() {
+                        let choice = choices.bit((K * tree + j) as u32);
+                        let mask = V::splat(Block(u128::MAX).select(choice));
+                        for (row, correction) in row.iter_mut().zip(correction) {
+                            *row = row.xor_and(mask, correction);
+                        }
+                    }
+                }
+            }
+        }
         for (j, values) in with_bit.into_iter().enumerate() {
             self.store(values, rows, K * tree + j);
-        }
-        if let Some(sums) = sums {
-            self.store(carried, sums, tree);
         }
     }
 }
 
 #[inline(always)]
-fn sum<V: Vector, const M: usize>(a: [V; M], b: [V; M]) -> [V; M] {
-    std::array::from_fn(|m| a[m].xor(b[m]))
+fn sum<V: Vector, const M: usize>(mut a: [V; M], b: [V; M]) -> [V; M] {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = a.xor(b);
+    }
+    a
 }
 
 #[inline(always)]
 fn load_blocks<V: Vector, const M: usize>(blocks: &[Block]) -> [V; M] {
-    std::array::from_fn(|m| V::load(&blocks[V::BLOCKS * m..]))
+    let mut vectors = [V::splat(Block::ZERO); M];
+    for (vector, blocks) in vectors.iter_mut().zip(blocks.chunks_exact(V::BLOCKS)) {
+        *vector = V::load(blocks);
+    }
+    vectors
 }
 
 #[cfg(test)]
@@ -286,38 +339,43 @@ mod tests {
 
     #[test]
     fn conformance_sums_over_trees_equal_their_definition_on_every_instruction_set() {
+        let choices = Block(0x0123_4567_89ab_cdef_fedc_ba98_7654_3211);
         for isa in AesIsa::all() {
             for k in [2u32, 4, 8] {
                 let (trees, leaves) = (128 / k as usize, 1usize << k);
                 let seeds = seeds(trees * leaves);
-                for with_sums in [true, false] {
-                    let mut streams = Streams::new(&seeds).on(isa);
-                    let mut first = 0;
-                    for width in WIDTHS {
-                        let plain = plain(&seeds, first, width);
-                        let mut rows = noise(128 * width);
-                        let mut sums = noise(trees * width);
-                        streams.fill_trees(k, &mut rows, with_sums.then_some(&mut sums), width);
-                        for tree in 0..trees {
-                            let leaf = |x: usize, piece: usize| plain[tree * leaves + x][piece];
-                            for piece in 0..width {
-                                for j in 0..k as usize {
-                                    let xs = (0..leaves).filter(|x| x >> j & 1 == 1);
-                                    let expected = xs.fold(0, |sum, x| sum ^ leaf(x, piece));
-                                    assert_eq!(
-                                        at(&rows, width, tree * k as usize + j, piece),
-                                        expected
-                                    );
-                                }
-                                if with_sums {
-                                    let expected =
-                                        (0..leaves).fold(0, |sum, x| sum ^ leaf(x, piece));
-                                    assert_eq!(at(&sums, width, tree, piece), expected);
-                                }
-                            }
+                let (mut all, mut punctured) =
+                    (Streams::new(&seeds).on(isa), Streams::new(&seeds).on(isa));
+                let mut first = 0;
+                for width in WIDTHS {
+                    let plain = plain(&seeds, first, width);
+                    let xor = |tree: usize, piece: usize, wanted: &dyn Fn(usize) -> bool| {
+                        let xs = (0..leaves).filter(|x| wanted(*x));
+                        xs.fold(0, |sum, x| sum ^ plain[tree * leaves + x][piece])
+                    };
+                    let (mut rows, mut corrections) = (noise(128 * width), noise(trees * width));
+                    all.fill_sums(k, &mut rows, &mut corrections, width);
+                    let received = noise(trees * width);
+                    let mut corrected = noise(128 * width);
+                    punctured.fill_corrected(k, &mut corrected, &received, choices, width);
+                    for piece in 0..width {
+                        let b = xor(0, piece, &|_| true);
+                        assert_eq!(at(&rows, width, 0, piece), b);
+                        assert_eq!(at(&corrected, width, 0, piece), 0);
+                        for row in 1..128 {
+                            let (tree, j) = (row / k as usize, row % k as usize);
+                            let v = xor(tree, piece, &|x| x >> j & 1 == 1);
+                            assert_eq!(at(&rows, width, row, piece), v);
+                            let add = tree > 0 && choices.bit(row as u32);
+                            let add = if add { at(&received, width, tree - 1, piece) } else { 0 };
+                            assert_eq!(at(&corrected, width, row, piece), v ^ add);
                         }
-                        first += width as u64;
+                        for tree in 1..trees {
+                            let u = xor(tree, piece, &|_| true);
+                            assert_eq!(at(&corrections, width, tree - 1, piece), u ^ b);
+                        }
                     }
+                    first += width as u64;
                 }
             }
         }

@@ -19,12 +19,10 @@ use gazelle_wire::traffic::framed_len;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::adapt::hashing;
 use crate::adapt::words::expect;
 use crate::error::OtError;
 use crate::extension::{OtTraffic, RcotReceiver, RcotSender};
-
-/// Blocks hashed at once: they stay in L1.
-const PIECE: usize = 512;
 
 /// Both strings of some random OTs, not yet used. Consumed by value; wiped on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -172,20 +170,7 @@ impl<S: RcotSender> RotSender<S> {
     /// From y in `zeros`: the strings for both choices.
     fn hash_both(&mut self, zeros: &mut [Block], ones: &mut [Block]) -> Result<(), OtError> {
         let tweaks = self.tweaks.reserve(purpose::RANDOM_OT, zeros.len() as u64)?;
-        let delta = self.cot.delta().block();
-        let mut input = [Block::ZERO; PIECE];
-        for ((zeros, ones), tweak) in
-            zeros.chunks_mut(PIECE).zip(ones.chunks_mut(PIECE)).zip(tweaks.step_by(PIECE))
-        {
-            let (input, _) = input.split_at_mut(zeros.len());
-            input.copy_from_slice(zeros);
-            self.hash.hash(tweak, input, zeros);
-            for block in input.iter_mut() {
-                *block ^= delta;
-            }
-            self.hash.hash(tweak, input, ones);
-        }
-        input.zeroize();
+        hashing::hash_both(&self.hash, tweaks, self.cot.delta().block(), zeros, ones);
         Ok(())
     }
 }
@@ -262,13 +247,7 @@ impl<R: RcotReceiver> RotReceiver<R> {
 
     fn hash_one(&mut self, strings: &mut [Block]) -> Result<(), OtError> {
         let tweaks = self.tweaks.reserve(purpose::RANDOM_OT, strings.len() as u64)?;
-        let mut input = [Block::ZERO; PIECE];
-        for (strings, tweak) in strings.chunks_mut(PIECE).zip(tweaks.step_by(PIECE)) {
-            let (input, _) = input.split_at_mut(strings.len());
-            input.copy_from_slice(strings);
-            self.hash.hash(tweak, input, strings);
-        }
-        input.zeroize();
+        hashing::hash_one(&self.hash, tweaks, strings);
         Ok(())
     }
 }
