@@ -1,0 +1,88 @@
+//! What a step costs on a backend: for planners.
+
+use gazelle_garble::GarblingScheme;
+use gazelle_ot::OtExtension;
+use gazelle_share::{ProtocolError, Step};
+use gazelle_wire::Cost;
+
+use crate::garbled;
+use crate::gmw::plan::GmwStep;
+use crate::per_layer::{Choice, PerLayer};
+use crate::program::CompiledStep;
+
+/// Exact counts of one inference's step, in a session that has made no OTs before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Bytes offline, headers and the OT extension included.
+    pub offline: Cost,
+    /// Bytes online, headers included.
+    pub online: Cost,
+    /// One-way messages online.
+    pub trips: usize,
+    /// AND gates garbled.
+    pub and_gates: usize,
+    /// Correlated OTs, S to C and C to S.
+    pub rots: (usize, usize),
+}
+
+impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
+    /// The price of `step` on a backend ([`Choice::Auto`]: GMW where it computes the step).
+    ///
+    /// # Errors
+    /// [`ProtocolError::Plan`] if the backend does not compute the step.
+    pub fn prices(&self, step: &Step, choice: Choice) -> Result<Price, ProtocolError> {
+        match choice {
+            Choice::Gmw => {
+                let step = GmwStep::new(0, step)?;
+                let (offline, online) = step.traffic(&self.ot, &mut (0, 0));
+                let pairs = step.chunks.iter().map(|chunk| step.rots(chunk));
+                let rots = pairs.fold((0, 0), |(a, b), (x, y)| (a + x, b + y));
+                Ok(Price { offline, online, trips: step.trips.len(), and_gates: 0, rots })
+            }
+            Choice::Garbled => {
+                let step = CompiledStep::new(0, step)?;
+                let mut made = 0;
+                let (offline, online) =
+                    garbled::step_traffic(&self.ot, &self.scheme, &step, &mut made);
+                let trips = if step.mask_bits > 0 { 2 } else { 1 };
+                let and_gates = step.and_count();
+                Ok(Price { offline, online, trips, and_gates, rots: (made, 0) })
+            }
+            Choice::Auto => {
+                self.prices(step, Choice::Gmw).or_else(|_| self.prices(step, Choice::Garbled))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gazelle_garble::HalfGates;
+    use gazelle_ot::IdealOt;
+    use gazelle_share::TensorShape;
+    use gazelle_share::step::{StepFunction, StepOutput};
+
+    use super::*;
+
+    #[test]
+    fn known_answer_prices_of_relu_on_both_backends() {
+        let relu = Step {
+            function: StepFunction::Relu,
+            input: TensorShape::vector(100),
+            input_bits: 20,
+            truncate_bits: 8,
+            value_bits: 12,
+            sum_pool: None,
+            output: StepOutput::Masked { bits: 20 },
+        };
+        let protocol = PerLayer::auto(IdealOt, HalfGates::default());
+        let gmw = protocol.prices(&relu, Choice::Gmw).unwrap();
+        assert_eq!((gmw.trips, gmw.and_gates, gmw.rots), (6, 0, (2300, 600)));
+        let garbled = protocol.prices(&relu, Choice::Garbled).unwrap();
+        assert_eq!((garbled.trips, garbled.and_gates, garbled.rots), (2, 4100, (3200, 0)));
+        assert_eq!(protocol.prices(&relu, Choice::Auto).unwrap(), gmw);
+        let reveal = Step { output: StepOutput::Reveal, ..relu };
+        assert!(protocol.prices(&reveal, Choice::Gmw).is_err());
+        assert_eq!(protocol.prices(&reveal, Choice::Auto).unwrap().trips, 1);
+    }
+}
