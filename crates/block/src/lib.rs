@@ -4,6 +4,7 @@ pub mod aes;
 pub mod bits;
 pub mod block;
 pub mod error;
+pub mod gf128;
 pub mod hash;
 pub mod transpose;
 pub mod tweak;

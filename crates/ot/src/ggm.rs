@@ -139,6 +139,7 @@ impl Grower {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_range_loop, reason = "indices name rows of several arrays")]
     use super::*;
     use gazelle_prg::{Prg, Seed};
 

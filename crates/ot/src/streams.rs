@@ -307,6 +307,7 @@ fn load_blocks<V: Vector, const M: usize>(blocks: &[Block]) -> [V; M] {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::needless_range_loop, reason = "indices name rows of several arrays")]
     use super::*;
     use gazelle_prg::Keystream;
 

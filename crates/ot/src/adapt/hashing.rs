@@ -166,7 +166,8 @@ mod tests {
     fn conformance_the_fused_passes_equal_the_hash() {
         let hash = HashSeed::new(&Seed::from_bytes([6; 16]));
         let delta = Block(0x1234_5678_9abc_def0_0fed_cba9_8765_4321);
-        for (first, count) in [(0u64, 5000usize), (4093, 70), (1 << 56 | 77, 4500), (3, 1), (9, 0)]
+        for (first, count) in
+            [(0u64, 5000usize), (4093, 70), ((1 << 56) + 77, 4500), (3, 1), (9, 0)]
         {
             let y: Vec<Block> =
                 (0..count as u128).map(|i| Block(i.wrapping_mul(delta.0))).collect();

@@ -1,0 +1,131 @@
+//! The field GF(2^128) = GF(2)[x] / (x^128 + x^7 + x^2 + x + 1), bit k of a [`Block`] standing for x^k.
+//!
+//! Sums are XOR. Products are carry-less: [`portable`] is the definition, PCLMULQDQ takes over where
+//! the processor has it. All are constant time.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use crate::block::Block;
+
+/// The one.
+pub const ONE: Block = Block(1);
+
+/// The product `a b`.
+pub fn mul(a: Block, b: Block) -> Block {
+    let (low, high) = wide_mul(a, b);
+    reduce(low, high)
+}
+
+/// The sum of `a_i b_i`, reduced once. What the longer of the two has too much counts as zero.
+///
+/// Cost: four carry-less multiplications per pair.
+pub fn inner_product(a: &[Block], b: &[Block]) -> Block {
+    let (mut low, mut high) = (0, 0);
+    for (a, b) in a.iter().zip(b) {
+        let product = wide_mul(*a, *b);
+        low ^= product.0;
+        high ^= product.1;
+    }
+    reduce(low, high)
+}
+
+/// `base` to the power `exponent`, in time that depends on neither.
+pub fn pow(base: Block, exponent: u128) -> Block {
+    let mut power = ONE;
+    for bit in (0..128).rev() {
+        power = mul(power, power);
+        let times = mul(power, base);
+        power ^= (power ^ times).select(exponent >> bit & 1 == 1);
+    }
+    power
+}
+
+/// The inverse of `a`, by Fermat; zero for zero.
+pub fn invert(a: Block) -> Block {
+    pow(a, u128::MAX - 1)
+}
+
+/// The definition of [`mul`]: bit by bit, without carry-less instructions.
+pub fn portable(a: Block, b: Block) -> Block {
+    let (mut sum, mut shifted) = (Block::ZERO, a);
+    for bit in 0..128 {
+        sum ^= shifted.select(b.bit(bit));
+        shifted = Block(shifted.0 << 1 ^ 0x87 & (shifted.0 >> 127).wrapping_neg());
+    }
+    sum
+}
+
+/// The product of the polynomials, 255 bits: (low 128, high 127).
+fn wide_mul(a: Block, b: Block) -> (u128, u128) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(product) = x86::wide_mul(a.0, b.0) {
+        return product;
+    }
+    wide_portable(a.0, b.0)
+}
+
+/// Bit by bit, with masks.
+fn wide_portable(a: u128, b: u128) -> (u128, u128) {
+    let (mut low, mut high) = (0, 0);
+    for bit in 0..128 {
+        let taken = a & (b >> bit & 1).wrapping_neg();
+        low ^= taken << bit;
+        // Shifting by 128 - bit in two steps, because bit may be 0.
+        high ^= taken >> 1 >> (127 - bit);
+    }
+    (low, high)
+}
+
+/// `low + high x^128` modulo the polynomial: x^128 = x^7 + x^2 + x + 1, twice for what runs over.
+const fn reduce(low: u128, high: u128) -> Block {
+    let over = high >> 121 ^ high >> 126 ^ high >> 127;
+    let high = high ^ over;
+    Block(low ^ high ^ high << 1 ^ high << 2 ^ high << 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Vectors from tests/vectors/gf128.py: schoolbook polynomials over Python's integers.
+    #[test]
+    fn known_answers_of_an_independent_program() {
+        let text = include_str!("../tests/vectors/gf128.txt");
+        let mut count = 0;
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let numbers: Vec<u128> =
+                line.split_whitespace().map(|n| u128::from_str_radix(n, 16).unwrap()).collect();
+            let [a, b, product] = [0, 1, 2].map(|i| Block(numbers[i]));
+            assert!(mul(a, b) == product && portable(a, b) == product, "{line}");
+            let (low, high) = wide_portable(a.0, b.0);
+            assert!(reduce(low, high) == product, "{line}");
+            count += 1;
+        }
+        assert_eq!(count, 16);
+    }
+
+    proptest! {
+        #[test]
+        fn properties_the_field_laws_hold(a in any::<u128>(), b in any::<u128>(), c in any::<u128>()) {
+            let (a, b, c) = (Block(a), Block(b), Block(c));
+            prop_assert!(mul(a, b) == portable(a, b));
+            prop_assert!(mul(a, b) == mul(b, a));
+            prop_assert!(mul(a, mul(b, c)) == mul(mul(a, b), c));
+            prop_assert!(mul(a, b ^ c) == mul(a, b) ^ mul(a, c));
+            prop_assert!(mul(a, ONE) == a && mul(a, Block::ZERO) == Block::ZERO);
+            prop_assert!(inner_product(&[a, b], &[c, a]) == mul(a, c) ^ mul(b, a));
+            prop_assert!(a == Block::ZERO || mul(a, invert(a)) == ONE);
+            prop_assert!(pow(a, 5) == mul(a, mul(mul(a, a), mul(a, a))));
+        }
+    }
+
+    #[test]
+    fn properties_zero_has_no_inverse_and_the_group_has_its_order() {
+        assert!(invert(Block::ZERO) == Block::ZERO);
+        assert!(pow(Block(2), u128::MAX) == ONE);
+        assert!(pow(Block(2), u128::MAX / 3) != ONE && pow(Block(2), u128::MAX / 5) != ONE);
+        assert!(inner_product(&[], &[]) == Block::ZERO);
+    }
+}
