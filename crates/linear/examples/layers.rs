@@ -1,13 +1,13 @@
 //! Times single layers, both parties in memory: `cargo run --release --example layers [filter]`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use gazelle_linear::PublicCoin;
+use gazelle_linear::{PublicCoin, plain_kernels};
 use gazelle_prg::{Prg, Seed};
 use gazelle_share::{
     Conv2d, LinearClient, LinearGroup, LinearOp, LinearProtocol, LinearServer, LinearWeights, Mask,
-    MaskKind, Pads, TensorShape, plain,
+    MaskKind, Pads, TensorShape,
 };
 use gazelle_wire::memory;
 use rand_core::Rng;
@@ -45,14 +45,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Processor time of all threads of this process: wall clocks mean little on a shared machine.
-fn cpu() -> Duration {
+/// Processor time of all threads of this process, in milliseconds: wall clocks mean little on a shared machine.
+fn cpu() -> f64 {
     let mut total = 0;
     for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let stat = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
         total += stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
     }
-    Duration::from_nanos(total)
+    total as f64 / 1e6
 }
 
 fn run(
@@ -98,11 +98,11 @@ fn run(
         engines.prices.multiply_add_ns = ns;
     }
     let compiled = Arc::new(engines.compile(Arc::clone(&groups), Arc::clone(&plan), &borrowed)?);
+    let up: u64 = traffic.offline.iter().map(|cost| cost.client_to_server).sum();
     println!(
-        "{name} l={ring_bits} for {inferences_per_setup}: {:?} {:?} up {:.3} MB hints {:.3} MB, plan {planned:.1?} compile {compile:.1?}",
-        plan.groups[0].parameters,
-        plan.groups[0].packings[0],
-        traffic.offline[0].client_to_server as f64 / 1e6,
+        "{name} l={ring_bits} for {inferences_per_setup}: {:?} up {:.3} MB hints {:.3} MB, plan {planned:.1?} compile {compile:.1?}",
+        plan.groups,
+        up as f64 / 1e6,
         traffic.setup.server_to_client as f64 / 1e6,
     );
     let (mut client_end, mut server_end) = memory::pair();
@@ -143,7 +143,7 @@ fn run(
         let start = cpu();
         client.finish(0, pending, recv)?;
         println!(
-            "   cpu: request {requested:.1?} server {served:.1?} finish {:.1?}; wall {:.1?}",
+            "   cpu ms: request {requested:.1} server {served:.1} finish {:.1}; wall {:.1?}",
             cpu() - start,
             begin.elapsed()
         );
@@ -151,7 +151,7 @@ fn run(
     }
     let start = cpu();
     let r = last.ok_or("no inference")?;
-    std::hint::black_box(plain::apply(op, &weights, r.words(), ring_bits));
-    println!("   cpu: setup {setup:.1?}; online {:.1?}", cpu() - start);
+    std::hint::black_box(plain_kernels::apply(op, &weights, r.words(), ring_bits));
+    println!("   cpu ms: setup {setup:.1}; online {:.1}", cpu() - start);
     Ok(())
 }

@@ -70,7 +70,7 @@ impl Axis {
 pub(crate) struct Geometry {
     pub(crate) rows: Axis,
     pub(crate) columns: Axis,
-    /// C_w, virtual channels per polynomial.
+    /// `C_w`, virtual channels per polynomial.
     pub(crate) width: usize,
     /// Slots before the first pixel of the first channel.
     pub(crate) lead: usize,

@@ -4,7 +4,7 @@
 //! `C_w` virtual channels of one tile; response `block * tiles + tile` of an operator is
 //! `sum over chunks of w[block][chunk] * request[tile][chunk]` and holds `M_w` virtual maps.
 //! Coefficients are data (an element of the tensor), zero (read, but padding, or the tail when
-//! M_w > 1) or free (no useful output ever reads them).
+//! `M_w` > 1) or free (no useful output ever reads them).
 //!
 //! Source: docs/protocol.md, section 3.7; Cheetah (USENIX Security 2022), section 4.
 
@@ -44,7 +44,7 @@ pub struct Shape {
     pub phase: [usize; 2],
     /// Virtual output rows and columns per tile.
     pub tile: [usize; 2],
-    /// C_w, virtual channels per request polynomial.
+    /// `C_w`, virtual channels per request polynomial.
     pub channels: usize,
 }
 
@@ -117,7 +117,7 @@ impl Domain {
 }
 
 impl Packing {
-    /// `maps[i]` is M_w of `ops[i]`.
+    /// `maps[i]` is `M_w` of `ops[i]`.
     ///
     /// # Errors
     /// [`LinearError::Operator`] or [`LinearError::Packing`] if the choices do not fit.

@@ -37,7 +37,9 @@ pub fn apply(op: &LinearOp, weights: &LinearWeights, input: &[u64], bits: u32) -
         {
             let mut output = convolve(conv, &weights.weights, input);
             let mask = ring_mask(bits);
-            output.iter_mut().for_each(|word| *word &= mask);
+            for word in &mut output {
+                *word &= mask;
+            }
             output
         }
         _ => plain::apply(op, weights, input, bits),
@@ -119,7 +121,9 @@ fn multiply(
             for lane in 0..ROWS {
                 let row = group * ROWS + lane;
                 if row >= rows {
-                    expanded.iter_mut().for_each(|weights| weights[lane] = 0);
+                    for weights in &mut expanded {
+                        weights[lane] = 0;
+                    }
                     continue;
                 }
                 let start = row * width + part * COLUMNS;

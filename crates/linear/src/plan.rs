@@ -42,9 +42,9 @@ pub struct PackingPlan {
     pub phase: [u32; 2],
     /// Virtual output rows and columns per tile.
     pub tile: [u32; 2],
-    /// C_w.
+    /// `C_w`.
     pub channels: u32,
-    /// M_w by operator of the packing.
+    /// `M_w` by operator of the packing.
     pub maps: Vec<u32>,
 }
 

@@ -1,7 +1,11 @@
 //! Chooses packings and parameters: the fewest bits plus a price for compute.
 //!
-//! cost = request bits per inference `requests h N + l pinned + (l + k) N`
-//! + hint bits per response `(l + k - d) N / J` + compute in nanoseconds times `bits_per_ns`,
+//! ```text
+//! cost = requests h N + l pinned + (l + k) N       request bits per inference
+//!      + responses (l + k - d) N / J               hint bits
+//!      + bits_per_ns * nanoseconds of compute
+//! ```
+//!
 //! with J the inferences per setup (J = 1 for a revealed layer). Tilings are compared by closed
 //! formulas; the exact norms of the chosen one then give h and d.
 //!
@@ -269,7 +273,7 @@ impl Search<'_> {
         (kept.ceil().clamp(1.0, f64::from(k)), hint)
     }
 
-    /// The cheapest tile, C_w and M_w of a packing.
+    /// The cheapest tile, `C_w` and `M_w` of a packing.
     fn search(
         &self,
         domain: &Domain,

@@ -74,7 +74,7 @@ fn check(conv: &Conv2d) -> Result<(), LinearError> {
     {
         return Err(too_large);
     }
-    if input.channels % conv.groups != 0 || conv.maps % conv.groups != 0 {
+    if !input.channels.is_multiple_of(conv.groups) || !conv.maps.is_multiple_of(conv.groups) {
         return Err(LinearError::Operator("groups do not divide the channels or maps"));
     }
     let span = |axis: usize| {

@@ -1,5 +1,11 @@
 //! Conformance, exact traffic, noise, and bad input of the linear protocols.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly, also in their helpers"
+)]
+
 #[path = "suite/adversarial.rs"]
 mod adversarial;
 #[path = "suite/conformance.rs"]

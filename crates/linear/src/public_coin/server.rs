@@ -118,13 +118,12 @@ impl LinearServer for PublicCoinServer {
         send.send(&nonce, &())?;
         send.flush()?;
         let fresh;
-        let source = match self.sources.get(group) {
-            Some(Some(source)) => source,
-            _ => {
-                fresh = self.reveal(group, (state, matrix), inference, send, rng)?;
-                send.flush()?;
-                &fresh
-            }
+        let source = if let Some(Some(source)) = self.sources.get(group) {
+            source
+        } else {
+            fresh = self.reveal(group, (state, matrix), inference, send, rng)?;
+            send.flush()?;
+            &fresh
         };
         let useful = state.layout.useful();
         let words =

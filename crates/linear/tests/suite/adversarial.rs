@@ -93,7 +93,7 @@ proptest! {
         let mut packings: Vec<_> =
             plan.groups.iter_mut().flat_map(|group| &mut group.packings).collect();
         let count = packings.len();
-        let changed = &mut packings[packing % count];
+        let changed = &mut *packings[packing % count];
         match field {
             0 => changed.phase[0] = value,
             1 => changed.phase[1] = value,
