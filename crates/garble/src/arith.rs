@@ -132,6 +132,30 @@ pub fn relu_on_shares(
     sub(b, &zero_extend(&z, mask.len()), mask)
 }
 
+/// Max-pool and ReLU on the shares of k elements: `max(0, max_i (s_i + c_i mod 2^b)) - r mod 2^l`
+/// with l the mask's width; k (b - 1) + 2b (k - 1) + (b - 1) + (l - 1) AND. Both orders of maximum
+/// and ReLU give the same value; this one is the cheaper.
+pub fn max_pool_on_shares(
+    b: &mut Builder,
+    shares: &[(Vec<Wire>, Vec<Wire>)],
+    bits: usize,
+    mask: &[Wire],
+) -> Vec<Wire> {
+    let mut level: Vec<Vec<Wire>> =
+        shares.iter().map(|(s, c)| reconstruct(b, s, c, bits)).collect();
+    while level.len() > 1 {
+        level = level
+            .chunks(2)
+            .map(|pair| match pair {
+                [x, y] => max(b, x, y),
+                rest => rest.concat(),
+            })
+            .collect();
+    }
+    let z = relu(b, &level.concat());
+    sub(b, &zero_extend(&z, mask.len()), mask)
+}
+
 /// `|x|` of a signed integer, n bits unsigned (so that the lowest number fits); n - 1 AND.
 pub fn absolute(b: &mut Builder, x: &[Wire]) -> Vec<Wire> {
     let Some((&sign, low)) = x.split_last() else { return Vec::new() };
@@ -381,6 +405,27 @@ mod tests {
             let circuit = b.finish(&out);
             assert_eq!(circuit.and_count(), ands);
             assert_eq!(circuit.output_count(), l);
+        }
+    }
+
+    #[test]
+    fn known_answer_max_pool_on_shares_costs_what_the_formula_says() {
+        for (k, bits, l, ands) in [(4, 12, 20, 146), (9, 12, 20, 321), (9, 17, 37, 468)] {
+            let mut b = Builder::new();
+            let shares: Vec<_> = (0..k).map(|_| (b.inputs(bits), b.inputs(bits))).collect();
+            let mask = b.inputs(l);
+            let out = max_pool_on_shares(&mut b, &shares, bits, &mask);
+            let circuit = b.finish(&out);
+            assert_eq!(circuit.and_count(), ands);
+            assert_eq!(ands, k * (bits - 1) + 2 * bits * (k - 1) + (bits - 1) + (l - 1));
+            // Element n is n - 3 for n < k, shared as (value - n^2, n^2); the mask is 5.
+            let field = |value: i64, width: usize| (0..width).map(move |i| value >> i & 1 == 1);
+            let inputs: Vec<bool> = (0..k as i64)
+                .flat_map(|n| field(n - 3 - n * n, bits).chain(field(n * n, bits)))
+                .chain(field(5, l))
+                .collect();
+            let expected: Vec<bool> = field(k as i64 - 1 - 3 - 5, l).collect();
+            assert_eq!(circuit.evaluate_plain(&inputs), expected);
         }
     }
 

@@ -130,11 +130,11 @@ fn known_answer_our_small_circuit_under_both_schemes() {
     let inputs = |lane: usize| (0..4).map(|i| lane >> i & 1 == 1).collect::<Vec<bool>>();
     let half = run(&HalfGates::default(), &small, 16, inputs);
     let three = run(&ThreeHalves::default(), &small, 16, inputs);
-    for lane in 0..16 {
+    for (lane, output) in half.iter().enumerate() {
         let (x, y) = (lane & 3, lane >> 2);
-        let sum = half[lane][..3].iter().rev().fold(0, |n, &bit| n << 1 | usize::from(bit));
+        let sum = output[..3].iter().rev().fold(0, |n, &bit| n << 1 | usize::from(bit));
         assert_eq!(sum, x + y);
-        assert_eq!(half[lane][3..], [x & y & 1 == 1, true]);
+        assert_eq!(output[3..], [x & y & 1 == 1, true]);
     }
     assert_eq!(half, three);
 }
