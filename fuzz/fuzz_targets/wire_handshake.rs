@@ -1,2 +1,3 @@
 #![no_main]
+
 libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle_wire::testing::fuzz::handshakes(data));

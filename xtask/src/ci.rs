@@ -37,7 +37,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
                 .env("RUSTDOCFLAGS", "-D warnings"),
         )
     })?;
-    step("demo", || demo(root, &built))?;
+    step("demo", || demo(root))?;
     println!("all checks passed in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }
@@ -54,8 +54,7 @@ fn step(name: &str, check: impl FnOnce() -> Result<(), Failure>) -> Result<(), F
 fn portable(root: &Path, built: &[Built]) -> Result<(), Failure> {
     for name in KERNEL_CRATES {
         let folder = root.join("crates").join(name);
-        let tests: Vec<&Built> =
-            built.iter().filter(|built| built.is_test && built.folder == folder).collect();
+        let tests: Vec<&Built> = built.iter().filter(|built| built.folder == folder).collect();
         if tests.is_empty() {
             return Err(format!("no test executable of {name} was found").into());
         }
@@ -74,15 +73,9 @@ fn portable(root: &Path, built: &[Built]) -> Result<(), Failure> {
 }
 
 /// Runs the demo once and checks what it prints.
-fn demo(root: &Path, built: &[Built]) -> Result<(), Failure> {
-    let program = built.iter().find(|built| !built.is_test && built.target == "gazelle");
-    let mut command = if let Some(program) = program {
-        std::process::Command::new(&program.executable)
-    } else {
-        let mut cargo = process::cargo(root);
-        cargo.args(["run", "--quiet", "--profile", "ci", "--locked", "-p", "gazelle-cli", "--"]);
-        cargo
-    };
+fn demo(root: &Path) -> Result<(), Failure> {
+    let program = tests_built::program(root, "gazelle")?;
+    let mut command = std::process::Command::new(program);
     command.current_dir(root);
     let output = process::output(command.args(["demo", "--json"]))?;
     check_demo(&output)

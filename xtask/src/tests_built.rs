@@ -34,7 +34,21 @@ pub(crate) fn build(root: &Path) -> Result<Vec<Built>, Failure> {
             .args(["test", "--no-run", "--message-format", "json-render-diagnostics"])
             .args(SELECTION),
     )?;
-    Ok(messages.lines().filter_map(parse).collect())
+    Ok(messages.lines().filter_map(parse).filter(|built| built.is_test).collect())
+}
+
+/// Builds a program of the workspace with the same features, and says where it lies.
+///
+/// # Errors
+/// If the build fails, or there is no such program.
+pub(crate) fn program(root: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let messages = process::output(
+        process::cargo(root)
+            .args(["build", "--bin", name, "--message-format", "json-render-diagnostics"])
+            .args(SELECTION),
+    )?;
+    let built = messages.lines().filter_map(parse).find(|built| built.target == name);
+    Ok(built.ok_or(format!("no program {name}"))?.executable)
 }
 
 fn parse(line: &str) -> Option<Built> {
