@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gazelle_share::{
     LinearOp, LinearProtocol, LinearServer, LinearWeights, Node, NodeKind, NonlinearProtocol,
-    NonlinearServer, Shares, plain,
+    NonlinearServer, Shares,
 };
 use gazelle_wire::{Channel, PackedShape};
 use rand_core::CryptoRng;
@@ -210,7 +210,8 @@ fn linear_layer(
         return Err(GazelleError::Plan(format!("{}: not linear", node.name)));
     };
     let bits = v.bits();
-    let product = Shares::new(bits, plain::apply(op, weights, input.words(), bits));
+    let product =
+        Shares::new(bits, gazelle_linear::plain_kernels::apply(op, weights, input.words(), bits));
     if product.len() != v.len() {
         return Err(GazelleError::Plan(format!(
             "{}: {} outputs, {} shares",
