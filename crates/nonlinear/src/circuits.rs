@@ -5,6 +5,7 @@
 //! | circuit | AND |
 //! |---|---|
 //! | ReLU and re-sharing: add, gate, subtract | (b - 1) + (b - 1) + (l - 1) = 2b + l - 3 |
+//! | clipping behind the ReLU: compare with a constant, select | up to 2 (b - 1) |
 //! | reconstruct (before a max-pool) | b - 1 per input |
 //! | max | 2b per comparison |
 //! | ReLU and subtract, or subtract alone, behind it | (b - 1) + (l - 1), l - 1 |
@@ -25,6 +26,13 @@ fn function(b: &mut Builder, step: &Step, s: &[Wire], c: &[Wire]) -> Vec<Wire> {
             let mut z = arith::relu(b, &x);
             z.truncate(width);
             z
+        }
+        StepFunction::Clip { high } => {
+            let mut z = arith::relu(b, &x);
+            z.truncate(width);
+            let high = arith::constant(b, high as u64, width);
+            let above = arith::less_than_unsigned(b, &high, &z);
+            arith::mux(b, above, &high, &z)
         }
         StepFunction::Square { drop_bits } => {
             let square = arith::square(b, &x);

@@ -24,9 +24,9 @@ pub(crate) fn function_shape(step: &Step) -> TensorShape {
 pub(crate) fn function_width(step: &Step) -> Width {
     let b = step.value_bits;
     match step.function {
-        StepFunction::Relu | StepFunction::MaxPool { relu: true, .. } => {
-            Width { bits: b - 1, signed: false }
-        }
+        StepFunction::Relu
+        | StepFunction::Clip { .. }
+        | StepFunction::MaxPool { relu: true, .. } => Width { bits: b - 1, signed: false },
         StepFunction::Square { drop_bits } => {
             Width { bits: (2 * b - 1 - drop_bits.min(2 * b - 2)).max(1), signed: false }
         }
@@ -78,6 +78,11 @@ pub(crate) fn check(index: usize, step: &Step) -> Result<(), ProtocolError> {
         && (b > 31 || drop_bits > 2 * b - 2)
     {
         return refuse("the square is too wide");
+    }
+    if let StepFunction::Clip { high } = step.function
+        && !(1..1i64 << (b - 1)).contains(&high)
+    {
+        return refuse("the upper end of clipping does not fit the value");
     }
     if result_width(step).bits > 62 {
         return refuse("the result is too wide");

@@ -40,6 +40,11 @@ pub struct Step {
 pub enum StepFunction {
     /// `max(v, 0)`.
     Relu,
+    /// `min(max(v, 0), high)`, `0 < high < 2^(value_bits - 1)`.
+    Clip {
+        /// Upper end, at the scale of `v`.
+        high: i64,
+    },
     /// Maximum over windows, then `max(., 0)` if `relu`.
     MaxPool {
         /// The windows.
@@ -129,6 +134,9 @@ impl Step {
             StepFunction::Square { drop_bits } if *drop_bits > 2 * b => {
                 return Err(format!("{drop_bits} bits dropped from a square of {b}-bit values"));
             }
+            StepFunction::Clip { high } if !(1..1i64 << (b - 1)).contains(high) => {
+                return Err(format!("clipping {b}-bit values at {high}"));
+            }
             StepFunction::Rescale if matches!(self.output, StepOutput::Masked { .. }) => {
                 needed += 1;
             }
@@ -162,6 +170,7 @@ impl Step {
     pub fn apply(&self, values: &[i64]) -> Vec<i64> {
         let after: Vec<i64> = match &self.function {
             StepFunction::Relu => values.iter().map(|v| (*v).max(0)).collect(),
+            StepFunction::Clip { high } => values.iter().map(|v| (*v).max(0).min(*high)).collect(),
             StepFunction::MaxPool { window, relu } => {
                 let mut maxima = window.fold(self.input, values, |a, b| a.max(*b));
                 if *relu {
@@ -240,6 +249,10 @@ mod tests {
         let pool = |relu_too| StepFunction::MaxPool { window, relu: relu_too };
         assert_eq!(Step { function: pool(false), ..relu() }.apply(&[-3, -5, -4, -7]), [-3]);
         assert_eq!(Step { function: pool(true), ..relu() }.apply(&[-3, -5, -4, -7]), [0]);
+        let clip = Step { function: StepFunction::Clip { high: 4 }, ..relu() };
+        assert_eq!(clip.apply(&values), [0, 4, 4, 0]);
+        assert_eq!(clip.check(), Ok(()));
+        assert!(Step { value_bits: 3, ..clip }.check().is_err());
         let square = |drop_bits| Step { function: StepFunction::Square { drop_bits }, ..relu() };
         assert_eq!(square(0).apply(&values), [9, 25, 16, 1]);
         assert_eq!(square(1).apply(&values), [5, 13, 8, 1]);

@@ -189,6 +189,7 @@ impl GmwStep {
                 }
                 (ring, ring, true)
             }
+            StepFunction::Clip { .. } => return refuse("clipping is not computed from OT"),
             StepFunction::Square { .. } => return refuse("squares are not computed from OT"),
             StepFunction::Round => return refuse("exact rounding is not computed from OT"),
         };

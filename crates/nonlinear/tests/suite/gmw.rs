@@ -26,7 +26,7 @@ fn conformance_of_the_choice_per_step_over_ideal_ot() {
     let compiled = protocol.compile(Arc::clone(&steps)).unwrap();
     for (i, step) in steps.iter().enumerate() {
         let garbled = step.output == StepOutput::Reveal
-            || matches!(step.function, StepFunction::Square { .. });
+            || matches!(step.function, StepFunction::Square { .. } | StepFunction::Clip { .. });
         let name = protocol.name(&compiled, i);
         assert_eq!(name, if garbled { "garbled" } else { "gmw" }, "{step:?}");
         if step.function == StepFunction::Relu && step.value_bits >= 12 {

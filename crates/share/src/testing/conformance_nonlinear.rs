@@ -74,6 +74,7 @@ pub fn conformance_steps() -> Arc<[Step]> {
             output: StepOutput::Masked { bits: 24 },
             ..step(StepFunction::Square { drop_bits: 0 }, [50, 1, 1], 10, 10)
         },
+        step(StepFunction::Clip { high: 1234 }, [200, 1, 1], 10, 12),
         wider(step(StepFunction::Rescale, [700, 1, 1], 10, 12)),
         Step {
             sum_pool: Some(window(5, 5, Pads::default())),
