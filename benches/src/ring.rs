@@ -60,19 +60,18 @@ fn transforms(bench: &mut Bench, degree: usize, bits: u32) -> Outcome {
     if bench.wants(&id("")) || bench.wants(&bare.id) {
         bench.record(&bare)?;
     }
-    let mut against_bare =
-        |bench: &mut Bench,
-         what: &str,
-         ffts: f64,
-         work: &mut dyn FnMut() -> Result<(), RingError>| {
-            if !bench.wants(&id(what)) {
-                return Ok(());
-            }
-            let mut figure = Measurement::new(id(what), 1, &repeat(bench.seconds(), work));
-            figure.limit = Some("fft");
-            figure.ratio_to_limit = Some(figure.per_item_ns / (ffts * bare_ns));
-            bench.record(&figure)
-        };
+    let against_bare = |bench: &mut Bench,
+                        what: &str,
+                        ffts: f64,
+                        work: &mut dyn FnMut() -> Result<(), RingError>| {
+        if !bench.wants(&id(what)) {
+            return Ok(());
+        }
+        let mut figure = Measurement::new(id(what), 1, &repeat(bench.seconds(), work));
+        figure.limit = Some("fft");
+        figure.ratio_to_limit = Some(figure.per_item_ns / (ffts * bare_ns));
+        bench.record(&figure)
+    };
     let digits = gazelle_ring::exact::digits_of(bits).0 as f64;
     against_bare(bench, "forward", 1.0, &mut || fft.forward(&x, bits, &mut a, &mut scratch))?;
     fft.forward(&x, bits, &mut a, &mut scratch)?;
