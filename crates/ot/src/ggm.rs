@@ -211,4 +211,29 @@ mod tests {
             }
         }
     }
+
+    /// Vectors from tests/vectors/ot.py (Python, AES of the `cryptography` package).
+    #[test]
+    fn known_answers_of_an_independent_program() {
+        let text = include_str!("../tests/vectors/ot.txt");
+        let mut count = 0;
+        for line in text.lines().filter(|line| line.starts_with("tree")) {
+            let parts: Vec<Vec<&str>> =
+                line.split(':').map(|part| part.split_whitespace().collect()).collect();
+            let blocks = |part: &[&str]| -> Vec<Block> {
+                part.iter().map(|text| Block(u128::from_str_radix(text, 16).unwrap())).collect()
+            };
+            let kind = if parts[0][1] == "plain" { Kind::Plain } else { Kind::Correlated };
+            let (trees, depth): (usize, u32) =
+                (parts[0][2].parse().unwrap(), parts[0][3].parse().unwrap());
+            let tweak = u64::from_str_radix(parts[0][4], 16).unwrap();
+            let mut nodes = vec![Block::ZERO; trees << depth];
+            nodes[..trees].copy_from_slice(&blocks(&parts[1]));
+            let hash = HashSeed::new(&Seed::from_bytes(std::array::from_fn(|i| i as u8)));
+            Grower::new(hash, tweak, kind).grow(&mut nodes, trees, |_| ());
+            assert!(nodes == blocks(&parts[2]), "{}", parts[0].join(" "));
+            count += 1;
+        }
+        assert_eq!(count, 6);
+    }
 }

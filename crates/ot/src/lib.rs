@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod adapt;
+pub mod auto;
 pub mod base;
 pub mod error;
 pub mod extension;
@@ -19,6 +20,7 @@ mod surplus;
 pub mod testing;
 
 pub use adapt::{RotReceiver, RotSender};
+pub use auto::Auto;
 pub use error::OtError;
 pub use extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
 pub use ferret::Ferret;

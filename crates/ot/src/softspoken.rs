@@ -303,3 +303,81 @@ impl RcotReceiver for SoftSpokenReceiver {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gazelle_prg::Prg;
+    use gazelle_wire::memory;
+
+    fn rng(role: u8) -> Prg {
+        Prg::new(&Seed::from_bytes([21; 16]), role)
+    }
+
+    fn sessions(extension: SoftSpoken) -> (SoftSpokenSender, SoftSpokenReceiver, [Channel; 2]) {
+        let (mut a, mut b) = memory::pair();
+        let delta = Delta::random(&mut rng(1));
+        let (sender, receiver) = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| extension.sender(delta, &mut a, &mut rng(2)).unwrap());
+            let receiver = extension.receiver(&mut b, &mut rng(3)).unwrap();
+            (sender.join().unwrap(), receiver)
+        });
+        (sender, receiver, [a, b])
+    }
+
+    /// The base choices are the complement of Delta's path: the one unknown leaf is at `Delta_i`.
+    #[test]
+    fn rules_the_sender_knows_all_leaves_but_the_one_that_delta_names() {
+        for extension in [SoftSpoken::K2, SoftSpoken::K4, SoftSpoken::K8] {
+            let (sender, receiver, _) = sessions(extension);
+            let k = extension.k;
+            for tree in 0..SoftSpoken::trees(k) {
+                let delta =
+                    (sender.delta.block().0 >> (k as usize * tree)) as usize & ((1 << k) - 1);
+                for x in 0..1usize << k {
+                    let own = receiver.leaves.key(tree << k | x);
+                    // The sender keeps leaf x at place x ^ Delta_i.
+                    let known = sender.leaves.key(tree << k | x ^ delta);
+                    assert_eq!(own == known, x != delta, "tree {tree}, leaf {x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rules_streams_run_on_in_lockstep_and_never_restart() {
+        let (mut sender, mut receiver, [mut a, mut b]) = sessions(SoftSpoken::K4);
+        let mut expected = 0;
+        for count in [1usize, 127, 1, 9000, 0, 300] {
+            let (mut y, mut z) = (vec![Block::ZERO; count], vec![Block::ZERO; count]);
+            receiver.extend(&mut BitVec::new(), &mut z, &mut b, &mut rng(4)).unwrap();
+            sender.extend(&mut y, &mut a, &mut rng(5)).unwrap();
+            expected += count;
+            let pieces = expected.div_ceil(ROW_UNIT) as u64;
+            assert_eq!((sender.leaves.position(), receiver.leaves.position()), (pieces, pieces));
+        }
+    }
+
+    #[test]
+    fn adversarial_after_an_error_the_session_is_dead() {
+        let (mut sender, mut receiver, [mut a, b]) = sessions(SoftSpoken::K2);
+        drop(b);
+        let mut out = [Block::ZERO; 5];
+        let error = sender.extend(&mut out, &mut a, &mut rng(5)).unwrap_err();
+        assert!(matches!(error, OtError::Channel(_)));
+        let (mut a, mut b) = memory::pair();
+        let error = sender.extend(&mut out, &mut a, &mut rng(5)).unwrap_err();
+        assert!(matches!(error, OtError::Dead));
+        drop(a);
+        let error = receiver.extend(&mut BitVec::new(), &mut out, &mut b, &mut rng(5)).unwrap_err();
+        assert!(matches!(error, OtError::Channel(_)));
+        let error = receiver.extend(&mut BitVec::new(), &mut out, &mut b, &mut rng(5)).unwrap_err();
+        assert!(matches!(error, OtError::Dead));
+    }
+
+    #[test]
+    fn properties_other_tree_sizes_are_refused() {
+        assert!(matches!(SoftSpoken::new(3), Err(OtError::Parameters(_))));
+        assert_eq!(SoftSpoken::new(8).unwrap(), SoftSpoken::K8);
+    }
+}

@@ -26,12 +26,33 @@ pub(crate) struct Streams {
     /// Pieces of every stream used so far.
     position: u64,
     isa: AesIsa,
+    #[cfg(test)]
+    seeds: Vec<[u8; 16]>,
 }
 
 impl Streams {
     pub(crate) fn new<'a>(seeds: impl IntoIterator<Item = &'a Seed>) -> Self {
-        let blocks = seeds.into_iter().map(|seed| Block::from_bytes(*seed.bytes()));
-        Self { keys: AesKey::new_many(blocks), position: 0, isa: AesIsa::best() }
+        let blocks: Vec<Block> =
+            seeds.into_iter().map(|seed| Block::from_bytes(*seed.bytes())).collect();
+        Self {
+            #[cfg(test)]
+            seeds: blocks.iter().map(|block| block.to_bytes()).collect(),
+            keys: AesKey::new_many(blocks),
+            position: 0,
+            isa: AesIsa::best(),
+        }
+    }
+
+    /// A key, to compare with the peer's.
+    #[cfg(test)]
+    pub(crate) fn key(&self, at: usize) -> [u8; 16] {
+        self.seeds[at]
+    }
+
+    /// Pieces of every stream used so far.
+    #[cfg(test)]
+    pub(crate) fn position(&self) -> u64 {
+        self.position
     }
 
     #[cfg(test)]

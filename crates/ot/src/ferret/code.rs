@@ -129,4 +129,29 @@ mod tests {
             }
         }
     }
+
+    /// Vectors from tests/vectors/ot.py (Python, AES of the `cryptography` package).
+    #[test]
+    fn known_answers_of_an_independent_program() {
+        let text = include_str!("../../tests/vectors/ot.txt");
+        let mut count = 0;
+        for line in text.lines().filter(|line| line.starts_with("row")) {
+            let numbers: Vec<u64> =
+                line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+            let ([row, log2_k], expected) = numbers.split_first_chunk::<2>().unwrap();
+            let k = 1usize << log2_k;
+            assert!(positions(*row, k).iter().map(|p| *p as u64).eq(expected.iter().copied()));
+            // And the encoder reads exactly these: a table with one block set.
+            for wanted in expected {
+                let mut table = vec![Block::ZERO; k];
+                table[*wanted as usize] = Block(5);
+                let mut out = [Block::ZERO];
+                Code::new().encode(&table, *row, &mut out);
+                let odd = expected.iter().filter(|p| *p == wanted).count() % 2 == 1;
+                assert_eq!(out[0].0, if odd { 5 } else { 0 });
+            }
+            count += 1;
+        }
+        assert_eq!(count, 18);
+    }
 }

@@ -1,7 +1,10 @@
 //! A bad link or peer: each message of each extension flipped, cut, replayed, dropped or replaced.
 
 use gazelle_block::{BitVec, Block, Delta};
-use gazelle_ot::{IdealOt, Iknp, OtError, OtExtension, RcotReceiver, RcotSender};
+use gazelle_ot::ferret::Parameters;
+use gazelle_ot::{
+    Ferret, IdealOt, Iknp, OtError, OtExtension, RcotReceiver, RcotSender, SoftSpoken,
+};
 use gazelle_wire::Channel;
 use gazelle_wire::recording::Mutation;
 use gazelle_wire::testing::{Tampered, run_two_tampered};
@@ -88,4 +91,14 @@ fn ideal_ot_survives_a_bad_link() {
 #[test]
 fn iknp_survives_a_bad_link() {
     survives(&Iknp::new(), 300, 3);
+}
+
+#[test]
+fn softspoken_survives_a_bad_link() {
+    survives(&SoftSpoken::K8, 300, 4);
+}
+
+#[test]
+fn ferret_survives_a_bad_link() {
+    survives(&Ferret::new(Parameters::TOY), 300, 5);
 }

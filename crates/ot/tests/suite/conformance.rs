@@ -1,7 +1,7 @@
 //! One line per implementor.
 
 use gazelle_ot::ferret::Parameters;
-use gazelle_ot::{Ferret, IdealOt, Iknp, SoftSpoken, testing};
+use gazelle_ot::{Auto, Ferret, IdealOt, Iknp, SoftSpoken, testing};
 
 #[test]
 fn ideal_ot_conforms() {
@@ -28,4 +28,10 @@ fn ferret_conforms_over_many_toy_batches() {
 #[test]
 fn ferret_conforms_with_its_smallest_set() {
     testing::conformance(&Ferret::new(Parameters::SMALL));
+}
+
+#[test]
+fn auto_conforms_on_either_side_of_its_first_threshold() {
+    testing::conformance(&Auto::for_count(1000));
+    testing::conformance(&Auto::for_count(500_000));
 }
