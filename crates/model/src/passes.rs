@@ -5,6 +5,8 @@
 //! of two, squares and local maps are left.
 
 mod affine;
+mod clip;
+mod leaky;
 mod pools;
 
 use gazelle_share::{LinearOp, LocalMap, Pads};
@@ -27,6 +29,9 @@ pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
     let mut graph = graph.clone();
     drop_dead(&mut graph);
     pools::divide_by_powers_of_two(&mut graph);
+    clip::from_zero(&mut graph);
+    affine::fold(&mut graph);
+    leaky::rewrite(&mut graph);
     affine::fold(&mut graph);
     pools::relu_behind_max_pool(&mut graph);
     drop_repeated_relu(&mut graph);
@@ -40,8 +45,6 @@ pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
 fn unsupported(node: &GraphNode) -> Option<Unsupported> {
     let (op, why) = match &node.op {
         Op::Multiply => ("Mul", "a product of two private tensors"),
-        Op::Clip { .. } => ("Clip", "clipping is not available in this version"),
-        Op::LeakyRelu { .. } => ("LeakyRelu", "leaky ReLU is not available in this version"),
         _ => return None,
     };
     Some(Unsupported { node: node.name.clone(), op: op.into(), why: why.into() })

@@ -102,6 +102,71 @@ fn known_answer_batch_norm_and_constants_fold_into_convolutions() {
     run(w, "y", &count(18));
 }
 
+/// Convolution, activation, max-pool, convolution, activation, fully connected.
+fn activated(add: impl Fn(&mut Writer, &str, &str)) -> Writer {
+    let mut w = Writer::new(13, &[1, 1, 6, 6]);
+    let wave = |len: usize| -> Vec<f32> { (0..len).map(|i| (i as f32 * 1.7).sin()).collect() };
+    w.floats("w1", &[4, 1, 3, 3], &wave(36));
+    w.node("Conv", &["x", "w1"], &["c1"], &[("pads", ints(&[1, 1, 1, 1]))]);
+    add(&mut w, "c1", "a1");
+    let pool = [("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))];
+    w.node("MaxPool", &["a1"], &["m"], &pool);
+    w.floats("w2", &[4, 4, 3, 3], &wave(144));
+    w.node("Conv", &["m", "w2"], &["c2"], &[("pads", ints(&[1, 1, 1, 1]))]);
+    add(&mut w, "c2", "a2");
+    w.node("Flatten", &["a2"], &["f"], &[]);
+    w.floats("fc", &[36, 3], &wave(108));
+    w.node("MatMul", &["f", "fc"], &["y"], &[]);
+    w
+}
+
+fn agrees_in_fixed_point(writer: Writer) {
+    let input: Vec<f32> = (0..36).map(|i| (i as f32 * 0.7).sin()).collect();
+    run(writer.clone(), "y", &input);
+    let graph = import(&writer.finish("y")).unwrap();
+    let options = Options { calibration: vec![input.clone()], ..Options::default() };
+    let network = quantise(&graph, &options).unwrap().network;
+    let expected = float::run(&graph, &input).unwrap();
+    let scale = expected.iter().fold(1f32, |m, x| m.max(x.abs()));
+    let encoded = fixed::encode(&network.architecture, &input).unwrap();
+    let trace = fixed::trace(&network, &encoded, Rounding::Random(5)).unwrap();
+    assert_eq!(trace.overflows, 0);
+    let values = &trace.tensors[network.architecture.output];
+    for (got, expected) in fixed::decode(&network.architecture, values).iter().zip(&expected) {
+        let limit = f64::from(0.02 * scale) + 1.0 / 32.0;
+        assert!((got - f64::from(*expected)).abs() < limit, "{got} {expected}");
+    }
+}
+
+#[test]
+fn properties_leaky_relu_and_prelu_become_relu() {
+    agrees_in_fixed_point(activated(|w, x, y| {
+        w.node("LeakyRelu", &[x], &[y], &[("alpha", Attribute::Float(0.2))]);
+    }));
+    agrees_in_fixed_point(activated(|w, x, y| {
+        let slopes = format!("{y}_slopes");
+        w.floats(&slopes, &[4, 1, 1], &[0.1, 0.3, -0.2, 1.5]);
+        w.node("PRelu", &[x, &slopes], &[y], &[]);
+    }));
+    agrees_in_fixed_point(activated(|w, x, y| {
+        let leaked = format!("{y}_leaked");
+        w.node("LeakyRelu", &[x], &[&leaked], &[]);
+        w.node("Add", &[&leaked, x], &[y], &[]);
+    }));
+}
+
+#[test]
+fn properties_clipping_works_from_any_end() {
+    for (low, high) in [(0.0, 0.8), (-0.5, 0.5), (0.25, 100.0)] {
+        agrees_in_fixed_point(activated(move |w, x, y| {
+            let (a, b) = (format!("{y}_low"), format!("{y}_high"));
+            w.floats(&a, &[], &[low]);
+            w.floats(&b, &[], &[high]);
+            w.node("Clip", &[x, &a, &b], &[y], &[]);
+        }));
+    }
+}
+
 #[test]
 fn known_answer_movement_of_elements() {
     let mut w = Writer::new(13, &[1, 2, 2, 3]);

@@ -102,8 +102,26 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// The scale at which a tensor's values fit its width with the margin.
     fn fitting(&self, range_of: usize, width_of: usize) -> i32 {
-        let value_bits = self.widths.get(width_of).copied().unwrap_or(self.candidate.value_bits);
+        let width = self.widths.get(width_of).copied().filter(|width| *width > 0);
+        let value_bits = width.unwrap_or(self.candidate.value_bits);
         scale_for(self.range(range_of), Candidate { value_bits, ..self.candidate })
+    }
+
+    /// The largest width of a step that reads this tensor, through local maps.
+    fn width_behind(&self, id: usize) -> u32 {
+        let mut reached = vec![id];
+        let mut width = self.candidate.value_bits;
+        for node in &self.graph.nodes {
+            if !node.inputs.iter().any(|input| reached.contains(input)) {
+                continue;
+            }
+            let own = self.widths.get(node.output).copied().unwrap_or_default();
+            width = width.max(own);
+            if matches!(node.op, Op::Local(_) | Op::AveragePool { .. }) {
+                reached.push(node.output);
+            }
+        }
+        width.max(self.widths.get(id).copied().unwrap_or_default())
     }
 
     /// Bits that values of this tensor need at a scale, margin and sign included.
@@ -173,6 +191,7 @@ impl Builder<'_> {
         let output = match &node.op {
             Op::Linear { op, weights, bias } => self.linear(node, first, op, weights, bias)?,
             Op::Relu => self.step(node, first, StepFunction::Relu, pool)?,
+            Op::Clip { high, .. } => self.clip(node, first, *high, pool)?,
             Op::MaxPool { window, relu } => {
                 let function = StepFunction::MaxPool { window: *window, relu: *relu };
                 self.step(node, first, function, pool)?
@@ -189,7 +208,7 @@ impl Builder<'_> {
                 let input = self.value(first)?;
                 self.local(node, map.clone(), vec![input], self.scale(input))
             }
-            Op::Affine { .. } | Op::Clip { .. } | Op::LeakyRelu { .. } | Op::Multiply => {
+            Op::Affine { .. } | Op::LeakyRelu { .. } | Op::Multiply => {
                 let why = format!("node {:?} was not lowered", node.name);
                 return Err(ModelError::Quantise(why));
             }
@@ -272,6 +291,31 @@ impl Builder<'_> {
         Ok(self.finish(node, step, input, scale, pool))
     }
 
+    fn clip(
+        &mut self,
+        node: &GraphNode,
+        id: usize,
+        high: f32,
+        pool: Pool,
+    ) -> Result<usize, ModelError> {
+        let input = self.value(id)?;
+        // Values that never reach the upper end need no clipping, but the plan must not tell.
+        let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
+        let wanted = self.fitting(id, node.output).min(cap);
+        let wanted = if self.is_open(input) { wanted } else { cap.min(self.scale(input)) };
+        let truncate = (self.scale(input) - wanted).max(0) as u32;
+        let scale = self.scale(input) - truncate as i32;
+        let end = ((f64::from(high) * f64::from(scale).exp2()).round() as i64).max(1);
+        let bits = if self.is_open(input) {
+            self.needed(id, scale)
+        } else {
+            self.value_bits(input).saturating_sub(truncate)
+        };
+        let bits = bits.max(end.ilog2() + 2).clamp(3, 40);
+        let step = self.new_step(StepFunction::Clip { high: end }, input, truncate, bits);
+        Ok(self.finish(node, step, input, scale, pool))
+    }
+
     fn square(&mut self, node: &GraphNode, id: usize, pool: Pool) -> Result<usize, ModelError> {
         let input = self.value(id)?;
         let wanted = self.fitting(id, node.output);
@@ -347,7 +391,8 @@ impl Builder<'_> {
         // rounding error 2^-f / sqrt(12) <= rms / 2^(9 + extra)
         let precise =
             if rms > 0.0 { (9 + extra) - (rms * 12f64.sqrt()).log2().floor() as i32 } else { 0 };
-        let output = self.fitting(node.output, node.output);
+        let value_bits = self.width_behind(node.output);
+        let output = scale_for(self.range(node.output), Candidate { value_bits, ..self.candidate });
         let reach = output.max(self.candidate.resolution as i32) + 2 - self.scale(input);
         let room = 29 - log2_ceil(f64::from(largest));
         let least = self.candidate.weight_bits as i32;

@@ -48,7 +48,10 @@ pub(super) fn caps(
         };
         let Some(range) = range else { continue };
         let class = find(&mut classes, node.output);
-        let value_bits = widths.get(node.output).copied().unwrap_or(candidate.value_bits);
+        let value_bits = widths.get(node.output).copied().unwrap_or_default();
+        if value_bits == 0 {
+            continue;
+        }
         let scale = scale_for(*range, Candidate { value_bits, ..candidate });
         if let Some(cap) = caps.get_mut(class) {
             *cap = (*cap).min(scale);

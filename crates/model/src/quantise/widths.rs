@@ -5,6 +5,8 @@
 //! divides it by 4 and costs each element of the step as much. Bits go greedily where they lower
 //! the variance most per element.
 
+use gazelle_share::LocalMap;
+
 use super::Candidate;
 use super::scales::scale_for;
 use super::sensitivity::Sensitivity;
@@ -16,7 +18,7 @@ pub(super) const WIDTHS: std::ops::RangeInclusive<u32> = 10..=20;
 /// Bits above the least.
 const MOST: usize = 10;
 
-/// Width per graph tensor that a step writes, or that is rescaled if it is.
+/// Width per graph tensor that a step writes, or that is rescaled; 0 for all others.
 pub(super) fn allot(
     graph: &Graph,
     ranges: &[f64],
@@ -24,7 +26,7 @@ pub(super) fn allot(
     candidate: Candidate,
     variance: f64,
 ) -> Option<Vec<u32>> {
-    let mut widths = vec![*WIDTHS.start(); graph.tensors.len()];
+    let mut widths = vec![0; graph.tensors.len()];
     let places = places(graph, ranges, sensitivity, candidate);
     let mut total: f64 = places.iter().map(|place| place.variance).sum();
     let mut left: Vec<(f64, usize)> = places.iter().map(|place| (place.variance, 0)).collect();
@@ -46,7 +48,7 @@ pub(super) fn allot(
     }
     for (place, (_, bits)) in places.iter().zip(&left) {
         if let Some(width) = widths.get_mut(place.tensor) {
-            *width += *bits as u32;
+            *width = WIDTHS.start() + *bits as u32;
         }
     }
     Some(widths)
@@ -68,21 +70,27 @@ fn places(
     let least = Candidate { value_bits: *WIDTHS.start(), ..candidate };
     let readers = graph.readers();
     let mut places = Vec::new();
+    let mut open = vec![false; graph.tensors.len()];
     for node in &graph.nodes {
         let rounded = match &node.op {
             Op::Relu | Op::MaxPool { .. } | Op::Square | Op::Clip { .. } | Op::LeakyRelu { .. } => {
                 node.inputs.first().copied().unwrap_or_default()
             }
-            // Linear operators, and sums, that another linear operator reads.
-            Op::Linear { .. } | Op::Local(_) => {
+            // Shares that still need a step, where a linear operator reads them: rescaled there.
+            Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } => {
+                let is_open = matches!(node.op, Op::Linear { .. })
+                    || !matches!(node.op, Op::Local(LocalMap::Concat))
+                        && node.inputs.iter().any(|id| open.get(*id) == Some(&true));
+                if let Some(slot) = open.get_mut(node.output) {
+                    *slot = is_open;
+                }
                 let read = readers.get(node.output).is_some_and(|readers| {
                     readers.iter().any(|reader| {
                         let op = graph.nodes.get(*reader).map(|node| &node.op);
-                        matches!(op, Some(Op::Linear { .. }))
+                        matches!(op, Some(Op::Linear { .. } | Op::Local(LocalMap::Concat)))
                     })
                 });
-                let open = matches!(node.op, Op::Linear { .. });
-                if !read || !open {
+                if !is_open || !read {
                     continue;
                 }
                 node.output

@@ -46,3 +46,8 @@ fn known_answer_small_networks_stay_within_the_bound_in_fixed_point() {
         check(model, 2);
     }
 }
+
+#[test]
+fn known_answer_squeezenet_stays_within_the_bound_in_fixed_point() {
+    check("imagenet_squeezenet1.0", 1);
+}
