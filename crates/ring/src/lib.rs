@@ -7,6 +7,8 @@ pub mod fft;
 pub mod kernel;
 pub mod polys;
 pub mod schoolbook;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod transform;
 pub mod weights;
 

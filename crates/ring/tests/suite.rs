@@ -4,20 +4,14 @@
 mod suite {
     mod conformance;
     mod exact;
-    mod matrices;
     mod properties;
 
     use gazelle_prg::sample::{self, Narrow};
     use gazelle_prg::{Prg, Seed};
+    pub(crate) use gazelle_ring::testing::{uniform, weights};
 
     pub(crate) fn stream(tag: u8) -> Prg {
         Prg::new(&Seed::from_bytes([tag; 16]), 7)
-    }
-
-    pub(crate) fn uniform(prg: &mut Prg, bits: u32, len: usize) -> Vec<u64> {
-        let mut out = vec![0; len];
-        sample::uniform(prg, bits, &mut out);
-        out
     }
 
     pub(crate) fn ternary(prg: &mut Prg, len: usize) -> Vec<i64> {
@@ -30,11 +24,6 @@ mod suite {
         let mut out = vec![0; len];
         sample::gaussian_narrow(prg, Narrow::S6_4, &mut out);
         out
-    }
-
-    /// Weights uniform in `-2^(bits-1) .. 2^(bits-1)`.
-    pub(crate) fn weights(prg: &mut Prg, bits: u32, len: usize) -> Vec<i64> {
-        uniform(prg, bits, len).iter().map(|w| *w as i64 - (1 << (bits - 1))).collect()
     }
 
     /// `a * b mod X^N + 1, 2^64` by a schoolbook product that skips the zeros of `b`.
