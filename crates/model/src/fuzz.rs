@@ -59,7 +59,7 @@ pub fn npy(data: &[u8]) {
 mod tests {
     use proptest::prelude::*;
 
-    /// ModelProto with opset 17 and a graph that holds `inner`.
+    /// `ModelProto` with opset 17 and a graph that holds `inner`.
     fn wrapped(inner: &[u8]) -> Vec<u8> {
         let mut file = vec![0x42, 2, 0x10, 17, 0x3a];
         let mut length = inner.len();

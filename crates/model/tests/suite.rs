@@ -6,6 +6,7 @@ mod suite {
     mod accuracy;
     mod fixed;
     mod float;
+    mod generated;
     mod models;
     mod pack;
 }

@@ -99,7 +99,7 @@ pub fn densenet121(seed: u64, side: usize, classes: usize) -> Vec<u8> {
     net.classifier(&x, input, classes)
 }
 
-/// `MobileNet` v1 (Howard et al. 2017), with batch normalisation and ReLU, or ReLU6 if `clipped`:
+/// `MobileNet` v1 (Howard et al. 2017), with batch normalisation and ReLU, or `ReLU6` if `clipped`:
 /// 4.2 million parameters, 0.57 G multiply-adds.
 pub fn mobilenet_v1(seed: u64, side: usize, classes: usize, clipped: bool) -> Vec<u8> {
     let mut net = Net::new(seed, 3, side);

@@ -19,7 +19,9 @@ pub(crate) struct Writer {
 pub(crate) enum Attribute {
     Int(i64),
     Ints(Vec<i64>),
+    #[cfg(test)]
     Float(f32),
+    #[cfg(test)]
     String(&'static str),
 }
 
@@ -43,6 +45,7 @@ impl Writer {
     }
 
     /// Adds a constant list of integers.
+    #[cfg(test)]
     pub(crate) fn ints(&mut self, name: &str, values: &[i64]) {
         self.graph.initializer.push(TensorProto {
             dims: vec![values.len() as i64],
@@ -101,7 +104,9 @@ fn attribute(name: &str, value: &Attribute) -> AttributeProto {
     match value {
         Attribute::Int(i) => (proto.i, proto.r#type) = (*i, 2),
         Attribute::Ints(ints) => (proto.ints, proto.r#type) = (ints.clone(), 7),
+        #[cfg(test)]
         Attribute::Float(f) => (proto.f, proto.r#type) = (*f, 1),
+        #[cfg(test)]
         Attribute::String(s) => (proto.s, proto.r#type) = (s.as_bytes().to_vec(), 3),
     }
     proto

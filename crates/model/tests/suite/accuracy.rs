@@ -7,9 +7,6 @@ use gazelle_model::{Description, Options, Pixels, float, quantise};
 
 use super::pack;
 
-/// All 200 images of issue 2 for every network; CIFAR-10 is cut short unless this is set.
-const SLOW: &str = "GAZELLE_SLOW_TESTS";
-
 struct Image {
     bytes: Vec<u8>,
     label: usize,
@@ -84,11 +81,8 @@ fn known_answer_mnist_networks_lose_at_most_one_of_200_images() {
 
 #[test]
 fn known_answer_cifar_networks_lose_at_most_one_of_200_images() {
-    let count = if std::env::var_os(SLOW).is_some() { 200 } else { 30 };
+    let count = if pack::slow() { 200 } else { 30 };
     let Some(images) = cifar(count) else { return };
-    if count < 200 {
-        eprintln!("only {count} images: set {SLOW} for all 200");
-    }
     check("cifar10_minionn_gazelle", "[input]\nmean = [0.5]\nstd = [0.5]", &images);
     let resnet = "[input]\nmean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]";
     check("cifar10_resnet20", resnet, &images);

@@ -22,6 +22,15 @@ pub(crate) struct Sample {
     pub(crate) argmax: usize,
 }
 
+/// Whether the long tests run in full; says so if not.
+pub(crate) fn slow() -> bool {
+    let slow = std::env::var_os("GAZELLE_SLOW_TESTS").is_some();
+    if !slow {
+        eprintln!("cut short or skipped: set GAZELLE_SLOW_TESTS=1 for all of it");
+    }
+    slow
+}
+
 /// The directory of the test images.
 pub(crate) fn datasets() -> Option<PathBuf> {
     dir("../datasets")

@@ -1,0 +1,70 @@
+//! Networks of well-known shapes with random weights.
+
+use gazelle_model::fixed::{self, Rounding};
+use gazelle_model::{Graph, Options, float, generate, import, passes, quantise};
+
+use super::pack;
+
+fn image(graph: &Graph) -> Vec<f32> {
+    (0..graph.input_shape().len()).map(|i| 0.5 + 0.5 * (i as f32 * 0.011).sin()).collect()
+}
+
+fn counts(bytes: &[u8]) -> (u64, usize) {
+    let graph = passes::lower(&import(bytes).unwrap()).unwrap();
+    let weights = graph.nodes.iter().map(|node| match &node.op {
+        gazelle_model::Op::Linear { op, .. } => op.weight_len(),
+        _ => 0,
+    });
+    (graph.macs(), weights.sum())
+}
+
+#[test]
+fn known_answer_counts_of_the_full_networks() {
+    let (macs, weights) = counts(&generate::squeezenet1_1(1, 224, 1000));
+    assert_eq!((macs / 1_000_000, weights), (349, 1_231_552));
+    let (macs, weights) = counts(&generate::mobilenet_v1(1, 224, 1000, true));
+    assert_eq!((macs / 1_000_000, weights), (568, 4_209_088));
+    if !pack::slow() {
+        return;
+    }
+    let (macs, weights) = counts(&generate::resnet50(1, 224, 1000));
+    assert_eq!((macs / 1_000_000, weights), (4089, 25_502_912));
+    let (macs, _) = counts(&generate::densenet121(1, 224, 1000));
+    assert!((2_800..2_950).contains(&(macs / 1_000_000)), "{macs}");
+}
+
+fn check(name: &str, bytes: &[u8]) {
+    let graph = import(bytes).unwrap();
+    let input = image(&graph);
+    let options = Options {
+        calibration: vec![input.clone()],
+        value_bits: Some(16),
+        weight_bits: 12,
+        effort: 1,
+        ..Options::default()
+    };
+    let quantised = quantise(&graph, &options).unwrap();
+    let network = &quantised.network;
+    let expected = float::run(&graph, &input).unwrap();
+    let scale = pack::scale(&expected);
+    let encoded = fixed::encode(&network.architecture, &input).unwrap();
+    let trace = fixed::trace(network, &encoded, Rounding::Random(9)).unwrap();
+    assert_eq!(trace.overflows, 0, "{name}");
+    let rings = network.architecture.tensors.iter().map(|tensor| tensor.ring_bits);
+    println!("{name}: largest ring {:?}, {:?}", rings.max(), quantised.report.relative_error);
+    let values = &trace.tensors[network.architecture.output];
+    for (got, expected) in fixed::decode(&network.architecture, values).iter().zip(&expected) {
+        let limit = f64::from(0.05 * scale) + 1.0 / 32.0;
+        assert!((got - f64::from(*expected)).abs() <= limit, "{name}: {got} {expected}");
+    }
+}
+
+#[test]
+fn properties_generated_networks_agree_in_fixed_point() {
+    check("squeezenet 1.1", &generate::squeezenet1_1(2, 64, 10));
+    check("mobilenet v1", &generate::mobilenet_v1(2, 64, 10, true));
+    if pack::slow() {
+        check("densenet-121", &generate::densenet121(2, 64, 10));
+        check("resnet-50", &generate::resnet50(2, 64, 10));
+    }
+}
