@@ -93,9 +93,9 @@ pub struct Fft {
 struct Tables {
     plan: Plan,
     /// `e^{i pi j / N}`.
-    twist: Vec<c64>,
+    twist: Vec<Block>,
     /// `e^{-i pi j / N} / (N/2)`.
-    untwist: Vec<c64>,
+    untwist: Vec<Block>,
 }
 
 impl std::fmt::Debug for Fft {
@@ -152,12 +152,19 @@ impl Tables {
         let scale = 1.0 / half as f64;
         Self {
             plan: Plan::new(half, method),
-            twist: (0..half).map(|j| c64::new(angle(j).cos(), angle(j).sin())).collect(),
-            untwist: (0..half)
-                .map(|j| c64::new(angle(j).cos() * scale, -angle(j).sin() * scale))
-                .collect(),
+            twist: blocks(half, |j| (angle(j).cos(), angle(j).sin())),
+            untwist: blocks(half, |j| (angle(j).cos() * scale, -angle(j).sin() * scale)),
         }
     }
+}
+
+/// `count` values in blocks.
+fn blocks(count: usize, value: impl Fn(usize) -> (f64, f64)) -> Vec<Block> {
+    let block = |i: usize| Block {
+        re: std::array::from_fn(|j| value(8 * i + j).0),
+        im: std::array::from_fn(|j| value(8 * i + j).1),
+    };
+    (0..count / 8).map(block).collect()
 }
 
 impl Transform for Fft {

@@ -8,6 +8,9 @@
     reason = "a body must become part of the function that enables the instructions"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use gazelle_prg::isa::{Isa, level};
 use tfhe_fft::c64;
 
@@ -22,17 +25,13 @@ macro_rules! dispatched {
         pub(crate) fn $name($($arg: $type),*) {
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
-                fn avx512($($arg: $type),*) {
-                    $body::<true>($($arg),*);
-                }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $type),*) {
                     $body::<true>($($arg),*);
                 }
                 match level() {
                     // SAFETY: `level` found AVX-512 F, BW, DQ, VL and FMA on this processor.
-                    Isa::Avx512 => return unsafe { avx512($($arg),*) },
+                    Isa::Avx512 => return unsafe { avx512::$name($($arg),*) },
                     // SAFETY: `level` found AVX2 and FMA on this processor.
                     Isa::Avx2 => return unsafe { avx2($($arg),*) },
                     _ => {}
@@ -46,11 +45,11 @@ macro_rules! dispatched {
 dispatched!(
     /// `folded[j] = (x_j + i x_{j + N/2}) twist[j]`, x read as signed after a shift left by `shift`
     /// and back.
-    fold, fold_body, (x: &[u64], shift: u32, twist: &[c64], folded: &mut [c64])
+    fold, fold_body, (x: &[u64], shift: u32, twist: &[Block], folded: &mut [c64])
 );
 dispatched!(
     /// The same for small signed values (below 2^51 in magnitude).
-    fold_small, fold_small_body, (x: &[i64], twist: &[c64], folded: &mut [c64])
+    fold_small, fold_small_body, (x: &[i64], twist: &[Block], folded: &mut [c64])
 );
 dispatched!(
     /// Interleaved to blocks.
@@ -63,7 +62,7 @@ dispatched!(
 dispatched!(
     /// Digit `at` of the balanced expansion of x (see [`Digits`]), folded like `fold`.
     fold_digit, fold_digit_body,
-    (x: &[u64], digits: Digits, at: u32, twist: &[c64], folded: &mut [c64])
+    (x: &[u64], digits: Digits, at: u32, twist: &[Block], folded: &mut [c64])
 );
 
 /// Balanced digits `d_j` of x mod `2^bits`: `x = sum_j d_j 2^{j width}`, `|d_j| <= 2^{width-1}`.
@@ -80,91 +79,18 @@ pub(crate) struct Digits {
     pub(crate) count: u32,
 }
 
-/// `acc += a * b`, pointwise.
-pub(crate) fn mul_add(a: &[Block], b: &[Block], acc: &mut [Block]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2(a: &[Block], b: &[Block], acc: &mut [Block]) {
-            mul_add_body::<true>(a, b, acc);
-        }
-        match level() {
-            // SAFETY: `level` found AVX-512 F on this processor.
-            Isa::Avx512 => return unsafe { mul_add_avx512(a, b, acc) },
-            // SAFETY: `level` found AVX2 and FMA on this processor.
-            Isa::Avx2 => return unsafe { avx2(a, b, acc) },
-            _ => {}
-        }
-    }
-    mul_add_body::<false>(a, b, acc);
-}
-
-/// `folded = a * b`, pointwise, interleaved.
-pub(crate) fn mul_join(a: &[Block], b: &[Block], folded: &mut [c64]) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2(a: &[Block], b: &[Block], folded: &mut [c64]) {
-            mul_join_body::<true>(a, b, folded);
-        }
-        match level() {
-            // SAFETY: `level` found AVX-512 F on this processor.
-            Isa::Avx512 => return unsafe { mul_join_avx512(a, b, folded) },
-            // SAFETY: `level` found AVX2 and FMA on this processor.
-            Isa::Avx2 => return unsafe { avx2(a, b, folded) },
-            _ => {}
-        }
-    }
-    mul_join_body::<false>(a, b, folded);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn mul_add_avx512(a: &[Block], b: &[Block], acc: &mut [Block]) {
-    use std::arch::x86_64::{_mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_load_pd, _mm512_store_pd};
-    for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
-        // SAFETY: a block is 8 + 8 words, aligned to 64 bytes, and so is each half.
-        unsafe {
-            let (ar, ai) = (_mm512_load_pd(a.re.as_ptr()), _mm512_load_pd(a.im.as_ptr()));
-            let (br, bi) = (_mm512_load_pd(b.re.as_ptr()), _mm512_load_pd(b.im.as_ptr()));
-            let (sr, si) = (_mm512_load_pd(acc.re.as_ptr()), _mm512_load_pd(acc.im.as_ptr()));
-            let sr = _mm512_fnmadd_pd(ai, bi, _mm512_fmadd_pd(ar, br, sr));
-            let si = _mm512_fmadd_pd(ai, br, _mm512_fmadd_pd(ar, bi, si));
-            _mm512_store_pd(acc.re.as_mut_ptr(), sr);
-            _mm512_store_pd(acc.im.as_mut_ptr(), si);
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn mul_join_avx512(a: &[Block], b: &[Block], folded: &mut [c64]) {
-    use std::arch::x86_64::{
-        _mm512_fmadd_pd, _mm512_fmsub_pd, _mm512_load_pd, _mm512_mul_pd, _mm512_permutex2var_pd,
-        _mm512_setr_epi64, _mm512_storeu_pd,
-    };
-    let low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
-    let high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
-    let (chunks, _) = folded.as_chunks_mut::<8>();
-    for ((chunk, a), b) in chunks.iter_mut().zip(a).zip(b) {
-        let (first, second) = chunk.split_at_mut(4);
-        // SAFETY: a block is 8 + 8 words, aligned to 64 bytes; each half of a chunk is 4 complex
-        // values, the 64 bytes that are written.
-        unsafe {
-            let (ar, ai) = (_mm512_load_pd(a.re.as_ptr()), _mm512_load_pd(a.im.as_ptr()));
-            let (br, bi) = (_mm512_load_pd(b.re.as_ptr()), _mm512_load_pd(b.im.as_ptr()));
-            let re = _mm512_fmsub_pd(ar, br, _mm512_mul_pd(ai, bi));
-            let im = _mm512_fmadd_pd(ar, bi, _mm512_mul_pd(ai, br));
-            _mm512_storeu_pd(first.as_mut_ptr().cast(), _mm512_permutex2var_pd(re, low, im));
-            _mm512_storeu_pd(second.as_mut_ptr().cast(), _mm512_permutex2var_pd(re, high, im));
-        }
-    }
-}
-
+dispatched!(
+    /// `acc += a * b`, pointwise.
+    mul_add, mul_add_body, (a: &[Block], b: &[Block], acc: &mut [Block])
+);
+dispatched!(
+    /// `folded = a * b`, pointwise, interleaved.
+    mul_join, mul_join_body, (a: &[Block], b: &[Block], folded: &mut [c64])
+);
 dispatched!(
     /// `out += round(folded * untwist) << shift`, real parts in the lower half, imaginary in the
     /// upper.
-    unfold_add, unfold_add_body, (folded: &[c64], untwist: &[c64], shift: u32, out: &mut [u64])
+    unfold_add, unfold_add_body, (folded: &[c64], untwist: &[Block], shift: u32, out: &mut [u64])
 );
 
 /// `a * b + c`, fused where the instruction set has it.
@@ -174,27 +100,41 @@ fn fma<const FUSED: bool>(a: f64, b: f64, c: f64) -> f64 {
 }
 
 #[inline(always)]
-fn cmul<const FUSED: bool>(x: f64, y: f64, w: c64) -> (f64, f64) {
-    (fma::<FUSED>(x, w.re, -(y * w.im)), fma::<FUSED>(x, w.im, y * w.re))
+fn cmul<const FUSED: bool>(x: f64, y: f64, (re, im): (f64, f64)) -> (f64, f64) {
+    (fma::<FUSED>(x, re, -(y * im)), fma::<FUSED>(x, im, y * re))
+}
+
+/// The values of blocks one by one.
+#[inline(always)]
+fn values(blocks: &[Block]) -> impl Iterator<Item = (f64, f64)> + '_ {
+    blocks.iter().flat_map(|block| block.re.iter().copied().zip(block.im.iter().copied()))
 }
 
 #[inline(always)]
-fn fold_body<const FUSED: bool>(x: &[u64], shift: u32, twist: &[c64], folded: &mut [c64]) {
+fn fold_body<const FUSED: bool>(x: &[u64], shift: u32, twist: &[Block], folded: &mut [c64]) {
     let (low, high) = x.split_at(x.len() / 2);
-    for (((z, w), a), b) in folded.iter_mut().zip(twist).zip(low).zip(high) {
+    for (((z, w), a), b) in folded.iter_mut().zip(values(twist)).zip(low).zip(high) {
         let a = (((a << shift) as i64) >> shift) as f64;
         let b = (((b << shift) as i64) >> shift) as f64;
-        (z.re, z.im) = cmul::<FUSED>(a, b, *w);
+        (z.re, z.im) = cmul::<FUSED>(a, b, w);
     }
 }
 
 #[inline(always)]
-fn fold_small_body<const FUSED: bool>(x: &[i64], twist: &[c64], folded: &mut [c64]) {
+fn fold_small_body<const FUSED: bool>(x: &[i64], twist: &[Block], folded: &mut [c64]) {
     let (low, high) = x.split_at(x.len() / 2);
-    for (((z, w), a), b) in folded.iter_mut().zip(twist).zip(low).zip(high) {
+    for (((z, w), a), b) in folded.iter_mut().zip(values(twist)).zip(low).zip(high) {
         let a = f64::from_bits(MAGIC.to_bits().wrapping_add(*a as u64)) - MAGIC;
         let b = f64::from_bits(MAGIC.to_bits().wrapping_add(*b as u64)) - MAGIC;
-        (z.re, z.im) = cmul::<FUSED>(a, b, *w);
+        (z.re, z.im) = cmul::<FUSED>(a, b, w);
+    }
+}
+
+impl Digits {
+    /// What is added to a centred word before its digits are cut.
+    fn bias(self) -> u64 {
+        let Self { width, count, .. } = self;
+        (0..count.saturating_sub(1)).fold(0, |sum, j| sum + (1 << (j * width + width - 1)))
     }
 }
 
@@ -203,7 +143,7 @@ fn fold_digit_body<const FUSED: bool>(
     x: &[u64],
     digits: Digits,
     at: u32,
-    twist: &[c64],
+    twist: &[Block],
     folded: &mut [c64],
 ) {
     let Digits { bits, width, count } = digits;
@@ -223,8 +163,8 @@ fn fold_digit_body<const FUSED: bool>(
         f64::from_bits(MAGIC.to_bits().wrapping_add(value as u64)) - MAGIC
     };
     let (low, high) = x.split_at(x.len() / 2);
-    for (((z, w), a), b) in folded.iter_mut().zip(twist).zip(low).zip(high) {
-        (z.re, z.im) = cmul::<FUSED>(digit(*a), digit(*b), *w);
+    for (((z, w), a), b) in folded.iter_mut().zip(values(twist)).zip(low).zip(high) {
+        (z.re, z.im) = cmul::<FUSED>(digit(*a), digit(*b), w);
     }
 }
 
@@ -288,13 +228,13 @@ fn to_word(x: f64) -> u64 {
 #[inline(always)]
 fn unfold_add_body<const FUSED: bool>(
     folded: &[c64],
-    untwist: &[c64],
+    untwist: &[Block],
     shift: u32,
     out: &mut [u64],
 ) {
     let (low, high) = out.split_at_mut(out.len() / 2);
-    for (((z, w), a), b) in folded.iter().zip(untwist).zip(low).zip(high) {
-        let (re, im) = cmul::<FUSED>(z.re, z.im, *w);
+    for (((z, w), a), b) in folded.iter().zip(values(untwist)).zip(low).zip(high) {
+        let (re, im) = cmul::<FUSED>(z.re, z.im, w);
         *a = a.wrapping_add(to_word(re) << shift);
         *b = b.wrapping_add(to_word(im) << shift);
     }
@@ -304,58 +244,95 @@ fn unfold_add_body<const FUSED: bool>(
 mod tests {
     use super::*;
 
+    fn value(i: usize) -> f64 {
+        ((i * 7919 % 1009) as f64 - 504.0) / 37.0
+    }
+
+    fn blocks(from: usize, count: usize) -> Vec<Block> {
+        (from..from + count)
+            .map(|i| Block {
+                re: std::array::from_fn(|j| value(16 * i + j)),
+                im: std::array::from_fn(|j| value(16 * i + 8 + j)),
+            })
+            .collect()
+    }
+
+    fn word(i: usize) -> u64 {
+        (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Relative to the size of the operands.
+    fn close(fast: &[c64], plain: &[c64], scale: f64) {
+        let near = |x: f64, y: f64| (x - y).abs() <= 1e-12 * scale;
+        assert!(fast.iter().zip(plain).all(|(x, y)| near(x.re, y.re) && near(x.im, y.im)));
+    }
+
     #[test]
     fn every_instruction_set_gives_about_the_portable_result() {
-        let value = |i: usize| ((i * 7919 % 1009) as f64 - 504.0) / 37.0;
-        let block = |i: usize| Block {
-            re: std::array::from_fn(|j| value(16 * i + j)),
-            im: std::array::from_fn(|j| value(16 * i + 8 + j)),
-        };
-        let a: Vec<Block> = (0..5).map(block).collect();
-        let b: Vec<Block> = (5..10).map(block).collect();
-        let close = |x: f64, y: f64| (x - y).abs() < 1e-10;
+        let (a, b) = (blocks(0, 5), blocks(5, 5));
         let (mut fast, mut plain) = (a.clone(), a.clone());
         mul_add(&a, &b, &mut fast);
         mul_add_body::<false>(&a, &b, &mut plain);
-        for (fast, plain) in fast.iter().zip(&plain) {
-            assert!(
-                (0..8).all(|j| close(fast.re[j], plain.re[j]) && close(fast.im[j], plain.im[j]))
-            );
+        let zero = [c64::new(0.0, 0.0); 40];
+        let (mut x, mut y) = (zero, zero);
+        join(&fast, &mut x);
+        join_body::<false>(&plain, &mut y);
+        close(&x, &y, 1e3);
+        split(&x, &mut plain);
+        assert!(plain == fast);
+        mul_join(&a, &b, &mut x);
+        mul_join_body::<false>(&a, &b, &mut y);
+        close(&x, &y, 1e3);
+
+        let words: Vec<u64> = (0..80).map(word).collect();
+        let small: Vec<i64> = words.iter().map(|x| (*x as i64) >> 20).collect();
+        fold(&words, 16, &a, &mut x);
+        fold_body::<false>(&words, 16, &a, &mut y);
+        close(&x, &y, 2f64.powi(52));
+        fold_small(&small, &a, &mut x);
+        fold_small_body::<false>(&small, &a, &mut y);
+        close(&x, &y, 2f64.powi(48));
+        let digits = Digits { bits: 62, width: 21, count: 3 };
+        for at in 0..3 {
+            fold_digit(&words, digits, at, &a, &mut x);
+            fold_digit_body::<false>(&words, digits, at, &a, &mut y);
+            close(&x, &y, 2f64.powi(25));
         }
-        let (mut fast, mut plain) = ([c64::new(0.0, 0.0); 40], [c64::new(0.0, 0.0); 40]);
-        mul_join(&a, &b, &mut fast);
-        mul_join_body::<false>(&a, &b, &mut plain);
-        for (fast, plain) in fast.iter().zip(&plain) {
-            assert!(close(fast.re, plain.re) && close(fast.im, plain.im));
-        }
+        // Integers come out, so that rounding hides the last bits.
+        let ones = vec![Block { re: [1.0; 8], im: [0.0; 8] }; 5];
+        let integers = std::array::from_fn::<c64, 40, _>(|i| {
+            c64::new((word(i) >> 14) as f64 + 0.25, -((word(i + 40) >> 20) as f64) * 2f64.powi(40))
+        });
+        let (mut fast, mut plain) = (words.clone(), words);
+        unfold_add(&integers, &ones, 3, &mut fast);
+        unfold_add_body::<false>(&integers, &ones, 3, &mut plain);
+        assert_eq!(fast, plain);
     }
 
     #[test]
     fn balanced_digits_add_up() {
-        let mut x = 0x0123_4567_89ab_cdefu64;
+        let one = [Block { re: [1.0; 8], im: [0.0; 8] }];
         for (bits, width, count) in
             [(48, 24, 2), (62, 21, 3), (27, 27, 1), (50, 25, 2), (63, 21, 3)]
         {
-            for round in 0..200 {
-                x = x.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-                let word = match round {
-                    0 => 0,
-                    1 => u64::MAX,
-                    2 => 1 << (bits - 1),
-                    3 => (1 << (bits - 1)) - 1,
-                    _ => x,
-                } & (u64::MAX >> (64 - bits));
-                let mut sum = 0u64;
+            let edges = [0, u64::MAX, 1 << (bits - 1), (1 << (bits - 1)) - 1];
+            let words: Vec<u64> = edges.into_iter().chain((0..796).map(word)).collect();
+            for words in words.chunks(16) {
+                let words: Vec<u64> = words.iter().map(|x| x & (u64::MAX >> (64 - bits))).collect();
+                let mut sums = [0u64; 16];
                 for at in 0..count {
-                    let one = [c64::new(1.0, 0.0)];
-                    let mut folded = [c64::new(0.0, 0.0)];
-                    fold_digit(&[word, word], Digits { bits, width, count }, at, &one, &mut folded);
-                    let digit = folded[0].re as i64;
-                    assert!(digit.abs() <= 1 << (width - 1), "{digit}");
-                    assert!((folded[0].im - digit as f64).abs() < 0.5);
-                    sum = sum.wrapping_add((digit as u64) << (at * width));
+                    let mut folded = [c64::new(0.0, 0.0); 8];
+                    fold_digit(&words, Digits { bits, width, count }, at, &one, &mut folded);
+                    for (j, z) in folded.iter().enumerate() {
+                        for (sum, digit) in [(j, z.re as i64), (j + 8, z.im as i64)] {
+                            assert!(digit.abs() <= 1 << (width - 1), "{digit}");
+                            sums[sum] = sums[sum].wrapping_add((digit as u64) << (at * width));
+                        }
+                    }
                 }
-                assert_eq!(sum << (64 - bits), word << (64 - bits));
+                for (sum, word) in sums.iter().zip(words) {
+                    assert_eq!(sum << (64 - bits), word << (64 - bits));
+                }
             }
         }
     }
