@@ -32,6 +32,9 @@ pub enum Coefficient {
     Free,
 }
 
+/// Steps that finding the coefficients that are read may take: plans come from the peer.
+const MAX_PATTERN_STEPS: usize = 1 << 31;
+
 /// A weight index that stands for zero (maps behind the last one in a block).
 pub const NO_WEIGHT: u32 = u32::MAX;
 
@@ -172,7 +175,7 @@ impl Packing {
             patterns: Vec::new(),
             classes: Vec::new(),
         };
-        packing.find_patterns();
+        packing.find_patterns()?;
         Ok(packing)
     }
 
@@ -353,8 +356,9 @@ impl Packing {
             + usize::from(column + 1 == geometry.columns.tiles)
     }
 
-    fn find_patterns(&mut self) {
+    fn find_patterns(&mut self) -> Result<(), LinearError> {
         let chunks = self.chunks();
+        let mut steps = 0usize;
         let mut known: HashMap<(usize, Vec<usize>), u32> = HashMap::new();
         let mut classes = vec![0; 4 * chunks];
         let mut done = [false; 4];
@@ -368,6 +372,11 @@ impl Packing {
                 let next = self.patterns.len() as u32;
                 let class = *known.entry((edge, phases.clone())).or_insert(next);
                 if class == next {
+                    steps = steps.saturating_add(self.pattern_steps(&phases));
+                    if steps > MAX_PATTERN_STEPS {
+                        let (needed, room) = (steps, MAX_PATTERN_STEPS);
+                        return Err(LinearError::Packing { what: "kernel", needed, room });
+                    }
                     let pattern = self.pattern(tile, &phases);
                     self.patterns.push(pattern);
                 }
@@ -375,6 +384,18 @@ impl Packing {
             }
         }
         self.classes = classes;
+        Ok(())
+    }
+
+    /// Steps of [`pattern`](Self::pattern).
+    fn pattern_steps(&self, phases: &[usize]) -> usize {
+        let taps: usize = self
+            .ops
+            .iter()
+            .flat_map(|packed| &packed.taps)
+            .map(|taps| phases.iter().map(|&phase| taps[phase].len()).sum::<usize>())
+            .sum();
+        taps.saturating_mul(self.geometry.rows.tile * self.geometry.columns.tile)
     }
 
     /// The coefficients that useful outputs of a tile read in a chunk with these phases.

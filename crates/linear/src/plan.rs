@@ -48,10 +48,12 @@ pub struct PackingPlan {
     pub maps: Vec<u32>,
 }
 
-/// Caps on what a plan may ask of a party.
+/// Caps on what a plan may ask of a party: hints kept, and words of all polynomials of an
+/// inference.
 pub(crate) const MAX_HINT_BYTES: u64 = 4 << 30;
+pub(crate) const MAX_WORDS: usize = 1 << 30;
 /// Hint rows that travel in one message.
-pub(crate) const HINT_ROWS: usize = 32;
+pub(crate) const HINT_ROWS: usize = 256;
 
 impl Plan {
     /// Checks everything that a client can check; gives the layouts.
@@ -63,15 +65,16 @@ impl Plan {
             let (expected, got) = (groups.len(), self.groups.len());
             return Err(LinearError::Plan(format!("{got} groups planned, {expected} needed")));
         }
-        let mut hint_bytes = 0u64;
+        let (mut hint_bytes, mut words) = (0u64, 0usize);
         let mut layouts = Vec::with_capacity(groups.len());
         for (group, plan) in groups.iter().zip(&self.groups) {
             let layout = plan.check(group)?;
             hint_bytes += (layout.responses * layout.degree) as u64
                 * u64::from(plan.parameters.hint_bits())
                 / 8;
-            if hint_bytes > MAX_HINT_BYTES {
-                return Err(LinearError::Plan("the hints take more than 4 GiB".into()));
+            words += (layout.requests + layout.responses) * layout.degree;
+            if hint_bytes > MAX_HINT_BYTES || words > MAX_WORDS {
+                return Err(LinearError::Plan("hints or polynomials take too much memory".into()));
             }
             layouts.push(layout);
         }

@@ -18,3 +18,5 @@ mod noise;
 mod session;
 #[path = "suite/traffic.rs"]
 mod traffic;
+#[path = "suite/transcript.rs"]
+mod transcript;
