@@ -1,7 +1,7 @@
 //! Benchmarks of `gazelle-garble`, on one core unless the id says otherwise.
 //!
 //! - `garble/hash/<isa>`: one hash of the tweakable mode; limit one AES block.
-//! - `garble/{garble,evaluate}/relu-17-37/<scheme>/<isa>`: per AND gate, in memory, over 2048 lanes;
+//! - `garble/{garble,evaluate}/relu-17-37/<scheme>/<isa>`: per AND gate, in memory, over 512 lanes;
 //!   limit the AES calls of one gate (4 and 2 for half gates, 6 and 3 for three halves).
 //! - `garble/{relu,max-pool-2x2,max-pool-3x3}/l=<l>/<scheme>/{garble,evaluate}`: per element.
 //! - `garble/stream/relu-17-37/<scheme>/tcp`: per AND gate, both parties, one thread each, tables
@@ -27,8 +27,9 @@ use crate::measure::{Bench, Measurement, repeat};
 
 type Error = Box<dyn std::error::Error>;
 
-/// Lanes of the figures in memory: their tables stay in the last-level cache.
-const LANES: usize = 2048;
+/// Lanes of the figures in memory: few, so that a repetition is short and its median is not disturbed
+/// by other work on the machine; the table fits the caches.
+const LANES: usize = 512;
 /// Lanes of the streamed figures.
 const STREAM_LANES: usize = 1 << 16;
 /// Bytes of a piece of a streamed table.

@@ -9,21 +9,22 @@
 //! Labels are wire-major: wire w, lane n at index `w·lanes + n`. Lanes are worked on in strips of
 //! [`STRIP`], through the whole circuit each, so that working labels stay in the nearest cache;
 //! hash keys are made for [`LANES_PER_KEY`] lanes at a time.
-#![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 
-use gazelle_block::aes::{AesIsa, Kernel, Vector, dispatch};
+mod rows;
+
+use gazelle_block::aes::AesIsa;
 use gazelle_block::hash::{HashKey, HashSeed};
 use gazelle_block::{Block, Delta};
 use gazelle_prg::{Prg, Seed};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use zeroize::Zeroize;
 
-use crate::circuit::{Circuit, Gate, Sum, ZERO_ROW};
+use crate::circuit::{Circuit, Gate};
 use crate::error::GarbleError;
 use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
 use crate::table::{TableSink, TableSource};
 use crate::tweaks::{LANES_PER_KEY, Tweaks};
+use rows::{Inputs, Strip, Work, Working};
 
 /// Lanes taken through the whole circuit together; divides [`LANES_PER_KEY`].
 pub const STRIP: usize = 256;
@@ -198,132 +199,6 @@ fn cut_labels(labels: &mut [Block], lanes: usize) -> Vec<Vec<&mut [Block]>> {
     blocks
 }
 
-/// The labels of a block of lanes among all lanes.
-#[derive(Clone, Copy)]
-struct Inputs<'a> {
-    labels: &'a [Block],
-    lanes: usize,
-    first: usize,
-}
-
-impl<'a> Inputs<'a> {
-    fn block(labels: &'a [Block], lanes: usize, block: usize) -> Self {
-        Self { labels, lanes, first: block * LANES_PER_KEY }
-    }
-
-    /// Lanes of this block.
-    fn count(&self) -> usize {
-        LANES_PER_KEY.min(self.lanes - self.first)
-    }
-
-    /// Where the block's lanes of an input start.
-    fn start(&self, input: usize) -> usize {
-        input * self.lanes + self.first
-    }
-}
-
-/// Working labels: rows of [`STRIP`], wiped on drop.
-#[derive(Default)]
-struct Work {
-    labels: Vec<Block>,
-    /// Where the first cache line starts.
-    start: usize,
-}
-
-impl Work {
-    fn prepare(&mut self, circuit: &Circuit) {
-        const LINE: usize = 4;
-        let needed = circuit.working_rows() * STRIP + LINE;
-        if self.labels.len() < needed {
-            self.labels.zeroize();
-            self.labels = vec![Block::ZERO; needed];
-            self.start = self.labels.as_ptr().align_offset(64).min(LINE);
-        }
-    }
-
-    fn rows(&self) -> &[Block] {
-        self.labels.get(self.start..).unwrap_or_default()
-    }
-
-    /// Working row `out` to write, and a view of all the others to read.
-    fn split(&mut self, out: usize) -> (&mut [Block], Working<'_>) {
-        let rows = self.labels.get_mut(self.start..).unwrap_or_default();
-        let (before, rest) = rows.split_at_mut((out * STRIP).min(rows.len()));
-        let (out, after) = rest.split_at_mut(STRIP.min(rest.len()));
-        (out, Working { before, after })
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.labels.zeroize();
-    }
-}
-
-/// All working rows but perhaps one.
-#[derive(Clone, Copy)]
-struct Working<'a> {
-    before: &'a [Block],
-    after: &'a [Block],
-}
-
-/// What a gate may read, at one strip.
-struct Rows<'a> {
-    strip: Strip<'a>,
-    working: Working<'a>,
-}
-
-/// Some lanes of a block.
-#[derive(Clone, Copy)]
-struct Strip<'a> {
-    inputs: Inputs<'a>,
-    input_count: usize,
-    /// First lane in the block, and how many.
-    first: usize,
-    count: usize,
-}
-
-impl<'a> Strip<'a> {
-    fn rows<'b>(self, working: Working<'b>) -> Rows<'b>
-    where
-        'a: 'b,
-    {
-        Rows { strip: self, working }
-    }
-}
-
-impl<'a> Rows<'a> {
-    /// A row of the circuit: an input, a working row, or zeros.
-    #[inline]
-    fn get(&self, row: u32) -> &'a [Block] {
-        static ZEROS: [Block; STRIP] = [Block::ZERO; STRIP];
-        let (rows, start): (&[Block], usize) = if row == ZERO_ROW {
-            (&ZEROS, 0)
-        } else if let Some(working) = (row as usize).checked_sub(self.strip.input_count) {
-            let (start, before) = (working * STRIP, self.working.before);
-            match start.checked_sub(before.len()) {
-                None => (before, start),
-                Some(after) => (self.working.after, after.saturating_sub(STRIP)),
-            }
-        } else {
-            (self.strip.inputs.labels, self.strip.inputs.start(row as usize) + self.strip.first)
-        };
-        rows.get(start..start + self.strip.count).unwrap_or_default()
-    }
-
-    fn operand(&self, sum: Sum<2>) -> Operand<'a> {
-        let [x, y] = sum.rows;
-        Operand { rows: [self.get(x), self.get(y)], inverted: sum.inverted }
-    }
-
-    /// `out = x`, turned by `delta` if inverted.
-    fn add_up(&self, isa: AesIsa, x: Sum<3>, delta: Block, out: &mut [Block]) {
-        let [p, q, r] = x.rows;
-        let rows = [self.get(p), self.get(q), self.get(r)];
-        dispatch(isa, AddUp { rows, shift: delta.select(x.inverted), out });
-    }
-}
-
 /// What both sides know of one garbling.
 struct Common<'a, S> {
     scheme: &'a S,
@@ -462,34 +337,5 @@ impl<S: GarblingScheme> Evaluator<'_, S> {
             scheme.evaluate_and(gate, a, b, add, table, out);
             Ok(())
         })
-    }
-}
-
-/// The sum of three rows and a constant.
-struct AddUp<'a> {
-    rows: [&'a [Block]; 3],
-    shift: Block,
-    out: &'a mut [Block],
-}
-
-impl Kernel for AddUp<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        let whole = self.out.len() - self.out.len() % V::BLOCKS;
-        let [p, q, r] = self.rows;
-        let ((p, p_tail), (q, q_tail), (r, r_tail)) =
-            (p.split_at(whole), q.split_at(whole), r.split_at(whole));
-        let (out, out_tail) = self.out.split_at_mut(whole);
-        let shift = V::splat(self.shift);
-        let (p, q, r) =
-            (p.chunks_exact(V::BLOCKS), q.chunks_exact(V::BLOCKS), r.chunks_exact(V::BLOCKS));
-        for (((p, q), r), out) in p.zip(q).zip(r).zip(out.chunks_exact_mut(V::BLOCKS)) {
-            V::load(p).xor(V::load(q)).xor(V::load(r)).xor(shift).store(out);
-        }
-        for (((p, q), r), out) in p_tail.iter().zip(q_tail).zip(r_tail).zip(out_tail) {
-            *out = *p ^ *q ^ *r ^ self.shift;
-        }
     }
 }

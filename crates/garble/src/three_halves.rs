@@ -36,15 +36,16 @@
 //! eigenvalue of none, since it lies outside GF(4). Tested below.
 //!
 //! Table: (G0 | G1) of all lanes, G2 of all lanes (8 bytes), 5 bits z of each lane, packed.
-#![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 #![expect(clippy::indexing_slicing, reason = "loops over lanes; all slices have the same lanes")]
 
-use std::ops::Range;
+mod kernel;
 
 use gazelle_block::Block;
-use gazelle_block::aes::{AesIsa, Kernel, Vector, dispatch};
+use gazelle_block::aes::{AesIsa, dispatch};
 use rand_core::Rng;
 use zeroize::Zeroize;
+
+use kernel::{Evaluate, Garble};
 
 use crate::garbling::STRIP;
 use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
@@ -54,9 +55,6 @@ const POINTS_LOG2: u32 = 2;
 
 /// Control bits per lane.
 const CONTROL_BITS: usize = 5;
-
-/// The high half of a block.
-const HIGH: Block = Block(u128::MAX << 64);
 
 /// The three-halves scheme on an instruction set.
 #[derive(Debug, Clone, Copy)]
@@ -189,209 +187,6 @@ fn pairs(
     first[..lanes].iter_mut().zip(&mut second[..lanes])
 }
 
-/// The two rows of a, the two rows of b, and the row to add.
-type Rows<'a> = [&'a [Block]; 5];
-
-struct Garble<'a> {
-    gate: AndGate<'a>,
-    delta: Block,
-    shifts: [Block; 2],
-    rows: Rows<'a>,
-    coins: [&'a [Block]; 2],
-    out: &'a mut [Block],
-    halves: &'a mut [u8],
-    mixed: &'a mut [Block],
-}
-
-impl Kernel for Garble<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(mut self) {
-        let lanes = self.out.len();
-        let whole = lanes - lanes % V::BLOCKS;
-        garble_lanes::<V>(&mut self, 0..whole);
-        if whole < lanes {
-            garble_lanes::<V::Single>(&mut self, whole..lanes);
-        }
-    }
-}
-
-#[inline(always)]
-fn garble_lanes<V: Vector>(work: &mut Garble<'_>, lanes: Range<usize>) {
-    let gate = work.gate;
-    let keys = V::keys(gate.key.aes());
-    let mut offsets =
-        gate.key.offsets::<V, 1>((gate.first_lane + lanes.start) / V::BLOCKS, POINTS_LOG2);
-    let b_point = V::splat(gate.key.multiple(1));
-    let c_point = V::splat(gate.key.multiple(2));
-    let (a_shift, b_shift) = (V::splat(work.shifts[0]), V::splat(work.shifts[1]));
-    let high = V::splat(HIGH);
-    let delta = V::splat(work.delta);
-    let (w_delta, delta_swapped) = (delta.sigma(), delta.swap_halves());
-    let w2_delta = w_delta.xor(delta);
-    let delta_doubled = delta.double_halves();
-    let control = [1, 2, 4, 8, 16].map(Block);
-    let rows = [0, 1, 2, 3, 4].map(|row: usize| &work.rows[row][lanes.clone()]);
-    let coins = [&work.coins[0][lanes.clone()], &work.coins[1][lanes.clone()]];
-    let halves = &mut work.halves[16 * lanes.start..16 * lanes.end];
-    let out = work.out[lanes.clone()].chunks_exact_mut(V::BLOCKS);
-    let mixed = work.mixed[lanes].chunks_exact_mut(V::BLOCKS);
-    for (n, ((out, mixed), halves)) in
-        out.zip(mixed).zip(halves.chunks_exact_mut(16 * V::BLOCKS)).enumerate()
-    {
-        let at = n * V::BLOCKS;
-        let [offset] = offsets.step();
-        let a0 = V::load(&rows[0][at..]).xor(V::load(&rows[1][at..])).xor(a_shift);
-        let b0 = V::load(&rows[2][at..]).xor(V::load(&rows[3][at..])).xor(b_shift);
-        let (p, q) = (V::load(&coins[0][at..]).colours(), V::load(&coins[1][at..]).colours());
-        let (not_a, not_b) = (a0.colours(), b0.colours());
-        // The labels of colour 0.
-        let (a, b) = (a0.xor_and(not_a, delta), b0.xor_and(not_b, delta));
-
-        let (ya, yb) = (a.xor(offset), b.xor(offset).xor(b_point));
-        let yc = a.xor(b).xor(offset).xor(c_point);
-        let [ha0, ha1, hb0, hb1, hc0, hc1] =
-            V::encrypt(&keys, [ya, ya.xor(delta), yb, yb.xor(delta), yc, yc.xor(delta)]);
-        let (ha0, ha1) = (ha0.xor(ya.double_halves()), ha1.xor(ya.double_halves()));
-        let (hb0, hb1) = (hb0.xor(yb.double_halves()), hb1.xor(yb.double_halves()));
-        let (hc0, hc1) = (hc0.xor(yc.double_halves()), hc1.xor(yc.double_halves()));
-        // Sums over both colours: the hashes of colour 1 lack t(Delta) so far.
-        let ha_sum = ha0.xor(ha1).xor(delta_doubled);
-        let hb_sum = hb0.xor(hb1).xor(delta_doubled);
-        let hc_sum = hc0.xor(hc1).xor(delta_doubled);
-
-        let first = b.xor(a.sigma());
-        let second = a.xor(b).xor(b.sigma());
-        let crossed = V::select(high, b, a);
-        let to_a = first.xor(w_delta);
-        let to_b = second.xor(w2_delta);
-        V::select(high, ha_sum, hb_sum)
-            .xor(crossed)
-            .xor(delta)
-            .xor(to_a)
-            .xor_and(not_a, to_a)
-            .xor(to_b)
-            .xor_and(not_b, to_b)
-            .xor_and(p, w2_delta)
-            .xor_and(q, w_delta)
-            .store_bytes(halves);
-        let to_a = first.xor(second).xor(delta_swapped);
-        let to_b = first.xor(delta);
-        let g2 = hc_sum
-            .xor(to_a)
-            .xor_and(not_a, to_a)
-            .xor(to_b)
-            .xor_and(not_b, to_b)
-            .xor_and(p, delta)
-            .xor_and(q, delta_swapped);
-        let zero = V::splat(Block::ZERO);
-        V::select(high, ha0, hb0)
-            .xor(hc0.repeat_high())
-            .xor(crossed)
-            .xor_and(p, first)
-            .xor_and(q, second)
-            .xor_and(not_a, zero.xor_and(not_b, delta))
-            .xor(V::load(&rows[4][at..]))
-            .store(out);
-        // The control bits: h is the lowest bit of the half of the hash that is not used.
-        let ones = V::splat(Block(1));
-        let (hb0, hb_sum) = (hb0.swap_halves(), hb_sum.swap_halves());
-        let bits = [
-            p.xor(ha0).xor(hc0),
-            q.xor(hb0).xor(hc0),
-            not_a.xor(ha_sum).xor(ones),
-            not_b.xor(hb_sum).xor(ones),
-            not_a.xor(not_b).xor(hc_sum),
-        ];
-        let mut z = zero;
-        for (bit, place) in bits.into_iter().zip(control) {
-            z = z.xor_and(bit.colours(), V::splat(place));
-        }
-        V::select(high, g2, z).store(mixed);
-    }
-}
-
-struct Evaluate<'a> {
-    gate: AndGate<'a>,
-    rows: Rows<'a>,
-    halves: &'a [u8],
-    mixed: [&'a [Block]; 2],
-    out: &'a mut [Block],
-}
-
-impl Kernel for Evaluate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector>(mut self) {
-        let lanes = self.out.len();
-        let whole = lanes - lanes % (2 * V::BLOCKS);
-        evaluate_lanes::<V, 2, 6>(&mut self, 0..whole);
-        if whole < lanes {
-            evaluate_lanes::<V::Single, 1, 3>(&mut self, whole..lanes);
-        }
-    }
-}
-
-/// `U` vectors of lanes at a time, `M = 3 U` hashes.
-#[inline(always)]
-fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
-    work: &mut Evaluate<'_>,
-    lanes: Range<usize>,
-) {
-    let group = U * V::BLOCKS;
-    let gate = work.gate;
-    let keys = V::keys(gate.key.aes());
-    let mut offsets =
-        gate.key.offsets::<V, U>((gate.first_lane + lanes.start) / group, POINTS_LOG2);
-    let b_point = V::splat(gate.key.multiple(1));
-    let c_point = V::splat(gate.key.multiple(2));
-    let (high, zero) = (V::splat(HIGH), V::splat(Block::ZERO));
-    let rows = [0, 1, 2, 3, 4].map(|row: usize| &work.rows[row][lanes.clone()]);
-    let mixed = [&work.mixed[0][lanes.clone()], &work.mixed[1][lanes.clone()]];
-    let halves = &work.halves[16 * lanes.start..16 * lanes.end];
-    let out = work.out[lanes].chunks_exact_mut(group);
-    for (n, (out, halves)) in out.zip(halves.chunks_exact(16 * group)).enumerate() {
-        let offset = offsets.step();
-        let mut states = [zero; M];
-        let mut labels = [[zero; 2]; U];
-        for u in 0..U {
-            let at = n * group + u * V::BLOCKS;
-            let a = V::load(&rows[0][at..]).xor(V::load(&rows[1][at..]));
-            let b = V::load(&rows[2][at..]).xor(V::load(&rows[3][at..]));
-            states[3 * u] = a.xor(offset[u]);
-            states[3 * u + 1] = b.xor(offset[u]).xor(b_point);
-            states[3 * u + 2] = a.xor(b).xor(offset[u]).xor(c_point);
-            labels[u] = [a, b];
-        }
-        let mut hashed = V::encrypt(&keys, states);
-        for (hashed, state) in hashed.iter_mut().zip(states) {
-            *hashed = hashed.xor(state.double_halves());
-        }
-        for u in 0..U {
-            let at = n * group + u * V::BLOCKS;
-            let [a, b] = labels[u];
-            let (ha, hb, hc) = (hashed[3 * u], hashed[3 * u + 1], hashed[3 * u + 2]);
-            let (first, second) = (V::load(&mixed[0][at..]), V::load(&mixed[1][at..]));
-            let r = first.xor(ha).xor(hc).colours();
-            let s = second.xor(hb.swap_halves()).xor(hc).colours();
-            let (i, j) = (a.colours(), b.colours());
-            let crossed = V::select(high, b, a);
-            let halves = V::load_bytes(&halves[16 * u * V::BLOCKS..]);
-            V::select(high, ha, hb)
-                .xor(hc.repeat_high())
-                .xor(crossed)
-                .xor_and(V::select(high, i, j), halves.xor(crossed))
-                .xor_and(i.xor(j), first.repeat_high())
-                .xor_and(r, b.xor(a.sigma()))
-                .xor_and(s, a.xor(b).xor(b.sigma()))
-                .xor(V::load(&rows[4][at..]))
-                .store(&mut out[u * V::BLOCKS..]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,6 +209,81 @@ mod tests {
         }
     }
 
+    /// The table and the output by the formulas of the module's chart, from the hash alone; the
+    /// coins are read off the control bits.
+    #[test]
+    fn known_answer_the_kernels_compute_the_chart() {
+        let mut builder = crate::Builder::new();
+        let (x, y) = (builder.input(), builder.input());
+        let not_x = builder.not(x);
+        let product = builder.and(not_x, y);
+        let circuit = builder.finish(&[product]);
+        let lanes = 37;
+        let garbled = Garbled::new(&ThreeHalves::default(), &circuit, lanes, 6);
+        let key =
+            gazelle_block::hash::HashKey::new(&garbled.hash_seed, garbled.tweaks.first_batch());
+        let sigma = gazelle_block::hash::sigma;
+        // AES(y) ^ t(y), from AES(y) ^ sigma(y); its high half, and its low half.
+        let hash = |x: Block, point: usize| {
+            let mut out = [Block::ZERO];
+            key.hash(point as u64, &[x], &mut out);
+            let y = x ^ key.multiple(point);
+            let mixed = out[0] ^ sigma(y) ^ Block(double_halves(y.0));
+            [(mixed.0 >> 64) as u64, mixed.0 as u64]
+        };
+        let halves = |block: Block| [(block.0 >> 64) as u64, block.0 as u64];
+        let join = |high: u64, low: u64| Block(u128::from(high) << 64 | u128::from(low));
+        let d = garbled.delta.block();
+        let (w_d, w2_d) = (sigma(d), sigma(d) ^ d);
+        let mut coins_seen = [0; 4];
+        for n in 0..lanes {
+            let (a0, b0) = (garbled.input_zero[n] ^ d, garbled.input_zero[lanes + n]);
+            let (a, b) = (!a0.lsb(), !b0.lsb());
+            let (la, lb) = (a0 ^ d.select(!a), b0 ^ d.select(!b));
+            let ha = [la, la ^ d].map(|x| hash(x, 4 * n));
+            let hb = [lb, lb ^ d].map(|x| hash(x, 4 * n + 1));
+            let hc = [la ^ lb, la ^ lb ^ d].map(|x| hash(x, 4 * n + 2));
+            // Of A the high half is used, of B the low one, of A ^ B the high one.
+            let (bit_a, bit_b, bit_c) = (
+                ha.map(|[_, low]| low & 1 == 1),
+                hb.map(|[high, _]| high & 1 == 1),
+                hc.map(|[_, low]| low & 1 == 1),
+            );
+            let control = &garbled.table[24 * lanes..];
+            let z = [0, 1, 2, 3, 4]
+                .map(|i: usize| control[(5 * n + i) / 8] >> ((5 * n + i) % 8) & 1 == 1);
+            let (p, q) = (z[0] ^ bit_a[0] ^ bit_c[0], z[1] ^ bit_b[0] ^ bit_c[0]);
+            coins_seen[2 * usize::from(p) + usize::from(q)] += 1;
+            assert_eq!(z[2], a ^ bit_a[0] ^ bit_a[1]);
+            assert_eq!(z[3], b ^ bit_b[0] ^ bit_b[1]);
+            assert_eq!(z[4], a ^ b ^ bit_c[0] ^ bit_c[1]);
+            let crossed = join(halves(lb)[0], halves(la)[1]);
+            let (first, second) = (lb ^ sigma(la), la ^ sigma(lb) ^ lb);
+            let g01 = join(ha[0][0] ^ ha[1][0], hb[0][1] ^ hb[1][1])
+                ^ crossed
+                ^ d
+                ^ (first ^ w_d).select(a)
+                ^ (second ^ w2_d).select(b)
+                ^ w2_d.select(p)
+                ^ w_d.select(q);
+            assert_eq!(garbled.table[16 * n..][..16], g01.to_bytes());
+            let swapped = Block(d.0.rotate_left(64));
+            let rest = (first ^ second).select(a)
+                ^ first.select(b)
+                ^ d.select(p ^ b)
+                ^ swapped.select(q ^ a);
+            let g2 = hc[0][0] ^ hc[1][0] ^ halves(rest)[0];
+            assert_eq!(garbled.table[16 * lanes + 8 * n..][..8], g2.to_le_bytes());
+            let c0 = join(ha[0][0] ^ hc[0][0], hb[0][1] ^ hc[0][0])
+                ^ crossed
+                ^ first.select(p)
+                ^ second.select(q)
+                ^ d.select(!(a || b));
+            assert!(garbled.output_zero[n] == c0);
+        }
+        assert!(coins_seen.iter().all(|&count| count > 0), "{coins_seen:?}");
+    }
+
     #[test]
     fn transcript_an_and_gate_takes_24_bytes_and_5_bits() {
         let scheme = ThreeHalves::default();
@@ -426,10 +296,7 @@ mod tests {
     /// the halves, and so has each half of it alone. sigma, good for half gates, fails it.
     #[test]
     fn properties_the_hash_keeps_full_rank_under_every_slice_map() {
-        let t = |x: u128| {
-            let double = |x: u64| (x << 1) ^ ((x >> 63) * 0x1b);
-            u128::from(double((x >> 64) as u64)) << 64 | u128::from(double(x as u64))
-        };
+        let t = double_halves;
         let sigma = |x: u128| x.rotate_left(64) ^ (x >> 64 << 64);
         let slice_map = |m: u32, x: u128| {
             let (left, right) = ((x >> 64) as u64, x as u64);
@@ -479,6 +346,11 @@ mod tests {
             .sum();
         // 5 · 4096 bits, 6 standard deviations.
         assert!(ones.abs_diff(10240) < 6 * 72, "{ones}");
+    }
+
+    fn double_halves(x: u128) -> u128 {
+        let double = |x: u64| (x << 1) ^ ((x >> 63) * 0x1b);
+        u128::from(double((x >> 64) as u64)) << 64 | u128::from(double(x as u64))
     }
 
     fn rank(map: impl Fn(u128) -> u128) -> usize {

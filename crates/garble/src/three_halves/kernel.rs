@@ -1,0 +1,217 @@
+//! The vector part of three halves; see the module above for the formulas.
+#![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
+#![expect(clippy::indexing_slicing, reason = "loops over lanes; all slices have the same lanes")]
+
+use std::ops::Range;
+
+use gazelle_block::Block;
+use gazelle_block::aes::{Kernel, Vector};
+
+use super::POINTS_LOG2;
+use crate::scheme::AndGate;
+
+/// The high half of a block.
+const HIGH: Block = Block(u128::MAX << 64);
+
+/// The two rows of a, the two rows of b, and the row to add.
+pub(super) type Rows<'a> = [&'a [Block]; 5];
+
+pub(super) struct Garble<'a> {
+    pub(super) gate: AndGate<'a>,
+    pub(super) delta: Block,
+    pub(super) shifts: [Block; 2],
+    pub(super) rows: Rows<'a>,
+    pub(super) coins: [&'a [Block]; 2],
+    pub(super) out: &'a mut [Block],
+    pub(super) halves: &'a mut [u8],
+    pub(super) mixed: &'a mut [Block],
+}
+
+impl Kernel for Garble<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        let lanes = self.out.len();
+        let whole = lanes - lanes % V::BLOCKS;
+        garble_lanes::<V>(&mut self, 0..whole);
+        if whole < lanes {
+            garble_lanes::<V::Single>(&mut self, whole..lanes);
+        }
+    }
+}
+
+#[inline(always)]
+fn garble_lanes<V: Vector>(work: &mut Garble<'_>, lanes: Range<usize>) {
+    let gate = work.gate;
+    let keys = V::keys(gate.key.aes());
+    let mut offsets =
+        gate.key.offsets::<V, 1>((gate.first_lane + lanes.start) / V::BLOCKS, POINTS_LOG2);
+    let b_point = V::splat(gate.key.multiple(1));
+    let c_point = V::splat(gate.key.multiple(2));
+    let (a_shift, b_shift) = (V::splat(work.shifts[0]), V::splat(work.shifts[1]));
+    let high = V::splat(HIGH);
+    let delta = V::splat(work.delta);
+    let (w_delta, delta_swapped) = (delta.sigma(), delta.swap_halves());
+    let w2_delta = w_delta.xor(delta);
+    let delta_doubled = delta.double_halves();
+    let control = [1, 2, 4, 8, 16].map(Block);
+    let rows = [0, 1, 2, 3, 4].map(|row: usize| &work.rows[row][lanes.clone()]);
+    let coins = [&work.coins[0][lanes.clone()], &work.coins[1][lanes.clone()]];
+    let halves = &mut work.halves[16 * lanes.start..16 * lanes.end];
+    let out = work.out[lanes.clone()].chunks_exact_mut(V::BLOCKS);
+    let mixed = work.mixed[lanes].chunks_exact_mut(V::BLOCKS);
+    for (n, ((out, mixed), halves)) in
+        out.zip(mixed).zip(halves.chunks_exact_mut(16 * V::BLOCKS)).enumerate()
+    {
+        let at = n * V::BLOCKS;
+        let [offset] = offsets.step();
+        let a0 = V::load(&rows[0][at..]).xor(V::load(&rows[1][at..])).xor(a_shift);
+        let b0 = V::load(&rows[2][at..]).xor(V::load(&rows[3][at..])).xor(b_shift);
+        let (p, q) = (V::load(&coins[0][at..]).colours(), V::load(&coins[1][at..]).colours());
+        let (not_a, not_b) = (a0.colours(), b0.colours());
+        // The labels of colour 0.
+        let (a, b) = (a0.xor_and(not_a, delta), b0.xor_and(not_b, delta));
+
+        let (ya, yb) = (a.xor(offset), b.xor(offset).xor(b_point));
+        let yc = a.xor(b).xor(offset).xor(c_point);
+        let [ha0, ha1, hb0, hb1, hc0, hc1] =
+            V::encrypt(&keys, [ya, ya.xor(delta), yb, yb.xor(delta), yc, yc.xor(delta)]);
+        let (ha0, ha1) = (ha0.xor(ya.double_halves()), ha1.xor(ya.double_halves()));
+        let (hb0, hb1) = (hb0.xor(yb.double_halves()), hb1.xor(yb.double_halves()));
+        let (hc0, hc1) = (hc0.xor(yc.double_halves()), hc1.xor(yc.double_halves()));
+        // Sums over both colours: the hashes of colour 1 lack t(Delta) so far.
+        let ha_sum = ha0.xor(ha1).xor(delta_doubled);
+        let hb_sum = hb0.xor(hb1).xor(delta_doubled);
+        let hc_sum = hc0.xor(hc1).xor(delta_doubled);
+
+        let first = b.xor(a.sigma());
+        let second = a.xor(b).xor(b.sigma());
+        let crossed = V::select(high, b, a);
+        let to_a = first.xor(w_delta);
+        let to_b = second.xor(w2_delta);
+        V::select(high, ha_sum, hb_sum)
+            .xor(crossed)
+            .xor(delta)
+            .xor(to_a)
+            .xor_and(not_a, to_a)
+            .xor(to_b)
+            .xor_and(not_b, to_b)
+            .xor_and(p, w2_delta)
+            .xor_and(q, w_delta)
+            .store_bytes(halves);
+        let to_a = first.xor(second).xor(delta_swapped);
+        let to_b = first.xor(delta);
+        let g2 = hc_sum
+            .xor(to_a)
+            .xor_and(not_a, to_a)
+            .xor(to_b)
+            .xor_and(not_b, to_b)
+            .xor_and(p, delta)
+            .xor_and(q, delta_swapped);
+        let zero = V::splat(Block::ZERO);
+        V::select(high, ha0, hb0)
+            .xor(hc0.repeat_high())
+            .xor(crossed)
+            .xor_and(p, first)
+            .xor_and(q, second)
+            .xor_and(not_a, zero.xor_and(not_b, delta))
+            .xor(V::load(&rows[4][at..]))
+            .store(out);
+        // The control bits: h is the lowest bit of the half of the hash that is not used.
+        let ones = V::splat(Block(1));
+        let (hb0, hb_sum) = (hb0.swap_halves(), hb_sum.swap_halves());
+        let bits = [
+            p.xor(ha0).xor(hc0),
+            q.xor(hb0).xor(hc0),
+            not_a.xor(ha_sum).xor(ones),
+            not_b.xor(hb_sum).xor(ones),
+            not_a.xor(not_b).xor(hc_sum),
+        ];
+        let mut z = zero;
+        for (bit, place) in bits.into_iter().zip(control) {
+            z = z.xor_and(bit.colours(), V::splat(place));
+        }
+        V::select(high, g2, z).store(mixed);
+    }
+}
+
+pub(super) struct Evaluate<'a> {
+    pub(super) gate: AndGate<'a>,
+    pub(super) rows: Rows<'a>,
+    pub(super) halves: &'a [u8],
+    pub(super) mixed: [&'a [Block]; 2],
+    pub(super) out: &'a mut [Block],
+}
+
+impl Kernel for Evaluate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        let lanes = self.out.len();
+        let whole = lanes - lanes % (2 * V::BLOCKS);
+        evaluate_lanes::<V, 2, 6>(&mut self, 0..whole);
+        if whole < lanes {
+            evaluate_lanes::<V::Single, 1, 3>(&mut self, whole..lanes);
+        }
+    }
+}
+
+/// `U` vectors of lanes at a time, `M = 3 U` hashes.
+#[inline(always)]
+fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
+    work: &mut Evaluate<'_>,
+    lanes: Range<usize>,
+) {
+    let group = U * V::BLOCKS;
+    let gate = work.gate;
+    let keys = V::keys(gate.key.aes());
+    let mut offsets =
+        gate.key.offsets::<V, U>((gate.first_lane + lanes.start) / group, POINTS_LOG2);
+    let b_point = V::splat(gate.key.multiple(1));
+    let c_point = V::splat(gate.key.multiple(2));
+    let (high, zero) = (V::splat(HIGH), V::splat(Block::ZERO));
+    let rows = [0, 1, 2, 3, 4].map(|row: usize| &work.rows[row][lanes.clone()]);
+    let mixed = [&work.mixed[0][lanes.clone()], &work.mixed[1][lanes.clone()]];
+    let halves = &work.halves[16 * lanes.start..16 * lanes.end];
+    let out = work.out[lanes].chunks_exact_mut(group);
+    for (n, (out, halves)) in out.zip(halves.chunks_exact(16 * group)).enumerate() {
+        let offset = offsets.step();
+        let mut states = [zero; M];
+        let mut labels = [[zero; 2]; U];
+        for u in 0..U {
+            let at = n * group + u * V::BLOCKS;
+            let a = V::load(&rows[0][at..]).xor(V::load(&rows[1][at..]));
+            let b = V::load(&rows[2][at..]).xor(V::load(&rows[3][at..]));
+            states[3 * u] = a.xor(offset[u]);
+            states[3 * u + 1] = b.xor(offset[u]).xor(b_point);
+            states[3 * u + 2] = a.xor(b).xor(offset[u]).xor(c_point);
+            labels[u] = [a, b];
+        }
+        let mut hashed = V::encrypt(&keys, states);
+        for (hashed, state) in hashed.iter_mut().zip(states) {
+            *hashed = hashed.xor(state.double_halves());
+        }
+        for u in 0..U {
+            let at = n * group + u * V::BLOCKS;
+            let [a, b] = labels[u];
+            let (ha, hb, hc) = (hashed[3 * u], hashed[3 * u + 1], hashed[3 * u + 2]);
+            let (first, second) = (V::load(&mixed[0][at..]), V::load(&mixed[1][at..]));
+            let r = first.xor(ha).xor(hc).colours();
+            let s = second.xor(hb.swap_halves()).xor(hc).colours();
+            let (i, j) = (a.colours(), b.colours());
+            let crossed = V::select(high, b, a);
+            let halves = V::load_bytes(&halves[16 * u * V::BLOCKS..]);
+            V::select(high, ha, hb)
+                .xor(hc.repeat_high())
+                .xor(crossed)
+                .xor_and(V::select(high, i, j), halves.xor(crossed))
+                .xor_and(i.xor(j), first.repeat_high())
+                .xor_and(r, b.xor(a.sigma()))
+                .xor_and(s, a.xor(b).xor(b.sigma()))
+                .xor(V::load(&rows[4][at..]))
+                .store(&mut out[u * V::BLOCKS..]);
+        }
+    }
+}
