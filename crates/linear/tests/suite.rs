@@ -18,5 +18,7 @@ mod noise;
 mod session;
 #[path = "suite/traffic.rs"]
 mod traffic;
+#[path = "suite/trained.rs"]
+mod trained;
 #[path = "suite/transcript.rs"]
 mod transcript;
