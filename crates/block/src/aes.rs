@@ -4,6 +4,7 @@
 //! AES-NI and for no intrinsics at all (through the `aes` crate, whose portable code is constant
 //! time), and picks one at run time. All give the same bits: a block's state bytes are its
 //! little-endian bytes. `unsafe` stays in `aes/x86.rs`.
+#![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -118,9 +119,15 @@ pub trait Vector: Copy {
     /// The high half of every block, twice.
     #[must_use]
     fn repeat_high(self) -> Self;
+    /// All ones in the blocks whose bit `k < 32` is set, zero elsewhere.
+    #[must_use]
+    fn bit(self, k: u32) -> Self;
     /// All ones in the blocks whose lowest bit is set, zero elsewhere.
     #[must_use]
-    fn colours(self) -> Self;
+    #[inline(always)]
+    fn colours(self) -> Self {
+        self.bit(0)
+    }
     /// AES-128 of `M` vectors at once.
     fn encrypt<const M: usize>(keys: &Self::Keys, states: [Self; M]) -> [Self; M];
 }
@@ -240,7 +247,7 @@ mod tests {
 
         #[inline(always)]
         fn run<V: Vector>(self) {
-            let mut outputs: [Vec<Block>; 8] = Default::default();
+            let mut outputs: [Vec<Block>; 9] = Default::default();
             for chunk in self.0.chunks_exact(3 * V::BLOCKS) {
                 let a = V::load(&chunk[..V::BLOCKS]);
                 let b = V::load(&chunk[V::BLOCKS..2 * V::BLOCKS]);
@@ -254,6 +261,7 @@ mod tests {
                     a.double_halves(),
                     a.swap_halves(),
                     a.repeat_high(),
+                    a.bit(17),
                 ];
                 for (output, result) in outputs.iter_mut().zip(results) {
                     let mut bytes = vec![0u8; 16 * V::BLOCKS];
@@ -321,6 +329,7 @@ mod tests {
         assert_eq!(at(5), u128::from(double(left)) << 64 | u128::from(double(right)));
         assert_eq!(at(6), u128::from(right) << 64 | u128::from(left));
         assert_eq!(at(7), u128::from(left) << 64 | u128::from(left));
+        assert_eq!(at(8), (a >> 17 & 1).wrapping_neg());
     }
 
     #[test]

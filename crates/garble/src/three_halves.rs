@@ -42,7 +42,6 @@ mod kernel;
 
 use gazelle_block::Block;
 use gazelle_block::aes::{AesIsa, dispatch};
-use rand_core::Rng;
 use zeroize::Zeroize;
 
 use kernel::{Evaluate, Garble};
@@ -55,6 +54,14 @@ const POINTS_LOG2: u32 = 2;
 
 /// Control bits per lane.
 const CONTROL_BITS: usize = 5;
+
+/// The control bits of a lane.
+const CONTROL_MASK: u64 = (1 << CONTROL_BITS) - 1;
+
+/// Random blocks per call: lane n of the call takes coins p and q from bits `n / 16` and
+/// `n / 16 + 16` of block `n % 16`.
+const COIN_BLOCKS: usize = 16;
+const _: () = assert!(STRIP <= 16 * COIN_BLOCKS, "16 coins of each kind per block");
 
 /// The three-halves scheme on an instruction set.
 #[derive(Debug, Clone, Copy)]
@@ -95,15 +102,8 @@ impl GarblingScheme for ThreeHalves {
         table: &mut [u8],
     ) {
         let lanes = out.len();
-        let mut bytes = [0u8; STRIP / 4];
-        let used = &mut bytes[..lanes.div_ceil(4)];
-        secrets.coins.fill_bytes(used);
-        let mut coins = [[Block::ZERO; STRIP]; 2];
-        for (lane, (p, q)) in pairs(&mut coins, lanes).enumerate() {
-            let pair = used[lane / 4] >> (2 * (lane % 4));
-            *p = Block(u128::from(pair & 1));
-            *q = Block(u128::from(pair >> 1 & 1));
-        }
+        let mut coins = [Block::ZERO; COIN_BLOCKS];
+        Block::fill_random(&mut coins, secrets.coins);
         let (halves, rest) = table.split_at_mut(16 * lanes);
         let (g2, control) = rest.split_at_mut(8 * lanes);
         // Per lane, G2 above the control bits.
@@ -116,20 +116,21 @@ impl GarblingScheme for ThreeHalves {
                 delta,
                 shifts: [delta.select(a.inverted), delta.select(b.inverted)],
                 rows: [a.rows[0], a.rows[1], b.rows[0], b.rows[1], add],
-                coins: [&coins[0][..lanes], &coins[1][..lanes]],
+                coins: &coins,
                 out,
                 halves,
                 mixed: &mut mixed[..lanes],
             },
         );
-        coins.as_flattened_mut().zeroize();
-        bytes.zeroize();
+        coins.zeroize();
         for (g2, mixed) in g2.as_chunks_mut::<8>().0.iter_mut().zip(&mixed) {
             *g2 = ((mixed.0 >> 64) as u64).to_le_bytes();
         }
         for (bytes, mixed) in control.chunks_mut(CONTROL_BITS).zip(mixed[..lanes].chunks(8)) {
-            let pack = |word: u64, block: &Block| word << CONTROL_BITS | (block.0 as u64 & 0x1f);
-            let word = mixed.iter().rev().fold(0, pack);
+            let mut word = 0;
+            for (n, block) in mixed.iter().enumerate() {
+                word |= (block.0 as u64 & CONTROL_MASK) << (CONTROL_BITS * n);
+            }
             bytes.copy_from_slice(&word.to_le_bytes()[..bytes.len()]);
         }
     }
@@ -146,45 +147,31 @@ impl GarblingScheme for ThreeHalves {
         let lanes = out.len();
         let (halves, rest) = table.split_at(16 * lanes);
         let (g2, control) = rest.split_at(8 * lanes);
-        // What the table and the colours say of r (with G2 above it) and of s.
-        let mut mixed = [[Block::ZERO; STRIP]; 2];
-        let mut colours = a.labels().zip(b.labels()).map(|(a, b)| (a.0 as u64, b.0 as u64));
-        let mut lane = pairs(&mut mixed, lanes);
-        for (bytes, g2) in control.chunks(CONTROL_BITS).zip(g2.as_chunks::<8>().0.chunks(8)) {
+        // Per lane, G2 above the control bits.
+        let mut mixed = [Block::ZERO; STRIP];
+        let g2 = g2.as_chunks::<8>().0;
+        for ((bytes, g2), mixed) in
+            control.chunks(CONTROL_BITS).zip(g2.chunks(8)).zip(mixed.chunks_mut(8))
+        {
             let mut word = [0u8; 8];
             word[..bytes.len()].copy_from_slice(bytes);
-            let mut z = u64::from_le_bytes(word);
-            for (g2, (i, j)) in g2.iter().zip(&mut colours) {
-                let Some((first, second)) = lane.next() else { break };
-                let both = (i ^ j) & z >> 4;
-                let r = (z ^ i & z >> 2 ^ both) & 1;
-                let s = (z >> 1 ^ j & z >> 3 ^ both) & 1;
-                *first = Block(u128::from(u64::from_le_bytes(*g2)) << 64 | u128::from(r));
-                *second = Block(u128::from(s));
-                z >>= CONTROL_BITS;
+            let word = u64::from_le_bytes(word);
+            for (n, (mixed, g2)) in mixed.iter_mut().zip(g2).enumerate() {
+                let z = word >> (CONTROL_BITS * n) & CONTROL_MASK;
+                *mixed = Block(u128::from(u64::from_le_bytes(*g2)) << 64 | u128::from(z));
             }
         }
-        drop(lane);
         dispatch(
             self.isa,
             Evaluate {
                 gate,
                 rows: [a.rows[0], a.rows[1], b.rows[0], b.rows[1], add],
                 halves,
-                mixed: [&mixed[0][..lanes], &mixed[1][..lanes]],
+                mixed: &mixed[..lanes],
                 out,
             },
         );
     }
-}
-
-/// The first `lanes` pairs of two rows.
-fn pairs(
-    rows: &mut [[Block; STRIP]; 2],
-    lanes: usize,
-) -> impl Iterator<Item = (&mut Block, &mut Block)> {
-    let [first, second] = rows;
-    first[..lanes].iter_mut().zip(&mut second[..lanes])
 }
 
 #[cfg(test)]

@@ -125,10 +125,10 @@ impl<const N: usize> Vector for Portable<N> {
     }
 
     #[inline(always)]
-    fn colours(self) -> Self {
+    fn bit(self, k: u32) -> Self {
         let mut out = self;
         for x in &mut out.0 {
-            *x = (*x & 1).wrapping_neg();
+            *x = (*x >> k & 1).wrapping_neg();
         }
         out
     }

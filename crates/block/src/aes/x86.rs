@@ -6,16 +6,16 @@
 
 use std::arch::x86_64::{
     __m128i, __m256i, __m512i, _mm_add_epi64, _mm_aesenc_si128, _mm_aesenclast_si128,
-    _mm_aeskeygenassist_si128, _mm_and_si128, _mm_andnot_si128, _mm_loadu_si128, _mm_or_si128,
-    _mm_set_epi64x, _mm_set1_epi64x, _mm_shuffle_epi32, _mm_slli_epi32, _mm_slli_si128,
-    _mm_srai_epi32, _mm_storeu_si128, _mm_xor_si128, _mm256_add_epi64, _mm256_aesenc_epi128,
-    _mm256_aesenclast_epi128, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
-    _mm256_loadu_si256, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi64x,
-    _mm256_shuffle_epi32, _mm256_slli_epi32, _mm256_srai_epi32, _mm256_storeu_si256,
-    _mm256_xor_si256, _mm512_add_epi64, _mm512_aesenc_epi128, _mm512_aesenclast_epi128,
-    _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_set_epi64, _mm512_set1_epi64,
-    _mm512_shuffle_epi32, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_storeu_si512,
-    _mm512_ternarylogic_epi64, _mm512_xor_si512,
+    _mm_aeskeygenassist_si128, _mm_and_si128, _mm_andnot_si128, _mm_cvtsi32_si128, _mm_loadu_si128,
+    _mm_or_si128, _mm_set_epi64x, _mm_set1_epi64x, _mm_shuffle_epi32, _mm_sll_epi32,
+    _mm_slli_si128, _mm_srai_epi32, _mm_storeu_si128, _mm_xor_si128, _mm256_add_epi64,
+    _mm256_aesenc_epi128, _mm256_aesenclast_epi128, _mm256_and_si256, _mm256_andnot_si256,
+    _mm256_broadcastsi128_si256, _mm256_loadu_si256, _mm256_or_si256, _mm256_set_epi64x,
+    _mm256_set1_epi64x, _mm256_shuffle_epi32, _mm256_sll_epi32, _mm256_srai_epi32,
+    _mm256_storeu_si256, _mm256_xor_si256, _mm512_add_epi64, _mm512_aesenc_epi128,
+    _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_set_epi64,
+    _mm512_set1_epi64, _mm512_shuffle_epi32, _mm512_sll_epi32, _mm512_srai_epi32,
+    _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
 use super::{AesIsa, AesKey, Kernel, Portable, ROUND_KEYS, Vector};
@@ -224,9 +224,12 @@ macro_rules! vector {
             }
 
             #[inline(always)]
-            fn colours(self) -> Self {
+            fn bit(self, k: u32) -> Self {
                 // SAFETY: the instructions exist (see above).
-                Self(unsafe { $right::<31>($left::<31>($shuffle::<0x00>(self.0))) })
+                unsafe {
+                    let count = _mm_cvtsi32_si128(31 - k as i32);
+                    Self($right::<31>($left($shuffle::<0x00>(self.0), count)))
+                }
             }
 
             #[inline(always)]
@@ -257,7 +260,7 @@ vector! {
     Wide128(__m128i), 1,
     load _mm_loadu_si128, store _mm_storeu_si128, xor _mm_xor_si128,
     enc _mm_aesenc_si128, last _mm_aesenclast_si128,
-    swap _mm_shuffle_epi32, left _mm_slli_epi32, right _mm_srai_epi32,
+    swap _mm_shuffle_epi32, left _mm_sll_epi32, right _mm_srai_epi32,
     splat |x| x,
     xor_and |p, q, r| _mm_xor_si128(p, _mm_and_si128(q, r)),
     select |mask, ones, zeros| _mm_or_si128(_mm_and_si128(mask, ones), _mm_andnot_si128(mask, zeros)),
@@ -269,7 +272,7 @@ vector! {
     Wide256(__m256i), 2,
     load _mm256_loadu_si256, store _mm256_storeu_si256, xor _mm256_xor_si256,
     enc _mm256_aesenc_epi128, last _mm256_aesenclast_epi128,
-    swap _mm256_shuffle_epi32, left _mm256_slli_epi32, right _mm256_srai_epi32,
+    swap _mm256_shuffle_epi32, left _mm256_sll_epi32, right _mm256_srai_epi32,
     splat |x| _mm256_broadcastsi128_si256(x),
     xor_and |p, q, r| _mm256_xor_si256(p, _mm256_and_si256(q, r)),
     select |mask, ones, zeros| _mm256_or_si256(_mm256_and_si256(mask, ones), _mm256_andnot_si256(mask, zeros)),
@@ -281,7 +284,7 @@ vector! {
     Wide512(__m512i), 4,
     load _mm512_loadu_si512, store _mm512_storeu_si512, xor _mm512_xor_si512,
     enc _mm512_aesenc_epi128, last _mm512_aesenclast_epi128,
-    swap _mm512_shuffle_epi32, left _mm512_slli_epi32, right _mm512_srai_epi32,
+    swap _mm512_shuffle_epi32, left _mm512_sll_epi32, right _mm512_srai_epi32,
     splat |x| _mm512_broadcast_i32x4(x),
     xor_and |p, q, r| _mm512_ternarylogic_epi64::<0x78>(p, q, r),
     select |mask, ones, zeros| _mm512_ternarylogic_epi64::<0xca>(mask, ones, zeros),

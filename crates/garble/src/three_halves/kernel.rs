@@ -7,7 +7,7 @@ use std::ops::Range;
 use gazelle_block::Block;
 use gazelle_block::aes::{Kernel, Vector};
 
-use super::POINTS_LOG2;
+use super::{COIN_BLOCKS, POINTS_LOG2};
 use crate::scheme::AndGate;
 
 /// The high half of a block.
@@ -21,7 +21,7 @@ pub(super) struct Garble<'a> {
     pub(super) delta: Block,
     pub(super) shifts: [Block; 2],
     pub(super) rows: Rows<'a>,
-    pub(super) coins: [&'a [Block]; 2],
+    pub(super) coins: &'a [Block; COIN_BLOCKS],
     pub(super) out: &'a mut [Block],
     pub(super) halves: &'a mut [u8],
     pub(super) mixed: &'a mut [Block],
@@ -57,7 +57,7 @@ fn garble_lanes<V: Vector>(work: &mut Garble<'_>, lanes: Range<usize>) {
     let delta_doubled = delta.double_halves();
     let control = [1, 2, 4, 8, 16].map(Block);
     let rows = [0, 1, 2, 3, 4].map(|row: usize| &work.rows[row][lanes.clone()]);
-    let coins = [&work.coins[0][lanes.clone()], &work.coins[1][lanes.clone()]];
+    let (coins, start) = (work.coins, lanes.start);
     let halves = &mut work.halves[16 * lanes.start..16 * lanes.end];
     let out = work.out[lanes.clone()].chunks_exact_mut(V::BLOCKS);
     let mixed = work.mixed[lanes].chunks_exact_mut(V::BLOCKS);
@@ -68,7 +68,9 @@ fn garble_lanes<V: Vector>(work: &mut Garble<'_>, lanes: Range<usize>) {
         let [offset] = offsets.step();
         let a0 = V::load(&rows[0][at..]).xor(V::load(&rows[1][at..])).xor(a_shift);
         let b0 = V::load(&rows[2][at..]).xor(V::load(&rows[3][at..])).xor(b_shift);
-        let (p, q) = (V::load(&coins[0][at..]).colours(), V::load(&coins[1][at..]).colours());
+        let coins = V::load(&coins[(start + at) % COIN_BLOCKS..]);
+        let place = ((start + at) / COIN_BLOCKS) as u32;
+        let (p, q) = (coins.bit(place), coins.bit(place + 16));
         let (not_a, not_b) = (a0.colours(), b0.colours());
         // The labels of colour 0.
         let (a, b) = (a0.xor_and(not_a, delta), b0.xor_and(not_b, delta));
@@ -140,7 +142,7 @@ pub(super) struct Evaluate<'a> {
     pub(super) gate: AndGate<'a>,
     pub(super) rows: Rows<'a>,
     pub(super) halves: &'a [u8],
-    pub(super) mixed: [&'a [Block]; 2],
+    pub(super) mixed: &'a [Block],
     pub(super) out: &'a mut [Block],
 }
 
@@ -173,7 +175,7 @@ fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
     let c_point = V::splat(gate.key.multiple(2));
     let (high, zero) = (V::splat(HIGH), V::splat(Block::ZERO));
     let rows = [0, 1, 2, 3, 4].map(|row: usize| &work.rows[row][lanes.clone()]);
-    let mixed = [&work.mixed[0][lanes.clone()], &work.mixed[1][lanes.clone()]];
+    let mixed = &work.mixed[lanes.clone()];
     let halves = &work.halves[16 * lanes.start..16 * lanes.end];
     let out = work.out[lanes].chunks_exact_mut(group);
     for (n, (out, halves)) in out.zip(halves.chunks_exact(16 * group)).enumerate() {
@@ -197,17 +199,20 @@ fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
             let at = n * group + u * V::BLOCKS;
             let [a, b] = labels[u];
             let (ha, hb, hc) = (hashed[3 * u], hashed[3 * u + 1], hashed[3 * u + 2]);
-            let (first, second) = (V::load(&mixed[0][at..]), V::load(&mixed[1][at..]));
-            let r = first.xor(ha).xor(hc).colours();
-            let s = second.xor(hb.swap_halves()).xor(hc).colours();
+            let mixed = V::load(&mixed[at..]);
             let (i, j) = (a.colours(), b.colours());
+            let k = i.xor(j);
+            let both = zero.xor_and(k, mixed.bit(4));
+            let r = ha.xor(hc).xor(mixed).colours().xor_and(i, mixed.bit(2)).xor(both);
+            let s = hb.swap_halves().xor(hc).colours().xor(mixed.bit(1));
+            let s = s.xor_and(j, mixed.bit(3)).xor(both);
             let crossed = V::select(high, b, a);
             let halves = V::load_bytes(&halves[16 * u * V::BLOCKS..]);
             V::select(high, ha, hb)
                 .xor(hc.repeat_high())
                 .xor(crossed)
                 .xor_and(V::select(high, i, j), halves.xor(crossed))
-                .xor_and(i.xor(j), first.repeat_high())
+                .xor_and(k, mixed.repeat_high())
                 .xor_and(r, b.xor(a.sigma()))
                 .xor_and(s, a.xor(b).xor(b.sigma()))
                 .xor(V::load(&rows[4][at..]))
