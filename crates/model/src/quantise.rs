@@ -5,6 +5,7 @@
 //! and grows, for all layers alike, until on the calibration inputs the predicted tolerance and the
 //! distance from the f32 reference are small enough.
 
+mod bounds;
 mod build;
 mod calibrate;
 mod evaluate;
@@ -29,6 +30,9 @@ pub struct Options {
     pub calibration: Vec<Vec<f32>>,
     /// Smallest and largest element of an input.
     pub input_range: (f32, f32),
+    /// Ranges from interval bounds over `input_range` instead of from what was seen: no input can
+    /// overflow them, at the price of wider rings. Calibration inputs then only check the error.
+    pub guaranteed: bool,
     /// One width b for all values; chosen step by step if not given.
     pub value_bits: Option<u32>,
     /// Least number of fraction bits of weights.
@@ -44,6 +48,7 @@ impl Default for Options {
         Self {
             calibration: Vec::new(),
             input_range: (0.0, 1.0),
+            guaranteed: false,
             value_bits: None,
             weight_bits: 10,
             resolution: 4,
@@ -122,10 +127,25 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
     }
     let lowered = passes::lower(graph)?;
     let (inputs, source) = calibrate::inputs(&lowered, options);
-    let calibration = calibrate::run(&lowered, &inputs, options.effort)?;
+    let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
+    let source = if options.guaranteed { CalibrationSource::Bounds } else { source };
+    if options.guaranteed {
+        let bounds = bounds::ranges(&lowered, options.input_range);
+        if let Some(input) = inputs
+            .iter()
+            .flatten()
+            .find(|x| !(options.input_range.0..=options.input_range.1).contains(x))
+        {
+            let (low, high) = options.input_range;
+            let why =
+                format!("a calibration input has the element {input}, beyond {low} to {high}");
+            return Err(ModelError::Input(why));
+        }
+        calibration.ranges = bounds;
+    }
     let mut candidate = Candidate {
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
-        margin: source.margin(),
+        margin: source.margin(inputs.len()),
         weight_bits: options.weight_bits,
         resolution: options.resolution,
     };

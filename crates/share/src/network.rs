@@ -1,5 +1,8 @@
 //! A fixed-point network: the public architecture and the server's weights.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 

@@ -16,18 +16,24 @@ pub enum CalibrationSource {
     Given,
     /// Smoothed random images over the input's range: ranges get two more spare bits.
     Synthetic,
+    /// Interval bounds over the input's range: nothing to spare is needed.
+    Bounds,
 }
 
 impl CalibrationSource {
     /// Spare bits above the largest value seen.
-    pub(super) fn margin(self) -> u32 {
+    pub(super) fn margin(self, inputs: usize) -> u32 {
         match self {
-            Self::Given => 1,
+            Self::Bounds => 0,
+            Self::Given if inputs >= FEW => 1,
+            Self::Given => 2,
             Self::Synthetic => 3,
         }
     }
 }
 
+/// Fewer inputs than these leave one bit more to spare.
+const FEW: usize = 8;
 /// Inputs made up where none are given.
 const SYNTHETIC: usize = 32;
 /// Multiply-adds spent on made-up inputs at most.

@@ -83,6 +83,24 @@ fn properties_the_tolerance_holds_over_many_random_runs_and_is_not_loose() {
 }
 
 #[test]
+fn properties_guaranteed_ranges_hold_for_every_input() {
+    let path = path("mnist_c_chameleon");
+    let graph = import(&std::fs::read(&path).unwrap()).unwrap();
+    let options = Options { guaranteed: true, ..Options::default() };
+    let quantised = quantise(&graph, &options).unwrap();
+    let architecture = &quantised.network.architecture;
+    // The worst images for single neurons: one or zero by the sign of noise.
+    for seed in 0..50u32 {
+        let bit = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 977) >> 13) & 1;
+        let input: Vec<f32> = (0..784).map(|i| bit(i) as f32).collect();
+        let encoded = fixed::encode(architecture, &input).unwrap();
+        let trace = fixed::trace(&quantised.network, &encoded, Rounding::Random(1)).unwrap();
+        assert_eq!(trace.overflows, 0);
+    }
+    println!("{:?}", quantised.report.step_bits);
+}
+
+#[test]
 fn properties_without_calibration_inputs_the_network_still_works() {
     let path = path("mnist_d_minionn");
     let graph = import(&std::fs::read(&path).unwrap()).unwrap();

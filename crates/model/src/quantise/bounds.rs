@@ -1,0 +1,115 @@
+//! Interval bounds: ranges that no input within the input range can leave.
+//!
+//! Each tensor has a centre c and a radius r per element; a linear operator gives `W c + bias` and
+//! `|W| r`. Safe and wide: every layer loses bits compared with ranges seen on real inputs.
+
+use gazelle_share::{LocalMap, TensorShape, plain};
+
+use crate::float::{add_bias, each_channel};
+use crate::graph::{Graph, GraphNode, Op};
+
+/// Lower and upper ends per element.
+#[derive(Clone, Default)]
+struct Interval {
+    low: Vec<f32>,
+    high: Vec<f32>,
+}
+
+impl Interval {
+    fn map(&self, act: impl Fn(f32) -> f32) -> Self {
+        let low = self.low.iter().map(|x| act(*x)).collect();
+        Self { low, high: self.high.iter().map(|x| act(*x)).collect() }
+    }
+}
+
+/// Largest absolute value of each tensor, for inputs between `low` and `high`.
+pub(super) fn ranges(graph: &Graph, (low, high): (f32, f32)) -> Vec<f64> {
+    let mut tensors: Vec<Interval> = vec![Interval::default(); graph.tensors.len()];
+    let len = graph.input_shape().len();
+    if let Some(input) = tensors.first_mut() {
+        *input = Interval { low: vec![low; len], high: vec![high; len] };
+    }
+    for node in &graph.nodes {
+        let value = evaluate(graph, node, &tensors);
+        if let Some(slot) = tensors.get_mut(node.output) {
+            *slot = value;
+        }
+    }
+    let largest =
+        |x: &Interval| x.low.iter().chain(&x.high).fold(0.0, |m, x| f64::from(x.abs()).max(m));
+    tensors.iter().map(largest).collect()
+}
+
+fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Interval]) -> Interval {
+    let empty = Interval::default();
+    let at = |index: usize| {
+        let id = node.inputs.get(index).copied().unwrap_or_default();
+        (tensors.get(id).unwrap_or(&empty), graph.shape(id))
+    };
+    let (x, shape) = at(0);
+    let output = graph.shape(node.output);
+    match &node.op {
+        Op::Linear { op, weights, bias } => {
+            let half = |act: fn(f32, f32) -> f32| -> Vec<f32> {
+                x.low.iter().zip(&x.high).map(|(low, high)| act(*low, *high)).collect()
+            };
+            let centre = half(|low, high| f32::midpoint(low, high));
+            let radius = half(|low, high| (high - low) / 2.0);
+            let absolute: Vec<f32> = weights.iter().map(|w| w.abs()).collect();
+            let mut centre = plain::linear(op, weights, &centre);
+            add_bias(&mut centre, output, bias);
+            let radius = plain::linear(op, &absolute, &radius);
+            let ends = |sign: f32| centre.iter().zip(&radius).map(|(c, r)| c + sign * r).collect();
+            Interval { low: ends(-1.0), high: ends(1.0) }
+        }
+        Op::Affine { scale, shift } => {
+            let mut ends = [x.low.clone(), x.high.clone()];
+            for end in &mut ends {
+                each_channel(end, shape, scale, |x, scale| *x *= scale);
+                add_bias(end, shape, shift);
+            }
+            let [a, b] = ends;
+            let low = a.iter().zip(&b).map(|(a, b)| a.min(*b)).collect();
+            Interval { low, high: a.iter().zip(&b).map(|(a, b)| a.max(*b)).collect() }
+        }
+        Op::Relu => x.map(|x| x.max(0.0)),
+        Op::Clip { low, high } => x.map(|x| x.max(*low).min(*high)),
+        Op::MaxPool { window, relu } => {
+            let pool = |values: &[f32]| -> Vec<f32> {
+                let maxima = window.fold(shape, values, |a, b| a.max(*b));
+                maxima.iter().map(|x| if *relu { x.max(0.0) } else { *x }).collect()
+            };
+            Interval { low: pool(&x.low), high: pool(&x.high) }
+        }
+        Op::AveragePool { window, divisor } => {
+            let pool = |values: &[f32]| -> Vec<f32> {
+                let sums = window.fold(shape, values, |a, b| a + b);
+                sums.iter().map(|sum| sum / divisor).collect()
+            };
+            Interval { low: pool(&x.low), high: pool(&x.high) }
+        }
+        Op::Square => {
+            let high = x.low.iter().zip(&x.high).map(|(a, b)| (a * a).max(b * b)).collect();
+            Interval { low: vec![0.0; x.low.len()], high }
+        }
+        Op::LeakyRelu { .. } | Op::Multiply => x.clone(),
+        Op::Local(map) => {
+            let inputs: Vec<(&Interval, TensorShape)> = (0..node.inputs.len()).map(at).collect();
+            Interval {
+                low: local(map, &inputs, output, |x| &x.low),
+                high: local(map, &inputs, output, |x| &x.high),
+            }
+        }
+    }
+}
+
+fn local(
+    map: &LocalMap,
+    inputs: &[(&Interval, TensorShape)],
+    output: TensorShape,
+    end: impl Fn(&Interval) -> &[f32],
+) -> Vec<f32> {
+    let inputs: Vec<(&[f32], TensorShape)> =
+        inputs.iter().map(|(interval, shape)| (end(interval), *shape)).collect();
+    map.apply_with(&inputs, output, |sum, x, shift| sum + x * 2f32.powi(shift as i32))
+}
