@@ -53,7 +53,7 @@ fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Interval]) -> Interval {
             let half = |act: fn(f32, f32) -> f32| -> Vec<f32> {
                 x.low.iter().zip(&x.high).map(|(low, high)| act(*low, *high)).collect()
             };
-            let centre = half(|low, high| f32::midpoint(low, high));
+            let centre = half(f32::midpoint);
             let radius = half(|low, high| (high - low) / 2.0);
             let absolute: Vec<f32> = weights.iter().map(|w| w.abs()).collect();
             let mut centre = plain::linear(op, weights, &centre);

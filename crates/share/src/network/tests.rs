@@ -77,9 +77,11 @@ fn known_answer_a_sound_architecture_passes() {
     sample().validate().unwrap();
 }
 
+type Change = fn(&mut Architecture);
+
 #[test]
 fn adversarial_every_broken_rule_is_refused() {
-    let broken: [(&str, fn(&mut Architecture)); 20] = [
+    let broken: [(&str, Change); 20] = [
         ("no tensors", |a| a.tensors.clear()),
         ("no nodes", |a| a.nodes.clear()),
         ("empty axis", |a| a.tensors[0].shape.width = 0),
