@@ -12,7 +12,7 @@ use gazelle_prg::{Prg, Seed};
 use crate::polys::Polys;
 use crate::schoolbook::negacyclic_mul_add;
 use crate::transform::Transform;
-use crate::weights::WeightMatrix;
+use crate::weights::{WeightMatrix, pick};
 
 /// Uniform words below `2^bits`.
 pub fn uniform(prg: &mut Prg, bits: u32, len: usize) -> Vec<u64> {
@@ -138,4 +138,21 @@ pub fn weight_matrix(
         }
     }
     fits(&all, deviation);
+
+    // Chosen coefficients: a run, a comb, one, none; in any order.
+    let lists: [Vec<u32>; 4] = [
+        (3..3 + degree as u32 / 2).collect(),
+        (0..degree as u32).rev().step_by(3).collect(),
+        vec![degree as u32 - 1],
+        Vec::new(),
+    ];
+    let useful: Vec<&[u32]> = lists.iter().map(Vec::as_slice).cycle().take(rows).collect();
+    let mut got = vec![0; useful.iter().map(|list| list.len()).sum()];
+    let mut wanted = got.clone();
+    matrix.accumulate_at(&x, bits, &useful, &mut got);
+    for word in expected.words_mut() {
+        *word = word.wrapping_sub(5);
+    }
+    pick(&expected, &useful, &mut wanted);
+    fits(&errors(&got, &wanted, bits), deviation);
 }

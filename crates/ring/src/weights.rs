@@ -44,6 +44,29 @@ pub trait WeightMatrix: Sync {
     ///
     /// May run on several threads; the result must not depend on their schedule.
     fn accumulate(&self, x: &Polys, bits: u32, rows: Range<usize>, out: &mut Polys);
+
+    /// The same for all rows, at chosen coefficients only: adds coefficient `useful[m][0]`,
+    /// `useful[m][1]`, .. of every row m in turn to the words of `out`.
+    ///
+    /// A server needs no others of what it evaluates per inference: with direct products the cost
+    /// is that of the plain convolution. `useful` has `responses()` lists of indices below N,
+    /// `out` one word for each. The provided version computes whole rows.
+    fn accumulate_at(&self, x: &Polys, bits: u32, useful: &[&[u32]], out: &mut [u64]) {
+        let mut whole = Polys::zeros(x.degree(), useful.len());
+        self.accumulate(x, bits, 0..useful.len(), &mut whole);
+        pick(&whole, useful, out);
+    }
+}
+
+/// Adds the coefficients `useful[m]` of polynomial m, one after another, to the words of `out`.
+pub fn pick(polys: &Polys, useful: &[&[u32]], out: &mut [u64]) {
+    let chosen = polys
+        .iter()
+        .zip(useful)
+        .flat_map(|(poly, list)| list.iter().map(|index| poly.get(*index as usize).copied()));
+    for (out, word) in out.iter_mut().zip(chosen) {
+        *out = out.wrapping_add(word.unwrap_or_default());
+    }
 }
 
 /// Standard deviation of the rounding error of FFT products in [`WeightMatrix::accumulate`].

@@ -178,24 +178,29 @@ impl HintSource {
         let fft = Fft::new(n)?;
         let (private, _) = halves(&*fresh(rng)?);
 
-        let mut c0 = Polys::zeros(n, useful.len());
-        weights.accumulate(&request.b, p.modulus_bits(), 0..useful.len(), &mut c0);
+        // v: first sum_i w b at the useful coefficients, in the end the shares.
         let mut v = Buffer::zeros(useful.iter().map(|list| list.len()).sum());
+        weights.accumulate_at(&request.b, p.modulus_bits(), useful, &mut v);
         let longest = useful.iter().map(|list| list.len()).max().unwrap_or(0);
         let jobs: Vec<_> = split_by(&mut v, useful).collect();
-        c0.par_iter_mut()
-            .zip(jobs)
+        jobs.into_par_iter()
             .enumerate()
             .map_init(
-                || HintWork::new(&fft, longest),
-                |work, (m, (c0, (v, useful)))| {
+                || (HintWork::new(&fft, longest), Buffer::zeros(n), Buffer::zeros(longest)),
+                |(work, product, uniform), (m, (v, useful))| {
                     self.secret(m, work, &fft)?;
-                    fft.exact_mul_add(&request.pb, &work.t, c0, &mut work.scratch)?;
-                    reshare.words(p, m, v);
+                    product.fill(0);
+                    fft.exact_mul_add(&request.pb, &work.t, product, &mut work.scratch)?;
+                    let (uniform, _) = uniform.split_at_mut(v.len());
+                    reshare.words(p, m, uniform);
                     let mut noise = stream(&private.fork(FORK_FRESH, m as u64));
                     let (f, _) = work.small.split_at_mut(v.len());
                     sample::gaussian_wide(&mut noise, LOG2_SIGMA_FRESH, f);
-                    reshare_into(p, c0, useful, f, v);
+                    for (v, index) in v.iter_mut().zip(useful) {
+                        let product = product.get(*index as usize).copied().unwrap_or_default();
+                        *v = v.wrapping_add(product);
+                    }
+                    reshare_into(p, uniform, f, v);
                     Ok(())
                 },
             )
@@ -213,12 +218,11 @@ impl HintSource {
     }
 }
 
-/// `v = -((c0' - c0 - F) >> k) mod 2^l` at the useful coefficients; `v` holds `c0'`.
-fn reshare_into(p: &Parameters, c0: &[u64], useful: &[u32], f: &[i64], v: &mut [u64]) {
+/// `v = -((c0' - c0 - F) >> k) mod 2^l`; `v` holds `c0`, `uniform` `c0'`.
+fn reshare_into(p: &Parameters, uniform: &[u64], f: &[i64], v: &mut [u64]) {
     let (k, ring) = (p.noise_bits(), (1u64 << p.ring_bits()) - 1);
-    for ((v, index), f) in v.iter_mut().zip(useful).zip(f) {
-        let c0 = c0.get(*index as usize).copied().unwrap_or_default();
-        let rho = v.wrapping_sub(c0).wrapping_sub(*f as u64);
+    for ((v, c), f) in v.iter_mut().zip(uniform).zip(f) {
+        let rho = c.wrapping_sub(*v).wrapping_sub(*f as u64);
         *v = (rho >> k).wrapping_neg() & ring;
     }
 }

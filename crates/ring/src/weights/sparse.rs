@@ -64,4 +64,32 @@ impl WeightMatrix for SparseWeights {
             }
         });
     }
+
+    fn accumulate_at(&self, x: &Polys, _bits: u32, useful: &[&[u32]], mut out: &mut [u64]) {
+        debug_assert_eq!((x.degree(), x.count()), (self.degree, self.requests));
+        let mut jobs = Vec::with_capacity(useful.len());
+        for (terms, list) in self.rows.iter().zip(useful) {
+            let Some((own, rest)) = std::mem::take(&mut out).split_at_mut_checked(list.len())
+            else {
+                break;
+            };
+            out = rest;
+            jobs.push((terms, *list, own));
+        }
+        jobs.into_par_iter().for_each(|(terms, list, out)| {
+            for term in terms {
+                let x = x.poly(term.request as usize);
+                let word = |index: usize| x.get(index).copied().unwrap_or_default();
+                for (out, index) in out.iter_mut().zip(list) {
+                    let x = match index.checked_sub(term.shift) {
+                        Some(at) => word(at as usize),
+                        None => {
+                            word((index + self.degree as u32 - term.shift) as usize).wrapping_neg()
+                        }
+                    };
+                    *out = out.wrapping_add(x.wrapping_mul(term.weight as i64 as u64));
+                }
+            }
+        });
+    }
 }
