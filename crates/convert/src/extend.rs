@@ -144,6 +144,13 @@ impl ServerExtend {
     }
 }
 
+/// The ideal version: the server's share of z (below `2^(from-1)`) modulo `2^to` under the client's
+/// share `mask`. Insecure: it sees both shares.
+pub fn ideal(from: u32, to: u32, server: &[u64], client: &[u64], mask: &[u64]) -> Vec<u64> {
+    let z = server.iter().zip(client).map(|(s, c)| s.wrapping_add(*c) & ring_mask(from));
+    z.zip(mask).map(|(z, r)| z.wrapping_sub(*r) & ring_mask(to)).collect()
+}
+
 /// `z - 2^b top + 2^b T mod 2^l`.
 fn lift(z: u64, top: u64, product: u64, from: u32, to: u32) -> u64 {
     z.wrapping_add(product.wrapping_sub(top) << from) & ring_mask(to)
@@ -175,10 +182,7 @@ mod tests {
             client.finish(&t);
             let (m, e) = (server.half(&server_z), client.half(&client_z));
             let (s, c) = (server.extend(&server_z, &e), client.extend(&client_z, &m));
-            for lane in 0..lanes {
-                let value = server_z[lane].wrapping_add(client_z[lane]) & ring_mask(from);
-                assert_eq!(s[lane].wrapping_add(c[lane]) & ring_mask(to), value);
-            }
+            assert_eq!(s, ideal(from, to, &server_z, &client_z, &c));
             // What is opened is uniform: 6 standard deviations around one half.
             let ones: u32 = m.iter().chain(&e).map(|word| word.count_ones()).sum();
             let count = 2.0 * lanes as f64;

@@ -14,7 +14,7 @@
 //! Per ReLU with truncation and re-sharing: (b, l) = (12, 20): 71 bits online, 56 offline, 29 ROTs,
 //! 6 trips; (17, 37): 110, 93, 41, 6. One message per trip and step.
 //!
-//! Computes ReLU, max-pool (ReLU behind it), rescale, and sum-pools behind them, re-shared under a
+//! Computes ReLU, clip, max-pool (ReLU behind it), rescale, and sum-pools behind them, re-shared under a
 //! mask. Revealing, rounding exactly and squares are the garbled backend's: see
 //! [`PerLayer`](crate::PerLayer).
 

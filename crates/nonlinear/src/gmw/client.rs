@@ -102,7 +102,7 @@ fn begin(
                 let planes = Planes::from_words(&x, bits);
                 let (sign, d) = ClientSign::begin(bits, share, planes, lanes, &mut down, &mut up);
                 message.extend(&d.to_bits());
-                let select = Select::begin_client(bits, &mut down, &mut up);
+                let mut select = Select::begin(bits, &mut up, &mut down);
                 if share == ClientShare::Offline {
                     message.extend(&select.first(&x).to_bits());
                 }

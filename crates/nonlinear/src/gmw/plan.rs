@@ -4,6 +4,7 @@
 //! |---|---|
 //! | ReLU | relu(b), extend(b -> l'), re-share |
 //! | max-pool | per level of the tree: relu(b + 1) of differences; relu(b) or nothing; extend; re-share |
+//! | clip | relu(b) of x; relu(b) of high - z; extend(b -> l'); re-share |
 //! | rescale | extend(b + 1 -> l') of v + 2^(b-1); re-share |
 //!
 //! A sum-pool comes before re-sharing, on extended shares. No extension where `l' <=` the ring.
@@ -104,6 +105,8 @@ pub(crate) enum Before {
     Level(usize),
     /// As they are (after a pool: the tree's outputs), reduced to the operation's ring.
     Take,
+    /// A public constant minus them; the same afterwards.
+    From(u64),
     /// `2^(b-1)` is added, and subtracted afterwards.
     Shift,
     /// Sums over windows, if there is a sum-pool.
@@ -189,7 +192,12 @@ impl GmwStep {
                 }
                 (ring, ring, true)
             }
-            StepFunction::Clip { .. } => return refuse("clipping is not computed from OT"),
+            StepFunction::Clip { high } => {
+                chain.push((Before::Take, relu(b, ClientShare::Offline)));
+                // min(z, high) = high - ReLU(high - z).
+                chain.push((Before::From(*high as u64), relu(b, ClientShare::Online)));
+                (b, b, false)
+            }
             StepFunction::Square { .. } => return refuse("squares are not computed from OT"),
             StepFunction::Round => return refuse("exact rounding is not computed from OT"),
         };

@@ -196,9 +196,18 @@ impl<'a, R: Role> ChunkRun<'a, R> {
                     }
                     self.words.extend_from_slice(&result);
                     if level + 1 == levels.pairs.len() {
-                        self.words = outputs(&levels.outputs, &self.words);
+                        let mut words = outputs(&levels.outputs, &self.words);
+                        std::mem::swap(&mut self.words, &mut words);
+                        words.zeroize();
                     }
                 }
+            }
+            (Before::From(constant), Op::Relu { bits, .. }) => {
+                let (constant, mask) = (R::constant(*constant), ring_mask(*bits));
+                for z in &mut result {
+                    *z = constant.wrapping_sub(*z) & mask;
+                }
+                std::mem::swap(&mut self.words, &mut result);
             }
             (Before::Shift, Op::Extend { to, .. }) => {
                 let half = R::constant(1 << (self.step.step.value_bits - 1));
@@ -206,14 +215,11 @@ impl<'a, R: Role> ChunkRun<'a, R> {
                 for z in &mut result {
                     *z = z.wrapping_sub(half) & mask;
                 }
-                self.words = result;
-                return;
+                std::mem::swap(&mut self.words, &mut result);
             }
-            _ => {
-                self.words = result;
-                return;
-            }
+            _ => std::mem::swap(&mut self.words, &mut result),
         }
+        // What is no longer needed.
         result.zeroize();
     }
 }
@@ -246,6 +252,10 @@ pub(crate) fn operand<R: Role>(
             let difference =
                 |(a, b): (&u32, &u32)| words[*a as usize].wrapping_sub(words[*b as usize]) & mask;
             a.iter().zip(b).map(difference).collect()
+        }
+        (Before::From(constant), ..) => {
+            let constant = R::constant(*constant);
+            words.iter().map(|x| constant.wrapping_sub(*x) & mask).collect()
         }
         (Before::Shift, ..) => add(R::constant(1 << (step.step.value_bits - 1))),
         (Before::Sum, _, Some(groups)) => {

@@ -95,7 +95,7 @@ fn begin(
                 let (bits, share) = (*bits, *share);
                 let (sign, t) = ServerSign::begin(bits, share, lanes, &mut down, &mut up);
                 message.extend(&t.to_bits());
-                let select = Select::begin_server(bits, &mut down, &mut up);
+                let select = Select::begin(bits, &mut down, &mut up);
                 Begun::Relu { sign, select, bits, share, levels: tree.levels() }
             }
             Op::Extend { from, to } => {
@@ -129,7 +129,7 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
                 let first = if share == ClientShare::Offline { bits as usize } else { 0 };
                 sign.finish(&take(count - first, lanes));
                 if first > 0 {
-                    select.set_first(take(first, lanes));
+                    select.set_first_offline(&take(first, lanes));
                 }
                 Box::new(Relu::new(sign, select, bits, share, levels))
             }

@@ -26,7 +26,7 @@ fn conformance_of_the_choice_per_step_over_ideal_ot() {
     let compiled = protocol.compile(Arc::clone(&steps)).unwrap();
     for (i, step) in steps.iter().enumerate() {
         let garbled = step.output == StepOutput::Reveal
-            || matches!(step.function, StepFunction::Square { .. } | StepFunction::Clip { .. });
+            || matches!(step.function, StepFunction::Square { .. });
         let name = protocol.name(&compiled, i);
         assert_eq!(name, if garbled { "garbled" } else { "gmw" }, "{step:?}");
         if step.function == StepFunction::Relu && step.value_bits >= 12 {
@@ -74,7 +74,9 @@ fn conformance_pools_and_rescales_of_all_widths_lie_within_one_unit() {
     for (i, (b, t, next)) in
         [(4, 3, 12), (7, 0, 20), (10, 8, 23), (13, 5, 11), (17, 12, 37)].into_iter().enumerate()
     {
-        for function in [StepFunction::Relu, StepFunction::Rescale, pool(true), pool(false)] {
+        let clip = StepFunction::Clip { high: (1 << (b - 2)) + 1 };
+        let functions = [StepFunction::Relu, clip, StepFunction::Rescale, pool(true), pool(false)];
+        for function in functions {
             let step = step(function, [3, 9, 10], [b, t, b + t + 1, next.max(b)]);
             let (case, exact) = Case::random(step.clone(), i as u64);
             check_result(&step, &exact, &case.run(&Gmw { ot: IdealOt }));
