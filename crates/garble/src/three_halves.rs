@@ -126,12 +126,20 @@ impl GarblingScheme for ThreeHalves {
         for (g2, mixed) in g2.as_chunks_mut::<8>().0.iter_mut().zip(&mixed) {
             *g2 = ((mixed.0 >> 64) as u64).to_le_bytes();
         }
-        for (bytes, mixed) in control.chunks_mut(CONTROL_BITS).zip(mixed[..lanes].chunks(8)) {
-            let mut word = 0;
-            for (n, block) in mixed.iter().enumerate() {
-                word |= (block.0 as u64 & CONTROL_MASK) << (CONTROL_BITS * n);
-            }
-            bytes.copy_from_slice(&word.to_le_bytes()[..bytes.len()]);
+        let pack = |mixed: &[Block]| {
+            mixed.iter().enumerate().fold(0u64, |word, (n, block)| {
+                word | (block.0 as u64 & CONTROL_MASK) << (CONTROL_BITS * n)
+            })
+        };
+        let (groups, last) = control.split_at_mut(lanes / 8 * CONTROL_BITS);
+        let groups = groups.as_chunks_mut::<CONTROL_BITS>().0;
+        let (mixed_groups, mixed_last) = mixed[..lanes].as_chunks::<8>();
+        for (bytes, mixed) in groups.iter_mut().zip(mixed_groups) {
+            let [b0, b1, b2, b3, b4, ..] = pack(mixed).to_le_bytes();
+            *bytes = [b0, b1, b2, b3, b4];
+        }
+        for (byte, packed) in last.iter_mut().zip(pack(mixed_last).to_le_bytes()) {
+            *byte = packed;
         }
     }
 
@@ -149,18 +157,21 @@ impl GarblingScheme for ThreeHalves {
         let (g2, control) = rest.split_at(8 * lanes);
         // Per lane, G2 above the control bits.
         let mut mixed = [Block::ZERO; STRIP];
-        let g2 = g2.as_chunks::<8>().0;
-        for ((bytes, g2), mixed) in
-            control.chunks(CONTROL_BITS).zip(g2.chunks(8)).zip(mixed.chunks_mut(8))
-        {
-            let mut word = [0u8; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            let word = u64::from_le_bytes(word);
+        let unpack = |word: u64, g2: &[[u8; 8]], mixed: &mut [Block]| {
             for (n, (mixed, g2)) in mixed.iter_mut().zip(g2).enumerate() {
                 let z = word >> (CONTROL_BITS * n) & CONTROL_MASK;
                 *mixed = Block(u128::from(u64::from_le_bytes(*g2)) << 64 | u128::from(z));
             }
+        };
+        let (groups, last) = control.split_at(lanes / 8 * CONTROL_BITS);
+        let groups = groups.as_chunks::<CONTROL_BITS>().0;
+        let (g2_groups, g2_last) = g2.as_chunks::<8>().0.as_chunks::<8>();
+        let (mixed_groups, mixed_last) = mixed[..lanes].as_chunks_mut::<8>();
+        for (([b0, b1, b2, b3, b4], g2), mixed) in groups.iter().zip(g2_groups).zip(mixed_groups) {
+            unpack(u64::from_le_bytes([*b0, *b1, *b2, *b3, *b4, 0, 0, 0]), g2, mixed);
         }
+        let word = last.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        unpack(word, g2_last, mixed_last);
         dispatch(
             self.isa,
             Evaluate {

@@ -33,108 +33,122 @@ impl Kernel for Garble<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         let lanes = self.out.len();
-        let whole = lanes - lanes % V::BLOCKS;
-        garble_lanes::<V>(&mut self, 0..whole);
+        let whole = lanes - lanes % (2 * V::BLOCKS);
+        garble_lanes::<V, 2, 12>(&mut self, 0..whole);
         if whole < lanes {
-            garble_lanes::<V::Single>(&mut self, whole..lanes);
+            garble_lanes::<V::Single, 1, 6>(&mut self, whole..lanes);
         }
     }
 }
 
+/// `U` vectors of lanes at a time, `M = 6 U` hashes.
 #[inline(always)]
-fn garble_lanes<V: Vector>(work: &mut Garble<'_>, lanes: Range<usize>) {
+fn garble_lanes<V: Vector, const U: usize, const M: usize>(
+    work: &mut Garble<'_>,
+    lanes: Range<usize>,
+) {
+    let group = U * V::BLOCKS;
     let gate = work.gate;
     let keys = V::keys(gate.key.aes());
     let mut offsets =
-        gate.key.offsets::<V, 1>((gate.first_lane + lanes.start) / V::BLOCKS, POINTS_LOG2);
+        gate.key.offsets::<V, U>((gate.first_lane + lanes.start) / group, POINTS_LOG2);
     let b_point = V::splat(gate.key.multiple(1));
     let c_point = V::splat(gate.key.multiple(2));
     let (a_shift, b_shift) = (V::splat(work.shifts[0]), V::splat(work.shifts[1]));
-    let high = V::splat(HIGH);
+    let (high, zero, ones) = (V::splat(HIGH), V::splat(Block::ZERO), V::splat(Block(1)));
     let delta = V::splat(work.delta);
     let (w_delta, delta_swapped) = (delta.sigma(), delta.swap_halves());
     let w2_delta = w_delta.xor(delta);
     let delta_doubled = delta.double_halves();
-    let control = [1, 2, 4, 8, 16].map(Block);
-    let rows = [0, 1, 2, 3, 4].map(|row: usize| &work.rows[row][lanes.clone()]);
     let (coins, start) = (work.coins, lanes.start);
+    let rows = work.rows;
     let halves = &mut work.halves[16 * lanes.start..16 * lanes.end];
-    let out = work.out[lanes.clone()].chunks_exact_mut(V::BLOCKS);
-    let mixed = work.mixed[lanes].chunks_exact_mut(V::BLOCKS);
+    let out = work.out[lanes.clone()].chunks_exact_mut(group);
+    let mixed = work.mixed[lanes].chunks_exact_mut(group);
     for (n, ((out, mixed), halves)) in
-        out.zip(mixed).zip(halves.chunks_exact_mut(16 * V::BLOCKS)).enumerate()
+        out.zip(mixed).zip(halves.chunks_exact_mut(16 * group)).enumerate()
     {
-        let at = n * V::BLOCKS;
-        let [offset] = offsets.step();
-        let a0 = V::load(&rows[0][at..]).xor(V::load(&rows[1][at..])).xor(a_shift);
-        let b0 = V::load(&rows[2][at..]).xor(V::load(&rows[3][at..])).xor(b_shift);
-        let coins = V::load(&coins[(start + at) % COIN_BLOCKS..]);
-        let place = ((start + at) / COIN_BLOCKS) as u32;
-        let (p, q) = (coins.bit(place), coins.bit(place + 16));
-        let (not_a, not_b) = (a0.colours(), b0.colours());
-        // The labels of colour 0.
-        let (a, b) = (a0.xor_and(not_a, delta), b0.xor_and(not_b, delta));
-
-        let (ya, yb) = (a.xor(offset), b.xor(offset).xor(b_point));
-        let yc = a.xor(b).xor(offset).xor(c_point);
-        let [ha0, ha1, hb0, hb1, hc0, hc1] =
-            V::encrypt(&keys, [ya, ya.xor(delta), yb, yb.xor(delta), yc, yc.xor(delta)]);
-        let (ha0, ha1) = (ha0.xor(ya.double_halves()), ha1.xor(ya.double_halves()));
-        let (hb0, hb1) = (hb0.xor(yb.double_halves()), hb1.xor(yb.double_halves()));
-        let (hc0, hc1) = (hc0.xor(yc.double_halves()), hc1.xor(yc.double_halves()));
-        // Sums over both colours: the hashes of colour 1 lack t(Delta) so far.
-        let ha_sum = ha0.xor(ha1).xor(delta_doubled);
-        let hb_sum = hb0.xor(hb1).xor(delta_doubled);
-        let hc_sum = hc0.xor(hc1).xor(delta_doubled);
-
-        let first = b.xor(a.sigma());
-        let second = a.xor(b).xor(b.sigma());
-        let crossed = V::select(high, b, a);
-        let to_a = first.xor(w_delta);
-        let to_b = second.xor(w2_delta);
-        V::select(high, ha_sum, hb_sum)
-            .xor(crossed)
-            .xor(delta)
-            .xor(to_a)
-            .xor_and(not_a, to_a)
-            .xor(to_b)
-            .xor_and(not_b, to_b)
-            .xor_and(p, w2_delta)
-            .xor_and(q, w_delta)
-            .store_bytes(halves);
-        let to_a = first.xor(second).xor(delta_swapped);
-        let to_b = first.xor(delta);
-        let g2 = hc_sum
-            .xor(to_a)
-            .xor_and(not_a, to_a)
-            .xor(to_b)
-            .xor_and(not_b, to_b)
-            .xor_and(p, delta)
-            .xor_and(q, delta_swapped);
-        let zero = V::splat(Block::ZERO);
-        V::select(high, ha0, hb0)
-            .xor(hc0.repeat_high())
-            .xor(crossed)
-            .xor_and(p, first)
-            .xor_and(q, second)
-            .xor_and(not_a, zero.xor_and(not_b, delta))
-            .xor(V::load(&rows[4][at..]))
-            .store(out);
-        // The control bits: h is the lowest bit of the half of the hash that is not used.
-        let ones = V::splat(Block(1));
-        let (hb0, hb_sum) = (hb0.swap_halves(), hb_sum.swap_halves());
-        let bits = [
-            p.xor(ha0).xor(hc0),
-            q.xor(hb0).xor(hc0),
-            not_a.xor(ha_sum).xor(ones),
-            not_b.xor(hb_sum).xor(ones),
-            not_a.xor(not_b).xor(hc_sum),
-        ];
-        let mut z = zero;
-        for (bit, place) in bits.into_iter().zip(control) {
-            z = z.xor_and(bit.colours(), V::splat(place));
+        let first_lane = start + n * group;
+        let offset = offsets.step();
+        let mut states = [zero; M];
+        let mut labels = [[zero; 4]; U];
+        for u in 0..U {
+            let at = first_lane + u * V::BLOCKS;
+            let a0 = V::load(&rows[0][at..]).xor(V::load(&rows[1][at..])).xor(a_shift);
+            let b0 = V::load(&rows[2][at..]).xor(V::load(&rows[3][at..])).xor(b_shift);
+            let (not_a, not_b) = (a0.colours(), b0.colours());
+            // The labels of colour 0.
+            let (a, b) = (a0.xor_and(not_a, delta), b0.xor_and(not_b, delta));
+            let (ya, yb) = (a.xor(offset[u]), b.xor(offset[u]).xor(b_point));
+            let yc = a.xor(b).xor(offset[u]).xor(c_point);
+            states[6 * u] = ya;
+            states[6 * u + 1] = ya.xor(delta);
+            states[6 * u + 2] = yb;
+            states[6 * u + 3] = yb.xor(delta);
+            states[6 * u + 4] = yc;
+            states[6 * u + 5] = yc.xor(delta);
+            labels[u] = [a, b, not_a, not_b];
         }
-        V::select(high, g2, z).store(mixed);
+        let hashed = V::encrypt(&keys, states);
+        for u in 0..U {
+            let at = first_lane + u * V::BLOCKS;
+            let [a, b, not_a, not_b] = labels[u];
+            // t(y ^ Delta) = t(y) ^ t(Delta): only the sums over both colours need the second.
+            let ha = hashed[6 * u].xor(states[6 * u].double_halves());
+            let hb = hashed[6 * u + 2].xor(states[6 * u + 2].double_halves());
+            let hc = hashed[6 * u + 4].xor(states[6 * u + 4].double_halves());
+            let ha_sum = hashed[6 * u].xor(hashed[6 * u + 1]).xor(delta_doubled);
+            let hb_sum = hashed[6 * u + 2].xor(hashed[6 * u + 3]).xor(delta_doubled);
+            let hc_sum = hashed[6 * u + 4].xor(hashed[6 * u + 5]).xor(delta_doubled);
+            let block = V::load(&coins[at % COIN_BLOCKS..]);
+            let place = (at / COIN_BLOCKS) as u32;
+            let (p, q) = (block.bit(place), block.bit(place + 16));
+
+            let first = b.xor(a.sigma());
+            let second = a.xor(b).xor(b.sigma());
+            let crossed = V::select(high, b, a);
+            let (to_a, to_b) = (first.xor(w_delta), second.xor(w2_delta));
+            V::select(high, ha_sum, hb_sum)
+                .xor(crossed)
+                .xor(delta)
+                .xor(to_a)
+                .xor_and(not_a, to_a)
+                .xor(to_b)
+                .xor_and(not_b, to_b)
+                .xor_and(p, w2_delta)
+                .xor_and(q, w_delta)
+                .store_bytes(&mut halves[16 * u * V::BLOCKS..]);
+            let (to_a, to_b) = (first.xor(second).xor(delta_swapped), first.xor(delta));
+            let g2 = hc_sum
+                .xor(to_a)
+                .xor_and(not_a, to_a)
+                .xor(to_b)
+                .xor_and(not_b, to_b)
+                .xor_and(p, delta)
+                .xor_and(q, delta_swapped);
+            V::select(high, ha, hb)
+                .xor(hc.repeat_high())
+                .xor(crossed)
+                .xor_and(p, first)
+                .xor_and(q, second)
+                .xor_and(not_a, zero.xor_and(not_b, delta))
+                .xor(V::load(&rows[4][at..]))
+                .store(&mut out[u * V::BLOCKS..]);
+            // The control bits: h is the lowest bit of the half of the hash that is not used.
+            let (hb, hb_sum) = (hb.swap_halves(), hb_sum.swap_halves());
+            let bits = [
+                p.xor(ha).xor(hc),
+                q.xor(hb).xor(hc),
+                not_a.xor(ha_sum).xor(ones),
+                not_b.xor(hb_sum).xor(ones),
+                not_a.xor(not_b).xor(hc_sum),
+            ];
+            let mut z = zero;
+            for (place, bit) in bits.into_iter().enumerate() {
+                z = z.xor_and(bit.colours(), V::splat(Block(1 << place)));
+            }
+            V::select(high, g2, z).store(&mut mixed[u * V::BLOCKS..]);
+        }
     }
 }
 
@@ -174,8 +188,7 @@ fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
     let b_point = V::splat(gate.key.multiple(1));
     let c_point = V::splat(gate.key.multiple(2));
     let (high, zero) = (V::splat(HIGH), V::splat(Block::ZERO));
-    let rows = [0, 1, 2, 3, 4].map(|row: usize| &work.rows[row][lanes.clone()]);
-    let mixed = &work.mixed[lanes.clone()];
+    let (rows, mixed, start) = (work.rows, work.mixed, lanes.start);
     let halves = &work.halves[16 * lanes.start..16 * lanes.end];
     let out = work.out[lanes].chunks_exact_mut(group);
     for (n, (out, halves)) in out.zip(halves.chunks_exact(16 * group)).enumerate() {
@@ -183,7 +196,7 @@ fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
         let mut states = [zero; M];
         let mut labels = [[zero; 2]; U];
         for u in 0..U {
-            let at = n * group + u * V::BLOCKS;
+            let at = start + n * group + u * V::BLOCKS;
             let a = V::load(&rows[0][at..]).xor(V::load(&rows[1][at..]));
             let b = V::load(&rows[2][at..]).xor(V::load(&rows[3][at..]));
             states[3 * u] = a.xor(offset[u]);
@@ -196,7 +209,7 @@ fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
             *hashed = hashed.xor(state.double_halves());
         }
         for u in 0..U {
-            let at = n * group + u * V::BLOCKS;
+            let at = start + n * group + u * V::BLOCKS;
             let [a, b] = labels[u];
             let (ha, hb, hc) = (hashed[3 * u], hashed[3 * u + 1], hashed[3 * u + 2]);
             let mixed = V::load(&mixed[at..]);
