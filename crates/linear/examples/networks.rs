@@ -34,16 +34,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("resnet50", networks::resnet50(24, 10), 10),
     ];
     for (name, groups, weight_bits) in all.into_iter().filter(|(name, ..)| name.contains(&filter)) {
+        let groups: Arc<[LinearGroup]> = groups.into();
         for inferences_per_setup in [1, 100] {
             println!("{name}, planned for {inferences_per_setup}");
-            run(groups.clone().into(), weight_bits, inferences_per_setup)?;
+            run(&groups, weight_bits, inferences_per_setup)?;
         }
     }
     Ok(())
 }
 
 fn run(
-    groups: Arc<[LinearGroup]>,
+    groups: &Arc<[LinearGroup]>,
     weight_bits: u32,
     inferences_per_setup: u32,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -55,9 +56,9 @@ fn run(
     let borrowed: Vec<Vec<&LinearWeights>> = weights.iter().map(|w| w.iter().collect()).collect();
     let protocol = PublicCoin { inferences_per_setup, ..PublicCoin::default() };
     let start = cpu();
-    let plan = Arc::new(protocol.plan(&groups, &borrowed)?);
+    let plan = Arc::new(protocol.plan(groups, &borrowed)?);
     let planned = cpu();
-    let compiled = Arc::new(protocol.compile(Arc::clone(&groups), Arc::clone(&plan), &borrowed)?);
+    let compiled = Arc::new(protocol.compile(Arc::clone(groups), Arc::clone(&plan), &borrowed)?);
     println!("  cpu ms: plan {:.0}, compile {:.0}", planned - start, cpu() - planned);
     let (mut channel, mut server_end) = memory::pair();
     let count = groups.len();
@@ -72,13 +73,8 @@ fn run(
         Ok(())
     });
     let (start, begin) = (cpu(), Instant::now());
-    let client = protocol.client(
-        Arc::clone(&groups),
-        Arc::clone(&plan),
-        &[0; 32],
-        &mut channel,
-        &mut rng,
-    )?;
+    let client =
+        protocol.client(Arc::clone(groups), Arc::clone(&plan), &[0; 32], &mut channel, &mut rng)?;
     println!("  setup: cpu {:.0} ms, wall {:.1?}", cpu() - start, begin.elapsed());
     for _ in 0..2 {
         let (start, begin, before) = (cpu(), Instant::now(), channel.traffic());

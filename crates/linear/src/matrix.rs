@@ -6,6 +6,7 @@
 
 mod direct;
 mod fourier;
+mod useful;
 
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ use crate::error::LinearError;
 use crate::layout::GroupLayout;
 use crate::matrix::direct::ROWS;
 use crate::matrix::fourier::Transforms;
+use crate::matrix::useful::{Points, Weights};
 use crate::packing::{NO_WEIGHT, Packing};
 use crate::planner::Prices;
 
@@ -37,6 +39,8 @@ pub(crate) struct Section {
     panels: Vec<Panel>,
     /// The FFT engine, if that is the one chosen.
     transforms: Option<Transforms>,
+    /// What FFT products of all rows cost, against one direct multiply-add.
+    fourier_multiply_adds: f64,
 }
 
 /// Consecutive blocks whose weight polynomials have the same structure.
@@ -45,7 +49,7 @@ pub(crate) struct Panel {
     pub(crate) blocks: usize,
     /// `(chunk, exponent)`, chunk by chunk.
     pub(crate) columns: Vec<(u32, u32)>,
-    /// `[blocks / ROWS][columns][ROWS]`, missing blocks zero.
+    /// `[blocks / ROWS][columns][ROWS]`, missing blocks zero; empty where [`Transforms`] has them.
     pub(crate) weights: Secret,
 }
 
@@ -96,9 +100,14 @@ impl GroupMatrix {
                     blocks: packing.blocks(local),
                     panels: panels(packing, local, &weights.weights)?,
                     transforms: None,
+                    fourier_multiply_adds: 0.0,
                 };
                 if section.prefers_fourier(layout.degree, resources) {
-                    section.transforms = Some(Transforms::new(&fft, &section.panels, resources));
+                    let transforms = Transforms::new(&fft, &mut section.panels, resources);
+                    section.fourier_multiply_adds =
+                        section.fourier_ns(layout.degree, resources.prices, transforms.kept())
+                            / resources.prices.multiply_add_ns;
+                    section.transforms = Some(transforms);
                 }
                 sections.push(section);
             }
@@ -111,7 +120,7 @@ impl GroupMatrix {
         self.sections
             .iter()
             .map(|section| {
-                let transforms = section.transforms.as_ref().map_or(0, Transforms::cache_bytes);
+                let transforms = section.transforms.as_ref().map_or(0, Transforms::memory_bytes);
                 let panel = |p: &Panel| size_of_val(&*p.weights.0) + size_of_val(&*p.columns);
                 transforms + section.panels.iter().map(panel).sum::<usize>()
             })
@@ -129,17 +138,65 @@ impl Section {
             return false;
         }
         let p = resources.prices;
-        let scale = degree as f64 / 2048.0;
-        let tiles = self.tiles as f64;
         let terms: f64 =
             self.panels.iter().map(|panel| (panel.columns.len() * panel.blocks) as f64).sum();
+        let direct = terms * self.tiles as f64 * degree as f64 * p.multiply_add_ns;
+        self.fourier_ns(degree, p, 0) < direct
+    }
+
+    /// FFT products of all rows, `kept` transforms of weights being there already.
+    fn fourier_ns(&self, degree: usize, p: &Prices, kept: usize) -> f64 {
+        let scale = degree as f64 / 2048.0;
+        let tiles = self.tiles as f64;
         let products: f64 =
             self.panels.iter().map(|panel| (panel.chunks().count() * panel.blocks) as f64).sum();
-        let direct = terms * tiles * degree as f64 * p.multiply_add_ns;
-        let fourier = scale
-            * (products * (tiles * p.fourier_product_ns + p.fourier_transform_ns)
-                + tiles * (self.chunks + self.blocks) as f64 * p.fourier_transform_ns);
-        fourier < direct
+        let requests_and_rows = tiles * (self.chunks + self.blocks) as f64;
+        let transforms = products - kept as f64 + requests_and_rows;
+        scale * (products * tiles * p.fourier_product_ns + transforms * p.fourier_transform_ns)
+    }
+
+    /// Adds the products of all rows at chosen coefficients; `rows[block][tile]`.
+    fn accumulate_at(&self, x: &Polys, bits: u32, mut rows: Vec<Vec<Points<'_>>>) {
+        let terms: f64 = self
+            .panels
+            .iter()
+            .map(|panel| {
+                let blocks = rows.iter().skip(panel.first_block).take(panel.blocks);
+                let points: usize = blocks.flatten().map(|points| points.positions.len()).sum();
+                (panel.columns.len() * points) as f64
+            })
+            .sum();
+        if let Some(transforms) = &self.transforms
+            && terms > self.fourier_multiply_adds
+        {
+            let mut whole = Polys::zeros(x.degree(), self.blocks * self.tiles);
+            let mut polys = whole.iter_mut();
+            let blocks = (0..self.blocks)
+                .map(|block| BlockRows {
+                    block,
+                    first_tile: 0,
+                    tiles: polys.by_ref().take(self.tiles).collect(),
+                })
+                .collect();
+            transforms.accumulate(&self.panels, self.chunks, x, self.requests(), bits, blocks);
+            for (points, poly) in rows.iter_mut().flatten().zip(&whole) {
+                gazelle_ring::weights::pick_one(poly, points.positions, points.out);
+            }
+            return;
+        }
+        for (number, panel) in self.panels.iter().enumerate() {
+            let weights = match &self.transforms {
+                Some(transforms) => Weights::Rows(transforms.rows(number)),
+                None => Weights::Packed(&panel.weights.0),
+            };
+            let blocks = rows.drain(..panel.blocks.min(rows.len())).collect();
+            useful::accumulate(panel, weights, self.chunks, (x, self.first_request), blocks);
+        }
+    }
+
+    /// The requests that this operator reads.
+    fn requests(&self) -> Range<usize> {
+        self.first_request..self.first_request + self.tiles * self.chunks
     }
 }
 
@@ -249,6 +306,21 @@ impl WeightMatrix for GroupMatrix {
             if next >= rows.end {
                 break;
             }
+        }
+    }
+
+    fn accumulate_at(&self, x: &Polys, bits: u32, useful: &[&[u32]], mut out: &mut [u64]) {
+        let mut lists = useful.iter();
+        for section in &self.sections {
+            let mut next = || {
+                let positions = lists.next().copied().unwrap_or_default();
+                let (own, rest) = std::mem::take(&mut out).split_at_mut(positions.len());
+                out = rest;
+                Points { positions, out: own }
+            };
+            let rows =
+                (0..section.blocks).map(|_| (0..section.tiles).map(|_| next()).collect()).collect();
+            section.accumulate_at(x, bits, rows);
         }
     }
 }

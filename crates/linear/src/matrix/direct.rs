@@ -27,7 +27,7 @@ const STRIPS: usize = 8;
 const GROUPS: usize = 8;
 
 /// `slot[j] = (X^exponent x)[at + j]`, exponent below N.
-fn load(x: &[u64], exponent: usize, at: usize, slot: &mut [u64; STRIP]) {
+pub(super) fn load(x: &[u64], exponent: usize, at: usize, slot: &mut [u64; STRIP]) {
     if let Some(from) = at.checked_sub(exponent) {
         slot.copy_from_slice(&x[from..from + STRIP]);
         return;

@@ -13,18 +13,26 @@ use std::sync::OnceLock;
 
 use gazelle_ring::{Fft, Fourier, Polys, Transform};
 use rayon::prelude::*;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
-use super::{BlockRows, Panel, Resources, by_panel};
+use super::{BlockRows, Panel, Resources, Secret, by_panel};
 use crate::matrix::direct::ROWS;
 
 /// The FFT engine of one operator.
 pub(crate) struct Transforms {
     fft: Fft,
-    /// Per panel: the number of its first product.
-    starts: Vec<usize>,
+    /// By panel.
+    parts: Vec<Part>,
     /// Transforms kept, by product.
     kept: Vec<OnceLock<Fourier>>,
+}
+
+/// A panel's weights, row by row.
+struct Part {
+    /// Number of the first product.
+    start: usize,
+    /// `[blocks, columns]`.
+    weights: Zeroizing<Vec<i32>>,
 }
 
 impl Drop for Transforms {
@@ -34,21 +42,35 @@ impl Drop for Transforms {
 }
 
 impl Transforms {
-    pub(crate) fn new(fft: &Fft, panels: &[Panel], resources: &mut Resources<'_>) -> Self {
+    /// Takes the weights out of the panels.
+    pub(crate) fn new(fft: &Fft, panels: &mut [Panel], resources: &mut Resources<'_>) -> Self {
         let mut products = 0;
-        let mut starts = Vec::with_capacity(panels.len());
+        let mut parts = Vec::with_capacity(panels.len());
         for panel in panels {
-            starts.push(products);
+            parts.push(Part { start: products, weights: Zeroizing::new(rows(panel)) });
+            panel.weights = Secret(Vec::new());
             products += panel.chunks().count() * panel.blocks;
         }
         let bytes = 8 * fft.degree();
         let kept = products.min(resources.transform_bytes / bytes);
         resources.transform_bytes -= kept * bytes;
-        Self { fft: fft.clone(), starts, kept: (0..kept).map(|_| OnceLock::new()).collect() }
+        Self { fft: fft.clone(), parts, kept: (0..kept).map(|_| OnceLock::new()).collect() }
     }
 
-    pub(crate) fn cache_bytes(&self) -> usize {
-        self.kept.len() * 8 * self.fft.degree()
+    /// The weights of panel `number`, row by row: `[blocks, columns]`.
+    pub(crate) fn rows(&self, number: usize) -> &[i32] {
+        &self.parts[number].weights
+    }
+
+    /// Transforms kept, of all products.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Bytes of weights, and of transforms that may be kept.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let weights: usize = self.parts.iter().map(|part| size_of_val(&**part.weights)).sum();
+        weights + self.kept.len() * 8 * self.fft.degree()
     }
 
     /// Adds the products of all blocks.
@@ -77,7 +99,8 @@ impl Transforms {
             .collect();
         for (panel, blocks) in by_panel(panels, blocks) {
             let number = panels.iter().position(|p| p.first_block == panel.first_block);
-            let start = number.map_or(0, |number| self.starts[number]);
+            let part = &self.parts[number.unwrap_or(0)];
+            let width = panel.columns.len();
             let per_block: Vec<(usize, Range<usize>)> = panel.chunks().collect();
             blocks.into_par_iter().for_each_init(
                 || (fft.scratch(), fft.zero(), vec![0i64; fft.degree()], Vec::new()),
@@ -85,13 +108,21 @@ impl Transforms {
                     sums.resize_with(rows.tiles.len(), || fft.zero());
                     sums.iter_mut().for_each(Fourier::clear);
                     let local = rows.block - panel.first_block;
+                    let weights = &part.weights[local * width..(local + 1) * width];
                     for (index, (chunk, columns)) in per_block.iter().enumerate() {
+                        // The buffer is all zero but for this polynomial's coefficients.
+                        let exponents = &panel.columns[columns.clone()];
                         let mut transform = |into: &mut Fourier| {
-                            write(panel, local, columns.clone(), coefficients);
+                            for (&(_, e), &w) in exponents.iter().zip(&weights[columns.clone()]) {
+                                coefficients[e as usize] = i64::from(w);
+                            }
                             let done = fft.forward_small(coefficients, into, scratch);
                             debug_assert_eq!(done, Ok(()));
+                            for &(_, e) in exponents {
+                                coefficients[e as usize] = 0;
+                            }
                         };
-                        let product = start + local * per_block.len() + index;
+                        let product = part.start + local * per_block.len() + index;
                         let weight = if let Some(slot) = self.kept.get(product) {
                             slot.get_or_init(|| {
                                 let mut fresh = fft.zero();
@@ -110,20 +141,19 @@ impl Transforms {
                         let done = fft.inverse_add(sum, out, scratch);
                         debug_assert_eq!(done, Ok(()));
                     }
-                    coefficients.as_mut_slice().zeroize();
                 },
             );
         }
     }
 }
 
-/// The coefficients of one weight polynomial.
-fn write(panel: &Panel, local: usize, columns: Range<usize>, out: &mut [i64]) {
-    out.fill(0);
+/// The packed weights of a panel, row by row.
+fn rows(panel: &Panel) -> Vec<i32> {
     let width = panel.columns.len();
-    let (group, lane) = (local / ROWS, local % ROWS);
-    for column in columns {
-        let exponent = panel.columns[column].1 as usize;
-        out[exponent] = i64::from(panel.weights.0[group * width + column][lane]);
+    let mut rows = Vec::with_capacity(panel.blocks * width);
+    for local in 0..panel.blocks {
+        let packed = &panel.weights.0[local / ROWS * width..][..width];
+        rows.extend(packed.iter().map(|lanes| lanes[local % ROWS]));
     }
+    rows
 }

@@ -1,0 +1,175 @@
+//! Direct products at the useful coefficients only: what a server evaluates per inference.
+//!
+//! The GEMM of [`super::direct`] over columns of chosen words costs (terms x useful coefficients):
+//! for one map per polynomial that is the plain convolution, where whole polynomials cost
+//! (terms x N), with small maps, of which many channels share a polynomial, ten to forty times
+//! more. (Hints need whole polynomials: they are multiplied by the client's secret.)
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "exponents and positions are below N, columns and rows within the panel"
+)]
+
+use std::ops::Range;
+
+use gazelle_ring::Polys;
+use gazelle_ring::kernel::gemm::{ROWS, STRIP, block};
+use rayon::prelude::*;
+
+use super::Panel;
+use super::direct::load;
+
+/// Columns of a packed panel, strips that share one expansion of the weights, groups of rows that
+/// share one packed panel at most: as in [`super::direct`].
+const COLUMNS: usize = 128;
+const STRIPS: usize = 8;
+const GROUPS: usize = 8;
+
+/// The useful coefficients of one row and where they go.
+pub(crate) struct Points<'a> {
+    pub(crate) positions: &'a [u32],
+    pub(crate) out: &'a mut [u64],
+}
+
+/// A panel's weights as they lie in memory.
+#[derive(Clone, Copy)]
+pub(crate) enum Weights<'a> {
+    /// `[blocks / ROWS][columns][ROWS]`.
+    Packed(&'a [[i32; ROWS]]),
+    /// `[blocks][columns]`.
+    Rows(&'a [i32]),
+}
+
+impl Weights<'_> {
+    /// `out[column][lane]` for blocks `ROWS group ..` of the panel; missing blocks give zero.
+    fn expand(&self, width: usize, group: usize, columns: Range<usize>, out: &mut [[i64; ROWS]]) {
+        match self {
+            Self::Packed(packed) => {
+                let packed = &packed[group * width + columns.start..];
+                for ((out, weights), _) in out.iter_mut().zip(packed).zip(columns) {
+                    *out = weights.map(i64::from);
+                }
+            }
+            Self::Rows(rows) => {
+                out.fill([0; ROWS]);
+                let rows = rows.chunks_exact(width.max(1)).skip(group * ROWS).take(ROWS);
+                for (lane, row) in rows.enumerate() {
+                    for (out, weight) in out.iter_mut().zip(&row[columns.clone()]) {
+                        out[lane] = i64::from(*weight);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// [`ROWS`] consecutive blocks of a panel: its number, and `[block][tile]` points.
+struct Group<'a> {
+    index: usize,
+    blocks: Vec<Vec<Points<'a>>>,
+}
+
+/// Adds the products of one panel; `blocks[b][tile]` are the points of block `first_block + b`, the
+/// requests of tile t are `first_request + t chunks ..`.
+pub(crate) fn accumulate(
+    panel: &Panel,
+    weights: Weights<'_>,
+    chunks: usize,
+    (x, first_request): (&Polys, usize),
+    blocks: Vec<Vec<Points<'_>>>,
+) {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (local, tiles) in blocks.into_iter().enumerate() {
+        match groups.last_mut().filter(|group| group.index == local / ROWS) {
+            Some(group) => group.blocks.push(tiles),
+            None => groups.push(Group { index: local / ROWS, blocks: vec![tiles] }),
+        }
+    }
+    let share = groups.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, GROUPS);
+    groups.par_chunks_mut(share).for_each(|groups| {
+        let tiles = groups.iter().flat_map(|group| &group.blocks).map(Vec::len).max().unwrap_or(0);
+        for tile in 0..tiles {
+            // Blocks of a panel have the same structure: nearly always there is one list.
+            let mut lists: Vec<&[u32]> = Vec::new();
+            for tiles in groups.iter().flat_map(|group| &group.blocks) {
+                if let Some(points) = tiles.get(tile)
+                    && !lists.contains(&points.positions)
+                {
+                    lists.push(points.positions);
+                }
+            }
+            for list in lists {
+                multiply(panel, weights, (x, first_request + tile * chunks), list, tile, groups);
+            }
+        }
+    });
+}
+
+/// One tile of a few groups, at the positions of `list`, for the rows that have that list.
+fn multiply(
+    panel: &Panel,
+    weights: Weights<'_>,
+    (x, first_request): (&Polys, usize),
+    list: &[u32],
+    tile: usize,
+    groups: &mut [Group<'_>],
+) {
+    let width = panel.columns.len();
+    let mut packed = vec![[0u64; STRIP]; STRIPS * COLUMNS];
+    let mut expanded = vec![[0i64; ROWS]; COLUMNS];
+    let mut sums = [[0u64; STRIP]; ROWS];
+    for (number, positions) in list.chunks(STRIPS * STRIP).enumerate() {
+        let at = number * STRIPS * STRIP;
+        for first in (0..width).step_by(COLUMNS) {
+            let columns = first..(first + COLUMNS).min(width);
+            let count = columns.len();
+            for (positions, packed) in positions.chunks(STRIP).zip(packed.chunks_mut(COLUMNS)) {
+                pack(x, first_request, &panel.columns[columns.clone()], positions, packed);
+            }
+            for group in groups.iter_mut() {
+                weights.expand(width, group.index, columns.clone(), &mut expanded[..count]);
+                for (strip, packed) in
+                    packed.chunks(COLUMNS).take(positions.len().div_ceil(STRIP)).enumerate()
+                {
+                    block(&expanded[..count], &packed[..count], &mut sums);
+                    for (tiles, sums) in group.blocks.iter_mut().zip(&sums) {
+                        let Some(points) = tiles.get_mut(tile) else { continue };
+                        if points.positions != list {
+                            continue;
+                        }
+                        let out = points.out.iter_mut().skip(at + strip * STRIP);
+                        for (out, sum) in out.zip(sums) {
+                            *out = out.wrapping_add(*sum);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `packed[c][j]` = coefficient `positions[j]` of column c; what lies beyond the last position is
+/// not read by anybody.
+fn pack(
+    x: &Polys,
+    first_request: usize,
+    columns: &[(u32, u32)],
+    positions: &[u32],
+    packed: &mut [[u64; STRIP]],
+) {
+    let run = positions.len() == STRIP && positions.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    for (slot, &(chunk, exponent)) in packed.iter_mut().zip(columns) {
+        let x = x.poly(first_request + chunk as usize);
+        let exponent = exponent as usize;
+        if run {
+            load(x, exponent, positions[0] as usize, slot);
+        } else {
+            for (slot, position) in slot.iter_mut().zip(positions) {
+                *slot = match (*position as usize).checked_sub(exponent) {
+                    Some(index) => x[index],
+                    None => x[*position as usize + x.len() - exponent].wrapping_neg(),
+                };
+            }
+        }
+    }
+}
