@@ -5,7 +5,7 @@
 //!   limit the AES calls of one gate (4 and 2 for half gates, 6 and 3 for three halves).
 //! - `garble/{relu,max-pool-2x2,max-pool-3x3}/l=<l>/<scheme>/{garble,evaluate}`: per element.
 //! - `garble/stream/relu-17-37/<scheme>/tcp`: per AND gate, both parties, one thread each, tables
-//!   over TCP on loopback in pieces of 256 KiB.
+//!   over TCP on loopback in pieces of 64 KiB, 2^16 lanes in calls of 2^12.
 //!
 //! `bytes` are those of the tables (of the whole stream, frames included, for `stream`).
 
@@ -30,10 +30,11 @@ type Error = Box<dyn std::error::Error>;
 /// Lanes of the figures in memory: few, so that a repetition is short and its median is not disturbed
 /// by other work on the machine; the table fits the caches.
 const LANES: usize = 512;
-/// Lanes of the streamed figures.
-const STREAM_LANES: usize = 1 << 16;
+/// Lanes per call of the streamed figures, and calls: labels stay in the caches.
+const STREAM_LANES: usize = 1 << 12;
+const STREAM_CALLS: usize = 16;
 /// Bytes of a piece of a streamed table.
-const PIECE: usize = 1 << 18;
+const PIECE: usize = 1 << 16;
 
 /// Runs the suite.
 pub(crate) fn run(bench: &mut Bench) -> Outcome {
@@ -158,41 +159,40 @@ fn stream<S: GarblingScheme>(bench: &mut Bench, circuit: &Circuit, scheme: &S) -
     if !bench.wants(&id) {
         return Ok(());
     }
-    let total = table_bytes(scheme, circuit, STREAM_LANES);
+    let total = STREAM_CALLS * table_bytes(scheme, circuit, STREAM_LANES);
     let (mut garbler, mut evaluator) = loopback()?;
     let Material { delta, hash_seed, labels, mut rng } = Material::new(circuit, STREAM_LANES)?;
-    let mut counter = TweakCounter::new();
+    let mut counters = [TweakCounter::new(), TweakCounter::new()];
     let mut failure = None;
     let seconds = repeat(bench.seconds(), || {
-        let outcome = (|| -> Result<(), GarbleError> {
-            let tweaks = Tweaks::reserve(&mut counter, circuit, STREAM_LANES)?;
-            let theirs = Tweaks::restore(tweaks.first_batch(), circuit, STREAM_LANES);
-            std::thread::scope(|scope| {
-                let evaluating = scope.spawn(|| {
-                    let receive = |bytes| Ok(evaluator.recv::<Bytes>(&bytes)?.0);
-                    let mut source = PieceReceiver::new(total, PIECE, receive);
-                    let (lanes, seed) = (STREAM_LANES, &hash_seed);
-                    evaluate_from(scheme, circuit, lanes, seed, &theirs, &labels, &mut source)
-                        .map(drop)
-                });
-                let send = |piece: &[u8]| Ok(garbler.send(&Bytes(piece.to_vec()), &piece.len())?);
-                let mut sink = PieceSender::new(total, PIECE, send);
-                garble_into(
-                    scheme,
-                    circuit,
-                    STREAM_LANES,
-                    &delta,
-                    &hash_seed,
-                    tweaks,
-                    &labels,
-                    &mut sink,
-                    &mut rng,
-                )?;
-                sink.finish()?;
-                garbler.flush()?;
-                evaluating.join().unwrap_or(Ok(()))
-            })
-        })();
+        let [ours, theirs] = &mut counters;
+        let (labels, hash_seed) = (&labels, &hash_seed);
+        let mut evaluate_all = || -> Result<(), GarbleError> {
+            let receive = |bytes| Ok(evaluator.recv::<Bytes>(&bytes)?.0);
+            let mut source = PieceReceiver::new(total, PIECE, receive);
+            for _ in 0..STREAM_CALLS {
+                let tweaks = Tweaks::reserve(theirs, circuit, STREAM_LANES)?;
+                let (lanes, source) = (STREAM_LANES, &mut source);
+                evaluate_from(scheme, circuit, lanes, hash_seed, &tweaks, labels, source)?;
+            }
+            Ok(())
+        };
+        let mut garble_all = || -> Result<(), GarbleError> {
+            let send = |piece: &[u8]| Ok(garbler.send(&Bytes(piece.to_vec()), &piece.len())?);
+            let mut sink = PieceSender::new(total, PIECE, send);
+            for _ in 0..STREAM_CALLS {
+                let tweaks = Tweaks::reserve(ours, circuit, STREAM_LANES)?;
+                let (lanes, sink, rng) = (STREAM_LANES, &mut sink, &mut rng);
+                garble_into(scheme, circuit, lanes, &delta, hash_seed, tweaks, labels, sink, rng)?;
+            }
+            sink.finish()?;
+            Ok(garbler.flush()?)
+        };
+        let outcome = std::thread::scope(|scope| {
+            let evaluating = scope.spawn(&mut evaluate_all);
+            let garbled = garble_all();
+            garbled.and(evaluating.join().unwrap_or(Ok(())))
+        });
         failure = outcome.err();
     });
     if let Some(failure) = failure {
@@ -201,7 +201,7 @@ fn stream<S: GarblingScheme>(bench: &mut Bench, circuit: &Circuit, scheme: &S) -
     let runs = seconds.len() as u64 + 1;
     let unit_ns = bench.limit_ns(Limit::AesBlocks)?;
     let [garbling, _] = calls(scheme);
-    let items = (circuit.and_count() * STREAM_LANES) as u64;
+    let items = (circuit.and_count() * STREAM_LANES * STREAM_CALLS) as u64;
     let figure = Measurement {
         bytes: garbler.traffic().sent / runs,
         phase: "offline",
