@@ -138,8 +138,9 @@ impl Section {
             return false;
         }
         let p = resources.prices;
+        let rows = |panel: &Panel| panel.blocks.next_multiple_of(ROWS);
         let terms: f64 =
-            self.panels.iter().map(|panel| (panel.columns.len() * panel.blocks) as f64).sum();
+            self.panels.iter().map(|panel| (panel.columns.len() * rows(panel)) as f64).sum();
         let direct = terms * self.tiles as f64 * degree as f64 * p.multiply_add_ns;
         self.fourier_ns(degree, p, 0) < direct
     }

@@ -14,6 +14,7 @@ use std::ops::Range;
 use gazelle_ring::Polys;
 use gazelle_ring::kernel::gemm::{STRIP, block};
 use rayon::prelude::*;
+use zeroize::Zeroizing;
 
 use super::{BlockRows, Panel, by_panel};
 
@@ -84,7 +85,7 @@ fn multiply(
     let end =
         groups.iter().flatten().map(|rows| rows.first_tile + rows.tiles.len()).max().unwrap_or(0);
     let mut packed = vec![[0u64; STRIP]; STRIPS * COLUMNS];
-    let mut expanded = vec![[0i64; ROWS]; COLUMNS];
+    let mut expanded = Zeroizing::new(vec![[0i64; ROWS]; COLUMNS]);
     let mut sums = [[0u64; STRIP]; ROWS];
     for tile in first..end {
         for start in (0..degree).step_by(STRIPS * STRIP) {

@@ -103,7 +103,11 @@ impl Transforms {
             let width = panel.columns.len();
             let per_block: Vec<(usize, Range<usize>)> = panel.chunks().collect();
             blocks.into_par_iter().for_each_init(
-                || (fft.scratch(), fft.zero(), vec![0i64; fft.degree()], Vec::new()),
+                || {
+                    let coefficients = Zeroizing::new(vec![0i64; fft.degree()]);
+                    let made = Zeroizing::new(fft.zero());
+                    (fft.scratch(), made, coefficients, Zeroizing::new(Vec::new()))
+                },
                 |(scratch, made, coefficients, sums), mut rows| {
                     sums.resize_with(rows.tiles.len(), || fft.zero());
                     sums.iter_mut().for_each(Fourier::clear);
@@ -131,7 +135,7 @@ impl Transforms {
                             })
                         } else {
                             transform(&mut *made);
-                            &*made
+                            &**made
                         };
                         for (tile, sum) in (rows.first_tile..).zip(sums.iter_mut()) {
                             fft.mul_add(sum, &evaluated[tile * chunks + chunk], weight);

@@ -173,3 +173,30 @@ fn pack(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_layouts_of_weights_expand_alike() {
+        let (blocks, width) = (11, 5);
+        let weight = |block: usize, column: usize| (31 * block + column) as i32 - 100;
+        let rows: Vec<i32> =
+            (0..blocks).flat_map(|b| (0..width).map(move |c| weight(b, c))).collect();
+        let mut packed = vec![[0; ROWS]; 2 * width];
+        for (index, weight) in rows.iter().enumerate() {
+            let (block, column) = (index / width, index % width);
+            packed[block / ROWS * width + column][block % ROWS] = *weight;
+        }
+        for group in 0..2 {
+            for columns in [0..5, 2..4, 4..5] {
+                let (mut a, mut b) = ([[7; ROWS]; 5], [[9; ROWS]; 5]);
+                let count = columns.len();
+                Weights::Packed(&packed).expand(width, group, columns.clone(), &mut a[..count]);
+                Weights::Rows(&rows).expand(width, group, columns, &mut b[..count]);
+                assert_eq!(a[..count], b[..count]);
+            }
+        }
+    }
+}
