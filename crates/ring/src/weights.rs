@@ -59,13 +59,20 @@ pub trait WeightMatrix: Sync {
 }
 
 /// Adds the coefficients `useful[m]` of polynomial m, one after another, to the words of `out`.
-pub fn pick(polys: &Polys, useful: &[&[u32]], out: &mut [u64]) {
-    let chosen = polys
-        .iter()
-        .zip(useful)
-        .flat_map(|(poly, list)| list.iter().map(|index| poly.get(*index as usize).copied()));
-    for (out, word) in out.iter_mut().zip(chosen) {
-        *out = out.wrapping_add(word.unwrap_or_default());
+pub fn pick(polys: &Polys, useful: &[&[u32]], mut out: &mut [u64]) {
+    for (poly, list) in polys.iter().zip(useful) {
+        let Some((own, rest)) = std::mem::take(&mut out).split_at_mut_checked(list.len()) else {
+            return;
+        };
+        pick_one(poly, list, own);
+        out = rest;
+    }
+}
+
+/// Adds the coefficients `useful` of one polynomial to the words of `out`.
+pub fn pick_one(poly: &[u64], useful: &[u32], out: &mut [u64]) {
+    for (out, index) in out.iter_mut().zip(useful) {
+        *out = out.wrapping_add(poly.get(*index as usize).copied().unwrap_or_default());
     }
 }
 
