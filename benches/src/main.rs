@@ -12,6 +12,7 @@ mod limits;
 mod linear;
 mod machine;
 mod measure;
+mod networks;
 mod nonlinear;
 mod ot;
 mod report;

@@ -41,6 +41,15 @@ impl Link {
             Self::Wan => "wan",
         }
     }
+
+    /// The link itself, simulated in this process.
+    pub(crate) fn shaped(self) -> gazelle_wire::Link {
+        match self {
+            Self::Memory => gazelle_wire::Link::MEMORY,
+            Self::Lan => gazelle_wire::Link::LAN,
+            Self::Wan => gazelle_wire::Link::WAN,
+        }
+    }
 }
 
 /// One figure; the JSON line of product.md.

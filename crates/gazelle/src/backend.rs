@@ -2,6 +2,8 @@
 //! or GMW, over one OT extension. The only module that names those primitives.
 
 mod any_ot;
+mod machine;
+pub mod planner;
 
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use any_ot::AnyOt;
+pub use machine::Machine;
+pub use planner::Prediction;
 
 use crate::description::Description;
 use crate::error::GazelleError;
@@ -47,6 +51,14 @@ impl StepProtocol {
             Self::Gmw => "gmw",
         }
     }
+
+    /// In the terms of the non-linear layers; what GMW does not compute is garbled.
+    pub(crate) fn step_choice(self) -> StepChoice {
+        match self {
+            Self::Garbled => StepChoice::Garbled,
+            Self::Gmw => StepChoice::Auto,
+        }
+    }
 }
 
 /// Which protocols a suite is made of.
@@ -80,6 +92,19 @@ impl Choice {
         Self { inferences_per_setup: 1, ot: AnyOt::default(), steps: vec![step] }
     }
 
+    /// The same protocol for every step, with the OT extension that suits the network.
+    ///
+    /// # Errors
+    /// [`GazelleError::Plan`] if the network cannot be planned.
+    pub fn uniform(
+        architecture: &gazelle_share::Architecture,
+        step: StepProtocol,
+    ) -> Result<Self, GazelleError> {
+        let plan = crate::plan::Plan::new(architecture.clone())?;
+        let ot = AnyOt::For(planner::rots(plan.steps(), &[step]));
+        Ok(Self { ot, ..Self::all(step) })
+    }
+
     /// What a server's description asks for.
     ///
     /// # Errors
@@ -110,11 +135,7 @@ impl Choice {
     pub fn suite(&self, steps: usize) -> DefaultSuite {
         let last = self.steps.last().copied().unwrap_or(StepProtocol::Garbled);
         let choices: Arc<[StepChoice]> = (0..steps)
-            .map(|step| match self.steps.get(step).copied().unwrap_or(last) {
-                StepProtocol::Garbled => StepChoice::Garbled,
-                // What GMW does not compute is garbled.
-                StepProtocol::Gmw => StepChoice::Auto,
-            })
+            .map(|step| self.steps.get(step).copied().unwrap_or(last).step_choice())
             .collect();
         let linear =
             PublicCoin { inferences_per_setup: self.inferences_per_setup, ..PublicCoin::default() };

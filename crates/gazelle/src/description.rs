@@ -6,45 +6,18 @@ use serde_json::Value;
 
 use crate::error::GazelleError;
 
-/// What the client learns about the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reveal {
-    /// All logits, rounded to the output tensor's resolution.
-    Logits,
-    /// The largest few.
-    TopK,
-    /// The class alone.
-    Class,
-}
-
 /// What a model's owner says about it besides the network itself. Public.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelInfo {
     /// For people.
     pub name: String,
-    /// How an image becomes the input tensor, in the terms of the program (`gazelle-model`).
-    pub preprocessing: Value,
-    /// One per class, or none.
-    pub labels: Vec<String>,
-    /// What the client learns.
-    pub reveal: Reveal,
+    /// How an image becomes the input tensor, and what the output means; absent for networks
+    /// that are no image classifiers.
+    pub interface: Option<gazelle_model::Description>,
     /// Six sigma of a logit's distance from the fixed-point reference, half the reveal resolution
     /// included.
     pub tolerance: f64,
-}
-
-impl Default for ModelInfo {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            preprocessing: Value::Null,
-            labels: Vec::new(),
-            reveal: Reveal::Logits,
-            tolerance: 0.0,
-        }
-    }
 }
 
 /// The description of a served model: all that the client needs to take part. Sent as JSON of at
@@ -101,4 +74,9 @@ pub(crate) fn context(suite: &[u8], description: &[u8]) -> [u8; 32] {
     hasher.update(suite);
     hasher.update(description);
     *hasher.finalize().as_bytes()
+}
+
+/// BLAKE3 of a description's bytes: what clients pin.
+pub fn digest(description: &[u8]) -> [u8; 32] {
+    *blake3::hash(description).as_bytes()
 }

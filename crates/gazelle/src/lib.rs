@@ -3,13 +3,15 @@
 pub mod backend;
 pub mod description;
 pub mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzz;
 pub mod plan;
 pub mod report;
 pub mod session;
 pub mod suite;
 pub mod traffic;
 
-pub use description::{Description, ModelInfo, Reveal};
+pub use description::{Description, ModelInfo, digest};
 pub use error::GazelleError;
 pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};

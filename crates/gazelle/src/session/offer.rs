@@ -131,6 +131,13 @@ impl Offer {
         let tensors = &description.architecture.tensors;
         let elements: u64 = tensors.iter().map(|tensor| tensor.shape.len() as u64).sum();
         self.limit_memory(16 * elements)?;
+        if let Some(interface) = &description.model.interface {
+            let len = |tensor: Option<&gazelle_share::Tensor>| tensor.map_or(0, |t| t.shape.len());
+            let architecture = &description.architecture;
+            let input = len(architecture.tensors.first());
+            let output = len(architecture.tensors.get(architecture.output));
+            interface.check(input, output).map_err(|e| refuse(&e))?;
+        }
         let plan = Plan::new(description.architecture.clone()).map_err(|e| refuse(&e))?;
         let linear_plan: L::Plan =
             serde_json::from_value(description.linear_plan.clone()).map_err(|e| refuse(&e))?;

@@ -1,0 +1,234 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use gazelle::wire::Link;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Private neural-network inference: the client learns the prediction, the server learns nothing
+/// about the input, the weights stay hidden.
+#[derive(Debug, Parser)]
+#[command(name = "gazelle", version, about)]
+pub(crate) struct Arguments {
+    /// No progress bars, no tables, no hints.
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// Log more to standard error; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Both parties on this machine, an embedded trained network, real images
+    Demo(Demo),
+    /// What a model needs: operators, plan, predicted traffic; exit code 1 if it cannot run
+    Inspect(Inspect),
+    /// Serve a model to clients
+    Serve(Serve),
+    /// Classify images with a server's model, privately
+    Infer(Infer),
+    /// Make material ahead of time (not available yet)
+    Prepare(Anything),
+    /// Certificates for mutual TLS (not available yet)
+    Keys(Anything),
+}
+
+/// Takes whatever comes: the command is not available yet.
+#[derive(Debug, Args)]
+pub(crate) struct Anything {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _rest: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How many of the embedded images
+    #[arg(long, default_value_t = 3)]
+    pub(crate) images: usize,
+    /// One JSON object per image on standard output, nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Protocol of the non-linear layers
+    #[arg(long, value_enum, default_value_t = Backend::Auto)]
+    pub(crate) backend: Backend,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelArguments {
+    /// The ONNX file; `model.toml` beside it describes preprocessing and output
+    #[arg(value_name = "MODEL.ONNX")]
+    pub(crate) file: PathBuf,
+    /// Calibration inputs that set scales and ranges: files or directories of images, NPY, IDX or
+    /// CIFAR files; interval bounds without any
+    #[arg(long, value_name = "PATH")]
+    pub(crate) calibration: Vec<PathBuf>,
+    /// At most so many calibration inputs
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) calibration_limit: usize,
+    /// Logits are rounded to this: a power of two such as 0.0625 or 1/16
+    #[arg(long, value_parser = resolution)]
+    pub(crate) resolution: Option<i32>,
+    /// Protocol of the non-linear layers
+    #[arg(long, value_enum, default_value_t = Backend::Auto)]
+    pub(crate) backend: Backend,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    /// `lan`, `wan`, `memory` or `<bandwidth>,<round trip>` such as `100mbit,20ms`; LAN and WAN
+    /// if left out
+    #[arg(long, value_name = "LINK")]
+    pub(crate) link: Option<Link>,
+    /// One JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    /// Address and port; port 0 picks a free one
+    #[arg(long, default_value = "127.0.0.1:7764")]
+    pub(crate) listen: String,
+    /// The name that clients see (default: from model.toml or the file)
+    #[arg(long)]
+    pub(crate) model_name: Option<String>,
+    /// The link to the clients, for `--backend auto`: `memory`, `lan`, `wan` or
+    /// `<bandwidth>,<round trip>` such as `100mbit,20ms`
+    #[arg(long, value_name = "LINK", default_value = "memory")]
+    pub(crate) link: Link,
+    /// What the client learns
+    #[arg(long, value_enum, default_value_t = Reveal::Logits)]
+    pub(crate) reveal: Reveal,
+    /// Clients served at once; others are told to come back
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub(crate) sessions: usize,
+    /// Serve one client, then stop
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Seconds without a byte before a client is dropped
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    /// Allow an address that other machines can reach, although plain TCP protects nothing
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Infer {
+    /// PNG, JPEG, float32 NPY, IDX (.gz) or CIFAR .bin files
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The server's address
+    #[arg(long, default_value = "127.0.0.1:7764")]
+    pub(crate) server: String,
+    /// At most so many inputs of each file with several
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// How many classes to print
+    #[arg(long, default_value_t = 5, value_name = "K")]
+    pub(crate) top: usize,
+    /// A file with one label per line, instead of the server's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// One JSON object per input on standard output, nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Seconds without a byte before giving up
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    /// Refuse plans that move more than so many MiB per inference
+    #[arg(long, default_value_t = 65536, value_name = "MIB")]
+    pub(crate) max_traffic: u64,
+    /// Refuse plans that take more than so many MiB of memory
+    #[arg(long, default_value_t = 16384, value_name = "MIB")]
+    pub(crate) max_memory: u64,
+    /// Refuse any model but the one with this BLAKE3 digest (hexadecimal)
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    pub(crate) pin: Option<[u8; 32]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// Whatever is better for the network and link
+    Auto,
+    /// Garbled circuits
+    Garbled,
+    /// Oblivious transfer
+    Gmw,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reveal {
+    /// All logits, rounded to the resolution
+    Logits,
+    /// The largest few (not available yet)
+    TopK,
+    /// The class alone (not available yet)
+    Class,
+}
+
+/// `1/16` or `0.0625` -> 4.
+fn resolution(text: &str) -> Result<i32, String> {
+    let value = match text.split_once('/') {
+        Some((over, under)) => {
+            let over: f64 = over.trim().parse().map_err(|_| "not a number".to_owned())?;
+            let under: f64 = under.trim().parse().map_err(|_| "not a number".to_owned())?;
+            over / under
+        }
+        None => text.trim().parse().map_err(|_| "not a number".to_owned())?,
+    };
+    let bits = -value.log2();
+    if bits.fract() == 0.0 && (-10.0..=10.0).contains(&bits) {
+        Ok(bits as i32)
+    } else {
+        Err("must be a power of two between 1/1024 and 1024".into())
+    }
+}
+
+fn digest(text: &str) -> Result<[u8; 32], String> {
+    let mut digest = [0u8; 32];
+    let digits = text.as_bytes();
+    if digits.len() != 64 || !text.is_ascii() {
+        return Err("must have 64 hexadecimal digits".into());
+    }
+    for (byte, pair) in digest.iter_mut().zip(digits.chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|error| error.to_string())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|error| error.to_string())?;
+    }
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn resolutions_are_powers_of_two() {
+        assert_eq!(resolution("1/16"), Ok(4));
+        assert_eq!(resolution("0.0625"), Ok(4));
+        assert_eq!(resolution("2"), Ok(-1));
+        assert!(resolution("0.1").is_err());
+        assert!(resolution("0").is_err());
+        assert!(resolution("x").is_err());
+    }
+
+    #[test]
+    fn digests_have_64_digits() {
+        assert!(digest(&"0f".repeat(32)).is_ok());
+        assert!(digest("0f").is_err());
+        assert!(digest(&"zz".repeat(32)).is_err());
+    }
+}

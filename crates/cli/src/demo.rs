@@ -1,0 +1,104 @@
+//! `gazelle demo`: both parties on this machine, over loopback TCP, with an embedded network.
+
+use std::io::IsTerminal;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use gazelle::backend::{Choice, DefaultServer};
+use gazelle::wire::tcp::{self, Timeouts};
+use gazelle::{GazelleError, Limits, Offer, ServerLimits, ServerReport};
+
+use crate::Outcome;
+use crate::arguments::Demo;
+use crate::failure::Failure;
+use crate::image_input::Encoder;
+use crate::input::{Content, Input};
+use crate::model_file::{self, Loaded};
+use crate::progress::Bar;
+use crate::{draw, output};
+
+/// Runs the demonstration.
+pub(crate) fn run(command: &Demo, quiet: bool) -> Outcome {
+    let (model, inputs) = model_file::embedded(command.backend, command.images)?;
+    let talk = !command.json && !quiet;
+    if talk {
+        println!("{}\n", model.summary());
+    }
+    let server = Arc::new(model.compile()?);
+    let listener = tcp::listen("127.0.0.1:0", tcp::Exposure::Loopback)?;
+    let address = listener.local_addr()?;
+    let thread = std::thread::Builder::new().name("server".into()).spawn({
+        let server = Arc::clone(&server);
+        move || serve(&listener, &server)
+    })?;
+    let result = client(command, quiet, &model, &inputs, address);
+    match (result, thread.join()) {
+        (result, Ok(Ok(_))) => result,
+        (Err(failure), Ok(Err(error))) => Err(Failure::Run(format!("{failure} (server: {error})"))),
+        (Ok(()), Ok(Err(error))) => Err(Failure::Run(format!("server: {error}"))),
+        (_, Err(_)) => Err(Failure::Run("the server's thread panicked".into())),
+    }
+}
+
+fn serve(listener: &TcpListener, server: &DefaultServer) -> Result<ServerReport, GazelleError> {
+    let io = |error| GazelleError::Channel(gazelle::wire::ChannelError::Io(error));
+    let (stream, _) = listener.accept().map_err(io)?;
+    let channel = tcp::channel(stream, &Timeouts::default()).map_err(io)?;
+    let mut rng = gazelle::system_rng()?;
+    server.serve(channel, &ServerLimits::default(), &mut rng)
+}
+
+fn client(
+    command: &Demo,
+    quiet: bool,
+    model: &Loaded,
+    inputs: &[Input],
+    address: std::net::SocketAddr,
+) -> Outcome {
+    let channel = tcp::connect(address, &Timeouts::default())?;
+    let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
+    let offer = Offer::receive(channel, Limits::default(), None)?;
+    let encoder = Encoder::new(offer.description())?;
+    let suite = Choice::parse(offer.description())?.suite(offer.description().nonlinear.len());
+    let bar = Bar::new(quiet || command.json);
+    let mut client = offer.accept(suite, &mut rng)?;
+    client.observe(bar.observer());
+    let mut setup = Some(client.setup());
+    for input in inputs {
+        let values = encoder.encode(input)?;
+        let prepared = client.prepare(&mut rng)?;
+        let inference = client.infer(prepared, &values)?;
+        bar.clear();
+        let logits = inference.logits();
+        let plaintext = model.plaintext(&encoder, input)?;
+        let info = &client.description().model;
+        let mut object =
+            output::object(&input.name, &inference, &logits, info, output::labels(info), 3);
+        let plain = output::ranking(&plaintext, output::labels(info), 3);
+        object.plaintext_class = plain.first().map(|first| first.class);
+        object.plaintext_logits = Some(&plaintext);
+        object.setup = setup.take();
+        if command.json {
+            output::json(&object)?;
+            continue;
+        }
+        if let (false, Content::Image(image)) = (quiet, &input.content) {
+            let terminal = std::io::stdout().is_terminal();
+            println!("{}", if terminal { draw::image(image) } else { draw::plain(image) });
+        }
+        println!("{:<24} {:<24} in the clear", input.name, "private");
+        for (private, plain) in object.top.iter().zip(&plain) {
+            println!(
+                "{:<24} {:>8.4}  {:<13} {:>8.4}  {}",
+                "", private.logit, private.label, plain.logit, plain.label
+            );
+        }
+        let same = object.plaintext_class == Some(object.class);
+        println!("{:<24} {}\n", "", if same { "same class" } else { "DIFFERENT CLASS" });
+        if !quiet {
+            println!("{}", output::table(object.setup, &inference));
+        }
+    }
+    client.close()?;
+    Ok(())
+}

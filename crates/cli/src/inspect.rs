@@ -1,0 +1,179 @@
+//! `gazelle inspect`: can this model run privately, and what will it take?
+
+use gazelle::backend::{Machine, planner};
+use gazelle::wire::{Cost, Link};
+use gazelle_model::{ModelError, Unsupported};
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::arguments::{Backend, Inspect};
+use crate::failure::Failure;
+use crate::model_file::{self, LoadFailure, Loaded};
+use crate::output;
+
+/// The stable form of `--json`.
+#[derive(Debug, Serialize)]
+struct Object {
+    supported: bool,
+    unsupported: Vec<Unsupported>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    input_shape: Vec<usize>,
+    ring_bits: u32,
+    layers: Vec<LayerObject>,
+    predicted: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixed_point: Option<gazelle_model::Report>,
+}
+
+#[derive(Debug, Serialize)]
+struct LayerObject {
+    name: String,
+    kind: &'static str,
+    protocol: String,
+    ring_bits: u32,
+    offline_bytes: u64,
+    online_bytes: u64,
+}
+
+/// Prints what the model needs; exit code 1 if it cannot run.
+pub(crate) fn run(command: &Inspect) -> Outcome {
+    let links = command.link.map_or_else(|| vec![Link::LAN, Link::WAN], |link| vec![link]);
+    let first = links.first().copied().unwrap_or(Link::LAN);
+    let object = match model_file::load(&command.model, None, first) {
+        Ok(model) => supported(model, command.model.backend, &links)?,
+        Err(LoadFailure::Model(error)) => unsupported(error)?,
+        Err(LoadFailure::Other(failure)) => return Err(failure),
+    };
+    if command.json {
+        output::json(&object)?;
+    } else {
+        print(&object);
+    }
+    if object.supported { Ok(()) } else { Err(Failure::No("this model cannot run".into())) }
+}
+
+fn unsupported(error: ModelError) -> Result<Object, Failure> {
+    let (unsupported, why) = match error {
+        ModelError::Unsupported(nodes) => (nodes, None),
+        ModelError::Quantise(why) => (Vec::new(), Some(why)),
+        // Not a question of support: the file itself is wrong.
+        error => return Err(Failure::Run(error.to_string())),
+    };
+    Ok(Object {
+        supported: false,
+        unsupported,
+        why,
+        input_shape: Vec::new(),
+        ring_bits: 0,
+        layers: Vec::new(),
+        predicted: serde_json::Map::new(),
+        fixed_point: None,
+    })
+}
+
+/// Plans for each link with this machine's prices; the layers shown are those of the first.
+fn supported(mut model: Loaded, backend: Backend, links: &[Link]) -> Result<Object, Failure> {
+    let machine = Machine::calibrate()?;
+    let mut predicted = serde_json::Map::new();
+    let mut shown = Vec::new();
+    let mut ring_bits = 0;
+    for link in links {
+        let architecture = &model.quantised.network.architecture;
+        model.choice = model_file::choose(architecture, backend, *link, &machine)?;
+        let server = model.compile()?;
+        let (plan, traffic) = (server.plan(), server.traffic());
+        let prediction = planner::predict(plan, traffic, &model.choice, *link, &machine);
+        let value = serde_json::to_value(prediction).map_err(Failure::run("prediction"))?;
+        predicted.insert(link.to_string(), value);
+        if shown.is_empty() {
+            let tensors = &plan.architecture().tensors;
+            ring_bits = tensors.iter().map(|tensor| tensor.ring_bits).max().unwrap_or(0);
+            shown = layers(&server);
+        }
+    }
+    Ok(Object {
+        supported: true,
+        unsupported: Vec::new(),
+        why: None,
+        input_shape: model.graph.input_dims.clone(),
+        ring_bits,
+        layers: shown,
+        predicted,
+        fixed_point: Some(model.quantised.report.clone()),
+    })
+}
+
+fn layers(server: &gazelle::backend::DefaultServer) -> Vec<LayerObject> {
+    let plan = server.plan();
+    let traffic = server.traffic();
+    let total = |cost: Option<&Cost>| cost.map_or(0, Cost::total);
+    let groups = plan.groups().iter().enumerate().map(|(index, group)| LayerObject {
+        name: group.name.clone(),
+        kind: "linear",
+        protocol: "public-coin".into(),
+        ring_bits: group.ring_bits,
+        offline_bytes: total(traffic.linear.offline.get(index)),
+        online_bytes: 0,
+    });
+    let last = plan.steps().len().saturating_sub(1);
+    let steps = plan.steps().iter().enumerate().map(|(index, step)| LayerObject {
+        name: plan.step_name(index).to_owned(),
+        kind: if index == last { "output" } else { "nonlinear" },
+        protocol: server.protocols().get(index).cloned().unwrap_or_default(),
+        ring_bits: step.input_bits,
+        offline_bytes: total(traffic.nonlinear.offline.get(index)),
+        online_bytes: total(traffic.nonlinear.online.get(index)),
+    });
+    groups.chain(steps).collect()
+}
+
+fn print(object: &Object) {
+    if !object.supported {
+        println!("this model cannot run privately:");
+        for node in &object.unsupported {
+            println!("  {node}");
+        }
+        if let Some(why) = &object.why {
+            println!("  {why}");
+        }
+        return;
+    }
+    println!("input {:?}, rings up to 2^{}", object.input_shape, object.ring_bits);
+    println!(
+        "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10}",
+        "layer", "kind", "protocol", "ring", "offline", "online"
+    );
+    for layer in &object.layers {
+        println!(
+            "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10}",
+            layer.name.chars().take(32).collect::<String>(),
+            layer.kind,
+            layer.protocol,
+            layer.ring_bits,
+            output::bytes(layer.offline_bytes),
+            output::bytes(layer.online_bytes)
+        );
+    }
+    for (name, prediction) in &object.predicted {
+        println!("predicted on {name}:");
+        for phase in ["setup", "offline", "online"] {
+            let at = |key: &str| prediction.get(phase).and_then(|phase| phase.get(key));
+            let number = |key: &str| at(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+            println!(
+                "  {phase:<8} {:>10} {:>10}",
+                output::seconds(number("seconds")),
+                output::bytes((number("bytes_sent") + number("bytes_received")) as u64)
+            );
+        }
+    }
+    if let Some(report) = &object.fixed_point {
+        println!(
+            "fixed point: {} bits a value; {:.1} % of {} inputs get the class of the f32 network; tolerance {}",
+            output::widths(report),
+            report.agreement * 100.0,
+            report.checked_inputs,
+            output::rounded(report.tolerance)
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! Loading a model: ONNX, `model.toml`, calibration, quantisation, plan.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use gazelle::backend::{Choice, DefaultServer, Machine, StepProtocol, planner};
+use gazelle::share::{NodeKind, StepFunction};
+use gazelle::wire::Link;
+use gazelle::{GazelleError, ModelInfo};
+use gazelle_model::{Description, Graph, ModelError, Options, Quantised, float, quantise};
+
+use crate::arguments::{Backend, ModelArguments};
+use crate::failure::Failure;
+use crate::image_input::Encoder;
+use crate::input::{self, Input};
+use crate::later;
+use crate::output;
+
+/// Bytes of an ONNX file at most.
+const MAX_BYTES: u64 = 2 << 30;
+
+/// A quantised model with all that describes it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) graph: Graph,
+    pub(crate) quantised: Quantised,
+    pub(crate) info: ModelInfo,
+    pub(crate) choice: Choice,
+}
+
+/// Why a model cannot be loaded: unsupported operators are kept apart.
+#[derive(Debug)]
+pub(crate) enum LoadFailure {
+    /// The file or its description.
+    Model(ModelError),
+    /// Anything else.
+    Other(Failure),
+}
+
+impl From<LoadFailure> for Failure {
+    fn from(failure: LoadFailure) -> Self {
+        match failure {
+            LoadFailure::Model(error) => Self::Run(error.to_string()),
+            LoadFailure::Other(failure) => failure,
+        }
+    }
+}
+
+impl From<ModelError> for LoadFailure {
+    fn from(error: ModelError) -> Self {
+        Self::Model(error)
+    }
+}
+
+impl From<Failure> for LoadFailure {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+/// Loads the model of the command line.
+pub(crate) fn load(
+    model: &ModelArguments,
+    name: Option<&str>,
+    link: Link,
+) -> Result<Loaded, LoadFailure> {
+    let path = &model.file;
+    let size = std::fs::metadata(path).map_err(Failure::run(path.display()))?.len();
+    if size > MAX_BYTES {
+        return Err(Failure::Run(format!("{}: larger than 2 GiB", path.display())).into());
+    }
+    let bytes = std::fs::read(path).map_err(Failure::run(path.display()))?;
+    let graph = gazelle_model::import(&bytes)?;
+    let mut interface = Description::beside(path, &graph)?;
+    if let Some(resolution) = model.resolution {
+        interface.output.resolution = u32::try_from(resolution)
+            .map_err(|_| Failure::Usage("--resolution must be at most 1".into()))?;
+    }
+    later::interface(&interface)?;
+    let calibration = calibration(model, &graph, &interface)?;
+    let name = name.map_or_else(|| name_of(path), str::to_owned);
+    build(graph, name, interface, calibration, (model.backend, link))
+}
+
+/// Everything behind the files.
+fn build(
+    graph: Graph,
+    name: String,
+    interface: Description,
+    calibration: Vec<Vec<f32>>,
+    (backend, link): (Backend, Link),
+) -> Result<Loaded, LoadFailure> {
+    let defaults = Options::default();
+    let input_range = interface
+        .input
+        .as_ref()
+        .map_or(defaults.input_range, gazelle_model::InputDescription::range);
+    let options =
+        Options { calibration, input_range, resolution: interface.output.resolution, ..defaults };
+    let quantised = quantise(&graph, &options)?;
+    let tolerance = quantised.report.tolerance;
+    let info = ModelInfo { name, interface: Some(interface), tolerance };
+    let choice = choose(&quantised.network.architecture, backend, link, &Machine::default())
+        .map_err(Failure::from)?;
+    Ok(Loaded { graph, quantised, info, choice })
+}
+
+/// The protocols for a network, a link and what the user wants.
+pub(crate) fn choose(
+    architecture: &gazelle::share::Architecture,
+    backend: Backend,
+    link: Link,
+    machine: &Machine,
+) -> Result<Choice, GazelleError> {
+    match backend {
+        Backend::Garbled => Choice::uniform(architecture, StepProtocol::Garbled),
+        Backend::Gmw => Choice::uniform(architecture, StepProtocol::Gmw),
+        Backend::Auto => planner::choose(architecture, link, machine),
+    }
+}
+
+/// Calibration tensors: from the command line, or the samples beside the model.
+fn calibration(
+    model: &ModelArguments,
+    graph: &Graph,
+    interface: &Description,
+) -> Result<Vec<Vec<f32>>, LoadFailure> {
+    if model.calibration.is_empty() {
+        return Ok(gazelle_model::samples::beside(&model.file, graph, model.calibration_limit));
+    }
+    let inputs = input::read_all(&model.calibration, model.calibration_limit)?;
+    if inputs.is_empty() {
+        return Err(Failure::Run("no calibration inputs were found".into()).into());
+    }
+    let encoder = Encoder::uncoded(graph.input_shape().len(), interface.input.clone());
+    Ok(inputs.iter().map(|input| encoder.tensor(input)).collect::<Result<_, _>>()?)
+}
+
+/// `models/mnist/model.onnx` is called `mnist`, `net.onnx` is called `net`.
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let folder = || {
+        let parent: PathBuf = std::fs::canonicalize(path).ok()?.parent()?.to_path_buf();
+        Some(parent.file_name()?.to_string_lossy().into_owned())
+    };
+    match stem {
+        Some(stem) if stem == "model" => folder().unwrap_or(stem),
+        Some(stem) => stem,
+        None => "model".into(),
+    }
+}
+
+impl Loaded {
+    /// Non-linear steps.
+    pub(crate) fn steps(&self) -> usize {
+        let nodes = &self.quantised.network.architecture.nodes;
+        nodes.iter().filter(|node| matches!(node.kind, NodeKind::Step(_))).count()
+    }
+
+    /// Plans and compiles.
+    pub(crate) fn compile(&self) -> Result<DefaultServer, GazelleError> {
+        let suite = self.choice.suite(self.steps());
+        let network = self.quantised.network.clone();
+        DefaultServer::compile(suite, network, self.info.clone(), self.choice.to_value())
+    }
+
+    /// The prediction in the clear, in floating point.
+    pub(crate) fn plaintext(&self, encoder: &Encoder, input: &Input) -> Result<Vec<f64>, Failure> {
+        let tensor = encoder.tensor(input)?;
+        let logits = float::run(&self.graph, &tensor).map_err(Failure::run(&input.name))?;
+        Ok(logits.into_iter().map(f64::from).collect())
+    }
+
+    /// Some lines for people.
+    pub(crate) fn summary(&self) -> String {
+        let architecture = &self.quantised.network.architecture;
+        let linear = |kind: &NodeKind| match kind {
+            NodeKind::Linear(op) => Some(op.macs()),
+            _ => None,
+        };
+        let macs: Vec<u64> = architecture.nodes.iter().filter_map(|n| linear(&n.kind)).collect();
+        let elements: usize = architecture
+            .nodes
+            .iter()
+            .filter_map(|node| match &node.kind {
+                NodeKind::Step(step) if step.function != StepFunction::Round => {
+                    Some(step.input.len())
+                }
+                _ => None,
+            })
+            .sum();
+        let report = &self.quantised.report;
+        format!(
+            "{}: {} linear layers, {:.2} M multiply-adds, {} non-linear elements\n\
+             fixed point: {} bits a value; {} calibration inputs, {} checked, {:.1} % with the class of \
+             the f32 network; logits in steps of 1/{}, tolerance {}",
+            self.info.name,
+            macs.len(),
+            macs.iter().sum::<u64>() as f64 / 1e6,
+            elements,
+            output::widths(report),
+            report.calibration_inputs,
+            report.checked_inputs,
+            report.agreement * 100.0,
+            1u64 << report.resolution.min(60),
+            output::rounded(report.tolerance),
+        )
+    }
+}
+
+/// The network and the images that are built into the program.
+pub(crate) fn embedded(
+    backend: Backend,
+    count: usize,
+) -> Result<(Loaded, Vec<Input>), LoadFailure> {
+    let graph = gazelle_model::import(EMBEDDED)?;
+    let interface = Description::parse(EMBEDDED_TOML, &graph, None)?;
+    let images: Vec<Input> = IMAGES
+        .iter()
+        .map(|(name, bytes)| input::embedded(name, bytes))
+        .collect::<Result<_, _>>()?;
+    let encoder = Encoder::uncoded(graph.input_shape().len(), interface.input.clone());
+    let calibration: Vec<Vec<f32>> =
+        images.iter().map(|image| encoder.tensor(image)).collect::<Result<_, _>>()?;
+    let loaded =
+        build(graph, "mnist_d_minionn".into(), interface, calibration, (backend, Link::MEMORY))?;
+    Ok((loaded, images.into_iter().take(count.max(1)).collect()))
+}
+
+/// BLAKE3 of a description: what clients pin.
+pub(crate) fn digest(description: &[u8]) -> [u8; 32] {
+    gazelle::digest(description)
+}
+
+/// Hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+const EMBEDDED: &[u8] = include_bytes!("../../../models/mnist_d_minionn/model.onnx");
+const EMBEDDED_TOML: &str = include_str!("../../../models/mnist_d_minionn/model.toml");
+macro_rules! images {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_bytes!(concat!("../../../models/mnist_d_minionn/samples/", $name)).as_slice())),*]
+    };
+}
+const IMAGES: [(&str, &[u8]); 10] = images![
+    "000.png", "001.png", "002.png", "003.png", "004.png", "005.png", "006.png", "007.png",
+    "008.png", "009.png",
+];

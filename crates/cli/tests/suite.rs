@@ -1,0 +1,12 @@
+//! The program, run as its users run it: two processes over TCP.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+
+#[path = "suite/accuracy.rs"]
+mod accuracy;
+#[path = "suite/bad_input.rs"]
+mod bad_input;
+#[path = "suite/forms.rs"]
+mod forms;
+#[path = "suite/program.rs"]
+mod program;

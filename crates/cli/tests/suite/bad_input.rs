@@ -1,0 +1,97 @@
+//! Bad files and bad peers: a clear error in time, and the server serves the next client.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::program::{Server, objects, output, root, stderr};
+
+fn model() -> PathBuf {
+    root().join("models/mnist_d_minionn/model.onnx")
+}
+
+fn temporary(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("gazelle-{}-{name}", std::process::id()));
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_corrupt_model_is_an_error() {
+    let whole = std::fs::read(model()).unwrap();
+    let mut flipped = whole.clone();
+    flipped.iter_mut().skip(20).step_by(97).for_each(|byte| *byte ^= 0x55);
+    for (index, bytes) in
+        [&whole[..whole.len() / 2], &flipped[..], b"", b"no model"].iter().enumerate()
+    {
+        let path = temporary(&format!("corrupt-{index}.onnx"), bytes);
+        for command in ["serve", "inspect"] {
+            let output = output(&[command, &path.display().to_string()]);
+            assert_eq!(output.status.code(), Some(1), "{command}: {}", stderr(&output));
+            assert!(stderr(&output).contains("gazelle: "));
+            assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn strangers_and_wrong_images_do_not_disturb_the_next_client() {
+    let server = Server::start(&model(), &["--timeout", "2", "--sessions", "1"]);
+    let sample = root().join("models/mnist_d_minionn/samples/000.npy").display().to_string();
+    // Says nothing and keeps the only place until the time-out.
+    let silent = TcpStream::connect(&server.address).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let busy = output(&["infer", "--server", &server.address, &sample]);
+    assert_eq!(busy.status.code(), Some(1));
+    assert!(stderr(&busy).contains("busy"), "{}", stderr(&busy));
+    std::thread::sleep(Duration::from_millis(2500));
+    drop(silent);
+    // Says nonsense.
+    let mut rude = TcpStream::connect(&server.address).unwrap();
+    let _ = rude.write_all(&vec![0x5a; 100_000]);
+    drop(rude);
+    // Wrong size: told before anything is sent.
+    let tall = temporary("tall.png", &png(28, 30));
+    std::thread::sleep(Duration::from_millis(300));
+    let wrong = output(&["infer", "--server", &server.address, &tall.display().to_string()]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(stderr(&wrong).contains("28"), "{}", stderr(&wrong));
+    std::fs::remove_file(tall).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let good = objects(&output(&["infer", "--json", "--server", &server.address, &sample]));
+    assert_eq!(good.len(), 1);
+}
+
+#[test]
+fn a_server_that_says_nothing_is_noticed_within_the_time_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let sample = root().join("models/mnist_d_minionn/samples/000.npy").display().to_string();
+    let begin = Instant::now();
+    let result = output(&["infer", "--timeout", "1", "--server", &address, &sample]);
+    assert_eq!(result.status.code(), Some(1));
+    assert!(stderr(&result).contains("time-out"), "{}", stderr(&result));
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn unreadable_inputs_are_errors() {
+    for (name, bytes) in
+        [("a.npy", &b"\x93NUMPY"[..]), ("b.png", b"no png"), ("c.gz", b"x"), ("d.txt", b"")]
+    {
+        let path = temporary(name, bytes);
+        let result = output(&["infer", "--server", "127.0.0.1:1", &path.display().to_string()]);
+        assert_eq!(result.status.code(), Some(1));
+        assert!(stderr(&result).contains(name), "{}", stderr(&result));
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+/// A black PNG.
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::GrayImage::new(width, height).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}

@@ -1,0 +1,117 @@
+//! The stable forms: JSON keys, exit codes, what is not available yet.
+
+use serde_json::Value;
+
+use crate::program::{Server, objects, output, root, stderr};
+
+fn assert_phase(phase: &Value) {
+    assert!(phase["seconds"].as_f64().unwrap() >= 0.0);
+    for key in ["bytes_sent", "bytes_received", "turns"] {
+        assert!(phase[key].is_u64(), "{key} in {phase}");
+    }
+}
+
+fn assert_object(object: &Value, first: bool) {
+    assert!(object["input"].is_string());
+    assert!(object["class"].is_u64());
+    assert!(object["label"].is_string());
+    assert!(object["logits"].as_array().unwrap().iter().all(Value::is_f64));
+    let top = object["top"].as_array().unwrap();
+    assert_eq!(top[0]["class"], object["class"]);
+    assert!(top[0]["label"].is_string() && top[0]["logit"].is_f64());
+    assert!(object["tolerance"].as_f64().unwrap() > 0.0);
+    assert_phase(&object["offline"]);
+    assert_phase(&object["online"]);
+    assert_eq!(object.get("setup").is_some(), first);
+    let layers = object["layers"].as_array().unwrap();
+    assert!(layers.len() >= 5);
+    for layer in layers {
+        assert!(layer["name"].is_string() && layer["protocol"].is_string());
+        assert!(["linear", "nonlinear", "output"].contains(&layer["kind"].as_str().unwrap()));
+        assert_phase(&layer["offline"]);
+        assert_phase(&layer["online"]);
+    }
+    assert!(object["peak_rss_bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn the_demo_says_the_same_privately_and_in_the_clear() {
+    for backend in ["auto", "garbled", "gmw"] {
+        let objects = objects(&output(&["demo", "--json", "--images", "2", "--backend", backend]));
+        assert_eq!(objects.len(), 2);
+        for (index, object) in objects.iter().enumerate() {
+            assert_object(object, index == 0);
+            assert_eq!(object["class"], object["plaintext_class"]);
+            let private = object["logits"].as_array().unwrap();
+            let plain = object["plaintext_logits"].as_array().unwrap();
+            assert_eq!(private.len(), plain.len());
+        }
+    }
+}
+
+#[test]
+fn the_demo_for_people_draws_and_compares() {
+    let output = output(&["demo", "--images", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("same class") && text.contains("offline") && text.contains("online"));
+}
+
+#[test]
+fn infer_prints_one_object_per_input_and_serve_once_ends() {
+    let model = root().join("models/mnist_d_minionn");
+    let server = Server::start(&model.join("model.onnx"), &["--once", "--model-name", "digits"]);
+    let samples = model.join("samples");
+    let (npy, png) = (samples.join("000.npy"), samples.join("000.png"));
+    let result = output(&[
+        "infer",
+        "--json",
+        "--top",
+        "2",
+        "--server",
+        &server.address,
+        &npy.display().to_string(),
+        &png.display().to_string(),
+    ]);
+    let objects = objects(&result);
+    assert_eq!(objects.len(), 2);
+    assert_object(&objects[0], true);
+    assert_object(&objects[1], false);
+    assert_eq!(objects[0]["input"], "000.npy");
+    assert_eq!(objects[0]["top"].as_array().unwrap().len(), 2);
+    assert_eq!(objects[0]["class"], objects[1]["class"]);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn inspect_describes_a_model_it_can_run() {
+    let model = root().join("models/mnist_d_minionn/model.onnx");
+    let objects = objects(&output(&["inspect", "--json", &model.display().to_string()]));
+    let object = &objects[0];
+    assert_eq!(object["supported"], true);
+    assert_eq!(object["unsupported"].as_array().unwrap().len(), 0);
+    assert!(object["ring_bits"].as_u64().unwrap() >= 16);
+    assert!(object["input_shape"].is_array());
+    assert!(object["layers"].as_array().unwrap().len() >= 5);
+    for link in ["lan", "wan"] {
+        assert_phase(&object["predicted"][link]["offline"]);
+        assert_phase(&object["predicted"][link]["online"]);
+    }
+}
+
+#[test]
+fn what_is_not_available_yet_exits_with_2_and_says_so() {
+    let model = root().join("models/mnist_d_minionn/model.onnx").display().to_string();
+    for arguments in [
+        vec!["prepare", "--server", "127.0.0.1:1", "--count", "3"],
+        vec!["keys", "new-ca"],
+        vec!["serve", &model, "--reveal", "class"],
+        vec!["serve", &model, "--reveal", "top-k"],
+        vec!["serve", &model, "--listen", "0.0.0.0:0"],
+    ] {
+        let output = output(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains("available yet"), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+}

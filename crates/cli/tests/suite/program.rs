@@ -1,0 +1,102 @@
+//! Running the program.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The program with arguments.
+pub(crate) fn gazelle(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gazelle"));
+    command.args(arguments);
+    command
+}
+
+/// Runs to the end.
+pub(crate) fn output(arguments: &[&str]) -> Output {
+    gazelle(arguments).output().unwrap()
+}
+
+/// Standard error as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A server process; killed on drop.
+pub(crate) struct Server {
+    child: Child,
+    /// `127.0.0.1:PORT`.
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Serves `model` and waits until it listens.
+    pub(crate) fn start(model: &Path, arguments: &[&str]) -> Self {
+        let mut child = gazelle(&["--quiet", "serve", &model.display().to_string()])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "the server ended");
+            if let Some(address) = line.trim().strip_prefix("listening on ") {
+                break address.to_owned();
+            }
+            eprint!("server: {line}");
+        };
+        // Nobody reads the rest: drain it, so that the server never waits for us.
+        std::thread::spawn(move || drop(lines.read_to_string(&mut String::new())));
+        Self { child, address }
+    }
+
+    /// Waits for a `--once` server; its exit code.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Parses one JSON object per line.
+pub(crate) fn objects(output: &Output) -> Vec<serde_json::Value> {
+    assert!(output.status.success(), "{}", stderr(output));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Folders of networks that are there: the repository's own, then the shared data.
+pub(crate) fn networks() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for folder in ["models", "../shared/data/models"] {
+        let Ok(entries) = std::fs::read_dir(root().join(folder)) else { continue };
+        let mut folders: Vec<PathBuf> =
+            entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        folders.sort();
+        for folder in folders {
+            let known = found.iter().any(|known| known.file_name() == folder.file_name());
+            if !known && folder.join("model.onnx").exists() && folder.join("expected.json").exists()
+            {
+                found.push(folder);
+            }
+        }
+    }
+    found
+}
+
+/// Whether slow tests run: set `GAZELLE_SLOW=1`.
+pub(crate) fn slow() -> bool {
+    std::env::var("GAZELLE_SLOW").is_ok_and(|value| value == "1")
+}
