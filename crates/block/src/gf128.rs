@@ -1,4 +1,4 @@
-//! The field GF(2^128) = GF(2)[x] / (x^128 + x^7 + x^2 + x + 1), bit k of a [`Block`] standing for x^k.
+//! The field GF(2^128) = GF(2)\[x\] / (x^128 + x^7 + x^2 + x + 1), bit k of a [`Block`] standing for x^k.
 //!
 //! Sums are XOR. Products are carry-less: [`portable`] is the definition, PCLMULQDQ takes over where
 //! the processor has it. All are constant time.

@@ -260,6 +260,7 @@ fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::garbling::STRIP;
     use crate::testing::{self, Garbled};
 
     #[test]
@@ -287,7 +288,8 @@ mod tests {
         let not_y = b.not(y);
         let product = b.and(x, not_y);
         let circuit = b.finish(&[product]);
-        let lanes = 11;
+        // Two strips, with a tail in the second.
+        let lanes = STRIP + 11;
         let garbled = Garbled::new(&HalfGates::default(), &circuit, lanes, 2);
         let key =
             gazelle_block::hash::HashKey::new(&garbled.hash_seed, garbled.tweaks.first_batch());
@@ -303,8 +305,11 @@ mod tests {
             let tg = h(a0, 2 * n) ^ h(a0 ^ d, 2 * n) ^ d.select(pb);
             let te = h(b0, 2 * n + 1) ^ h(b0 ^ d, 2 * n + 1) ^ a0;
             let c = h(a0, 2 * n) ^ tg.select(pa) ^ h(b0, 2 * n + 1) ^ (te ^ a0).select(pb);
-            assert_eq!(garbled.table[16 * n..][..16], tg.to_bytes());
-            assert_eq!(garbled.table[16 * (lanes + n)..][..16], te.to_bytes());
+            let strip = n / STRIP * STRIP;
+            let table = &garbled.table[32 * strip..];
+            let count = STRIP.min(lanes - strip);
+            assert_eq!(table[16 * (n - strip)..][..16], tg.to_bytes());
+            assert_eq!(table[16 * (count + n - strip)..][..16], te.to_bytes());
             assert!(garbled.output_zero[n] == c);
         }
     }
