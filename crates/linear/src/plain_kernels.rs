@@ -14,6 +14,7 @@ use gazelle_ring::kernel::gemm::{ROWS, STRIP, block};
 use gazelle_share::shares::ring_mask;
 use gazelle_share::{Conv2d, LinearOp, LinearWeights, plain};
 use rayon::prelude::*;
+use zeroize::Zeroizing;
 
 /// Columns of a packed panel.
 const COLUMNS: usize = 128;
@@ -102,7 +103,7 @@ fn multiply(
     let rows = weights.len() / width.max(1);
     let mut out = vec![[0u64; STRIPS * STRIP]; rows];
     let mut packed = vec![[0u64; STRIP]; STRIPS * COLUMNS];
-    let mut expanded = vec![[0i64; ROWS]; COLUMNS];
+    let mut expanded = Zeroizing::new(vec![[0i64; ROWS]; COLUMNS]);
     let mut sums = [[0u64; STRIP]; ROWS];
     for (part, taps) in taps.chunks(COLUMNS).enumerate() {
         for (packed, bases) in packed.chunks_mut(COLUMNS).zip(bases.chunks(STRIP)) {
@@ -121,7 +122,7 @@ fn multiply(
             for lane in 0..ROWS {
                 let row = group * ROWS + lane;
                 if row >= rows {
-                    for weights in &mut expanded {
+                    for weights in expanded.iter_mut() {
                         weights[lane] = 0;
                     }
                     continue;

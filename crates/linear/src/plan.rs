@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LinearError;
 use crate::layout::GroupLayout;
+use crate::stride_one::as_conv;
 
 /// Everything that both parties must agree on, and nothing that follows from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +98,10 @@ impl GroupPlan {
         }
         if group.revealed && self.parameters.kept_bits() != self.parameters.noise_bits() {
             return bad("a revealed layer needs h = k");
+        }
+        // Sizes make sense before anything is multiplied.
+        for op in &group.ops {
+            as_conv(op)?;
         }
         for (&quarters, &truncate_bits) in self.norm_quarter_bits.iter().zip(&group.truncate_bits) {
             if !self.parameters.holds(truncate_bits, weight_norm(quarters, self.fourier)) {

@@ -6,6 +6,7 @@ use gazelle_share::{LinearOp, LinearProtocol, MaskKind};
 use gazelle_wire::recording::Mutation;
 use gazelle_wire::testing::{Tampered, run_two_tampered};
 use proptest::prelude::*;
+use rand_core::Rng;
 
 use crate::networks::{conv, group, weights};
 use crate::session::Setting;
@@ -147,4 +148,34 @@ fn plans_that_promise_too_little_or_too_much_are_refused() {
         let again = plan.groups[0].packings[0].clone();
         plan.groups[0].packings.push(again);
     });
+}
+
+#[test]
+fn operators_of_any_size_are_refused_without_overflow() {
+    let setting = small();
+    let mut rng = test_rng(8);
+    for _ in 0..2000 {
+        let mut groups = setting.groups.to_vec();
+        let LinearOp::Conv(conv) = &mut groups[0].ops[0] else { panic!("a convolution") };
+        let large = [0, 1, 3, 1 << 20, 1 << 31, usize::MAX / 2, usize::MAX];
+        let value = large[rng.next_u64() as usize % large.len()];
+        match rng.next_u64() % 12 {
+            0 => conv.input.channels = value,
+            1 => conv.input.height = value,
+            2 => conv.input.width = value,
+            3 => conv.maps = value,
+            4 => conv.kernel[0] = value,
+            5 => conv.kernel[1] = value,
+            6 => conv.stride[0] = value,
+            7 => conv.dilation[1] = value,
+            8 => conv.pads.top = value,
+            9 => conv.pads.right = value,
+            10 => conv.groups = value,
+            _ => groups[1].ops[0] = LinearOp::FullyConnected { inputs: value, outputs: value },
+        }
+        // Refused, or still a layer that the plan computes.
+        let _ = setting.protocol.validate(&groups, &setting.plan);
+        let traffic = setting.protocol.traffic(&groups, &setting.plan);
+        assert!(traffic.offline.len() <= groups.len());
+    }
 }
