@@ -1,9 +1,11 @@
 //! A bad link or peer: each message of each extension flipped, cut, replayed, dropped or replaced.
 
 use gazelle_block::{BitVec, Block, Delta};
+use gazelle_ot::adapt::{WordShape, chosen, correlated, one_of_n};
 use gazelle_ot::ferret::Parameters;
 use gazelle_ot::{
-    Ferret, IdealOt, Iknp, OtError, OtExtension, RcotReceiver, RcotSender, SoftSpoken,
+    Ferret, IdealOt, Iknp, OtError, OtExtension, RcotReceiver, RcotSender, RotReceiver, RotSender,
+    SoftSpoken,
 };
 use gazelle_wire::Channel;
 use gazelle_wire::recording::Mutation;
@@ -101,4 +103,80 @@ fn softspoken_survives_a_bad_link() {
 #[test]
 fn ferret_survives_a_bad_link() {
     survives(&Ferret::new(Parameters::TOY), 300, 5);
+}
+
+/// Both sides of every adapter with a message of its own.
+fn adapters_receive(ch: &mut Channel) -> Result<(), OtError> {
+    let mut rng = rng(1);
+    let run = (|| {
+        let mut session = RotReceiver::new(IdealOt.receiver(ch, &mut rng)?, ch)?;
+        let choices = BitVec::random(WORDS.count, &mut rng);
+        let strings = session.strings(WORDS.count, WORDS.blocks(), ch, &mut rng)?;
+        chosen::receive(strings, WORDS, &choices, ch)?;
+        let strings = session.strings(WORDS.count, WORDS.blocks(), ch, &mut rng)?;
+        correlated::receive(strings, WORDS, &choices, ch)?;
+        let strings = session.strings(WORDS.count, 1, ch, &mut rng)?;
+        chosen::receive_blocks(strings, &choices, ch)?;
+        one_of_n::receive(&mut session, MANY, &[3; WORDS.count], ch, &mut rng)?;
+        Ok(ch.flush()?)
+    })();
+    if run.is_err() {
+        ch.send_error();
+    }
+    run
+}
+
+fn adapters_send(ch: &mut Channel) -> Result<(), OtError> {
+    let mut rng = rng(2);
+    let run = (|| {
+        let session = IdealOt.sender(Delta::random(&mut rng), ch, &mut rng)?;
+        let mut session = RotSender::new(session, ch, &mut rng)?;
+        let words = [5; WORDS.words()];
+        let strings = session.strings(WORDS.count, WORDS.blocks(), ch, &mut rng)?;
+        chosen::send(strings, WORDS, &words, &words, ch)?;
+        let strings = session.strings(WORDS.count, WORDS.blocks(), ch, &mut rng)?;
+        correlated::send(strings, WORDS, &words, ch)?;
+        let strings = session.strings(WORDS.count, 1, ch, &mut rng)?;
+        let blocks = [Block(9); WORDS.count];
+        chosen::send_blocks(strings, &blocks, &blocks, ch)?;
+        one_of_n::send(&mut session, MANY, &[1; 4 * WORDS.words()], ch, &mut rng)?;
+        Ok(ch.flush()?)
+    })();
+    if run.is_err() {
+        ch.send_error();
+    }
+    run
+}
+
+const WORDS: WordShape = WordShape { count: 30, length: 3, bits: 11 };
+const MANY: one_of_n::Shape = one_of_n::Shape { words: WORDS, log2_n: 2 };
+
+#[test]
+fn adapters_survive_a_bad_link() {
+    for (party, frames) in [(Tampered::Client, 4), (Tampered::Server, 6)] {
+        for frame in 0..frames {
+            for mutation in Mutation::all() {
+                let (received, sent) = run_two_tampered(
+                    party,
+                    frame,
+                    mutation,
+                    |mut ch| adapters_receive(&mut ch),
+                    |mut ch| adapters_send(&mut ch),
+                );
+                let header = matches!(mutation, Mutation::Flip { bit } if bit < 64);
+                if header || matches!(mutation, Mutation::Truncate { .. } | Mutation::Drop) {
+                    assert!(received.is_err() || sent.is_err(), "{mutation:?} of frame {frame}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn adapters_run_on_a_good_link() {
+    let (received, sent) = gazelle_wire::testing::run_two(
+        |mut ch| adapters_receive(&mut ch),
+        |mut ch| adapters_send(&mut ch),
+    );
+    assert!(received.is_ok() && sent.is_ok());
 }
