@@ -5,11 +5,12 @@ use gazelle_block::{BitVec, Block, Delta};
 use gazelle_prg::{Prg, Seed};
 use gazelle_wire::Channel;
 
-use crate::adapt::{WordShape, chosen, correlated, product};
+use crate::adapt::{WordShape, chosen, correlated, one_of_n, product};
 use crate::extension::{OtExtension, RcotReceiver, RcotSender};
-use crate::{IdealOt, Iknp, OtError, RotReceiver, RotSender, SoftSpoken};
+use crate::ferret::Parameters;
+use crate::{Ferret, IdealOt, Iknp, OtError, RotReceiver, RotSender, SoftSpoken};
 
-/// A peer that says `data` to both roles of IKNP and SoftSpokenOT, and of the adapters above the
+/// A peer that says `data` to both roles of IKNP, SoftSpokenOT and Ferret, and of the adapters above the
 /// ideal extension. The lowest bit of the first byte decides whether valid points come first.
 ///
 /// # Panics
@@ -21,6 +22,7 @@ pub fn messages(data: &[u8]) {
     payloads.extend_from_slice(rest);
     let _ = extension(&Iknp::new(), &payloads, points);
     let _ = extension(&SoftSpoken::K4, &payloads, points);
+    let _ = extension(&Ferret::new(Parameters::TOY), &payloads, points);
     let _ = sending(data);
     let _ = receiving(data);
 }
@@ -56,7 +58,8 @@ fn sending(data: &[u8]) -> Result<(), OtError> {
     correlated::send(strings, shape, &words, &mut channel)?;
     let strings = sender.strings(9, 1, &mut channel, rng)?;
     product::values(strings, shape, &words, &mut channel)?;
-    Ok(())
+    let shape = one_of_n::Shape { words: shape, log2_n: 2 };
+    one_of_n::send(&mut sender, shape, &[7; 36], &mut channel, rng)
 }
 
 fn receiving(data: &[u8]) -> Result<(), OtError> {
@@ -72,7 +75,8 @@ fn receiving(data: &[u8]) -> Result<(), OtError> {
     correlated::receive(strings, shape, &choices, &mut channel)?;
     let strings = receiver.strings(9, 1, &mut channel, rng)?;
     product::bits(strings, shape, &choices, &mut channel)?;
-    Ok(())
+    let shape = one_of_n::Shape { words: shape, log2_n: 2 };
+    one_of_n::receive(&mut receiver, shape, &[3; 9], &mut channel, rng).map(drop)
 }
 
 #[cfg(test)]
