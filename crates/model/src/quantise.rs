@@ -8,6 +8,7 @@
 mod bounds;
 mod build;
 mod calibrate;
+mod equalise;
 mod evaluate;
 mod rings;
 mod scales;
@@ -125,7 +126,7 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
     {
         return Err(ModelError::Quantise("widths out of range".into()));
     }
-    let lowered = passes::lower(graph)?;
+    let mut lowered = passes::lower(graph)?;
     let (inputs, source) = calibrate::inputs(&lowered, options);
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
     let source = if options.guaranteed { CalibrationSource::Bounds } else { source };
@@ -143,6 +144,12 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         }
         calibration.ranges = bounds;
     }
+    // Brighter images than the calibration's must not be cut off.
+    let ends = options.input_range.0.abs().max(options.input_range.1.abs());
+    if let Some(range) = calibration.ranges.first_mut() {
+        *range = range.max(f64::from(ends).min(4.0 * *range));
+    }
+    equalise::equalise(&mut lowered, &mut calibration);
     let mut candidate = Candidate {
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
         margin: source.margin(inputs.len()),

@@ -41,7 +41,7 @@ fn least_scale(logits: &[Vec<f32>]) -> f64 {
 /// The variance of a logit that rounding may cause; a little less than allowed, since it is met
 /// for the logits' mean.
 pub(super) fn budget(logits: &[Vec<f32>]) -> f64 {
-    (0.85 * ROUNDING_SHARE * least_scale(logits) / 6.0).powi(2)
+    (0.97 * ROUNDING_SHARE * least_scale(logits) / 6.0).powi(2)
 }
 
 /// `6 sigma` may be this fraction of the least logit scale.
@@ -62,7 +62,7 @@ impl Checked {
         let rounding = 6.0 * self.sigma / (ROUNDING_SHARE * self.least_scale);
         let total = self.relative_error + 4.0 * self.sigma / self.least_scale;
         if rounding > 1.0 {
-            verdict.variance_factor = 0.85 / (rounding * rounding);
+            verdict.variance_factor = 0.9 / (rounding * rounding);
         } else if total > TOTAL_SHARE || self.agreement < 0.99 {
             verdict.more_weight_bits = 1;
             verdict.variance_factor = 0.5;

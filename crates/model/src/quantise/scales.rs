@@ -65,7 +65,7 @@ pub(super) fn caps(
         .collect()
 }
 
-fn find(classes: &mut [usize], mut id: usize) -> usize {
+pub(super) fn find(classes: &mut [usize], mut id: usize) -> usize {
     while let Some(&parent) = classes.get(id) {
         if parent == id {
             break;
@@ -79,7 +79,7 @@ fn find(classes: &mut [usize], mut id: usize) -> usize {
     id
 }
 
-fn union(classes: &mut [usize], a: usize, b: usize) {
+pub(super) fn union(classes: &mut [usize], a: usize, b: usize) {
     let (a, b) = (find(classes, a), find(classes, b));
     if let Some(slot) = classes.get_mut(a) {
         *slot = b;

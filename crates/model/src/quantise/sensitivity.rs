@@ -29,6 +29,13 @@ impl Sensitivity {
         self.sums.get(tensor).map_or(0.0, |sum| sum / self.probes.max(1.0))
     }
 
+    /// The tensor's unit becomes `1 / factor` of what it was.
+    pub(super) fn rescale(&mut self, tensor: usize, factor: f64) {
+        if let Some(sum) = self.sums.get_mut(tensor) {
+            *sum /= factor * factor;
+        }
+    }
+
     /// Adds one input's trace with one probe.
     pub(super) fn add(&mut self, graph: &Graph, trace: &[Vec<f32>]) {
         let outputs = graph.shape(graph.output).len();
