@@ -118,28 +118,21 @@ fn multiply(
     let mut packed = vec![[0u64; STRIP]; STRIPS * COLUMNS];
     let mut expanded = vec![[0i64; ROWS]; COLUMNS];
     let mut sums = [[0u64; STRIP]; ROWS];
-    for (number, positions) in list.chunks(STRIPS * STRIP).enumerate() {
-        let at = number * STRIPS * STRIP;
+    for strips in strips(list, x.degree()).chunks(STRIPS) {
         for first in (0..width).step_by(COLUMNS) {
             let columns = first..(first + COLUMNS).min(width);
             let count = columns.len();
-            for (positions, packed) in positions.chunks(STRIP).zip(packed.chunks_mut(COLUMNS)) {
-                pack(x, first_request, &panel.columns[columns.clone()], positions, packed);
+            for (strip, packed) in strips.iter().zip(packed.chunks_mut(COLUMNS)) {
+                strip.pack(x, first_request, &panel.columns[columns.clone()], list, packed);
             }
             for group in groups.iter_mut() {
                 weights.expand(width, group.index, columns.clone(), &mut expanded[..count]);
-                for (strip, packed) in
-                    packed.chunks(COLUMNS).take(positions.len().div_ceil(STRIP)).enumerate()
-                {
+                for (strip, packed) in strips.iter().zip(packed.chunks(COLUMNS)) {
                     block(&expanded[..count], &packed[..count], &mut sums);
                     for (tiles, sums) in group.blocks.iter_mut().zip(&sums) {
                         let Some(points) = tiles.get_mut(tile) else { continue };
-                        if points.positions != list {
-                            continue;
-                        }
-                        let out = points.out.iter_mut().skip(at + strip * STRIP);
-                        for (out, sum) in out.zip(sums) {
-                            *out = out.wrapping_add(*sum);
+                        if points.positions == list {
+                            strip.add(sums, list, points.out);
                         }
                     }
                 }
@@ -148,27 +141,75 @@ fn multiply(
     }
 }
 
-/// `packed[c][j]` = coefficient `positions[j]` of column c; what lies beyond the last position is
-/// not read by anybody.
-fn pack(
-    x: &Polys,
-    first_request: usize,
-    columns: &[(u32, u32)],
-    positions: &[u32],
-    packed: &mut [[u64; STRIP]],
-) {
-    let run = positions.len() == STRIP && positions.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-    for (slot, &(chunk, exponent)) in packed.iter_mut().zip(columns) {
-        let x = x.poly(first_request + chunk as usize);
-        let exponent = exponent as usize;
-        if run {
-            load(x, exponent, positions[0] as usize, slot);
+/// Up to [`STRIP`] consecutive entries of a list of positions, computed together.
+struct Strip {
+    entries: Range<usize>,
+    /// The first of the [`STRIP`] consecutive coefficients that are computed; `None`: just the
+    /// positions themselves, collected one by one.
+    window: Option<usize>,
+}
+
+/// Cuts a list: windows where at least three quarters of the coefficients are wanted (rows of a map
+/// with a few words of padding between them), collected positions elsewhere.
+fn strips(list: &[u32], degree: usize) -> Vec<Strip> {
+    let mut strips = Vec::with_capacity(list.len().div_ceil(STRIP) + 1);
+    let mut next = 0;
+    while next < list.len() {
+        let rest = &list[next..list.len().min(next + STRIP)];
+        let start = (rest[0] as usize).min(degree - STRIP);
+        let within = |pair: &[u32]| pair[0] < pair[1] && (pair[1] as usize) < start + STRIP;
+        let covered = 1 + rest.windows(2).take_while(|pair| within(pair)).count();
+        let (count, window) = if covered >= STRIP * 3 / 4 || covered == rest.len() {
+            (covered, Some(start))
         } else {
-            for (slot, position) in slot.iter_mut().zip(positions) {
+            (rest.len(), None)
+        };
+        strips.push(Strip { entries: next..next + count, window });
+        next += count;
+    }
+    strips
+}
+
+impl Strip {
+    /// `packed[c]` = the strip's coefficients of column c; where positions are collected, what lies
+    /// beyond the last is not read by anybody.
+    fn pack(
+        &self,
+        x: &Polys,
+        first_request: usize,
+        columns: &[(u32, u32)],
+        list: &[u32],
+        packed: &mut [[u64; STRIP]],
+    ) {
+        for (slot, &(chunk, exponent)) in packed.iter_mut().zip(columns) {
+            let x = x.poly(first_request + chunk as usize);
+            let exponent = exponent as usize;
+            if let Some(start) = self.window {
+                load(x, exponent, start, slot);
+                continue;
+            }
+            for (slot, position) in slot.iter_mut().zip(&list[self.entries.clone()]) {
                 *slot = match (*position as usize).checked_sub(exponent) {
                     Some(index) => x[index],
                     None => x[*position as usize + x.len() - exponent].wrapping_neg(),
                 };
+            }
+        }
+    }
+
+    /// Adds a row's sums to the words of its list.
+    fn add(&self, sums: &[u64; STRIP], list: &[u32], out: &mut [u64]) {
+        let out = &mut out[self.entries.clone()];
+        match self.window {
+            Some(start) if out.len() < STRIP => {
+                for (out, position) in out.iter_mut().zip(&list[self.entries.clone()]) {
+                    *out = out.wrapping_add(sums[*position as usize - start]);
+                }
+            }
+            _ => {
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out = out.wrapping_add(*sum);
+                }
             }
         }
     }
@@ -177,6 +218,27 @@ fn pack(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strips_cover_a_list_once_and_follow_rows() {
+        // Rows of 56 with a pitch of 57, a comb, a run at the very end, an unordered tail.
+        let rows = (0..10u32).flat_map(|row| (0..56).map(move |column| 57 * row + column));
+        let comb = (700..900).step_by(5);
+        let list: Vec<u32> = rows.chain(comb).chain(1010..1024).chain([3, 2, 1]).collect();
+        let strips = strips(&list, 1024);
+        let entries: Vec<usize> = strips.iter().flat_map(|strip| strip.entries.clone()).collect();
+        assert_eq!(entries, (0..list.len()).collect::<Vec<_>>());
+        for strip in &strips {
+            assert!(strip.entries.len() <= STRIP);
+            if let Some(start) = strip.window {
+                assert!(start + STRIP <= 1024);
+                let inside = |p: &u32| (start..start + STRIP).contains(&(*p as usize));
+                assert!(list[strip.entries.clone()].iter().all(inside));
+            }
+        }
+        // 560 useful words of 569 in 35 windows; the last 8, before the comb, are collected.
+        assert_eq!(strips.iter().take_while(|strip| strip.window.is_some()).count(), 35);
+    }
 
     #[test]
     fn both_layouts_of_weights_expand_alike() {
