@@ -10,7 +10,7 @@ use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::compiled::{GroupState, find, states};
+use super::compiled::{GroupState, check_inference, find, states};
 use crate::layout::Slots;
 use crate::plan::{Plan, hint_runs};
 
@@ -87,6 +87,7 @@ impl LinearClient for PublicCoinClient {
         let slots = state.layout.slots();
         let mut r = initial_mask(state, &slots, mask, rng)?;
         let inference = counter.map_or(0, |counter| counter.fetch_add(1, Ordering::Relaxed));
+        check_inference(state, inference)?;
         let positions: Vec<&[u32]> = slots.iter().map(|slots| slots.pinned.as_slice()).collect();
         let mut settle = |request: usize, polynomial: &mut [u64]| {
             if let Some(slots) = slots.get(request) {

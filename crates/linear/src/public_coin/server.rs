@@ -10,7 +10,7 @@ use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use super::client::{from_he, hint_shape};
-use super::compiled::{Compiled, GroupState, find};
+use super::compiled::{Compiled, GroupState, check_inference, find};
 use crate::matrix::GroupMatrix;
 use crate::plan::hint_runs;
 
@@ -103,6 +103,7 @@ impl LinearServer for PublicCoinServer {
             return Err(ProtocolError::Caller(format!("there is no group {group}")));
         };
         let inference = *counter;
+        check_inference(state, inference)?;
         *counter += 1;
         let shape = RequestShape {
             parameters: state.parameters,
