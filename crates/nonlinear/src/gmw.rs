@@ -31,13 +31,14 @@ use std::sync::Arc;
 
 use gazelle_block::hash::HashSeed;
 use gazelle_block::tweak::purpose;
-use gazelle_block::{Delta, TweakCounter};
+use gazelle_block::{Block, Delta, TweakCounter};
 use gazelle_ot::OtExtension;
 use gazelle_prg::Seed;
 use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
+use zeroize::{Zeroize, Zeroizing};
 
 pub use client::{GmwClient, GmwClientPrepared};
 pub use server::{GmwServer, GmwServerPrepared};
@@ -64,15 +65,34 @@ pub fn supports(step: &Step) -> bool {
     GmwStep::new(0, step).is_ok()
 }
 
-/// One OT session with the tweaks of its Delta.
+/// One OT session with the tweaks of its Delta, and a buffer that its batches share.
 pub(crate) struct Ot<T> {
     pub(crate) session: T,
     pub(crate) tweaks: TweakCounter,
+    blocks: Zeroizing<Vec<Block>>,
 }
 
 impl<T> Ot<T> {
     pub(crate) fn new(session: T) -> Self {
-        Self { session, tweaks: TweakCounter::new() }
+        Self { session, tweaks: TweakCounter::new(), blocks: Zeroizing::default() }
+    }
+
+    /// The session and `count` blocks to fill.
+    pub(crate) fn blocks(&mut self, count: usize) -> (&mut T, &mut [Block]) {
+        if self.blocks.len() < count {
+            self.blocks.resize(count, Block::ZERO);
+        }
+        (&mut self.session, self.blocks.get_mut(..count).unwrap_or_default())
+    }
+
+    /// The first `count` blocks.
+    pub(crate) fn filled(&self, count: usize) -> &[Block] {
+        self.blocks.get(..count).unwrap_or_default()
+    }
+
+    /// Overwrites the blocks once their step is prepared.
+    pub(crate) fn wipe(&mut self) {
+        self.blocks.as_mut_slice().zeroize();
     }
 
     /// The first of `count` tweaks for hashing OTs.

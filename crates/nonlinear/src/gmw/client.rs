@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use gazelle_block::BitVec;
 use gazelle_block::hash::HashSeed;
-use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
 use gazelle_convert::extend::ClientExtend;
 use gazelle_convert::rot::{RotRecv, RotSend};
@@ -160,17 +160,18 @@ pub(crate) fn offline<D: RcotReceiver, U: RcotSender>(
         for batch in group {
             let rots: Vec<_> = batch.iter().map(|chunk| step.rots(chunk)).collect();
             let (starts, (down_count, up_count)) = starts(&rots);
-            let mut z = Zeroizing::new(vec![Block::ZERO; down_count]);
             let mut choices = BitVec::new();
-            let mut y = Zeroizing::new(vec![Block::ZERO; up_count]);
             if down_count > 0 {
-                down.session.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
+                let (session, z) = down.blocks(down_count);
+                session.extend(&mut choices, z, channel, rng).map_err(ot_error)?;
             }
             if up_count > 0 {
-                up.session.extend(&mut y, channel, rng).map_err(ot_error)?;
+                let (session, y) = up.blocks(up_count);
+                session.extend(y, channel, rng).map_err(ot_error)?;
             }
             let (down_tweak, up_tweak) = (down.reserve(down_count)?, up.reserve(up_count)?);
             let delta = up.session.delta().block();
+            let (z, y) = (down.filled(down_count), up.filled(up_count));
             let parts: Vec<_> = batch
                 .par_iter()
                 .zip(starts)
@@ -202,6 +203,8 @@ pub(crate) fn offline<D: RcotReceiver, U: RcotSender>(
             },
         ));
     }
+    down.wipe();
+    up.wipe();
     Ok(GmwClientPrepared { chunks })
 }
 

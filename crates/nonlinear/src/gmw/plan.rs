@@ -30,11 +30,10 @@ use crate::width::function_shape;
 
 /// Elements per chunk: what one task works on.
 const CHUNK: usize = 4096;
-/// Input elements per batch of the offline phase: what one extension of OTs covers (16 bytes per OT
-/// are alive at a time).
-const BATCH: usize = 64 << 10;
+/// OTs per batch of the offline phase (at least one chunk's): 16 bytes each are alive at a time.
+const BATCH: usize = 1 << 20;
 /// Batches per group: what one exchange covers.
-const GROUP: usize = 8;
+const GROUP: usize = 16;
 
 /// An operation on all lanes of a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,7 +280,7 @@ impl GmwStep {
 
     /// The chunks in groups of batches: one exchange per group, one extension per batch.
     pub(crate) fn groups(&self) -> impl Iterator<Item = std::slice::Chunks<'_, Chunk>> {
-        let first = self.chunks.first().map_or(1, |chunk| chunk.inputs.len().max(1));
+        let first = self.chunks.first().map_or(1, |chunk| self.rots(chunk).0.max(1));
         let batch = (BATCH / first).max(1);
         self.chunks.chunks(GROUP * batch).map(move |group| group.chunks(batch))
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use gazelle_block::BitVec;
 use gazelle_block::hash::HashSeed;
-use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
 use gazelle_convert::extend::ServerExtend;
 use gazelle_convert::rot::{RotRecv, RotSend};
@@ -15,7 +15,6 @@ use gazelle_share::{NonlinearServer, ProtocolError, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use zeroize::Zeroizing;
 
 use crate::garbled::ot_error;
 use crate::gmw::messages::{exchange, starts};
@@ -155,17 +154,18 @@ pub(crate) fn offline<D: RcotSender, U: RcotReceiver>(
         for batch in group {
             let rots: Vec<_> = batch.iter().map(|chunk| step.rots(chunk)).collect();
             let (starts, (down_count, up_count)) = starts(&rots);
-            let mut y = Zeroizing::new(vec![Block::ZERO; down_count]);
-            let mut z = Zeroizing::new(vec![Block::ZERO; up_count]);
             let mut choices = BitVec::new();
             if down_count > 0 {
-                down.session.extend(&mut y, channel, rng).map_err(ot_error)?;
+                let (session, y) = down.blocks(down_count);
+                session.extend(y, channel, rng).map_err(ot_error)?;
             }
             if up_count > 0 {
-                up.session.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
+                let (session, z) = up.blocks(up_count);
+                session.extend(&mut choices, z, channel, rng).map_err(ot_error)?;
             }
             let (down_tweak, up_tweak) = (down.reserve(down_count)?, up.reserve(up_count)?);
             let delta = down.session.delta().block();
+            let (y, z) = (down.filled(down_count), up.filled(up_count));
             let first = chunks.len() + begun.len();
             let parts: Vec<_> = batch
                 .par_iter()
@@ -196,6 +196,8 @@ pub(crate) fn offline<D: RcotSender, U: RcotReceiver>(
             },
         ));
     }
+    down.wipe();
+    up.wipe();
     Ok(GmwServerPrepared { chunks })
 }
 

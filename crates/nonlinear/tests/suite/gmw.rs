@@ -121,8 +121,8 @@ fn transcript_of_a_relu_layer_is_exactly_the_protocols_bits_and_looks_uniform() 
 
 #[test]
 fn transcript_a_layer_of_several_groups_sends_what_is_planned() {
-    // More than 8 batches of 64 Ki elements: two exchanges.
-    let count = (9 << 16) + 77;
+    // b = 3: 4 ROTs from S to C each, so more than 16 batches of 2^20: two exchanges.
+    let count = (17 << 18) + 77;
     let step = step(StepFunction::Relu, [count, 1, 1], [3, 2, 5, 6]);
     let (case, exact) = Case::random(step.clone(), 7);
     let protocol = Gmw { ot: IdealOt };
