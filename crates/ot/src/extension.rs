@@ -132,6 +132,14 @@ pub trait RcotReceiver: Send {
 pub(crate) fn lowest_bits(blocks: &[Block], choices: &mut BitVec) {
     choices.resize(blocks.len());
     for (word, chunk) in choices.words_mut().iter_mut().zip(blocks.chunks(64)) {
-        *word = chunk.iter().rev().fold(0, |word, block| word << 1 | block.0 as u64 & 1);
+        *word = 0;
+        // Eight at a time, so that the shifts are constants.
+        for (byte, eight) in chunk.chunks(8).enumerate() {
+            let mut bits = 0;
+            for (place, block) in eight.iter().enumerate() {
+                bits |= (block.0 as u64 & 1) << place;
+            }
+            *word |= bits << (8 * byte);
+        }
     }
 }

@@ -29,7 +29,7 @@ use zeroize::Zeroize;
 use crate::base;
 use crate::error::OtError;
 use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits};
-use crate::rows::{ROW_UNIT, Rows};
+use crate::rows::{Corrections, ROW_UNIT, Rows};
 use crate::streams::{STREAM, Streams};
 use crate::surplus::Surplus;
 
@@ -58,7 +58,7 @@ pub struct IknpReceiver {
     streams: Streams,
     surplus: Surplus,
     matrix: Rows,
-    corrections: Rows,
+    corrections: Corrections,
 }
 
 impl Iknp {
@@ -106,7 +106,7 @@ impl OtExtension for Iknp {
             streams: Streams::new(pairs.as_flattened()),
             surplus: Surplus::default(),
             matrix: Rows::default(),
-            corrections: Rows::default(),
+            corrections: Corrections::default(),
         })
     }
 
@@ -141,7 +141,7 @@ impl RcotSender for IknpSender {
         surplus.serve(ROW_UNIT, out, |out| {
             for chunk in out.chunks_mut(CHUNK) {
                 let width = chunk.len() / ROW_UNIT;
-                let corrections = ch.recv::<Rows>(&(COLUMNS * width))?;
+                let corrections = ch.recv::<Corrections>(&(COLUMNS * width))?;
                 matrix.resize(128 * width);
                 streams.fill_masked(&mut matrix.0, &corrections.0, delta.block(), width);
                 // Row 0 was zero when it was made and nothing writes to it.
@@ -165,7 +165,7 @@ impl RcotReceiver for IknpReceiver {
             for chunk in out.chunks_mut(CHUNK) {
                 let width = chunk.len() / ROW_UNIT;
                 matrix.resize(128 * width);
-                corrections.resize(COLUMNS * width);
+                corrections.0.resize(COLUMNS * width, [0; 16]);
                 if let Some(row) = matrix.0.get_mut(..width) {
                     own.fill_bytes(row.as_flattened_mut());
                 }

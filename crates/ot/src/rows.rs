@@ -1,4 +1,4 @@
-//! Rows of a bit matrix in pieces of 128 bits, and the message that carries them.
+//! Rows of bit matrices in pieces of 128 bits: a party's own, and those that cross the link.
 
 use gazelle_wire::{DecodeError, Message, Reader};
 use zeroize::Zeroize;
@@ -21,7 +21,11 @@ impl Rows {
     }
 }
 
-impl Message for Rows {
+/// What the extensions' receivers send: rows that hide the choices. Nothing secret once it is out.
+#[derive(Default)]
+pub(crate) struct Corrections(pub(crate) Vec<[u8; 16]>);
+
+impl Message for Corrections {
     /// The number of pieces.
     type Shape = usize;
     const KIND: u16 = 0x0301;

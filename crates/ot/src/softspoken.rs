@@ -40,7 +40,7 @@ use crate::base;
 use crate::error::OtError;
 use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits};
 use crate::ggm::{Grower, Kind, xor_all};
-use crate::rows::{ROW_UNIT, Rows};
+use crate::rows::{Corrections, ROW_UNIT, Rows};
 use crate::streams::Streams;
 use crate::surplus::Surplus;
 
@@ -75,7 +75,7 @@ pub struct SoftSpokenReceiver {
     leaves: Streams,
     surplus: Surplus,
     matrix: Rows,
-    corrections: Rows,
+    corrections: Corrections,
 }
 
 impl Default for SoftSpoken {
@@ -208,7 +208,7 @@ impl OtExtension for SoftSpoken {
             leaves: leaf_streams(&mut nodes, k, &vec![0; trees]),
             surplus: Surplus::default(),
             matrix: Rows::default(),
-            corrections: Rows::default(),
+            corrections: Corrections::default(),
         })
     }
 
@@ -269,7 +269,7 @@ impl RcotSender for SoftSpokenSender {
             for chunk in out.chunks_mut(CHUNK) {
                 let width = chunk.len() / ROW_UNIT;
                 matrix.resize(128 * width);
-                let corrections = ch.recv::<Rows>(&((trees - 1) * width))?;
+                let corrections = ch.recv::<Corrections>(&((trees - 1) * width))?;
                 leaves.fill_corrected(*k, &mut matrix.0, &corrections.0, delta.block(), width);
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
             }
@@ -292,7 +292,7 @@ impl RcotReceiver for SoftSpokenReceiver {
             for chunk in out.chunks_mut(CHUNK) {
                 let width = chunk.len() / ROW_UNIT;
                 matrix.resize(128 * width);
-                corrections.resize((trees - 1) * width);
+                corrections.0.resize((trees - 1) * width, [0; 16]);
                 leaves.fill_sums(*k, &mut matrix.0, &mut corrections.0, width);
                 ch.send(corrections, &((trees - 1) * width))?;
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
