@@ -108,8 +108,9 @@ fn measure(bench: &mut Bench, id: &str, layer: &Layer, inferences_per_setup: u32
     });
     let limit_ns = bench.limit_ns(Limit::MultiplyAdds)?;
     let mut record = |phase, seconds: &[f64], traffic: Traffic| {
-        let figure = Measurement::new(format!("{id}/public-coin/{phase}"), layer.op.macs(), seconds)
-            .against(Limit::MultiplyAdds, 1.0, limit_ns);
+        let figure =
+            Measurement::new(format!("{id}/public-coin/{phase}"), layer.op.macs(), seconds)
+                .against(Limit::MultiplyAdds, 1.0, limit_ns);
         bench.record(&Measurement {
             phase,
             bytes: traffic.sent + traffic.received,
