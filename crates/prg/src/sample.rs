@@ -9,7 +9,7 @@
 //!
 //! Control flow and memory addresses depend on lengths only. `uniform` and `ternary` are part of
 //! the wire format (both parties expand public seeds with the former); the loops run over chunks
-//! of [`CHUNK`] samples.
+//! of `CHUNK` samples.
 
 mod kernel;
 mod tables;
