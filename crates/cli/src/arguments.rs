@@ -102,7 +102,7 @@ pub(crate) struct Serve {
     pub(crate) model_name: Option<String>,
     /// The link to the clients, for `--backend auto`: `memory`, `lan`, `wan` or
     /// `<bandwidth>,<round trip>` such as `100mbit,20ms`
-    #[arg(long, value_name = "LINK", default_value = "memory")]
+    #[arg(long, value_name = "LINK", default_value = "lan")]
     pub(crate) link: Link,
     /// What the client learns
     #[arg(long, value_enum, default_value_t = Reveal::Logits)]
@@ -141,6 +141,10 @@ pub(crate) struct Infer {
     /// One JSON object per input on standard output, nothing else
     #[arg(long)]
     pub(crate) json: bool,
+    /// Also predict time and bytes for this link (after a second of calibration): `lan`, `wan`,
+    /// `memory` or `<bandwidth>,<round trip>`
+    #[arg(long, value_name = "LINK")]
+    pub(crate) link: Option<Link>,
     /// Seconds without a byte before giving up
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub(crate) timeout: u64,

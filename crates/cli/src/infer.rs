@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gazelle::backend::{Choice, DefaultClient};
+use gazelle::backend::{Choice, DefaultClient, Machine, planner};
 use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{Inference, Limits, Offer, Phase};
 
@@ -39,11 +39,19 @@ pub(crate) fn run(command: &Infer, quiet: bool) -> Outcome {
     let encoded: Vec<Vec<i64>> =
         inputs.iter().map(|input| encoder.encode(input)).collect::<Result<_, _>>()?;
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
-    let suite = Choice::parse(offer.description())?.suite(offer.description().nonlinear.len());
+    let choice = Choice::parse(offer.description())?;
+    let suite = choice.suite(offer.description().nonlinear.len());
     let bar = Bar::new(quiet || command.json);
     let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
     client.observe(bar.observer());
     let mut setup = Some(client.setup());
+    let mut predicted = match command.link {
+        Some(link) => {
+            let machine = Machine::calibrate()?;
+            Some(planner::predict(client.plan(), client.traffic(), &choice, link, &machine))
+        }
+        None => None,
+    };
     for (input, values) in inputs.iter().zip(&encoded) {
         let prepared = client.prepare(&mut rng)?;
         let inference = client.infer(prepared, values)?;
@@ -54,6 +62,7 @@ pub(crate) fn run(command: &Infer, quiet: bool) -> Outcome {
         let mut object =
             output::object(&input.name, &inference, &logits, model, labels, command.top);
         object.setup = setup.take();
+        object.predicted = predicted.take();
         object.probabilities = encoder.probabilities(&logits);
         if command.json {
             output::json(&object)?;
@@ -80,6 +89,13 @@ fn print(
         print!("{}", output::table(object.setup, inference));
         let all: Phase = sum(object.setup, inference);
         println!("  in all: {}, {}", output::seconds(all.seconds), output::bytes(all.bytes()));
+        if let Some(predicted) = object.predicted {
+            let [setup, offline, online] = [predicted.setup, predicted.offline, predicted.online]
+                .map(|phase| {
+                    format!("{} {}", output::seconds(phase.seconds), output::bytes(phase.bytes()))
+                });
+            println!("  predicted: setup {setup}, offline {offline}, online {online}");
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Reading inputs: PNG, JPEG, NPY, IDX (.gz) and CIFAR .bin files.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -223,7 +223,7 @@ pub(crate) fn embedded(
     let calibration: Vec<Vec<f32>> =
         images.iter().map(|image| encoder.tensor(image)).collect::<Result<_, _>>()?;
     let loaded =
-        build(graph, "mnist_d_minionn".into(), interface, calibration, (backend, Link::MEMORY))?;
+        build(graph, "mnist_d_minionn".into(), interface, calibration, (backend, Link::LAN))?;
     Ok((loaded, images.into_iter().take(count.max(1)).collect()))
 }
 

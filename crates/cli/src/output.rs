@@ -1,5 +1,6 @@
 //! What the program prints: JSON objects for programs, tables for people.
 
+use gazelle::backend::Prediction;
 use gazelle::{Inference, Layer, ModelInfo, Phase, peak_rss_bytes};
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ pub(crate) struct Object<'a> {
     pub(crate) setup: Option<Phase>,
     pub(crate) offline: Phase,
     pub(crate) online: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) predicted: Option<Prediction>,
     pub(crate) layers: &'a [Layer],
     pub(crate) peak_rss_bytes: u64,
 }
@@ -77,6 +80,7 @@ pub(crate) fn object<'a>(
         setup: None,
         offline: inference.report.offline,
         online: inference.report.online,
+        predicted: None,
         layers: &inference.report.layers,
         peak_rss_bytes: peak_rss_bytes(),
     }

@@ -130,7 +130,7 @@ fn rng(seed: u8) -> Prg {
 fn splice(honest: &[u8], data: &[u8]) -> Vec<u8> {
     let mut stream = honest.to_vec();
     let Some((at, bytes)) = data.split_first_chunk::<2>() else { return stream };
-    let start = usize::from(u16::from_le_bytes(*at)) * stream.len() >> 16;
+    let start = (usize::from(u16::from_le_bytes(*at)) * stream.len()) >> 16;
     for (to, from) in stream.iter_mut().skip(start).zip(bytes) {
         *to = *from;
     }

@@ -1,11 +1,6 @@
 //! Integration tests of the orchestrator, one binary.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail loudly"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
 #[path = "suite/adversarial.rs"]
 mod adversarial;
@@ -17,3 +12,5 @@ mod networks;
 mod parties;
 #[path = "suite/real.rs"]
 mod real;
+#[path = "suite/traffic.rs"]
+mod traffic;

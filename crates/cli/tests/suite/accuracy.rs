@@ -9,8 +9,8 @@ use crate::program::{Server, networks, objects, output, slow};
 /// Half the default reveal resolution.
 const HALF_STEP: f64 = 1.0 / 32.0;
 /// Samples per network unless the slow tests run.
-const SAMPLES: usize = 3;
-/// Networks of more weights than this are slow.
+const SAMPLES: usize = 2;
+/// Networks in larger files are slow.
 const LARGE_FILE: u64 = 3 << 20;
 
 #[test]

@@ -12,7 +12,7 @@ use crate::description::{self, Description, ModelInfo};
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{InferenceReport, Meter, Phase};
-use crate::session::offer::handshake_error;
+use crate::session::offer::{handshake_error, memory_estimate};
 use crate::session::server_run::Session;
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
@@ -24,12 +24,14 @@ pub struct ServerLimits {
     pub prepared: usize,
     /// Inferences in all.
     pub inferences: usize,
+    /// Memory of the waiting ones, estimated from the plan; one is always allowed.
+    pub memory_bytes: u64,
 }
 
 impl Default for ServerLimits {
-    /// 64 waiting, 2^20 in all (hints are to be refreshed after that many).
+    /// 64 waiting in 4 GiB, 2^20 in all (hints are to be refreshed after that many).
     fn default() -> Self {
-        Self { prepared: 64, inferences: 1 << 20 }
+        Self { prepared: 64, inferences: 1 << 20, memory_bytes: 4 << 30 }
     }
 }
 
@@ -210,7 +212,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Server<L, N> {
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
         channel.flush()?;
         let setup = meter.stop(channel);
-        let inferences = Session::new(self, linear, nonlinear).run(channel, limits, rng)?;
+        let each = memory_estimate(&self.plan, &self.traffic).max(1);
+        let fit = usize::try_from(limits.memory_bytes / each).unwrap_or(usize::MAX).max(1);
+        let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
+        let inferences = Session::new(self, linear, nonlinear).run(channel, &limits, rng)?;
         Ok(ServerReport { setup, inferences })
     }
 }

@@ -199,7 +199,7 @@ fn material_cannot_be_used_in_another_session_and_inputs_must_fit() {
 #[test]
 fn a_server_refuses_more_waiting_material_than_allowed() {
     let server = compile(ideal(), tiny(0));
-    let limits = ServerLimits { prepared: 2, inferences: 10 };
+    let limits = ServerLimits { prepared: 2, inferences: 10, ..ServerLimits::default() };
     let (client, served) = gazelle_wire::testing::run_two(
         |channel| {
             let mut rng = test_rng(1);

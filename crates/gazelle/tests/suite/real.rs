@@ -1,6 +1,6 @@
 //! Sessions with the real protocols on small networks: results, traffic, bad peers.
 
-use gazelle::backend::{Choice, DefaultSuite, StepProtocol};
+use gazelle::backend::{AnyOt, Choice, DefaultSuite, StepProtocol};
 use gazelle_share::{Network, NodeKind};
 use gazelle_wire::recording::Mutation;
 
@@ -14,7 +14,8 @@ const TRUNCATE: u32 = 10;
 fn suites(network: &Network) -> [DefaultSuite; 2] {
     let steps = network.architecture.nodes.iter();
     let steps = steps.filter(|node| matches!(node.kind, NodeKind::Step(_))).count();
-    [StepProtocol::Garbled, StepProtocol::Gmw].map(|step| Choice::all(step).suite(steps))
+    let gmw = Choice::uniform(&network.architecture, StepProtocol::Gmw).unwrap();
+    [Choice::all(StepProtocol::Garbled).suite(steps), gmw.suite(steps)]
 }
 
 #[test]
@@ -49,6 +50,14 @@ fn traffic_is_what_the_plan_says_to_the_byte() {
             assert_traffic(&run(&suite, &network, &inputs));
         }
     }
+}
+
+#[test]
+fn traffic_is_exact_with_a_silent_extension_too() {
+    let network = everything(TRUNCATE);
+    let choice = Choice { ot: AnyOt::For(1 << 19), ..Choice::all(StepProtocol::Gmw) };
+    let run = run(&choice.suite(11), &network, &inputs(&network, 2));
+    assert_traffic(&run);
 }
 
 #[test]

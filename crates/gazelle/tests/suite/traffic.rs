@@ -1,0 +1,51 @@
+//! What the MiniONN CIFAR-10 network of GAZELLE's paper puts on the wire, by its plan.
+
+use std::path::Path;
+
+use gazelle::ModelInfo;
+use gazelle::backend::{Choice, DefaultServer, StepProtocol};
+use gazelle_model::{Options, import, quantise, samples};
+use gazelle_share::Network;
+
+/// The quantised network; nothing where the shared data is not there.
+fn minionn() -> Option<Network> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/data/models/cifar10_minionn_gazelle/model.onnx");
+    let Ok(bytes) = std::fs::read(&path) else {
+        eprintln!("{}: not there, left out", path.display());
+        return None;
+    };
+    let graph = import(&bytes).unwrap();
+    let calibration = samples::beside(&path, &graph, 4);
+    let options = Options { calibration, effort: 100_000_000, ..Options::default() };
+    Some(quantise(&graph, &options).unwrap().network)
+}
+
+fn compile(network: &Network, choice: &Choice) -> DefaultServer {
+    let suite = choice.suite(network.architecture.nodes.len());
+    let model = ModelInfo::default();
+    DefaultServer::compile(suite, network.clone(), model, choice.to_value()).unwrap()
+}
+
+#[test]
+fn minionn_stays_under_the_traffic_that_was_promised() {
+    let Some(network) = minionn() else { return };
+    let cold = Choice::uniform(&network.architecture, StepProtocol::Gmw).unwrap();
+    let traffic = compile(&network, &cold).traffic().clone();
+    let offline = |traffic: &gazelle::PlannedTraffic| -> u64 {
+        traffic.linear.offline.iter().map(gazelle_wire::Cost::total).sum()
+    };
+    let linear = traffic.linear.setup.total() + offline(&traffic);
+    eprintln!(
+        "cold: linear {linear}, setup {:?}, offline {:?}, online {:?}",
+        traffic.setup, traffic.offline, traffic.online
+    );
+    assert!(linear <= 3_500_000, "one cold inference: {linear} bytes for linear layers");
+    assert!(traffic.cold().total() <= 7_000_000, "whole cold inference");
+    assert!(traffic.online.total() <= 2_000_000, "online");
+    let hundred = Choice { inferences_per_setup: 100, ..cold };
+    let traffic = compile(&network, &hundred).traffic().clone();
+    let each = offline(&traffic);
+    eprintln!("a plan for 100: {each} per inference, {} once", traffic.linear.setup.total());
+    assert!(each <= 600_000, "a plan for 100: {each} bytes per inference for linear layers");
+}
