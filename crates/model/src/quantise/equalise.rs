@@ -22,8 +22,12 @@ pub(super) fn equalise(graph: &mut Graph, calibration: &mut Calibration) {
         match &mut node.op {
             Op::Linear { weights, bias, .. } => {
                 let quotient = (output / input) as f32;
-                weights.iter_mut().for_each(|w| *w *= quotient);
-                bias.iter_mut().for_each(|b| *b *= output as f32);
+                for w in weights.iter_mut() {
+                    *w *= quotient;
+                }
+                for b in bias.iter_mut() {
+                    *b *= output as f32;
+                }
             }
             Op::Clip { low, high } => {
                 *low *= output as f32;
