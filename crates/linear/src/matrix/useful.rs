@@ -118,6 +118,10 @@ fn multiply(
     let mut packed = vec![[0u64; STRIP]; STRIPS * COLUMNS];
     let mut expanded = vec![[0i64; ROWS]; COLUMNS];
     let mut sums = [[0u64; STRIP]; ROWS];
+    let has_list =
+        |tiles: &Vec<Points<'_>>| tiles.get(tile).is_some_and(|points| points.positions == list);
+    let wanted: Vec<Vec<bool>> =
+        groups.iter().map(|group| group.blocks.iter().map(has_list).collect()).collect();
     for strips in strips(list, x.degree()).chunks(STRIPS) {
         for first in (0..width).step_by(COLUMNS) {
             let columns = first..(first + COLUMNS).min(width);
@@ -125,15 +129,13 @@ fn multiply(
             for (strip, packed) in strips.iter().zip(packed.chunks_mut(COLUMNS)) {
                 strip.pack(x, first_request, &panel.columns[columns.clone()], list, packed);
             }
-            for group in groups.iter_mut() {
+            for (group, wanted) in groups.iter_mut().zip(&wanted) {
                 weights.expand(width, group.index, columns.clone(), &mut expanded[..count]);
                 for (strip, packed) in strips.iter().zip(packed.chunks(COLUMNS)) {
                     block(&expanded[..count], &packed[..count], &mut sums);
-                    for (tiles, sums) in group.blocks.iter_mut().zip(&sums) {
-                        let Some(points) = tiles.get_mut(tile) else { continue };
-                        if points.positions == list {
-                            strip.add(sums, list, points.out);
-                        }
+                    let rows = group.blocks.iter_mut().zip(&sums).zip(wanted);
+                    for ((tiles, sums), _) in rows.filter(|(_, wanted)| **wanted) {
+                        strip.add(sums, list, tiles[tile].out);
                     }
                 }
             }
