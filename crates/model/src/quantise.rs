@@ -53,7 +53,7 @@ impl Default for Options {
             value_bits: None,
             weight_bits: 10,
             resolution: 4,
-            effort: 1_500_000_000,
+            effort: 1_000_000_000,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::op::{Conv2d, LinearOp};
 use crate::shares::ring_mask;
 
 /// Below this many multiply-adds one thread does all.
-const PARALLEL_MACS: u64 = 1 << 16;
+const PARALLEL_MACS: u64 = 1 << 20;
 
 /// What a walk over a network computes with: words modulo 2^64, or floating point.
 pub trait Element: Copy + Default + Send + Sync {

@@ -102,7 +102,7 @@ pub(super) fn run(
     let mut ranges = vec![0f64; graph.tensors.len()];
     let mut logits = Vec::with_capacity(inputs.len());
     let mut sensitivity = Sensitivity::new(graph);
-    let probes = (effort / graph.macs().max(1)).clamp(2, 64) as usize;
+    let probes = (effort / (2 * graph.macs().max(1))).clamp(2, 32) as usize;
     let per_input = probes.div_ceil(inputs.len().max(1));
     for (index, input) in inputs.iter().enumerate() {
         let mut trace = float::trace(graph, input)?;

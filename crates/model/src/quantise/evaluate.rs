@@ -1,6 +1,7 @@
 //! How far a fixed-point network is from the f32 reference, and how much rounding moves it.
 
 use gazelle_share::{Network, NodeKind};
+use rayon::prelude::*;
 
 use crate::error::ModelError;
 use crate::fixed::{self, Rounding};
@@ -16,6 +17,16 @@ pub(super) struct Checked {
     least_scale: f64,
     half_resolution: f64,
     overflows: usize,
+}
+
+/// What one input showed.
+#[derive(Default)]
+struct Seen {
+    squares: Vec<f64>,
+    relative_error: f64,
+    overflows: usize,
+    /// Class and lead, in fixed point and in f32.
+    classes: ((usize, f64), (usize, f64)),
 }
 
 /// What to change.
@@ -41,7 +52,7 @@ fn least_scale(logits: &[Vec<f32>]) -> f64 {
 /// The variance of a logit that rounding may cause; a little less than allowed, since it is met
 /// for the logits' mean.
 pub(super) fn budget(logits: &[Vec<f32>]) -> f64 {
-    (0.97 * ROUNDING_SHARE * least_scale(logits) / 6.0).powi(2)
+    (0.92 * ROUNDING_SHARE * least_scale(logits) / 6.0).powi(2)
 }
 
 /// `6 sigma` may be this fraction of the least logit scale.
@@ -109,16 +120,17 @@ pub(super) fn evaluate(
     let stride = (inputs.len() / count.max(1) as usize).max(1);
     let chosen: Vec<(&Vec<f32>, &Vec<f32>)> =
         inputs.iter().zip(expected).step_by(stride).take(count as usize).collect();
-    let mut classes = Vec::new();
-    for (index, (input, expected)) in chosen.iter().enumerate() {
+    let one = |(index, (input, expected)): (usize, &(&Vec<f32>, &Vec<f32>))| {
         let encoded = fixed::encode(architecture, input)?;
+        let mut seen = Seen::default();
         let mut run = |rounding| -> Result<Vec<f64>, ModelError> {
             let mut trace = fixed::trace(network, &encoded, rounding)?;
-            checked.overflows += trace.overflows;
+            seen.overflows += trace.overflows;
             let logits = trace.tensors.get_mut(before).map(std::mem::take).unwrap_or_default();
             Ok(logits.into_iter().map(|v| v as f64 * unit).collect())
         };
         let nearest = run(Rounding::Nearest)?;
+        let mut squares = vec![0.0f64; outputs];
         for seed in 0..runs {
             let random = run(Rounding::Random(index as u64 * MAX_RUNS + seed + 1))?;
             for ((square, a), b) in squares.iter_mut().zip(&random).zip(&nearest) {
@@ -127,8 +139,20 @@ pub(super) fn evaluate(
         }
         let scale = expected.iter().fold(1.0f64, |m, x| m.max(f64::from(x.abs())));
         let error = nearest.iter().zip(*expected).map(|(a, b)| (a - f64::from(*b)).abs());
-        checked.relative_error = checked.relative_error.max(error.fold(0.0, f64::max) / scale);
-        classes.push((top_two(&nearest), top_two_f32(expected)));
+        seen.relative_error = error.fold(0.0, f64::max) / scale;
+        seen.classes = (top_two(&nearest), top_two_f32(expected));
+        seen.squares = squares;
+        Ok(seen)
+    };
+    // Many small networks at once, or the layers of a large one.
+    let seen: Vec<Seen> =
+        chosen.par_iter().enumerate().map(one).collect::<Result<_, ModelError>>()?;
+    let mut classes = Vec::with_capacity(seen.len());
+    for seen in seen {
+        checked.overflows += seen.overflows;
+        checked.relative_error = checked.relative_error.max(seen.relative_error);
+        squares.iter_mut().zip(&seen.squares).for_each(|(sum, square)| *sum += square);
+        classes.push(seen.classes);
     }
     checked.sigma = pooled(&squares, count * runs);
     let clear = |margin: f64| margin > checked.tolerance();
