@@ -2,6 +2,7 @@
 
 use gazelle_block::{BitVec, Blocks};
 use gazelle_prg::Seed;
+use gazelle_wire::message::decode_all;
 use gazelle_wire::{DecodeError, Message, Reader};
 
 /// A chunk's garbled tables.
@@ -20,6 +21,12 @@ impl Message for Tables {
     }
     fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
         Ok(Self(input.take(*shape)?.to_vec()))
+    }
+    fn encoded(&self) -> Option<&[u8]> {
+        Some(&self.0)
+    }
+    fn decode_owned(payload: Vec<u8>, shape: &usize) -> Result<Self, DecodeError> {
+        if payload.len() == *shape { Ok(Self(payload)) } else { decode_all(&payload, shape) }
     }
 }
 

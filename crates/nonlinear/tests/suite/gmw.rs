@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{Choice, Gmw, PerLayer};
-use gazelle_ot::{IdealOt, Iknp};
+use gazelle_ot::{Ferret, IdealOt, Iknp, SoftSpoken};
 use gazelle_share::shares::ring_mask;
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::testing::{check_result, conformance_nonlinear, conformance_steps};
@@ -39,6 +39,16 @@ fn conformance_of_the_choice_per_step_over_ideal_ot() {
 #[test]
 fn conformance_of_the_choice_per_step_over_iknp() {
     conformance_nonlinear(&PerLayer::auto(Iknp::default(), HalfGates::default()));
+}
+
+#[test]
+fn conformance_of_the_choice_per_step_over_softspoken() {
+    conformance_nonlinear(&PerLayer::auto(SoftSpoken::default(), HalfGates::default()));
+}
+
+#[test]
+fn conformance_of_the_choice_per_step_over_ferret() {
+    conformance_nonlinear(&PerLayer::auto(Ferret::default(), HalfGates::default()));
 }
 
 #[test]
