@@ -124,8 +124,9 @@ fn both<S: GarblingScheme>(
     let mut garble = || -> Result<(), GarbleError> {
         let tweaks = Tweaks::reserve(&mut counter, circuit, LANES)?;
         first_batch = tweaks.first_batch();
-        let sink = &mut &mut table[..];
-        garble_into(scheme, circuit, LANES, &delta, &hash_seed, tweaks, &labels, sink, &mut rng)?;
+        let mut sink = table.as_mut_slice();
+        let sink = &mut sink;
+        garble_into(scheme, circuit, LANES, &delta, &hash_seed, tweaks, &labels, &mut sink, &mut rng)?;
         Ok(())
     };
     garble()?;

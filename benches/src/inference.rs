@@ -147,7 +147,7 @@ fn session(
     server: &Arc<DefaultServer>,
     input: &[i64],
 ) -> Result<Session, Box<dyn std::error::Error>> {
-    let (ours, theirs) = link.shaped().pair(Duration::from_secs(300));
+    let (ours, theirs) = link.shaped().pair(Duration::from_mins(5));
     let serving = Arc::clone(server);
     let thread = std::thread::spawn(move || -> Result<ServerReport, GazelleError> {
         serving.serve(theirs, &ServerLimits::default(), &mut gazelle::system_rng()?)

@@ -182,11 +182,6 @@ impl Bench {
     pub(crate) fn record(&mut self, figure: &Measurement) -> Outcome {
         self.report.line(figure)
     }
-
-    /// Ends the run.
-    pub(crate) fn finish(self) -> Outcome {
-        Ok(())
-    }
 }
 
 /// Seconds of each repetition of `work`: one warm-up, then at least three and until `budget_s` is
@@ -209,7 +204,7 @@ fn median(values: &[f64]) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     match (sorted.get(middle), sorted.get(middle.wrapping_sub(1))) {
-        (Some(high), Some(low)) if sorted.len() % 2 == 0 => f64::midpoint(*low, *high),
+        (Some(high), Some(low)) if sorted.len().is_multiple_of(2) => f64::midpoint(*low, *high),
         (Some(value), _) => *value,
         _ => 0.0,
     }

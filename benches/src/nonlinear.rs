@@ -30,9 +30,9 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome {
     for (name, step) in steps() {
         for link in bench.links() {
             let prefix = format!("nonlinear/{name}/{}", link.name());
-            one(bench, &prefix, link, &step, "iknp", Iknp::default())?;
-            one(bench, &prefix, link, &step, "softspoken", SoftSpoken::default())?;
-            one(bench, &prefix, link, &step, "ferret", Ferret::default())?;
+            one(bench, &prefix, link, &step, "iknp", &Iknp::default())?;
+            one(bench, &prefix, link, &step, "softspoken", &SoftSpoken::default())?;
+            one(bench, &prefix, link, &step, "ferret", &Ferret::default())?;
         }
     }
     Ok(())
@@ -68,7 +68,7 @@ fn one<O: OtExtension + 'static>(
     link: Link,
     step: &Step,
     ot_name: &str,
-    ot: O,
+    ot: &O,
 ) -> Outcome {
     for (name, choice) in [("gmw", Choice::Gmw), ("garbled", Choice::Garbled)] {
         let id = format!("{prefix}/{name}-{ot_name}");
@@ -122,7 +122,7 @@ fn session<P: NonlinearProtocol + Clone + 'static>(
     step: &Step,
 ) -> Result<Vec<Run>, Box<dyn std::error::Error>> {
     let compiled = Arc::new(protocol.compile(Arc::from([step.clone()]))?);
-    let (mut client_end, mut server_end) = link.shaped().pair(Duration::from_secs(120));
+    let (mut client_end, mut server_end) = link.shaped().pair(Duration::from_mins(2));
     std::thread::scope(|scope| {
         let server_compiled = Arc::clone(&compiled);
         let server = scope.spawn(move || serve(protocol, step, server_compiled, &mut server_end));

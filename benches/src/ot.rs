@@ -119,8 +119,8 @@ fn both<O: OtExtension>(extension: &O, count: usize, random: bool) -> Result<Run
         let server = scope.spawn(|| sender(extension, count, random, &mut server_end));
         let client = receiver(extension, count, random, &mut client_end)?;
         let server = server.join().map_err(|_| "the sender panicked".to_owned())??;
-        let [setup, extend] = [0, 1].map(|at| [client, server].map(|party| party[at]));
-        Ok(Run { setup, extend })
+        let ([client_setup, client_extend], [server_setup, server_extend]) = (client, server);
+        Ok(Run { setup: [client_setup, server_setup], extend: [client_extend, server_extend] })
     })
 }
 
