@@ -125,8 +125,9 @@ fn both<S: GarblingScheme>(
         let tweaks = Tweaks::reserve(&mut counter, circuit, LANES)?;
         first_batch = tweaks.first_batch();
         let mut sink = table.as_mut_slice();
-        let sink = &mut sink;
-        garble_into(scheme, circuit, LANES, &delta, &hash_seed, tweaks, &labels, &mut sink, &mut rng)?;
+        garble_into(
+            scheme, circuit, LANES, &delta, &hash_seed, tweaks, &labels, &mut sink, &mut rng,
+        )?;
         Ok(())
     };
     garble()?;
