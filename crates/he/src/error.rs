@@ -36,6 +36,12 @@ pub enum HeError {
         /// What was given.
         got: usize,
     },
+    /// The hints have served as many inferences as their noise allows; a new setup is due.
+    #[error("the hints have served {limit} inferences: a new setup is due")]
+    Exhausted {
+        /// Inferences per setup.
+        limit: u64,
+    },
     /// The caller's polynomials do not fit.
     #[error(transparent)]
     Ring(#[from] gazelle_ring::RingError),

@@ -70,6 +70,14 @@ pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64
     (request + keys + four_to(LOG2_SIGMA_FRESH) + hint + fft).sqrt()
 }
 
+/// Inferences that one setup's hints may serve: the largest power of two J with
+/// `2^20 >= 6.4 sqrt(1.1 J N 10.9)` (docs/protocol.md, 3.9): 2^20 at N = 2048, 2^19 at 4096.
+pub fn inferences_per_setup(parameters: &Parameters) -> u64 {
+    let per_inference = SIGMA_HINT.powi(2) * 1.1 * parameters.degree() as f64 * 10.9;
+    let most = f64::from(2 * LOG2_SIGMA_FRESH).exp2() / per_inference;
+    1 << most.log2().floor() as u32
+}
+
 /// Bound on `|u + v - W r|` in `Z_{2^l}` at `sigmas` deviations: `ceil(sigmas * sigma / 2^k)`.
 /// (With floor shifts `eps = ceil((noise - g) / 2^k)` for some g in `[0, 2^k)`.)
 pub fn error_bound(parameters: &Parameters, weights: impl Into<WeightNorm>, sigmas: f64) -> f64 {

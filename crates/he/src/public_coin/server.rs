@@ -8,6 +8,7 @@
 //! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> k)` |
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_prg::Seed;
 use gazelle_prg::sample::{self, Narrow};
@@ -22,7 +23,7 @@ use crate::public_coin::client::{check, check_positions, check_useful, split_by}
 use crate::public_coin::coins::PublicCoins;
 use crate::public_coin::expand::{FORK_BETA, FORK_FRESH, Kind, derive, fresh, halves, stream};
 use crate::public_coin::message::{HintMessage, RequestMessage, RequestShape, ReshareMessage};
-use crate::public_coin::noise::LOG2_SIGMA_FRESH;
+use crate::public_coin::noise::{LOG2_SIGMA_FRESH, inferences_per_setup};
 use crate::public_coin::parameters::Parameters;
 use crate::public_coin::reshare::Reshare;
 
@@ -54,6 +55,8 @@ pub struct HintSource {
     coins: PublicCoins,
     first_index: u64,
     key: Zeroizing<[u8; 32]>,
+    /// Inferences served so far.
+    served: AtomicU64,
 }
 
 /// A request as the server reads it: ciphertext halves `b_i`, and `pb`.
@@ -96,6 +99,7 @@ impl HintKey {
             coins: coins.clone(),
             first_index: binding.first_index,
             key,
+            served: AtomicU64::new(0),
         }
     }
 }
@@ -160,7 +164,8 @@ impl HintSource {
     /// Cost per row: the row's products, one exact product. Runs on all cores.
     ///
     /// # Errors
-    /// [`HeError::Caller`] if the numbers do not fit; [`HeError::Entropy`].
+    /// [`HeError::Caller`] if the numbers do not fit; [`HeError::Entropy`];
+    /// [`HeError::Exhausted`] after [`inferences_per_setup`] inferences.
     pub fn shares(
         &self,
         request: &EncryptedRequest,
@@ -174,6 +179,10 @@ impl HintSource {
         check("requests", weights.requests(), request.b.count())?;
         check("request parameters", 1, usize::from(request.parameters == *p))?;
         check_useful(p, useful)?;
+        let limit = inferences_per_setup(p);
+        if self.served.fetch_add(1, Ordering::Relaxed) >= limit {
+            return Err(HeError::Exhausted { limit });
+        }
         let n = p.degree();
         let fft = Fft::new(n)?;
         let (private, _) = halves(&*fresh(rng)?);
@@ -395,6 +404,30 @@ mod tests {
         // The same setup again: bit for bit the same, so that a retry reveals nothing.
         let again = key.source(&parameters, &coins(1), &binding());
         assert_eq!(secrets(&again, 2), secrets(&sources[0], 2));
+    }
+
+    /// The noise F covers a bounded number of inferences (protocol.md 3.9).
+    #[test]
+    fn hints_refuse_to_serve_more_inferences_than_the_noise_covers() {
+        for (degree, limit) in [(2048, 1 << 20), (4096, 1 << 19), (8192, 1 << 18)] {
+            let parameters = Parameters::new(degree, 30, 18, 18, 0).unwrap();
+            assert_eq!(inferences_per_setup(&parameters), limit);
+        }
+        let parameters = Parameters::new(2048, 30, 18, 18, 0).unwrap();
+        let coins = coins(1);
+        let mut rng = rng(5);
+        let source = HintKey::fresh(&mut rng).unwrap().source(&parameters, &coins, &binding());
+        let requested =
+            crate::public_coin::LayerSecret::request(&parameters, &coins, 4, &[], &mut rng);
+        let request =
+            EncryptedRequest::open(&parameters, &requested.unwrap().message, &[]).unwrap();
+        let (_, reshare) = request.reshare(&coins, 0, &mut rng);
+        let weights = gazelle_ring::SparseWeights::new(2048, 0, vec![Vec::new()]).unwrap();
+        source.served.store((1 << 20) - 1, Ordering::Relaxed);
+        let mut serve = || source.shares(&request, &reshare, &weights, &[&[3]], &mut rng);
+        assert!(serve().is_ok());
+        assert!(matches!(serve(), Err(HeError::Exhausted { limit: 1_048_576 })));
+        assert!(serve().is_err());
     }
 
     #[test]
