@@ -1,0 +1,220 @@
+//! The client of a sign; the chart is [`super`]'s.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "planes of one chunk have one stride; counts follow from b"
+)]
+
+use super::{ClientShare, Leaf, Levels, SignTree, and, merges, planes, xor, xor_and};
+use crate::planes::Planes;
+use crate::rot::{RotRecv, RotSend};
+
+/// The client of one sign, single use.
+pub struct ClientSign {
+    levels: Levels,
+    leaves: Vec<Leaf>,
+    share: ClientShare,
+    /// C's bits, if known: b planes.
+    bits: Planes,
+}
+
+impl ClientSign {
+    /// Offline, before the exchange. `bits` are the planes of `x_C` if `share` is `Offline` (else
+    /// ignored). Gives d for S.
+    pub fn begin(
+        b: u32,
+        share: ClientShare,
+        bits: Planes,
+        lanes: usize,
+        from_server: &mut RotRecv<'_>,
+        to_server: &mut RotSend<'_>,
+    ) -> (Self, Planes) {
+        let tree = SignTree::new(b);
+        let mut out = Planes::zeros(lanes, 0);
+        let mut leaves = Vec::with_capacity(tree.leaves());
+        for leaf in 0..tree.leaves() {
+            if tree.is_pair(leaf) {
+                let (rho1, k1) = from_server.bits(3);
+                let (rho2, k2) = from_server.bits(2);
+                let (rho3, k3) = from_server.bits(1);
+                let strings =
+                    [k1.plane(0), k1.plane(1), k1.plane(2), k2.plane(0), k2.plane(1), k3.plane(0)];
+                match share {
+                    ClientShare::Offline => {
+                        let (c0, c1) = (bits.plane(2 * leaf), bits.plane(2 * leaf + 1));
+                        out.push(&xor(c0, &rho1));
+                        out.push(&xor(c1, &rho2));
+                        out.push(&xor(&and(c0, c1), &rho3));
+                        leaves.push(Leaf::Pair(planes(lanes, &strings)));
+                    }
+                    ClientShare::Online => {
+                        out.push(&xor(&and(&rho1, &rho2), &rho3));
+                        let [b, c, d, a, e, f] = strings;
+                        let all = [a, b, c, d, e, f, &rho1, &rho2];
+                        leaves.push(Leaf::PairOnline(planes(lanes, &all)));
+                    }
+                }
+            } else {
+                let (rho, k) = from_server.bits(1);
+                match share {
+                    ClientShare::Offline => {
+                        out.push(&xor(bits.plane(2 * leaf), &rho));
+                        leaves.push(Leaf::Single(k));
+                    }
+                    ClientShare::Online => {
+                        leaves.push(Leaf::SingleOnline(planes(lanes, &[k.plane(0), &rho])));
+                    }
+                }
+            }
+        }
+        let merges = merges(&tree, lanes, || {
+            let (al, k) = from_server.bits(2);
+            let (k0, delta) = to_server.bits(2);
+            let share = |i: usize| {
+                let mut product = xor(k.plane(i), k0.plane(i));
+                xor_and(&mut product, &al, delta.plane(i));
+                product
+            };
+            let (ab, ag) = (share(0), share(1));
+            [al, delta.plane(0).to_vec(), delta.plane(1).to_vec(), ab, ag]
+        });
+        (Self { levels: Levels::new(tree, merges, lanes), leaves, share, bits }, out)
+    }
+
+    /// Offline, with S's t1..t4 per two-bit leaf.
+    pub fn finish(&mut self, corrections: &Planes) {
+        let mut next = 0;
+        for (i, leaf) in self.leaves.iter_mut().enumerate() {
+            let t: [&[u64]; 4] = std::array::from_fn(|k| corrections.plane(next + k));
+            match leaf {
+                Leaf::Pair(strings) => {
+                    let (c0, c1) = (self.bits.plane(2 * i), self.bits.plane(2 * i + 1));
+                    let s: [&[u64]; 6] = std::array::from_fn(|k| strings.plane(k));
+                    let (mut ka, mut ep) = (s[2].to_vec(), s[1].to_vec());
+                    for w in 0..ka.len() {
+                        let both = c0[w] & c1[w];
+                        ka[w] ^= (c0[w] & t[0][w]) ^ s[3][w] ^ (c1[w] & t[1][w]);
+                        ka[w] ^= s[5][w] ^ (both & t[3][w]);
+                        ep[w] ^= s[4][w] ^ (c1[w] & t[2][w]) ^ both;
+                    }
+                    *strings = planes(self.levels.lanes, &[s[0], s[1], &ka, &ep]);
+                    next += 4;
+                }
+                Leaf::PairOnline(shares) => {
+                    let (rho0, rho1) = (shares.plane(6).to_vec(), shares.plane(7).to_vec());
+                    // A = l1 rho1, D = l1 l0 rho0, E = l0 rho1, F = l0 rho0 rho1.
+                    xor_and(shares.plane_mut(0), &rho1, t[1]);
+                    xor_and(shares.plane_mut(3), &rho0, t[0]);
+                    xor_and(shares.plane_mut(4), &rho1, t[2]);
+                    xor_and(shares.plane_mut(5), &and(&rho0, &rho1), t[3]);
+                    next += 4;
+                }
+                Leaf::Single(_) | Leaf::SingleOnline(_) => {}
+            }
+        }
+    }
+
+    /// Online, with an online share: the planes of `x_C`, before opening 0.
+    pub fn set_share(&mut self, bits: Planes) {
+        self.bits = bits;
+    }
+
+    /// Planes that this party sends in an opening (0..=L).
+    pub fn planes(tree: &SignTree, share: ClientShare, opening: usize) -> usize {
+        match (opening, share) {
+            (0, ClientShare::Offline) => 0,
+            (0, ClientShare::Online) => tree.bits(),
+            _ => tree.level_planes(opening),
+        }
+    }
+
+    /// This party's half of an opening.
+    pub fn half(&mut self, opening: usize) -> Planes {
+        if opening > 0 {
+            return self.levels.half(opening);
+        }
+        let mut out = Planes::zeros(self.levels.lanes, 0);
+        if self.share == ClientShare::Online {
+            for (i, leaf) in self.leaves.iter().enumerate() {
+                match leaf {
+                    Leaf::PairOnline(shares) => {
+                        out.push(&xor(self.bits.plane(2 * i), shares.plane(6)));
+                        out.push(&xor(self.bits.plane(2 * i + 1), shares.plane(7)));
+                    }
+                    Leaf::SingleOnline(shares) => {
+                        out.push(&xor(self.bits.plane(2 * i), shares.plane(1)));
+                    }
+                    Leaf::Pair(_) | Leaf::Single(_) => {}
+                }
+            }
+            self.levels.own = Some(out.clone());
+        }
+        out
+    }
+
+    /// Takes the server's half of an opening.
+    pub fn complete(&mut self, opening: usize, peer: &Planes) {
+        if opening > 0 {
+            return self.levels.complete(opening, peer, false);
+        }
+        let own = self.levels.own.take().unwrap_or_default();
+        for (i, leaf) in std::mem::take(&mut self.leaves).iter().enumerate() {
+            let (m0, e0) = (peer.plane(2 * i), own.plane(2 * i));
+            let (m1, e1) = (peer.plane(2 * i + 1), own.plane(2 * i + 1));
+            let (g, p) = match leaf {
+                Leaf::Pair(strings) => {
+                    let [b, cc, ka, ep] = std::array::from_fn(|k| strings.plane(k));
+                    let (c0, c1) = (self.bits.plane(2 * i), self.bits.plane(2 * i + 1));
+                    let g = |w: usize| {
+                        let (m0, m1, c0, c1) = (m0[w], m1[w], c0[w], c1[w]);
+                        ka[w]
+                            ^ (m1 & b[w])
+                            ^ (m0 & cc[w])
+                            ^ (m1 & c1)
+                            ^ (m1 & m0 & c0)
+                            ^ (m0 & c0 & c1)
+                    };
+                    let p = |w: usize| ep[w] ^ (m1[w] & c0[w]) ^ (m0[w] & c1[w]);
+                    ((0..m0.len()).map(g).collect(), (0..m0.len()).map(p).collect())
+                }
+                Leaf::Single(k) => {
+                    let c = self.bits.plane(2 * i);
+                    let mut g = k.plane(0).to_vec();
+                    xor_and(&mut g, m0, c);
+                    (g, c.to_vec())
+                }
+                Leaf::PairOnline(shares) => {
+                    let [a, b, cc, dd, e, f, rho0, rho1] = std::array::from_fn(|k| shares.plane(k));
+                    let both = |w: usize| {
+                        let (m0, e0, rho0, rho1) = (m0[w], e0[w], rho0[w], rho1[w]);
+                        let big = m1[w] ^ e1[w];
+                        let low = (m0 & rho0) ^ b[w];
+                        let g = (m1[w] & rho1)
+                            ^ a[w]
+                            ^ (big & low)
+                            ^ (m0 & e0 & rho1)
+                            ^ (m0 & (cc[w] ^ (rho0 & rho1)))
+                            ^ (e0 & e[w])
+                            ^ dd[w]
+                            ^ f[w];
+                        let p = (big & rho0) ^ ((m0 ^ e0) & rho1) ^ (rho0 & rho1) ^ cc[w] ^ e[w];
+                        (g, p)
+                    };
+                    (0..m0.len()).map(both).unzip()
+                }
+                Leaf::SingleOnline(shares) => {
+                    let mut g = shares.plane(0).to_vec();
+                    xor_and(&mut g, m0, shares.plane(1));
+                    (g, self.bits.plane(2 * i).to_vec())
+                }
+            };
+            self.levels.g.push(g);
+            self.levels.p.push(p);
+        }
+    }
+
+    /// The client's share of msb(x), after all openings.
+    pub fn sign(&self) -> Vec<u64> {
+        xor(&self.levels.g[0], self.bits.plane(self.levels.tree.bits))
+    }
+}

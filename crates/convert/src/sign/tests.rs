@@ -1,0 +1,110 @@
+//! All shares of small rings, random ones of wide rings, and what is opened.
+
+use super::*;
+use crate::testing::Dealt;
+
+/// Runs the sign of all `(x_S, x_C)` and gives msb(x) plus everything that was opened.
+fn run(b: u32, share: ClientShare, seed: u64, xs: &[u64], xc: &[u64]) -> (Vec<u64>, Vec<Planes>) {
+    let lanes = xs.len();
+    let tree = SignTree::new(b);
+    let (down, up) = tree.rots();
+    let (down, up) = (Dealt::new(seed, down * lanes), Dealt::new(seed + 1, up * lanes));
+    let (client_bits, server_bits) = (Planes::from_words(xc, b), Planes::from_words(xs, b));
+    let known = if share == ClientShare::Offline { client_bits.clone() } else { Planes::default() };
+    let (mut client, d) =
+        ClientSign::begin(b, share, known, lanes, &mut down.recv(lanes), &mut up.send(lanes));
+    let (mut server, t) =
+        ServerSign::begin(b, share, lanes, &mut down.send(lanes), &mut up.recv(lanes));
+    assert_eq!((d.count(), t.count()), tree.offline_bits(share));
+    client.finish(&t);
+    server.finish(&d);
+    client.set_share(client_bits);
+    server.set_share(server_bits);
+    let mut opened = vec![d, t];
+    for opening in 0..=tree.levels() {
+        let (c, s) = (client.half(opening), server.half(opening));
+        assert_eq!(c.count(), ClientSign::planes(&tree, share, opening));
+        assert_eq!(s.count(), ServerSign::planes(&tree, opening));
+        client.complete(opening, &s);
+        server.complete(opening, &c);
+        opened.extend([c, s]);
+    }
+    (xor(&client.sign(), &server.sign()), opened)
+}
+
+fn all_pairs(b: u32, copies: usize) -> (Vec<u64>, Vec<u64>) {
+    let mut pairs = (Vec::new(), Vec::new());
+    for s in 0..1u64 << b {
+        for c in 0..1u64 << b {
+            pairs.0.extend(std::iter::repeat_n(s, copies));
+            pairs.1.extend(std::iter::repeat_n(c, copies));
+        }
+    }
+    pairs
+}
+
+#[test]
+fn conformance_the_sign_is_right_for_all_shares_of_small_rings_and_random_coins() {
+    for share in [ClientShare::Offline, ClientShare::Online] {
+        for b in 2..=6 {
+            let (xs, xc) = all_pairs(b, if b < 5 { 16 } else { 1 });
+            for seed in 0..6 {
+                let (sign, _) = run(b, share, 2 * seed, &xs, &xc);
+                let zero = vec![0; sign.len()];
+                assert_eq!(sign, ideal(b, &xs, &xc, &zero), "b = {b}, {share:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn properties_the_sign_is_right_on_random_shares_of_wide_rings() {
+    for share in [ClientShare::Offline, ClientShare::Online] {
+        for b in [7, 10, 12, 13, 17, 24, 33] {
+            let words = |seed: u64| -> Vec<u64> {
+                let mut x = seed;
+                (0..1000)
+                    .map(|_| {
+                        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+                        (x ^ x >> 29) & (u64::MAX >> (64 - b))
+                    })
+                    .collect()
+            };
+            let (xs, xc) = (words(b.into()), words(100 + u64::from(b)));
+            let (sign, _) = run(b, share, 77, &xs, &xc);
+            for lane in 0..xs.len() {
+                let expected = (xs[lane].wrapping_add(xc[lane])) >> (b - 1) & 1;
+                assert_eq!(sign[lane / 64] >> (lane % 64) & 1, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn transcript_every_opened_plane_is_balanced_for_fixed_shares() {
+    // 4096 copies of one pair of shares: each opened bit is uniform over the coins.
+    for share in [ClientShare::Offline, ClientShare::Online] {
+        for (s, c) in [(0, 0), (63, 63), (21, 43)] {
+            let (_, opened) = run(6, share, 5, &vec![s; 4096], &vec![c; 4096]);
+            let mut planes = 0;
+            for message in &opened {
+                for plane in 0..message.count() {
+                    let ones: u32 = message.plane(plane).iter().map(|w| w.count_ones()).sum();
+                    assert!(ones.abs_diff(2048) < 6 * 32, "{share:?} {ones}");
+                    planes += 1;
+                }
+            }
+            assert!(planes > 20);
+        }
+    }
+}
+
+#[test]
+fn known_answer_counts_of_the_tree() {
+    // protocol.md 5.8, without selection and extension.
+    assert_eq!(SignTree::new(12).rots(), (23 - 2, 6 - 1));
+    assert_eq!(SignTree::new(17).rots(), (33 - 2, 8 - 1));
+    assert_eq!(SignTree::new(12).offline_bits(ClientShare::Offline), (28 - 12, 28 - 8));
+    assert_eq!(SignTree::new(17).offline_bits(ClientShare::Offline), (41 - 17, 52 - 20));
+    assert_eq!((SignTree::new(12).levels(), SignTree::new(17).levels()), (3, 3));
+}
