@@ -1,0 +1,68 @@
+//! The counts of protocol.md 5.8.
+
+use super::*;
+
+fn relu(b: u32, l: u32, count: usize) -> GmwStep {
+    let step = Step {
+        function: StepFunction::Relu,
+        input: TensorShape::vector(count),
+        input_bits: b + 8,
+        truncate_bits: 8,
+        value_bits: b,
+        sum_pool: None,
+        output: StepOutput::Masked { bits: l },
+    };
+    GmwStep::new(0, &step).unwrap()
+}
+
+/// The table of protocol.md 5.8: online, offline and ROTs `(S to C, C to S)`, trips.
+#[test]
+fn transcript_of_relu_is_the_protocols_table() {
+    for ((b, l), online, offline, rots, trips) in
+        [((12, 20), (37, 34), (28, 28), (23, 6), 6), ((17, 37), (53, 57), (52, 41), (33, 8), 6)]
+    {
+        let step = relu(b, l, 1);
+        let chunk = &step.chunks[0];
+        assert_eq!(step.opening_bits(chunk, &step.openings()), online);
+        assert_eq!(step.offline_bits(chunk), offline);
+        assert_eq!(step.rots(chunk), rots);
+        assert_eq!(step.trips.len(), trips);
+    }
+}
+
+#[test]
+fn transcript_trips_are_k_plus_1_or_2_for_all_widths() {
+    for b in 2..=33u32 {
+        let k = SignTree::new(b).levels() + 2;
+        assert_eq!(relu(b, b + 8, 1).trips.len(), if k % 2 == 1 { k + 1 } else { k + 2 });
+    }
+}
+
+#[test]
+fn transcript_of_a_2x2_pool_with_relu() {
+    let window = gazelle_share::Window {
+        kernel: [2, 2],
+        stride: [2, 2],
+        pads: gazelle_share::Pads::default(),
+    };
+    let step = Step {
+        function: StepFunction::MaxPool { window, relu: true },
+        input: TensorShape::new(1, 2, 2),
+        input_bits: 21,
+        truncate_bits: 8,
+        value_bits: 12,
+        sum_pool: None,
+        output: StepOutput::Masked { bits: 20 },
+    };
+    let step = GmwStep::new(0, &step).unwrap();
+    let chunk = &step.chunks[0];
+    // Three comparisons of 13 bits, a ReLU of 12, an extension by 8, a word of 20.
+    assert_eq!(step.rots(chunk), (3 * 24 + 22 + 1, 3 * 6 + 6));
+    let (down, up) = step.opening_bits(chunk, &step.openings());
+    // Per comparison: n + 3 (m - 1) - L + b + 1; the online ones as much from the client.
+    let comparison = (12 + 3 * 5 - 3 + 13 + 1, 3 * 5 - 3 + 1);
+    let relu = 11 + 3 * 5 - 3 + 12 + 1;
+    assert_eq!(down, 3 * comparison.0 + relu + 1);
+    assert_eq!(up, 2 * comparison.1 + comparison.0 + relu + 1 + 20);
+    assert_eq!(step.trips.len(), 16);
+}
