@@ -2,7 +2,7 @@
 
 use crate::description::{Description, Pixels};
 use crate::graph::{Graph, Op};
-use crate::{import, passes, samples};
+use crate::{Options, import, passes, quantise, samples};
 use gazelle_share::TensorShape;
 
 /// Multiply-adds up to which an imported network is also run.
@@ -10,7 +10,7 @@ const MAX_MACS: u64 = 1 << 20;
 /// Elements of the input up to which an imported network is also run.
 const MAX_INPUT: usize = 1 << 14;
 
-/// An ONNX file: imported, lowered, and run in f32 if it is small.
+/// An ONNX file: imported, lowered, and run in f32 and quantised if it is small.
 ///
 /// # Panics
 /// Only on a defect.
@@ -20,6 +20,12 @@ pub fn onnx(data: &[u8]) {
     let input = graph.input_shape().len();
     if graph.macs() <= MAX_MACS && input <= MAX_INPUT {
         let _ = crate::float::run(&graph, &vec![0.5; input]);
+        if graph.tensors.iter().all(|tensor| tensor.shape.len() <= MAX_INPUT) {
+            let calibration = vec![vec![0.5; input]];
+            let options = Options { calibration, effort: MAX_MACS, ..Options::default() };
+            // Refusing is as good as working.
+            let _ = quantise(&graph, &options);
+        }
     }
 }
 
