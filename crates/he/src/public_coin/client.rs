@@ -35,7 +35,7 @@ pub struct Pinned<'a> {
 
 /// What [`LayerSecret::request`] gives.
 pub struct Requested {
-    /// For the server; shape [`RequestShape`](crate::public_coin::RequestShape).
+    /// For the server; shape [`RequestShape`].
     pub message: RequestMessage,
     /// The masks r, one polynomial per request, words below `2^l`.
     pub masks: Polys,
