@@ -21,6 +21,12 @@ mod failure {
             move |error| Self::Run(format!("{what}: {error}"))
         }
     }
+
+    impl From<std::io::Error> for Failure {
+        fn from(error: std::io::Error) -> Self {
+            Self::Run(error.to_string())
+        }
+    }
 }
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::files(data));
