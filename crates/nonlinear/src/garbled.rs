@@ -2,7 +2,7 @@
 //!
 //! The server garbles and is the sender of the correlated OTs; the client evaluates.
 //!
-//! | client ([`client`]) | server ([`server`]) |
+//! | client (`client`) | server (`server`) |
 //! |---|---|
 //! | offline: | fresh hash seed, sent ahead |
 //! | per batch of chunks: `extend` for the bits of its share and mask; sends d = b ^ c | `extend`; W^0 = y ^ d Delta |

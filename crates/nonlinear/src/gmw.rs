@@ -3,7 +3,7 @@
 //! Two OT extensions, one per direction; all correlations are made offline, and the online phase
 //! computes only XORs, additions and bit transposes, all elements of a step advancing together.
 //!
-//! | client ([`client`]) | server ([`server`]) |
+//! | client (`client`) | server (`server`) |
 //! |---|---|
 //! | setup: receives the hash seed; OT receiver, then sender | hash seed; OT sender, then receiver |
 //! | offline, per batch: both extensions; corrections d, tq; | both extensions; corrections t |

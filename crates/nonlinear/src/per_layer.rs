@@ -5,7 +5,7 @@
 //!
 //! | client | server |
 //! |---|---|
-//! | setup: as [`Gmw`]'s if a step runs on it, else as [`Garbled`]'s | the same |
+//! | setup: as [`Gmw`](crate::Gmw)'s if a step runs on it, else as [`Garbled`](crate::Garbled)'s | the same |
 //! | offline, online: those of the step's backend | the same |
 
 use std::sync::Arc;
