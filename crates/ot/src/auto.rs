@@ -14,7 +14,7 @@ use crate::softspoken::{SoftSpoken, SoftSpokenReceiver, SoftSpokenSender};
 ///
 /// | OTs | extension | why |
 /// |---|---|---|
-/// | under 2^18 | SoftSpokenOT, k = 8 | 1.9 bytes each; Ferret's setup alone costs 0.15 MB |
+/// | under 3·2^16 | SoftSpokenOT, k = 8 | 1.9 bytes each; Ferret's setup alone costs 0.15 MB |
 /// | under 2^20 | Ferret, 870 k | least setup: its first batch covers most of it |
 /// | more | Ferret, 2.4 M | 0.09 bytes each; the code's secret (2 MB) stays near the core |
 ///
@@ -60,8 +60,8 @@ impl Auto {
     /// What it takes.
     pub const fn choice(&self) -> Choice {
         match self.expected {
-            0..0x4_0000 => Choice::SoftSpoken(SoftSpoken::K8),
-            0x4_0000..0x10_0000 => Choice::Ferret(Ferret::new(Parameters::SMALL)),
+            0..0x3_0000 => Choice::SoftSpoken(SoftSpoken::K8),
+            0x3_0000..0x10_0000 => Choice::Ferret(Ferret::new(Parameters::SMALL)),
             _ => Choice::Ferret(Ferret::new(Parameters::MEDIUM)),
         }
     }
