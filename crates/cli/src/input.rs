@@ -174,8 +174,9 @@ fn decode<R: std::io::BufRead + std::io::Seek>(
 }
 
 fn npy(path: &Path) -> Result<Content, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let header = npyz::NpyFile::new(BufReader::new(file)).map_err(|error| error.to_string())?;
+    let bytes = bytes(path, false)?;
+    gazelle_model::samples::check_npy_header(&bytes).map_err(|error| error.to_string())?;
+    let header = npyz::NpyFile::new(bytes.as_slice()).map_err(|error| error.to_string())?;
     let shape = header.shape().to_vec();
     let values = shape.iter().try_fold(1u64, |product, n| product.checked_mul(*n));
     if values.is_none_or(|values| values > MAX_VALUES) {
