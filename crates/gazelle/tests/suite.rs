@@ -12,5 +12,7 @@ mod networks;
 mod parties;
 #[path = "suite/real.rs"]
 mod real;
+#[path = "suite/recorded.rs"]
+mod recorded;
 #[path = "suite/traffic.rs"]
 mod traffic;
