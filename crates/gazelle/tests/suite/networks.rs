@@ -211,8 +211,7 @@ pub(crate) fn inputs(network: &Network, count: usize) -> Vec<Vec<i64>> {
 
 /// What the network computes, in the clear.
 pub(crate) fn evaluate(network: &Network, input: &[i64]) -> Vec<i64> {
-    walk(network, input, &mut |node, x| {
-        let NodeKind::Step(step) = &node.kind else { panic!("{}", node.name) };
+    walk(network, input, &mut |_, step, x| {
         let rounded: Vec<i64> = x.iter().map(|x| x >> step.truncate_bits).collect();
         for value in &rounded {
             let word = *value as u64 & ((1 << VALUES) - 1);
@@ -222,11 +221,11 @@ pub(crate) fn evaluate(network: &Network, input: &[i64]) -> Vec<i64> {
     })
 }
 
-/// The network with its steps computed by `step`, from what `step` made so far.
+/// The network with its steps computed by `compute`, from what that made so far.
 pub(crate) fn walk(
     network: &Network,
     input: &[i64],
-    step: &mut dyn FnMut(&Node, &[i64]) -> Vec<i64>,
+    compute: &mut dyn FnMut(&str, &Step, &[i64]) -> Vec<i64>,
 ) -> Vec<i64> {
     let architecture = &network.architecture;
     let mut values: Vec<Vec<i64>> = vec![Vec::new(); architecture.tensors.len()];
@@ -242,7 +241,7 @@ pub(crate) fn walk(
                 let sums = product.iter().enumerate();
                 sums.map(|(i, y)| *y as i64 + weights.bias[i / pixels]).collect()
             }
-            NodeKind::Step(_) => step(node, &values[node.inputs[0]]),
+            NodeKind::Step(step) => compute(&node.name, step, &values[node.inputs[0]]),
             NodeKind::Local(map) => {
                 let inputs: Vec<Vec<u64>> = node.inputs.iter().map(|id| words(*id)).collect();
                 let with_shapes: Vec<_> = inputs

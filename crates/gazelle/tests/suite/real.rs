@@ -39,8 +39,7 @@ fn check(network: &Network, inputs: &[Vec<i64>], suite: &DefaultSuite) {
     for (index, input) in inputs.iter().enumerate() {
         let mut steps = client.iter().zip(&server).map(|(c, s)| (&c[index], &s[index]));
         let revealed = &run.inferences[index].values;
-        walk(network, input, &mut |node, x| {
-            let NodeKind::Step(step) = &node.kind else { panic!("{}", node.name) };
+        walk(network, input, &mut |name, step, x| {
             let (client, server) = steps.next().unwrap();
             let got = open(&client.input, &server.input, step.input_bits);
             let unit = f64::from(1 << step.truncate_bits);
@@ -49,7 +48,7 @@ fn check(network: &Network, inputs: &[Vec<i64>], suite: &DefaultSuite) {
                 errors.push(error);
                 // 6 deviations are a quarter of a unit; a sum of two outputs has sqrt(2) or, with
                 // one shifted, sqrt(5) times as much.
-                assert!(error.abs() <= 8.0 / 24.0 * 5f64.sqrt(), "{}: {got}, not {x}", node.name);
+                assert!(error.abs() <= 8.0 / 24.0 * 5f64.sqrt(), "{name}: {got}, not {x}");
             }
             let rounded = |add: i64| -> Vec<i64> {
                 let v: Vec<i64> = got.iter().map(|x| (x + add) >> step.truncate_bits).collect();
@@ -60,12 +59,12 @@ fn check(network: &Network, inputs: &[Vec<i64>], suite: &DefaultSuite) {
                 _ => revealed.clone(),
             };
             if step.function == StepFunction::Round {
-                assert_eq!(result, rounded(1 << step.truncate_bits >> 1), "{}", node.name);
+                assert_eq!(result, rounded(1 << step.truncate_bits >> 1), "{name}");
             } else {
                 let (down, up) = (rounded(0), rounded((1 << step.truncate_bits) - 1));
                 // All of these functions are monotone.
                 for ((z, down), up) in result.iter().zip(down).zip(up) {
-                    assert!((down..=up).contains(z), "{}: {z}", node.name);
+                    assert!((down..=up).contains(z), "{name}: {z}");
                 }
             }
             result
