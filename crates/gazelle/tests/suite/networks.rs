@@ -211,7 +211,7 @@ pub(crate) fn inputs(network: &Network, count: usize) -> Vec<Vec<i64>> {
 
 /// What the network computes, in the clear.
 pub(crate) fn evaluate(network: &Network, input: &[i64]) -> Vec<i64> {
-    walk(network, input, &mut |_, step, x| {
+    walk(network, input, |_, step, x| {
         let rounded: Vec<i64> = x.iter().map(|x| x >> step.truncate_bits).collect();
         for value in &rounded {
             let word = *value as u64 & ((1 << VALUES) - 1);
@@ -225,7 +225,7 @@ pub(crate) fn evaluate(network: &Network, input: &[i64]) -> Vec<i64> {
 pub(crate) fn walk(
     network: &Network,
     input: &[i64],
-    compute: &mut dyn FnMut(&str, &Step, &[i64]) -> Vec<i64>,
+    mut compute: impl FnMut(&str, &Step, &[i64]) -> Vec<i64>,
 ) -> Vec<i64> {
     let architecture = &network.architecture;
     let mut values: Vec<Vec<i64>> = vec![Vec::new(); architecture.tensors.len()];

@@ -39,7 +39,7 @@ fn check(network: &Network, inputs: &[Vec<i64>], suite: &DefaultSuite) {
     for (index, input) in inputs.iter().enumerate() {
         let mut steps = client.iter().zip(&server).map(|(c, s)| (&c[index], &s[index]));
         let revealed = &run.inferences[index].values;
-        walk(network, input, &mut |name, step, x| {
+        walk(network, input, |name, step, x| {
             let (client, server) = steps.next().unwrap();
             let got = open(&client.input, &server.input, step.input_bits);
             let unit = f64::from(1 << step.truncate_bits);
