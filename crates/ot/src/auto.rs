@@ -1,13 +1,14 @@
 //! The extension that suits a session's size.
 
-use gazelle_block::{BitVec, Block, Delta};
+use gazelle_block::Delta;
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
+use crate::either::Either;
 use crate::error::OtError;
-use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
-use crate::ferret::{Ferret, FerretReceiver, FerretSender, Parameters};
-use crate::softspoken::{SoftSpoken, SoftSpokenReceiver, SoftSpokenSender};
+use crate::extension::{OtExtension, OtTraffic};
+use crate::ferret::{Ferret, Parameters};
+use crate::softspoken::SoftSpoken;
 
 /// Chooses by the number of OTs that a session will make, which both parties know from the plan:
 /// small sessions do not pay for a large LPN instance.
@@ -26,30 +27,7 @@ pub struct Auto {
 }
 
 /// What [`Auto`] chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Choice {
-    /// SoftSpokenOT.
-    SoftSpoken(SoftSpoken),
-    /// Ferret.
-    Ferret(Ferret),
-}
-
-/// The sender of [`Auto`].
-pub enum AutoSender {
-    /// SoftSpokenOT's.
-    SoftSpoken(Box<SoftSpokenSender>),
-    /// Ferret's.
-    Ferret(Box<FerretSender>),
-}
-
-/// The receiver of [`Auto`].
-pub enum AutoReceiver {
-    /// SoftSpokenOT's.
-    SoftSpoken(Box<SoftSpokenReceiver>),
-    /// Ferret's.
-    Ferret(Box<FerretReceiver>),
-}
+pub type Choice = Either<SoftSpoken, Ferret>;
 
 impl Auto {
     /// For a session of about `expected` OTs; making more is allowed.
@@ -60,92 +38,40 @@ impl Auto {
     /// What it takes.
     pub const fn choice(&self) -> Choice {
         match self.expected {
-            0..0x3_0000 => Choice::SoftSpoken(SoftSpoken::K8),
-            0x3_0000..0x10_0000 => Choice::Ferret(Ferret::new(Parameters::SMALL)),
-            _ => Choice::Ferret(Ferret::new(Parameters::MEDIUM)),
+            0..0x3_0000 => Choice::First(SoftSpoken::K8),
+            0x3_0000..0x10_0000 => Choice::Second(Ferret::new(Parameters::SMALL)),
+            _ => Choice::Second(Ferret::new(Parameters::MEDIUM)),
         }
     }
 }
 
 impl OtExtension for Auto {
-    type Sender = AutoSender;
-    type Receiver = AutoReceiver;
+    type Sender = <Choice as OtExtension>::Sender;
+    type Receiver = <Choice as OtExtension>::Receiver;
 
     fn sender(
         &self,
         delta: Delta,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<AutoSender, OtError> {
-        Ok(match self.choice() {
-            Choice::SoftSpoken(inner) => {
-                AutoSender::SoftSpoken(Box::new(inner.sender(delta, ch, rng)?))
-            }
-            Choice::Ferret(inner) => AutoSender::Ferret(Box::new(inner.sender(delta, ch, rng)?)),
-        })
+    ) -> Result<Self::Sender, OtError> {
+        self.choice().sender(delta, ch, rng)
     }
 
     fn receiver(
         &self,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<AutoReceiver, OtError> {
-        Ok(match self.choice() {
-            Choice::SoftSpoken(inner) => {
-                AutoReceiver::SoftSpoken(Box::new(inner.receiver(ch, rng)?))
-            }
-            Choice::Ferret(inner) => AutoReceiver::Ferret(Box::new(inner.receiver(ch, rng)?)),
-        })
+    ) -> Result<Self::Receiver, OtError> {
+        self.choice().receiver(ch, rng)
     }
 
     fn setup_traffic(&self) -> OtTraffic {
-        match self.choice() {
-            Choice::SoftSpoken(inner) => inner.setup_traffic(),
-            Choice::Ferret(inner) => inner.setup_traffic(),
-        }
+        self.choice().setup_traffic()
     }
 
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {
-        match self.choice() {
-            Choice::SoftSpoken(inner) => inner.extend_traffic(already_made, count),
-            Choice::Ferret(inner) => inner.extend_traffic(already_made, count),
-        }
-    }
-}
-
-impl RcotSender for AutoSender {
-    fn delta(&self) -> &Delta {
-        match self {
-            Self::SoftSpoken(inner) => inner.delta(),
-            Self::Ferret(inner) => inner.delta(),
-        }
-    }
-
-    fn extend(
-        &mut self,
-        out: &mut [Block],
-        ch: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
-        match self {
-            Self::SoftSpoken(inner) => inner.extend(out, ch, rng),
-            Self::Ferret(inner) => inner.extend(out, ch, rng),
-        }
-    }
-}
-
-impl RcotReceiver for AutoReceiver {
-    fn extend(
-        &mut self,
-        choices: &mut BitVec,
-        out: &mut [Block],
-        ch: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
-        match self {
-            Self::SoftSpoken(inner) => inner.extend(choices, out, ch, rng),
-            Self::Ferret(inner) => inner.extend(choices, out, ch, rng),
-        }
+        self.choice().extend_traffic(already_made, count)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod adapt;
 pub mod auto;
 pub mod base;
+pub mod either;
 pub mod error;
 pub mod extension;
 pub mod ferret;
@@ -21,6 +22,7 @@ pub mod testing;
 
 pub use adapt::{RotReceiver, RotSender};
 pub use auto::Auto;
+pub use either::Either;
 pub use error::OtError;
 pub use extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
 pub use ferret::Ferret;

@@ -1,7 +1,7 @@
 //! Every OT extension behind one type, so that a plan can choose by size.
 
-use gazelle_block::{BitVec, Block, Delta};
-use gazelle_ot::{Auto, Iknp, OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender};
+use gazelle_block::Delta;
+use gazelle_ot::{Auto, Either, Iknp, OtError, OtExtension, OtTraffic};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -17,100 +17,44 @@ pub enum AnyOt {
     For(u32),
 }
 
-/// The party with Delta.
-pub enum AnySender {
-    /// See [`AnyOt::Iknp`].
-    Iknp(Box<<Iknp as OtExtension>::Sender>),
-    /// See [`AnyOt::For`].
-    Auto(<Auto as OtExtension>::Sender),
-}
+/// What [`AnyOt`] stands for.
+type Chosen = Either<Iknp, Auto>;
 
-/// The party with the choices.
-pub enum AnyReceiver {
-    /// See [`AnyOt::Iknp`].
-    Iknp(Box<<Iknp as OtExtension>::Receiver>),
-    /// See [`AnyOt::For`].
-    Auto(<Auto as OtExtension>::Receiver),
-}
-
-fn auto(expected: u32) -> Auto {
-    Auto::for_count(expected as usize)
+impl AnyOt {
+    fn chosen(self) -> Chosen {
+        match self {
+            Self::Iknp => Either::First(Iknp::default()),
+            Self::For(expected) => Either::Second(Auto::for_count(expected as usize)),
+        }
+    }
 }
 
 impl OtExtension for AnyOt {
-    type Sender = AnySender;
-    type Receiver = AnyReceiver;
+    type Sender = <Chosen as OtExtension>::Sender;
+    type Receiver = <Chosen as OtExtension>::Receiver;
 
     fn sender(
         &self,
         delta: Delta,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<AnySender, OtError> {
-        Ok(match self {
-            Self::Iknp => AnySender::Iknp(Box::new(Iknp::default().sender(delta, ch, rng)?)),
-            Self::For(count) => AnySender::Auto(auto(*count).sender(delta, ch, rng)?),
-        })
+    ) -> Result<Self::Sender, OtError> {
+        self.chosen().sender(delta, ch, rng)
     }
 
     fn receiver(
         &self,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<AnyReceiver, OtError> {
-        Ok(match self {
-            Self::Iknp => AnyReceiver::Iknp(Box::new(Iknp::default().receiver(ch, rng)?)),
-            Self::For(count) => AnyReceiver::Auto(auto(*count).receiver(ch, rng)?),
-        })
+    ) -> Result<Self::Receiver, OtError> {
+        self.chosen().receiver(ch, rng)
     }
 
     fn setup_traffic(&self) -> OtTraffic {
-        match self {
-            Self::Iknp => Iknp::default().setup_traffic(),
-            Self::For(count) => auto(*count).setup_traffic(),
-        }
+        self.chosen().setup_traffic()
     }
 
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {
-        match self {
-            Self::Iknp => Iknp::default().extend_traffic(already_made, count),
-            Self::For(expected) => auto(*expected).extend_traffic(already_made, count),
-        }
-    }
-}
-
-impl RcotSender for AnySender {
-    fn delta(&self) -> &Delta {
-        match self {
-            Self::Iknp(sender) => sender.delta(),
-            Self::Auto(sender) => sender.delta(),
-        }
-    }
-
-    fn extend(
-        &mut self,
-        out: &mut [Block],
-        ch: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
-        match self {
-            Self::Iknp(sender) => sender.extend(out, ch, rng),
-            Self::Auto(sender) => sender.extend(out, ch, rng),
-        }
-    }
-}
-
-impl RcotReceiver for AnyReceiver {
-    fn extend(
-        &mut self,
-        choices: &mut BitVec,
-        out: &mut [Block],
-        ch: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
-        match self {
-            Self::Iknp(receiver) => receiver.extend(choices, out, ch, rng),
-            Self::Auto(receiver) => receiver.extend(choices, out, ch, rng),
-        }
+        self.chosen().extend_traffic(already_made, count)
     }
 }

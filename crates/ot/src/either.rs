@@ -1,0 +1,95 @@
+//! One of two extensions behind one type, so that a value can choose between them.
+
+use gazelle_block::{BitVec, Block, Delta};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+
+use crate::error::OtError;
+use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
+
+/// One of two extensions, or of their sessions' senders, or receivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Either<A, B> {
+    /// The first.
+    First(A),
+    /// The second.
+    Second(B),
+}
+
+impl<A: OtExtension, B: OtExtension> OtExtension for Either<A, B> {
+    type Sender = Either<Box<A::Sender>, Box<B::Sender>>;
+    type Receiver = Either<Box<A::Receiver>, Box<B::Receiver>>;
+
+    fn sender(
+        &self,
+        delta: Delta,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Sender, OtError> {
+        Ok(match self {
+            Self::First(inner) => Either::First(Box::new(inner.sender(delta, ch, rng)?)),
+            Self::Second(inner) => Either::Second(Box::new(inner.sender(delta, ch, rng)?)),
+        })
+    }
+
+    fn receiver(
+        &self,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Receiver, OtError> {
+        Ok(match self {
+            Self::First(inner) => Either::First(Box::new(inner.receiver(ch, rng)?)),
+            Self::Second(inner) => Either::Second(Box::new(inner.receiver(ch, rng)?)),
+        })
+    }
+
+    fn setup_traffic(&self) -> OtTraffic {
+        match self {
+            Self::First(inner) => inner.setup_traffic(),
+            Self::Second(inner) => inner.setup_traffic(),
+        }
+    }
+
+    fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {
+        match self {
+            Self::First(inner) => inner.extend_traffic(already_made, count),
+            Self::Second(inner) => inner.extend_traffic(already_made, count),
+        }
+    }
+}
+
+impl<A: RcotSender, B: RcotSender> RcotSender for Either<Box<A>, Box<B>> {
+    fn delta(&self) -> &Delta {
+        match self {
+            Self::First(inner) => inner.delta(),
+            Self::Second(inner) => inner.delta(),
+        }
+    }
+
+    fn extend(
+        &mut self,
+        out: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        match self {
+            Self::First(inner) => inner.extend(out, ch, rng),
+            Self::Second(inner) => inner.extend(out, ch, rng),
+        }
+    }
+}
+
+impl<A: RcotReceiver, B: RcotReceiver> RcotReceiver for Either<Box<A>, Box<B>> {
+    fn extend(
+        &mut self,
+        choices: &mut BitVec,
+        out: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        match self {
+            Self::First(inner) => inner.extend(choices, out, ch, rng),
+            Self::Second(inner) => inner.extend(choices, out, ch, rng),
+        }
+    }
+}
