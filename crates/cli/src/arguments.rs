@@ -113,7 +113,7 @@ pub(crate) struct Serve {
     /// Serve one client, then stop
     #[arg(long)]
     pub(crate) once: bool,
-    /// Seconds without a byte before a client is dropped
+    /// Seconds that one phase may wait for the client, a second more per 8 KiB that moves
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub(crate) timeout: u64,
     /// Allow an address that other machines can reach, although plain TCP protects nothing
@@ -145,7 +145,7 @@ pub(crate) struct Infer {
     /// `memory` or `<bandwidth>,<round trip>`
     #[arg(long, value_name = "LINK")]
     pub(crate) link: Option<Link>,
-    /// Seconds without a byte before giving up
+    /// Seconds that one phase may wait for the server, a second more per 8 KiB that moves
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub(crate) timeout: u64,
     /// Refuse plans that move more than so many MiB per inference

@@ -6,6 +6,7 @@ mod send;
 #[cfg(any(test, feature = "testing"))]
 use std::io;
 use std::io::{Read, Write};
+use std::time::Duration;
 
 pub use crate::frame::ERROR_KIND;
 pub use recv::RecvHalf;
@@ -13,6 +14,7 @@ pub use send::SendHalf;
 
 use crate::error::ChannelError;
 use crate::message::Message;
+use crate::pace::Pace;
 use crate::traffic::Traffic;
 use recv::Incoming;
 use send::Outgoing;
@@ -33,6 +35,8 @@ pub struct Channel {
     recv: RecvHalf,
     turns: u64,
     sent_since_received: bool,
+    /// How long each phase may wait for the peer, where the link keeps count.
+    pace: Option<(Pace, Duration)>,
 }
 
 impl std::fmt::Debug for Channel {
@@ -50,6 +54,22 @@ impl Channel {
             recv: RecvHalf::new(reader),
             turns: 0,
             sent_since_received: false,
+            pace: None,
+        }
+    }
+
+    /// The same channel over a link whose waits `pace` counts: [`begin_phase`](Self::begin_phase)
+    /// allows `patience` anew.
+    #[must_use]
+    pub fn paced(mut self, pace: Pace, patience: Duration) -> Self {
+        self.pace = Some((pace, patience));
+        self
+    }
+
+    /// A new phase begins: what the last one made this party wait for no longer counts.
+    pub fn begin_phase(&mut self) {
+        if let Some((pace, patience)) = &self.pace {
+            pace.begin(*patience);
         }
     }
 

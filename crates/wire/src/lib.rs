@@ -6,6 +6,7 @@ pub mod frame;
 pub mod handshake;
 pub mod memory;
 pub mod message;
+pub mod pace;
 pub mod packed;
 pub mod recording;
 pub mod shaped;

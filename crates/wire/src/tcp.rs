@@ -1,33 +1,43 @@
-//! TCP links: no delay, keep-alive probes, a time-out on progress.
+//! TCP links: no delay, keep-alive probes, time-outs on progress and on a peer that trickles.
 //!
 //! Plain TCP hides and authenticates nothing: it is for one machine, or below TLS.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::channel::Channel;
+use crate::pace::{Pace, Patient};
 
 /// How long to wait on a TCP link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// For the connection to come about.
     pub connect: Duration,
-    /// For any byte to move, in a read or a write: longer than the peer's longest computation.
+    /// For the handshake, in which the peer is still a stranger: all waits together, except what
+    /// its bytes are worth at the minimum rate.
+    pub handshake: Duration,
+    /// For each later phase (setup, one offline or online phase, the wait for a command), in the
+    /// same way: longer than the peer's longest computation.
     pub progress: Duration,
+    /// Bytes per second at which bytes prolong a phase: see [`crate::pace`].
+    pub minimum_rate: u64,
     /// Idle time before the first keep-alive probe; a peer whose machine is gone is noticed
     /// within about twice this, however long `progress` is.
     pub keep_alive: Duration,
 }
 
 impl Default for Timeouts {
-    /// 10 s to connect, 120 s for progress, probes after 20 s.
+    /// 10 s to connect, 30 s for the handshake, 120 s for progress, 8 KiB per second, probes after
+    /// 20 s.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(30),
             progress: Duration::from_mins(2),
+            minimum_rate: 8 << 10,
             keep_alive: Duration::from_secs(20),
         }
     }
@@ -80,14 +90,48 @@ pub fn listen(address: impl ToSocketAddrs, exposure: Exposure) -> io::Result<Tcp
 pub fn channel(stream: TcpStream, timeouts: &Timeouts) -> io::Result<Channel> {
     stream.set_nodelay(true)?;
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(timeouts.progress))?;
-    stream.set_write_timeout(Some(timeouts.progress))?;
     let interval = (timeouts.keep_alive / 4).max(Duration::from_secs(1));
     let probes = TcpKeepalive::new().with_time(timeouts.keep_alive).with_interval(interval);
     SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-    let writer = stream.try_clone()?;
+    let pace = Pace::new(timeouts.handshake.min(timeouts.progress), timeouts.minimum_rate);
+    let writer = pace.writer(WriteSide(stream.try_clone()?));
+    let reader = pace.reader(ReadSide(stream));
     // The buffer serves headers and small messages; long reads pass it by.
-    Ok(Channel::new(Box::new(BufReader::with_capacity(64 << 10, stream)), Box::new(writer)))
+    let reader = BufReader::with_capacity(64 << 10, reader);
+    Ok(Channel::new(Box::new(reader), Box::new(writer)).paced(pace, timeouts.progress))
+}
+
+/// A socket's reading direction.
+struct ReadSide(TcpStream);
+/// A socket's writing direction.
+struct WriteSide(TcpStream);
+
+impl Patient for ReadSide {
+    fn wait_at_most(&self, timeout: Duration) -> io::Result<()> {
+        self.0.set_read_timeout(Some(timeout))
+    }
+}
+
+impl Patient for WriteSide {
+    fn wait_at_most(&self, timeout: Duration) -> io::Result<()> {
+        self.0.set_write_timeout(Some(timeout))
+    }
+}
+
+impl Read for ReadSide {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
+    }
+}
+
+impl Write for WriteSide {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// True if packets to `ip` never leave this machine, mapped IPv4 addresses included.

@@ -65,6 +65,28 @@ fn strangers_and_wrong_images_do_not_disturb_the_next_client() {
 }
 
 #[test]
+fn a_client_that_trickles_loses_its_place() {
+    let server = Server::start(&model(), &["--timeout", "2", "--sessions", "1"]);
+    let sample = root().join("models/mnist_d_minionn/samples/000.npy").display().to_string();
+    let mut slow = TcpStream::connect(&server.address).unwrap();
+    let begin = Instant::now();
+    // The beginning of an honest hello, a byte every 200 ms: never silent for a whole time-out.
+    let hello = b"\x10\0\0\0\x45\0\0\0gazelle\0";
+    let mut dropped = false;
+    for byte in hello.iter().chain(std::iter::repeat_n(&0u8, 60)) {
+        if slow.write_all(&[*byte]).is_err() {
+            dropped = true;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let held = begin.elapsed().as_millis();
+    assert!(dropped && (1500..8000).contains(&held), "{held} ms");
+    let good = objects(&output(&["infer", "--json", "--server", &server.address, &sample]));
+    assert_eq!(good.len(), 1);
+}
+
+#[test]
 fn a_server_that_says_nothing_is_noticed_within_the_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

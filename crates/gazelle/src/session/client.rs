@@ -215,6 +215,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         &mut self,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Prepared<N>, GazelleError> {
+        self.channel.begin_phase();
         let meter = Meter::start(&self.channel);
         let id = self.next;
         self.next = id.wrapping_add(1);
@@ -293,6 +294,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     ) -> Result<Inference, GazelleError> {
         let Prepared { id, input_mask, steps, offline, groups_offline, steps_offline, .. } =
             prepared;
+        self.channel.begin_phase();
         let meter = Meter::start(&self.channel);
         self.channel.send(&Command::Infer { id }, &())?;
         let before = Meter::start(&self.channel);

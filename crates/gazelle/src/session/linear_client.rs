@@ -66,7 +66,10 @@ pub(crate) fn run<C: LinearClient>(
             for (index, (pending, phase)) in pending.iter().enumerate() {
                 let name = groups.get(index).map_or("", |group| &group.name);
                 let (start, before) = (Instant::now(), recv.received());
-                let u = client.finish(index, pending, recv).map_err(GazelleError::layer(name))?;
+                let u = client
+                    .collect(index, pending, recv)
+                    .and_then(|collected| client.finish(index, collected))
+                    .map_err(GazelleError::layer(name))?;
                 outputs.push(u);
                 if let Some(slot) = phases.get_mut(index) {
                     *slot = phase;

@@ -199,6 +199,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Server<L, N> {
         let offered =
             handshake::offer(channel, &hello, &self.description).map_err(handshake_error)?;
         offered.confirm(channel, &self.suite_bytes).map_err(handshake_error)?;
+        channel.begin_phase();
         let context = description::context(&self.suite_bytes, &self.description);
         let linear = self
             .suite

@@ -48,11 +48,13 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
         let mut reports = Vec::new();
         let mut made = 0usize;
         loop {
+            channel.begin_phase();
             let command = match channel.recv::<Command>(&()) {
                 Ok(command) => command,
                 Err(gazelle_wire::ChannelError::Closed) => return Ok(reports),
                 Err(error) => return Err(error.into()),
             };
+            channel.begin_phase();
             match command {
                 Command::Close => return Ok(reports),
                 Command::Prepare { id } => {
@@ -92,7 +94,8 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
                 let (start, sent, received) = (Instant::now(), send.sent(), recv.received());
                 let v = self
                     .linear
-                    .offline(index, (&mut *send, &mut *recv), rng)
+                    .receive(index, (&mut *send, &mut *recv), rng)
+                    .and_then(|received| self.linear.finish(index, received))
                     .map_err(GazelleError::layer(&group.name))?;
                 shares.push(v);
                 groups.push(Phase {

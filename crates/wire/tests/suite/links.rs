@@ -87,6 +87,71 @@ fn a_peer_that_does_not_read_costs_the_time_out_and_no_more() {
     }
 }
 
+/// A peer's plain socket, and this party's channel with a minimum rate in bytes per second.
+fn impatient(handshake_ms: u64, progress_ms: u64, minimum_rate: u64) -> (TcpStream, Channel) {
+    let timeouts = Timeouts {
+        handshake: Duration::from_millis(handshake_ms),
+        progress: Duration::from_millis(progress_ms),
+        minimum_rate,
+        ..Timeouts::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    (peer, tcp::channel(stream, &timeouts).unwrap())
+}
+
+/// Sends `pieces` of an honest message of 3000 bytes, one every 20 ms.
+fn trickle(mut peer: TcpStream, pieces: usize) -> std::thread::JoinHandle<()> {
+    let mut message = vec![1, 0, 0, 0, 0xb8, 0x0b, 0, 0];
+    message.resize(3008, 5);
+    std::thread::spawn(move || {
+        for piece in message.chunks(message.len() / pieces) {
+            if peer.write_all(piece).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })
+}
+
+#[test]
+fn a_peer_that_trickles_is_dropped_although_bytes_move() {
+    // 1 byte in 20 ms: no single read ever waits for long, all of them would take a minute.
+    let (peer, mut channel) = impatient(250, 250, 10_000);
+    let peer = trickle(peer, 3008);
+    let start = Instant::now();
+    let error = channel.recv::<Bytes>(&3000).unwrap_err();
+    assert!(matches!(error, ChannelError::TimedOut), "{error}");
+    assert!((200..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    drop(channel);
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_peer_that_keeps_the_minimum_rate_may_take_longer_than_the_time_out() {
+    // 50 bytes in 20 ms are five times the minimum rate, and go on for three time-outs.
+    let (peer, mut channel) = impatient(400, 400, 500);
+    let start = Instant::now();
+    let peer = trickle(peer, 60);
+    assert!(channel.recv::<Bytes>(&3000).is_ok());
+    assert!(start.elapsed() > Duration::from_secs(1));
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_phase_begins_with_a_full_purse() {
+    let (_peer, mut channel) = impatient(100, 400, 10_000);
+    let start = Instant::now();
+    channel.begin_phase();
+    assert!(matches!(channel.recv::<Bytes>(&1), Err(ChannelError::TimedOut)));
+    assert!((350..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    let (_peer, mut channel) = impatient(100, 5000, 10_000);
+    let start = Instant::now();
+    assert!(matches!(channel.recv::<Bytes>(&1), Err(ChannelError::TimedOut)));
+    assert!((80..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
 #[test]
 fn a_peer_that_goes_away_is_noticed_at_once() {
     for (name, (mut channel, gone)) in [
