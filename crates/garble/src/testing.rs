@@ -1,5 +1,6 @@
 //! The conformance suite of [`GarblingScheme`]: one line per implementor.
 
+use gazelle_block::aes::AesIsa;
 use gazelle_block::{Block, Delta, TweakCounter};
 use gazelle_prg::{Prg, Seed};
 
@@ -289,4 +290,20 @@ fn wrong_lengths<S: GarblingScheme>(scheme: &S) {
     let garble =
         garble(scheme, &circuit, lanes, &delta, &seed, tweaks, &input, &mut table, &mut rng);
     assert!(garble.is_err(), "tweaks of another lane count");
+}
+
+/// Runs the conformance suite on every instruction set of this machine, and asserts that all make
+/// the table that portable code makes.
+///
+/// # Panics
+/// Where a scheme does not conform.
+pub fn conformance_on_every_isa<S: GarblingScheme>(scheme: impl Fn(AesIsa) -> S) {
+    let circuit = mixed_circuit();
+    let expected = Garbled::new(&scheme(AesIsa::Portable), &circuit, 77, 1);
+    for isa in AesIsa::all() {
+        let scheme = scheme(isa);
+        conformance(&scheme);
+        let got = Garbled::new(&scheme, &circuit, 77, 1);
+        assert!(got.table == expected.table && got.output_zero == expected.output_zero, "{isa:?}");
+    }
 }

@@ -192,19 +192,7 @@ mod tests {
 
     #[test]
     fn conformance_of_three_halves_on_every_instruction_set() {
-        for isa in AesIsa::all() {
-            testing::conformance(&ThreeHalves::with_isa(isa));
-        }
-    }
-
-    #[test]
-    fn conformance_all_instruction_sets_make_the_same_table() {
-        let circuit = testing::mixed_circuit();
-        let expected = Garbled::new(&ThreeHalves::with_isa(AesIsa::Portable), &circuit, 77, 1);
-        for isa in AesIsa::all() {
-            let got = Garbled::new(&ThreeHalves::with_isa(isa), &circuit, 77, 1);
-            assert!(got.table == expected.table && got.output_zero == expected.output_zero);
-        }
+        testing::conformance_on_every_isa(ThreeHalves::with_isa);
     }
 
     /// The table and the output by the formulas of the module's chart, from the hash alone; the

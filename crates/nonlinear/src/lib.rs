@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bits_message;
 mod circuits;
 pub mod garbled;
 pub mod gmw;

@@ -5,6 +5,8 @@ use gazelle_prg::Seed;
 use gazelle_wire::message::decode_all;
 use gazelle_wire::{DecodeError, Message, Reader};
 
+use crate::bits_message::bits_message;
+
 /// A chunk's garbled tables.
 pub(crate) struct Tables(pub(crate) Vec<u8>);
 
@@ -66,29 +68,6 @@ impl Message for Labels {
     fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
         Ok(Self(Blocks::decode(input, shape)?))
     }
-}
-
-macro_rules! bits_message {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $what:literal) => {
-        $(#[$doc])*
-        pub(crate) struct $name(pub(crate) BitVec);
-
-        impl Message for $name {
-            type Shape = usize;
-            const KIND: u16 = $kind;
-            const NAME: &'static str = $what;
-
-            fn encoded_len(shape: &usize) -> usize {
-                BitVec::encoded_len(shape)
-            }
-            fn encode(&self, out: &mut Vec<u8>) {
-                self.0.encode(out);
-            }
-            fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
-                Ok(Self(BitVec::decode(input, shape)?))
-            }
-        }
-    };
 }
 
 bits_message!(

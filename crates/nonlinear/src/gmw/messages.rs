@@ -4,28 +4,7 @@ use gazelle_block::BitVec;
 use gazelle_share::ProtocolError;
 use gazelle_wire::{Channel, DecodeError, Message, Reader};
 
-macro_rules! bits_message {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $what:literal) => {
-        $(#[$doc])*
-        pub(crate) struct $name(pub(crate) BitVec);
-
-        impl Message for $name {
-            type Shape = usize;
-            const KIND: u16 = $kind;
-            const NAME: &'static str = $what;
-
-            fn encoded_len(shape: &usize) -> usize {
-                BitVec::encoded_len(shape)
-            }
-            fn encode(&self, out: &mut Vec<u8>) {
-                self.0.encode(out);
-            }
-            fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
-                Ok(Self(BitVec::decode(input, shape)?))
-            }
-        }
-    };
-}
+use crate::bits_message::bits_message;
 
 bits_message!(
     /// Halves of openings, chunk by chunk, opening by opening, plane by plane.
