@@ -135,9 +135,10 @@ fn session(
     let (mut channel, mut server_end) = memory::pair();
     let server = std::thread::spawn(move || -> Result<(), ProtocolError> {
         let mut rng = Prg::new(&Seed::from_bytes([2; 16]), 0);
-        let mut server = protocol.server(compiled, &[0; 32], &mut server_end, &mut rng)?;
+        let server = protocol.server(compiled, &[0; 32], &mut server_end, &mut rng)?;
         for _ in 0..INFERENCES {
-            server.offline(0, server_end.halves(), &mut rng)?;
+            let received = server.receive(0, server_end.halves(), &mut rng)?;
+            server.finish(0, received)?;
         }
         Ok(())
     });
@@ -152,7 +153,7 @@ fn session(
         let before = channel.traffic();
         let (send, recv) = channel.halves();
         let (_, pending) = client.request(0, Mask::Fresh, send, &mut rng)?;
-        client.finish(0, pending, recv)?;
+        client.finish(0, client.collect(0, pending, recv)?)?;
         traffic = channel.traffic() - before;
     }
     server.join().map_err(|_| "the server panicked")??;

@@ -8,7 +8,7 @@ use gazelle_wire::{Channel, Message};
 
 use crate::public_coin::{
     EncryptedRequest, HintBinding, HintKey, HintMessage, HintShape, LayerSecret, Parameters,
-    Pinned, PublicCoins, RequestMessage, RequestShape, ReshareMessage,
+    Pinned, PublicCoins, RequestMessage, RequestShape, ReshareMessage, ResponseNoise,
 };
 
 /// A peer that says `data` in the joint choice of the seed, to both roles; then one group with a
@@ -43,8 +43,9 @@ fn group(parameters: &Parameters, coins: &PublicCoins, data: &[u8], rng: &mut Pr
     let request: RequestMessage = decode_all(&fill::<RequestMessage>(data, &shape), &shape).ok()?;
     if let Ok(opened) = EncryptedRequest::open(parameters, &request, &[&positions]) {
         let source = HintKey::fresh(rng).ok()?.source(parameters, coins, &binding);
-        let (_, reshare) = opened.reshare(coins, 0, rng);
-        source.shares(&opened, &reshare, &weights, useful, rng).ok()?;
+        let (_, reshare) = request.reshare(coins, 0, rng);
+        let noise = ResponseNoise::fresh(rng).ok()?;
+        source.shares(&opened, &reshare, &weights, useful, noise).ok()?;
     }
 
     let shape = HintShape { parameters: *parameters, responses: 1 };

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | setup | [`PublicCoins::client`] | [`PublicCoins::server`] |
 //! | | stores the [`HintMessage`] | [`HintKey::source`], [`HintSource::hints`] |
-//! | offline | [`LayerSecret::request`] -> `r` | [`EncryptedRequest::open`] |
-//! | | | [`EncryptedRequest::reshare`], [`HintSource::shares`] -> `v` |
+//! | offline | [`LayerSecret::request`] -> `r` | [`RequestMessage::reshare`] |
+//! | | | [`EncryptedRequest::open`], [`HintSource::shares`] -> `v` |
 //! | | [`LayerSecret::shares`] -> `u` | |
 //!
 //! Then `u + v = W r + eps` in `Z_{2^l}`, `|eps|` bounded by [`noise`].
@@ -29,4 +29,4 @@ pub use message::{HintMessage, HintShape, RequestMessage, RequestShape, ReshareM
 pub use noise::WeightNorm;
 pub use parameters::{Budget, Parameters};
 pub use reshare::Reshare;
-pub use server::{EncryptedRequest, HintBinding, HintKey, HintSource};
+pub use server::{EncryptedRequest, HintBinding, HintKey, HintSource, ResponseNoise};

@@ -119,7 +119,7 @@ fn run(
         &mut client_end,
         &mut rng,
     )?;
-    let (mut server, mut server_end, mut server_rng) =
+    let (server, mut server_end, mut server_rng) =
         server.join().map_err(|_| "the server panicked")??;
     let setup = cpu() - start;
     let mut last = None;
@@ -129,7 +129,8 @@ fn run(
         let ((send, recv), begin) = (client_end.halves(), Instant::now());
         let (served, requested, r, pending) = std::thread::scope(|scope| {
             let serve = scope.spawn(|| {
-                let result = server.offline(0, server_end.halves(), &mut server_rng);
+                let received = server.receive(0, server_end.halves(), &mut server_rng);
+                let result = received.and_then(|received| server.finish(0, received));
                 (result, cpu())
             });
             let (r, pending) = client.request(0, Mask::Fresh, send, &mut rng)?;
@@ -141,7 +142,7 @@ fn run(
             Ok::<_, gazelle_share::ProtocolError>((done - start - requested, requested, r, pending))
         })?;
         let start = cpu();
-        client.finish(0, pending, recv)?;
+        client.finish(0, client.collect(0, pending, recv)?)?;
         println!(
             "   cpu ms: request {requested:.1} server {served:.1} finish {:.1}; wall {:.1?}",
             cpu() - start,

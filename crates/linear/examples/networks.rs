@@ -64,10 +64,11 @@ fn run(
     let count = groups.len();
     let server = std::thread::spawn(move || -> Result<(), ProtocolError> {
         let mut rng = test_rng(2);
-        let mut server = protocol.server(compiled, &[0; 32], &mut server_end, &mut rng)?;
+        let server = protocol.server(compiled, &[0; 32], &mut server_end, &mut rng)?;
         for _ in 0..2 {
             for group in 0..count {
-                server.offline(group, server_end.halves(), &mut rng)?;
+                let received = server.receive(group, server_end.halves(), &mut rng)?;
+                server.finish(group, received)?;
             }
         }
         Ok(())
@@ -93,7 +94,7 @@ fn run(
                 Ok(())
             });
             for (group, secret) in pending.into_iter().enumerate() {
-                client.finish(group, secret, recv)?;
+                client.finish(group, client.collect(group, secret, recv)?)?;
             }
             requests.join().map_err(|_| ProtocolError::Caller("panicked".into()))?
         })?;

@@ -3,8 +3,9 @@
 //! | client | server |
 //! |---|---|
 //! | [`client`](PublicCoin): joint seed, stores the hints | [`server`](PublicCoin): joint seed, sends the hints |
-//! | [`request`](PublicCoinClient): pb, seed of beta, kept bits -> | [`offline`](PublicCoinServer) |
-//! | [`finish`](PublicCoinClient): u | <- nonce of c0' (and fresh hints, if revealed); v |
+//! | [`request`](PublicCoinClient): pb, seed of beta, kept bits -> | [`receive`](PublicCoinServer) |
+//! | [`collect`](PublicCoinClient) | <- nonce of c0' (and fresh hints, if revealed) |
+//! | [`finish`](PublicCoinClient): u | [`finish`](PublicCoinServer): v |
 //!
 //! Source: docs/protocol.md, section 3.
 
@@ -18,9 +19,9 @@ use gazelle_share::{LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, P
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub use client::{Pending, PublicCoinClient};
+pub use client::{Collected, Pending, PublicCoinClient};
 pub use compiled::Compiled;
-pub use server::PublicCoinServer;
+pub use server::{PublicCoinServer, Received};
 
 use crate::error::LinearError;
 use crate::plan::{self, Plan};

@@ -3,8 +3,12 @@
 //! | client | server |
 //! |---|---|
 //! | `client`: setup | `server`: setup |
-//! | per group: `request` -> r | `offline` -> v per operator |
-//! | `finish` -> u per operator | |
+//! | per group: `request` -> r | `receive` |
+//! | `collect` | |
+//! | `finish` -> u per operator | `finish` -> v per operator |
+//!
+//! `request`, `collect` and `receive` talk and compute little; both `finish` compute without
+//! talking, in any order, on any thread.
 //!
 //! Online, C sends `x - r`; S computes `W (x - r) + v` in the clear; C holds u.
 
@@ -135,12 +139,14 @@ pub trait LinearProtocol: Send + Sync {
     ) -> Result<Self::Server, ProtocolError>;
 }
 
-/// The client's session. `request` and `finish` take `&self`, so that one thread sends requests
-/// while another finishes earlier groups. Groups of one inference are requested in plan order and
-/// finished in the same order.
+/// The client's session. All methods take `&self`, so that one thread sends requests while others
+/// collect and finish earlier groups. Groups of one inference are requested in plan order and
+/// collected in the same order; they may be finished in any.
 pub trait LinearClient: Send + Sync {
-    /// What `finish` needs; single use.
+    /// What `collect` needs; single use.
     type Pending: Send;
+    /// What `finish` needs; single use.
+    type Collected: Send;
 
     /// Sends the request for `group`; gives r.
     ///
@@ -154,28 +160,50 @@ pub trait LinearClient: Send + Sync {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(Shares, Self::Pending), ProtocolError>;
 
-    /// Receives what the server answers (if anything); gives u per operator.
+    /// Receives what the server answers (if anything). No heavy computing.
     ///
     /// # Errors
     /// The link's, or [`ProtocolError::Peer`].
-    fn finish(
+    fn collect(
         &self,
         group: usize,
         pending: Self::Pending,
         channel: &mut RecvHalf,
+    ) -> Result<Self::Collected, ProtocolError>;
+
+    /// Gives u per operator. Computes and nothing else, on all threads of the current pool.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Peer`] if what was collected makes no sense.
+    fn finish(
+        &self,
+        group: usize,
+        collected: Self::Collected,
     ) -> Result<Vec<Shares>, ProtocolError>;
 }
 
-/// The server's session.
-pub trait LinearServer: Send {
-    /// Serves the client's request for `group`; gives v per operator. Flushes what it sends.
+/// The server's session. All methods take `&self`, so that one thread receives requests while others
+/// finish earlier groups. Groups of one inference are received in plan order; they may be finished
+/// in any.
+pub trait LinearServer: Send + Sync {
+    /// What `finish` needs; single use. Small: all groups of an inference may wait at once.
+    type Received: Send;
+
+    /// Reads the client's request for `group` and answers; flushes what it sends. No heavy
+    /// computing, except for a revealed group's fresh material.
     ///
     /// # Errors
     /// The link's, or [`ProtocolError::Peer`].
-    fn offline(
-        &mut self,
+    fn receive(
+        &self,
         group: usize,
         channel: (&mut SendHalf, &mut RecvHalf),
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Vec<Shares>, ProtocolError>;
+    ) -> Result<Self::Received, ProtocolError>;
+
+    /// Gives v per operator. Computes and nothing else, on all threads of the current pool.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Peer`] if the request makes no sense.
+    fn finish(&self, group: usize, received: Self::Received) -> Result<Vec<Shares>, ProtocolError>;
 }

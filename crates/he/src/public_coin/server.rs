@@ -4,6 +4,7 @@
 //! | server | |
 //! |---|---|
 //! | [`HintSource::hints`] | `c1_m = sum_i w_{m,i} a_i + pa t_m + e''_m`, rounded |
+//! | [`RequestMessage::reshare`] | nonce of c0' |
 //! | [`EncryptedRequest::open`] | `b_i = beta 2^k + kept bits + midpoint`, `pb` |
 //! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> k)` |
 
@@ -59,12 +60,26 @@ pub struct HintSource {
     served: AtomicU64,
 }
 
+/// The seed of F for all responses of one group and inference; used once, then gone.
+pub struct ResponseNoise {
+    seed: Seed,
+}
+
 /// A request as the server reads it: ciphertext halves `b_i`, and `pb`.
 pub struct EncryptedRequest {
     parameters: Parameters,
     b: Polys,
     pb: ExactOperand<Fourier>,
-    digest: [u8; 32],
+}
+
+impl ResponseNoise {
+    /// Fresh from the operating system, mixed with `rng`.
+    ///
+    /// # Errors
+    /// [`HeError::Entropy`].
+    pub fn fresh(rng: &mut (dyn CryptoRng + Send)) -> Result<Self, HeError> {
+        Ok(Self { seed: halves(&*fresh(rng)?).0 })
+    }
 }
 
 impl HintKey {
@@ -156,7 +171,7 @@ impl HintSource {
     }
 
     /// The server's shares `v = -(rho >> k) mod 2^l`, `rho = c0' - c0_m - F`, at the useful
-    /// coefficients, `c0_m = sum_i w_{m,i} b_i + pb t_m`; F fresh from the operating system.
+    /// coefficients, `c0_m = sum_i w_{m,i} b_i + pb t_m`; F from `noise`.
     ///
     /// - `useful[m]`: coefficient indices wanted of response m, all rows of `weights`.
     /// - returns the words of all responses one after another, in the order of `useful`.
@@ -164,7 +179,7 @@ impl HintSource {
     /// Cost per row: the row's products, one exact product. Runs on all cores.
     ///
     /// # Errors
-    /// [`HeError::Caller`] if the numbers do not fit; [`HeError::Entropy`];
+    /// [`HeError::Caller`] if the numbers do not fit;
     /// [`HeError::Exhausted`] after [`inferences_per_setup`] inferences.
     pub fn shares(
         &self,
@@ -172,7 +187,7 @@ impl HintSource {
         reshare: &Reshare,
         weights: &dyn WeightMatrix,
         useful: &[&[u32]],
-        rng: &mut (dyn CryptoRng + Send),
+        noise: ResponseNoise,
     ) -> Result<Buffer, HeError> {
         let p = &self.parameters;
         check("responses", weights.responses(), useful.len())?;
@@ -185,7 +200,7 @@ impl HintSource {
         }
         let n = p.degree();
         let fft = Fft::new(n)?;
-        let (private, _) = halves(&*fresh(rng)?);
+        let private = noise.seed;
 
         // v: first sum_i w b at the useful coefficients, in the end the shares.
         let mut v = Buffer::zeros(useful.iter().map(|list| list.len()).sum());
@@ -323,11 +338,13 @@ impl EncryptedRequest {
             })
             .collect::<Result<(), DecodeError>>()
             .map_err(malformed)?;
-        Ok(Self { parameters: *p, b, pb, digest: message.digest() })
+        Ok(Self { parameters: *p, b, pb })
     }
+}
 
-    /// Draws the nonce for `c0'` (after the request, so that the client did not know it) and
-    /// derives its seed: H(coins, inference, request digest, nonce).
+impl RequestMessage {
+    /// The server draws the nonce for `c0'` (after the request, so that the client did not know it)
+    /// and derives its seed: H(coins, inference, request digest, nonce).
     pub fn reshare(
         &self,
         coins: &PublicCoins,
@@ -337,7 +354,7 @@ impl EncryptedRequest {
         let mut nonce = [0u8; 32];
         rng.fill_bytes(&mut nonce);
         let message = ReshareMessage { nonce };
-        let reshare = Reshare::new(coins, inference, &self.digest, &message);
+        let reshare = Reshare::new(coins, inference, &self.digest(), &message);
         (message, reshare)
     }
 }
@@ -419,12 +436,15 @@ mod tests {
         let source = HintKey::fresh(&mut rng).unwrap().source(&parameters, &coins, &binding());
         let requested =
             crate::public_coin::LayerSecret::request(&parameters, &coins, 4, &[], &mut rng);
-        let request =
-            EncryptedRequest::open(&parameters, &requested.unwrap().message, &[]).unwrap();
-        let (_, reshare) = request.reshare(&coins, 0, &mut rng);
+        let message = requested.unwrap().message;
+        let request = EncryptedRequest::open(&parameters, &message, &[]).unwrap();
+        let (_, reshare) = message.reshare(&coins, 0, &mut rng);
         let weights = gazelle_ring::SparseWeights::new(2048, 0, vec![Vec::new()]).unwrap();
         source.served.store((1 << 20) - 1, Ordering::Relaxed);
-        let mut serve = || source.shares(&request, &reshare, &weights, &[&[3]], &mut rng);
+        let mut serve = || {
+            let noise = ResponseNoise::fresh(&mut rng)?;
+            source.shares(&request, &reshare, &weights, &[&[3]], noise)
+        };
         assert!(serve().is_ok());
         assert!(matches!(serve(), Err(HeError::Exhausted { limit: 1_048_576 })));
         assert!(serve().is_err());

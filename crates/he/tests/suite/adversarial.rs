@@ -9,7 +9,7 @@ use gazelle_wire::message::decode_all;
 use gazelle_wire::testing::run_two;
 use gazelle_wire::{Bytes, Message};
 
-use super::group::{Group, random_terms, rng, uniform};
+use super::group::{Group, noise, random_terms, rng, uniform};
 
 fn parameters() -> Parameters {
     Parameters::new(2048, 21, 27, 5, 18).unwrap()
@@ -67,11 +67,11 @@ fn random_messages_of_the_right_length_give_wrong_shares_and_no_panic() {
         let message = decode_all::<RequestMessage>(&payload, &shape()).unwrap();
         let request = EncryptedRequest::open(&parameters(), &message, &group.positions()).unwrap();
         let mut random = rng(tag);
-        let (_, reshare) = request.reshare(&group.coins, 0, &mut random);
+        let (_, reshare) = message.reshare(&group.coins, 0, &mut random);
         let useful = group.useful();
         let v = group
             .source
-            .shares(&request, &reshare, group.matrix.as_ref(), &useful, &mut random)
+            .shares(&request, &reshare, group.matrix.as_ref(), &useful, noise(&mut random))
             .unwrap();
         assert!(v.iter().all(|v| v >> 21 == 0));
 
@@ -97,10 +97,11 @@ fn a_flipped_request_gives_wrong_shares() {
         let message = decode_all::<RequestMessage>(&payload, &shape()).unwrap();
         let request = EncryptedRequest::open(&parameters(), &message, &group.positions()).unwrap();
         let mut random = rng(4);
-        let (nonce, reshare) = request.reshare(&group.coins, 0, &mut random);
+        let (nonce, reshare) = message.reshare(&group.coins, 0, &mut random);
         let useful = group.useful();
         let matrix = group.matrix.as_ref();
-        let v = group.source.shares(&request, &reshare, matrix, &useful, &mut random).unwrap();
+        let noise = noise(&mut random);
+        let v = group.source.shares(&request, &reshare, matrix, &useful, noise).unwrap();
         let u = secret.shares(&group.hints, 0, &nonce, &useful).unwrap();
         // The digest differs, so c0' does: the shares are unrelated.
         assert_ne!(u, v);
@@ -128,10 +129,11 @@ fn arguments_that_do_not_fit_are_refused() {
     assert!(!open(&[&[1, 5, 9]]));
 
     let request = EncryptedRequest::open(&parameters(), &message, &group.positions()).unwrap();
-    let (nonce, reshare) = request.reshare(&group.coins, 0, random);
+    let (nonce, reshare) = message.reshare(&group.coins, 0, random);
     let matrix = group.matrix.as_ref();
-    let mut serve =
-        |useful: &[&[u32]]| group.source.shares(&request, &reshare, matrix, useful, random).is_ok();
+    let mut serve = |useful: &[&[u32]]| {
+        group.source.shares(&request, &reshare, matrix, useful, noise(random)).is_ok()
+    };
     assert!(serve(&[&[0], &[2047]]) && serve(&[&[], &[]]));
     assert!(!serve(&[&[0]]) && !serve(&[&[0], &[2048]]));
     let (two, four) = (0..2, 0..4);

@@ -2,7 +2,7 @@
 
 use gazelle_he::public_coin::{
     EncryptedRequest, HintBinding, HintKey, HintMessage, HintSource, LayerSecret, Parameters,
-    Pinned, PublicCoins, Requested,
+    Pinned, PublicCoins, Requested, ResponseNoise,
 };
 use gazelle_prg::{Prg, Seed, sample};
 use gazelle_ring::weights::Term;
@@ -128,9 +128,10 @@ impl Group {
         let Requested { message, masks, secret } = self.request(rng);
         let request =
             EncryptedRequest::open(&self.parameters, &message, &self.positions()).unwrap();
-        let (nonce, reshare) = request.reshare(&self.coins, inference, rng);
+        let (nonce, reshare) = message.reshare(&self.coins, inference, rng);
         let useful = self.useful();
-        let v = self.source.shares(&request, &reshare, self.matrix.as_ref(), &useful, rng).unwrap();
+        let matrix = self.matrix.as_ref();
+        let v = self.source.shares(&request, &reshare, matrix, &useful, noise(rng)).unwrap();
         let u = secret.shares(&self.hints, inference, &nonce, &useful).unwrap();
         let mut product = Polys::zeros(self.parameters.degree(), useful.len());
         self.reference.accumulate(&masks, 64, 0..useful.len(), &mut product);
@@ -234,4 +235,9 @@ fn hints_may_be_made_and_stored_in_runs_of_rows() {
         joined.append(group.source.hints(group.matrix.as_ref(), run).unwrap());
     }
     assert_eq!(joined, group.hints);
+}
+
+/// A fresh seed of F.
+pub(crate) fn noise(rng: &mut Prg) -> ResponseNoise {
+    ResponseNoise::fresh(rng).unwrap()
 }

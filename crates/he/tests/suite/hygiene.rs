@@ -10,7 +10,7 @@ use gazelle_he::public_coin::{
 use gazelle_wire::Message;
 use gazelle_wire::testing::run_two;
 
-use super::group::{Group, binding, coins, random_terms, rng};
+use super::group::{Group, binding, coins, noise, random_terms, rng};
 
 fn parameters() -> Parameters {
     Parameters::new(2048, 24, 24, 6, 17).unwrap()
@@ -87,9 +87,9 @@ fn the_servers_noise_is_fresh_even_under_a_rewound_generator() {
     let useful = group.useful();
     let shares = || {
         let mut rewound = rng(22);
-        let (_, reshare) = request.reshare(&group.coins, 0, &mut rewound);
+        let (_, reshare) = message.reshare(&group.coins, 0, &mut rewound);
         let matrix = group.matrix.as_ref();
-        group.source.shares(&request, &reshare, matrix, &useful, &mut rewound).unwrap()
+        group.source.shares(&request, &reshare, matrix, &useful, noise(&mut rewound)).unwrap()
     };
     let (first, second) = (shares(), shares());
     // v = -((c0' - c0 - F) >> 24) with F of deviation 2^20: the two differ in few places, by one
@@ -110,11 +110,8 @@ fn the_servers_noise_is_fresh_even_under_a_rewound_generator() {
 #[test]
 fn re_sharing_is_bound_to_request_inference_and_nonce() {
     let group = group();
-    let open = |tag| {
-        let message = group.request(&mut rng(tag)).message;
-        EncryptedRequest::open(&parameters(), &message, &group.positions()).unwrap()
-    };
-    let (first, second) = (open(23), open(24));
+    let (first, second) =
+        (group.request(&mut rng(23)).message, group.request(&mut rng(24)).message);
     let base = first.reshare(&group.coins, 0, &mut rng(1)).1;
     assert_eq!(base, first.reshare(&group.coins, 0, &mut rng(1)).1);
     assert_ne!(base, second.reshare(&group.coins, 0, &mut rng(1)).1);

@@ -1,8 +1,7 @@
 //! Exact lengths and turns.
 
 use gazelle_he::public_coin::{
-    EncryptedRequest, HintMessage, HintShape, Parameters, PublicCoins, RequestMessage,
-    RequestShape, ReshareMessage,
+    HintMessage, HintShape, Parameters, PublicCoins, RequestMessage, RequestShape, ReshareMessage,
 };
 use gazelle_wire::Message;
 use gazelle_wire::testing::run_two;
@@ -52,9 +51,8 @@ fn messages_have_the_lengths_that_the_shapes_say() {
         let expected = 2 * degree * (l + k - d) as usize / 8;
         assert_eq!((payload.len(), HintMessage::encoded_len(&hints)), (expected, expected));
 
-        let request = EncryptedRequest::open(&parameters, &message, &group.positions()).unwrap();
         payload.clear();
-        request.reshare(&group.coins, 0, &mut rng(4)).0.encode(&mut payload);
+        message.reshare(&group.coins, 0, &mut rng(4)).0.encode(&mut payload);
         assert_eq!((payload.len(), ReshareMessage::encoded_len(&())), (32, 32));
     }
 }

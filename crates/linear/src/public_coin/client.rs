@@ -30,6 +30,14 @@ pub struct Pending {
     inference: u64,
 }
 
+/// A request's secret with the server's answer; single use.
+pub struct Collected {
+    pending: Pending,
+    nonce: ReshareMessage,
+    /// Of a revealed group; empty otherwise.
+    fresh: HintMessage,
+}
+
 impl std::fmt::Debug for PublicCoinClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PublicCoinClient {{ {} groups, .. }}", self.groups.len())
@@ -39,6 +47,12 @@ impl std::fmt::Debug for PublicCoinClient {
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Pending {{ inference: {}, .. }}", self.inference)
+    }
+}
+
+impl std::fmt::Debug for Collected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Collected {{ inference: {}, .. }}", self.pending.inference)
     }
 }
 
@@ -74,6 +88,7 @@ impl PublicCoinClient {
 
 impl LinearClient for PublicCoinClient {
     type Pending = Pending;
+    type Collected = Collected;
 
     fn request(
         &self,
@@ -114,25 +129,31 @@ impl LinearClient for PublicCoinClient {
         Ok((r, Pending { secret: requested.secret, inference }))
     }
 
-    fn finish(
+    fn collect(
         &self,
         group: usize,
         pending: Pending,
         channel: &mut RecvHalf,
-    ) -> Result<Vec<Shares>, ProtocolError> {
+    ) -> Result<Collected, ProtocolError> {
         let state = find(&self.groups, group)?;
-        let reshare: ReshareMessage = channel.recv(&())?;
+        let nonce: ReshareMessage = channel.recv(&())?;
         let mut fresh = HintMessage::default();
         if state.revealed {
             for run in hint_runs(state.layout.responses) {
                 fresh.append(channel.recv(&hint_shape(state, run.len()))?);
             }
         }
+        Ok(Collected { pending, nonce, fresh })
+    }
+
+    fn finish(&self, group: usize, collected: Collected) -> Result<Vec<Shares>, ProtocolError> {
+        let state = find(&self.groups, group)?;
+        let Collected { pending, nonce, fresh } = collected;
         let stored = self.hints.get(group).filter(|_| !state.revealed).unwrap_or(&fresh);
         let useful = state.layout.useful();
         let words = pending
             .secret
-            .shares(stored, pending.inference, &reshare, &useful.rows())
+            .shares(stored, pending.inference, &nonce, &useful.rows())
             .map_err(from_he)?;
         let per_op = useful.scatter(&words, &state.layout.outputs);
         Ok(per_op.into_iter().map(|words| Shares::new(state.ring_bits, words)).collect())

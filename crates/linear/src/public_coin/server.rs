@@ -1,9 +1,11 @@
 //! The server's session.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_he::public_coin::{
     EncryptedRequest, HintBinding, HintKey, HintSource, PublicCoins, RequestMessage, RequestShape,
+    Reshare, ResponseNoise,
 };
 use gazelle_share::{LinearServer, ProtocolError, Shares};
 use gazelle_wire::{Channel, RecvHalf, SendHalf};
@@ -20,8 +22,23 @@ pub struct PublicCoinServer {
     coins: PublicCoins,
     /// By group; nothing for revealed groups.
     sources: Vec<Option<HintSource>>,
-    /// Inferences served so far, by group.
-    inferences: Vec<u64>,
+    /// Inferences received so far, by group.
+    inferences: Vec<AtomicU64>,
+}
+
+/// A request that was answered but not yet computed with; single use.
+pub struct Received {
+    message: RequestMessage,
+    reshare: Reshare,
+    noise: ResponseNoise,
+    /// Of a revealed group: the secrets of the hints that were sent with the answer.
+    fresh: Option<HintSource>,
+}
+
+impl std::fmt::Debug for Received {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Received {{ .. }}")
+    }
 }
 
 impl std::fmt::Debug for PublicCoinServer {
@@ -53,8 +70,13 @@ impl PublicCoinServer {
             sources.push(Some(source));
         }
         channel.flush()?;
-        let inferences = vec![0; compiled.groups.len()];
+        let inferences = compiled.groups.iter().map(|_| AtomicU64::new(0)).collect();
         Ok(Self { compiled, coins, sources, inferences })
+    }
+
+    fn find(&self, group: usize) -> Result<(&GroupState, &GroupMatrix), ProtocolError> {
+        let matrix = self.compiled.matrices.get(group).ok_or_else(|| no_group(group))?;
+        Ok((find(&self.compiled.groups, group)?, matrix))
     }
 
     /// Fresh hints for one inference of a revealed group, sent at once.
@@ -77,6 +99,10 @@ impl PublicCoinServer {
     }
 }
 
+fn no_group(group: usize) -> ProtocolError {
+    ProtocolError::Caller(format!("there is no group {group}"))
+}
+
 /// What the hint secrets of a group are bound to.
 fn binding(compiled: &Compiled, group: usize, setup: u64) -> HintBinding {
     HintBinding {
@@ -89,46 +115,49 @@ fn binding(compiled: &Compiled, group: usize, setup: u64) -> HintBinding {
 }
 
 impl LinearServer for PublicCoinServer {
-    fn offline(
-        &mut self,
+    type Received = Received;
+
+    fn receive(
+        &self,
         group: usize,
         (send, recv): (&mut SendHalf, &mut RecvHalf),
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Vec<Shares>, ProtocolError> {
-        let compiled = Arc::clone(&self.compiled);
-        let state = find(&compiled.groups, group)?;
-        let (Some(matrix), Some(counter)) =
-            (compiled.matrices.get(group), self.inferences.get_mut(group))
-        else {
-            return Err(ProtocolError::Caller(format!("there is no group {group}")));
-        };
-        let inference = *counter;
+    ) -> Result<Received, ProtocolError> {
+        let (state, matrix) = self.find(group)?;
+        let counter = self.inferences.get(group);
+        let inference = counter.map_or(0, |counter| counter.fetch_add(1, Ordering::Relaxed));
         check_inference(state, inference)?;
-        *counter += 1;
         let shape = RequestShape {
             parameters: state.parameters,
             requests: state.layout.requests,
             pinned: state.pinned,
         };
         let message: RequestMessage = recv.recv(&shape)?;
+        let (nonce, reshare) = message.reshare(&self.coins, inference, rng);
+        send.send(&nonce, &())?;
+        send.flush()?;
+        let mut fresh = None;
+        if state.revealed {
+            fresh = Some(self.reveal(group, (state, matrix), inference, send, rng)?);
+            send.flush()?;
+        }
+        let noise = ResponseNoise::fresh(rng).map_err(from_he)?;
+        Ok(Received { message, reshare, noise, fresh })
+    }
+
+    fn finish(&self, group: usize, received: Received) -> Result<Vec<Shares>, ProtocolError> {
+        let (state, matrix) = self.find(group)?;
+        let Received { message, reshare, noise, fresh } = received;
+        let stored = self.sources.get(group).and_then(Option::as_ref);
+        let source = fresh.as_ref().or(stored).ok_or_else(|| no_group(group))?;
         let slots = state.layout.slots();
         let positions: Vec<&[u32]> = slots.iter().map(|slots| slots.pinned.as_slice()).collect();
         let request =
             EncryptedRequest::open(&state.parameters, &message, &positions).map_err(from_he)?;
-        let (nonce, reshare) = request.reshare(&self.coins, inference, rng);
-        send.send(&nonce, &())?;
-        send.flush()?;
-        let fresh;
-        let source = if let Some(Some(source)) = self.sources.get(group) {
-            source
-        } else {
-            fresh = self.reveal(group, (state, matrix), inference, send, rng)?;
-            send.flush()?;
-            &fresh
-        };
+        drop(message);
         let useful = state.layout.useful();
         let words =
-            source.shares(&request, &reshare, matrix, &useful.rows(), rng).map_err(from_he)?;
+            source.shares(&request, &reshare, matrix, &useful.rows(), noise).map_err(from_he)?;
         let per_op = useful.scatter(&words, &state.layout.outputs);
         Ok(per_op.into_iter().map(|words| Shares::new(state.ring_bits, words)).collect())
     }

@@ -58,7 +58,7 @@ impl Setting {
                 let (send, recv) = channel.halves();
                 let (r, pending) = client.request(i, mask, send, &mut rng)?;
                 send.flush()?;
-                run.push((r, client.finish(i, pending, recv)?));
+                run.push((r, client.finish(i, client.collect(i, pending, recv)?)?));
             }
             runs.push(run);
         }
@@ -76,11 +76,12 @@ impl Setting {
             self.weights.iter().map(|group| group.iter().collect()).collect();
         let (groups, plan) = (Arc::clone(&self.groups), Arc::clone(&self.plan));
         let compiled = Arc::new(self.protocol.compile(groups, plan, &borrowed)?);
-        let mut server = self.protocol.server(compiled, &[3; 32], channel, &mut rng)?;
+        let server = self.protocol.server(compiled, &[3; 32], channel, &mut rng)?;
         let mut runs = Vec::new();
         for _ in 0..inferences {
             let groups = 0..self.groups.len();
-            let run = groups.map(|i| server.offline(i, channel.halves(), &mut rng));
+            let run =
+                groups.map(|i| server.finish(i, server.receive(i, channel.halves(), &mut rng)?));
             runs.push(run.collect::<Result<_, _>>()?);
         }
         Ok(runs)

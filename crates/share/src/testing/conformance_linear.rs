@@ -178,10 +178,16 @@ fn client_side<P: LinearProtocol>(
             });
             let mut finished = Vec::new();
             for (i, (r, material)) in pending.into_iter().enumerate() {
-                finished.push((r, client.finish(i, material, recv)?));
+                finished.push((r, client.collect(i, material, recv)?));
             }
+            // Finished in another order than they were collected.
+            let mut done = Vec::new();
+            for (i, (r, collected)) in finished.into_iter().enumerate().rev() {
+                done.push((r, client.finish(i, collected)?));
+            }
+            done.reverse();
             match requests.join() {
-                Ok(result) => result.map(|()| finished),
+                Ok(result) => result.map(|()| done),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         })?;
@@ -227,16 +233,25 @@ fn server_side<P: LinearProtocol>(
     mut channel: Channel,
 ) -> Result<(Traffic, ServerRuns), ProtocolError> {
     let mut rng = test_rng(2);
-    let mut server = protocol.server(compiled, &[7; 32], &mut channel, &mut rng)?;
+    let server = protocol.server(compiled, &[7; 32], &mut channel, &mut rng)?;
     channel.flush()?;
     let setup = channel.traffic();
     let mut runs = Vec::new();
     for _ in 0..INFERENCES {
         let before = channel.traffic();
-        let mut shares = Vec::new();
+        // All requests first, then the results from the last on, while another thread waits.
+        let mut received = Vec::new();
         for i in 0..groups.len() {
-            shares.push(server.offline(i, channel.halves(), &mut rng)?);
+            received.push(server.receive(i, channel.halves(), &mut rng)?);
         }
+        let finish = || {
+            let last_first = received.into_iter().enumerate().rev();
+            last_first.map(|(i, received)| server.finish(i, received)).collect()
+        };
+        let finished: Result<Vec<_>, _> =
+            std::thread::scope(|scope| scope.spawn(finish).join()).unwrap();
+        let mut shares = finished?;
+        shares.reverse();
         runs.push((shares, channel.traffic() - before));
     }
     Ok((setup, runs))

@@ -2,8 +2,8 @@
 //!
 //! | client | server |
 //! |---|---|
-//! | `request`: sends r in the clear | `offline`: receives r, draws v |
-//! | `finish`: receives u | sends u = W r - v |
+//! | `request`: sends r in the clear | `receive`: receives r, draws v |
+//! | `collect`: receives u | sends u = W r - v |
 
 use std::sync::Arc;
 
@@ -125,6 +125,7 @@ impl LinearProtocol for IdealLinear {
 
 impl LinearClient for IdealLinearClient {
     type Pending = ();
+    type Collected = Vec<Shares>;
 
     fn request(
         &self,
@@ -148,7 +149,7 @@ impl LinearClient for IdealLinearClient {
         Ok((r, ()))
     }
 
-    fn finish(
+    fn collect(
         &self,
         group: usize,
         (): (),
@@ -162,11 +163,17 @@ impl LinearClient for IdealLinearClient {
         }
         Ok(shares)
     }
+
+    fn finish(&self, _: usize, u: Vec<Shares>) -> Result<Vec<Shares>, ProtocolError> {
+        Ok(u)
+    }
 }
 
 impl LinearServer for IdealLinearServer {
-    fn offline(
-        &mut self,
+    type Received = Vec<Shares>;
+
+    fn receive(
+        &self,
         group: usize,
         (send, recv): (&mut SendHalf, &mut RecvHalf),
         rng: &mut (dyn CryptoRng + Send),
@@ -185,6 +192,10 @@ impl LinearServer for IdealLinearServer {
         }
         send.flush()?;
         Ok(shares)
+    }
+
+    fn finish(&self, _: usize, v: Vec<Shares>) -> Result<Vec<Shares>, ProtocolError> {
+        Ok(v)
     }
 }
 
