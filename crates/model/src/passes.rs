@@ -7,6 +7,7 @@
 mod affine;
 mod clip;
 mod leaky;
+mod monotone;
 mod pools;
 
 use gazelle_share::{LinearOp, LocalMap, Pads};
@@ -28,6 +29,7 @@ pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
     }
     let mut graph = graph.clone();
     drop_dead(&mut graph);
+    monotone::pools_first(&mut graph);
     pools::divide_by_powers_of_two(&mut graph);
     clip::from_zero(&mut graph);
     affine::fold(&mut graph);

@@ -1,7 +1,7 @@
 //! Networks of well-known shapes with random weights.
 
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{Graph, Options, float, generate, import, passes, quantise};
+use gazelle_model::{Graph, Op, Options, float, generate, import, passes, quantise};
 
 use super::pack;
 
@@ -12,7 +12,7 @@ fn image(graph: &Graph) -> Vec<f32> {
 fn counts(bytes: &[u8]) -> (u64, usize) {
     let graph = passes::lower(&import(bytes).unwrap()).unwrap();
     let weights = graph.nodes.iter().map(|node| match &node.op {
-        gazelle_model::Op::Linear { op, .. } => op.weight_len(),
+        Op::Linear { op, .. } => op.weight_len(),
         _ => 0,
     });
     (graph.macs(), weights.sum())
@@ -31,6 +31,29 @@ fn known_answer_counts_of_the_full_networks() {
     assert_eq!((macs / 1_000_000, weights), (4089, 25_502_912));
     let (macs, _) = counts(&generate::densenet121(1, 224, 1000));
     assert!((2_800..2_950).contains(&(macs / 1_000_000)), "{macs}");
+}
+
+#[test]
+fn known_answer_squeezenet_pools_before_its_relus() {
+    let graph = import(&generate::squeezenet1_1(1, 224, 1000)).unwrap();
+    let lowered = passes::lower(&graph).unwrap();
+    let mut pools = Vec::new();
+    let mut relus = 0;
+    for node in &lowered.nodes {
+        let shape = lowered.shape(node.output);
+        match node.op {
+            Op::MaxPool { relu, .. } => pools.push((relu, shape.channels, shape.height)),
+            Op::Relu => relus += shape.len(),
+            _ => {}
+        }
+    }
+    // Behind the first convolution, and behind both expansions of the second and fourth fire.
+    let expected =
+        [(true, 64, 55), (true, 64, 27), (true, 64, 27), (true, 128, 13), (true, 128, 13)];
+    assert_eq!(pools, expected);
+    let squeezed = 2 * 16 * 55 * 55 + 2 * 32 * 27 * 27 + 2 * (48 + 64) * 13 * 13;
+    let expanded = 128 * 55 * 55 + 256 * 27 * 27 + 2 * (384 + 512) * 13 * 13;
+    assert_eq!(relus, squeezed + expanded + 1000 * 13 * 13);
 }
 
 fn check(name: &str, bytes: &[u8]) {
