@@ -249,7 +249,10 @@ fn server_side<P: LinearProtocol>(
             last_first.map(|(i, received)| server.finish(i, received)).collect()
         };
         let finished: Result<Vec<_>, _> =
-            std::thread::scope(|scope| scope.spawn(finish).join()).unwrap();
+            match std::thread::scope(|scope| scope.spawn(finish).join()) {
+                Ok(finished) => finished,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
         let mut shares = finished?;
         shares.reverse();
         runs.push((shares, channel.traffic() - before));
