@@ -9,12 +9,15 @@
 //! | reconstruct (before a max-pool) | b - 1 per input |
 //! | max | 2b per comparison |
 //! | ReLU and subtract, or subtract alone, behind it | (b - 1) + (l - 1), l - 1 |
+//! | arg max of n, behind n (b - 1) to reconstruct: compare n - 1 times, select n - 2 times | (2n - 3) b, and 12 for the index of 10, 1,665 of 1,000 |
+//! | top k, behind the same: per comparator, on keys of b + log2 n bits | up to 2 (b + log2 n) |
 //! | Round: add and cut | b + t - 1 |
 
 use gazelle_garble::{Builder, Circuit, Wire, arith};
 use gazelle_share::Step;
 use gazelle_share::step::{StepFunction, StepOutput};
 
+use crate::rank::{Network, Value};
 use crate::width::{Width, function_width, input_width, result_width};
 
 /// The function on one element (not a max-pool's), from the parties' shares.
@@ -46,7 +49,10 @@ fn function(b: &mut Builder, step: &Step, s: &[Wire], c: &[Wire]) -> Vec<Wire> {
         }
         // The low bits only carry.
         StepFunction::Round => x.get(step.truncate_bits as usize..).unwrap_or_default().to_vec(),
-        StepFunction::Rescale | StepFunction::MaxPool { .. } => x,
+        StepFunction::Rescale
+        | StepFunction::MaxPool { .. }
+        | StepFunction::ArgMax
+        | StepFunction::TopK { .. } => x,
     }
 }
 
@@ -140,6 +146,65 @@ pub(crate) fn close_sum(step: &Step, terms: usize) -> Circuit {
     b.finish(&z)
 }
 
+/// Inputs: all n values -> k indices, wire by wire.
+///
+/// One index: a tree of maxima that carries the winner's index, on whose muxes the constants fold.
+/// Several: a network over the keys `2^i v + (2^i - 1 - index)`, i = index bits, all different.
+pub(crate) fn rank(step: &Step) -> Circuit {
+    let mut b = Builder::new();
+    let (n, width) = (step.input.len(), step.index_bits() as usize);
+    let network = Network::of(step);
+    let keyed = step.ranked() != Some(1);
+    // (value or key, index)
+    let inputs: Vec<(Vec<Wire>, Vec<Wire>)> = (0..n)
+        .map(|i| {
+            let index = arith::constant(&b, i as u64, width);
+            let value = b.inputs(step.value_bits as usize);
+            if !keyed {
+                return (value, index);
+            }
+            let mut key = arith::invert(&mut b, &index);
+            key.extend(value);
+            (key, Vec::new())
+        })
+        .collect();
+    let mut larger: Vec<(Vec<Wire>, Vec<Wire>)> = Vec::with_capacity(network.comparators.len());
+    let mut smaller: Vec<(Vec<Wire>, Vec<Wire>)> = Vec::with_capacity(network.comparators.len());
+    for (x, y) in &network.comparators {
+        let pick = |value: &Value| {
+            let (list, i) = match value {
+                Value::Input(i) => (&inputs, i),
+                Value::Larger(i) => (&larger, i),
+                Value::Smaller(i) => (&smaller, i),
+            };
+            list.get(*i).cloned().unwrap_or_default()
+        };
+        let (x, y) = (pick(x), pick(y));
+        let less = arith::less_than_signed(&mut b, &x.0, &y.0);
+        let index = arith::mux(&mut b, less, &y.1, &x.1);
+        larger.push((arith::mux(&mut b, less, &y.0, &x.0), index));
+        smaller.push((arith::mux(&mut b, less, &x.0, &y.0), Vec::new()));
+    }
+    let indices: Vec<Vec<Wire>> = network
+        .outputs
+        .iter()
+        .map(|value| {
+            let (list, i) = match value {
+                Value::Input(i) => (&inputs, i),
+                Value::Larger(i) => (&larger, i),
+                Value::Smaller(i) => (&smaller, i),
+            };
+            let (value, index) = list.get(*i).cloned().unwrap_or_default();
+            if keyed { arith::invert(&mut b, &arith::zero_extend(&value, width)) } else { index }
+        })
+        .collect();
+    let wires: Vec<Wire> = (0..width)
+        .flat_map(|wire| indices.iter().map(move |index| index.get(wire).copied()))
+        .map(|wire| wire.unwrap_or(Wire::FALSE))
+        .collect();
+    b.finish(&wires)
+}
+
 #[cfg(test)]
 mod tests {
     use gazelle_share::{Pads, TensorShape, Window};
@@ -173,6 +238,26 @@ mod tests {
         assert_eq!(counts, [11, 24, 11 + 19]);
         // k (b - 1) + 2 b (k - 1) + (b - 1) + (l - 1) with k = 4.
         assert_eq!(4 * counts[0] + 3 * counts[1] + counts[2], 4 * 11 + 2 * 12 * 3 + 11 + 19);
+    }
+
+    #[test]
+    fn known_answer_and_counts_of_indices() {
+        let ranked = |function, n| {
+            let step = Step {
+                input: TensorShape::vector(n),
+                output: StepOutput::Reveal,
+                ..step(function, 12, 8, 21, 20)
+            };
+            rank(&step).and_count()
+        };
+        // 9 comparisons of 12, 8 selections of 12, and the indices: constants fold at first.
+        let counts = [
+            ranked(StepFunction::ArgMax, 10),
+            ranked(StepFunction::ArgMax, 1000),
+            ranked(StepFunction::TopK { k: 5 }, 10),
+            ranked(StepFunction::TopK { k: 5 }, 1000),
+        ];
+        assert_eq!(counts, [9 * 12 + 8 * 12 + 12, 999 * 12 + 998 * 12 + 1665, 794, 110_600]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod per_layer;
 mod pool;
 mod price;
 mod program;
+mod rank;
 mod shares;
 mod width;
 

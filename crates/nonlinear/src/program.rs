@@ -116,6 +116,10 @@ impl CompiledStep {
             mask_bits,
             output_bits,
         };
+        if step.ranked().is_some() {
+            compiled.ranked();
+            return Ok(compiled);
+        }
         let pooled =
             matches!(step.function, StepFunction::MaxPool { .. }) || step.sum_pool.is_some();
         // Pools act on channels alone: a chunk is some channels; else some elements.
@@ -174,6 +178,22 @@ impl CompiledStep {
         sources.extend(self.mask(Ids::All));
         let stage = Stage { circuit, lanes, sources, target: Target::Output(Ids::All) };
         Program { inputs: lanes, outputs: lanes, stages: vec![stage] }
+    }
+
+    /// One chunk: all values opened side by side, then one circuit over all of them.
+    fn ranked(&mut self) {
+        let (inputs, outputs) = (self.step.input.len(), self.step.output_shape().len());
+        self.circuits = vec![circuits::open(&self.step), circuits::rank(&self.step)];
+        let open = Stage {
+            circuit: 0,
+            lanes: inputs,
+            sources: vec![(Bank::Server, Ids::All), (Bank::Client, Ids::All)],
+            target: Target::Bank(Bank::Value),
+        };
+        let sources = (0..inputs as u32).map(|i| (Bank::Value, Ids::List(vec![i]))).collect();
+        let rank = Stage { circuit: 1, lanes: 1, sources, target: Target::Output(Ids::All) };
+        self.programs = vec![Program { inputs, outputs, stages: vec![open, rank] }];
+        self.chunks = vec![Chunk { program: 0, inputs: 0..inputs, outputs: 0..outputs }];
     }
 
     fn pooled(

@@ -1,6 +1,6 @@
 //! Widths of a step's values, and the conditions that every backend checks.
 
-use gazelle_share::step::{StepFunction, StepOutput};
+use gazelle_share::step::{MAX_CLASSES, MAX_RANKS, StepFunction, StepOutput};
 use gazelle_share::{ProtocolError, Step, TensorShape};
 
 /// The words between function and output.
@@ -14,10 +14,7 @@ pub(crate) struct Width {
 
 /// Shape after the function, before a sum-pool.
 pub(crate) fn function_shape(step: &Step) -> TensorShape {
-    match &step.function {
-        StepFunction::MaxPool { window, .. } => window.output(step.input),
-        _ => step.input,
-    }
+    step.function_shape()
 }
 
 /// Width of one value after the function.
@@ -29,6 +26,9 @@ pub(crate) fn function_width(step: &Step) -> Width {
         | StepFunction::MaxPool { relu: true, .. } => Width { bits: b - 1, signed: false },
         StepFunction::Square { drop_bits } => {
             Width { bits: (2 * b - 1 - drop_bits.min(2 * b - 2)).max(1), signed: false }
+        }
+        StepFunction::ArgMax | StepFunction::TopK { .. } => {
+            Width { bits: step.index_bits(), signed: false }
         }
         StepFunction::MaxPool { relu: false, .. } | StepFunction::Rescale | StepFunction::Round => {
             Width { bits: b, signed: true }
@@ -68,6 +68,15 @@ pub(crate) fn check(index: usize, step: &Step) -> Result<(), ProtocolError> {
         && !window_fits(window, step.input)
     {
         return refuse("a window does not fit the image");
+    }
+    if let Some(k) = step.ranked() {
+        let n = step.input.len();
+        if !(1..=MAX_CLASSES).contains(&n) || !(1..=n.min(MAX_RANKS)).contains(&k) {
+            return refuse("the values to rank are too many");
+        }
+        if step.output != StepOutput::Reveal || step.sum_pool.is_some() {
+            return refuse("indices are revealed, and not summed");
+        }
     }
     if let Some(window) = &step.sum_pool
         && !window_fits(window, function_shape(step))

@@ -5,4 +5,5 @@ mod suite {
     mod common;
     mod garbled;
     mod gmw;
+    mod rank;
 }

@@ -16,7 +16,15 @@ use crate::shares::ring_mask;
 /// 3. `sum_pool` sums over windows (average pooling: the divisor is in the next weights);
 /// 4. the result is shared anew under a mask, or revealed to the client.
 ///
-/// Requires `input_bits >= value_bits + truncate_bits`, one more where a max-pool follows.
+/// Requires `input_bits >= value_bits + truncate_bits`, one more where a max-pool, [`ArgMax`] or
+/// [`TopK`] follows: see [`needed_bits`](Self::needed_bits).
+///
+/// [`ArgMax`] and [`TopK`] are always revealed, and then the client learns indices alone: a network
+/// that tells only its class ends in one of them instead of [`Round`].
+///
+/// [`ArgMax`]: StepFunction::ArgMax
+/// [`TopK`]: StepFunction::TopK
+/// [`Round`]: StepFunction::Round
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Step {
     /// Which function.
@@ -62,6 +70,15 @@ pub enum StepFunction {
     /// `v = floor((x + 2^(t-1)) / 2^t)` exactly (t = `truncate_bits`; `v = x` if t is 0): the only
     /// function without stochastic truncation. Used to reveal rounded logits.
     Round,
+    /// The index of the largest `v` over the flattened input, the lowest of equals; one element.
+    /// Needs [`StepOutput::Reveal`] and no sum-pool.
+    ArgMax,
+    /// The indices of the `k` largest `v` over the flattened input, largest first, the lower index
+    /// first among equals; k elements. Needs [`StepOutput::Reveal`] and no sum-pool.
+    TopK {
+        /// How many, at least 1 and at most the input's length.
+        k: usize,
+    },
 }
 
 /// Where a [`Step`]'s result goes.
@@ -72,7 +89,8 @@ pub enum StepOutput {
         /// Ring width of the new shares.
         bits: u32,
     },
-    /// The client learns the values (signed, `value_bits` bits).
+    /// The client learns the values: signed, `value_bits` bits; indices, [`Step::index_bits`] and
+    /// a sign that is never set.
     Reveal,
 }
 
@@ -87,7 +105,32 @@ impl Step {
     pub fn output_bits(&self) -> u32 {
         match self.output {
             StepOutput::Masked { bits } => bits,
+            StepOutput::Reveal if self.ranked().is_some() => self.index_bits() + 1,
             StepOutput::Reveal => self.value_bits,
+        }
+    }
+
+    /// How many indices the step gives, if it gives indices: 1 for [`StepFunction::ArgMax`].
+    pub fn ranked(&self) -> Option<usize> {
+        match self.function {
+            StepFunction::ArgMax => Some(1),
+            StepFunction::TopK { k } => Some(k),
+            _ => None,
+        }
+    }
+
+    /// Bits of an unsigned index into the input, at least 1.
+    pub fn index_bits(&self) -> u32 {
+        self.input.len().next_power_of_two().trailing_zeros().max(1)
+    }
+
+    /// Least width of the input's ring (for [`StepFunction::Round`] a smaller one also serves
+    /// where the values are small).
+    pub fn needed_bits(&self) -> u32 {
+        let bits = self.value_bits + self.truncate_bits;
+        match (&self.function, self.output) {
+            (StepFunction::Rescale, StepOutput::Masked { .. }) => bits + 1,
+            _ => bits + (self.truncated_bits() - self.value_bits),
         }
     }
 
@@ -95,6 +138,8 @@ impl Step {
     pub fn function_shape(&self) -> TensorShape {
         match &self.function {
             StepFunction::MaxPool { window, .. } => window.output(self.input),
+            StepFunction::ArgMax => TensorShape::vector(1),
+            StepFunction::TopK { k } => TensorShape::vector(*k),
             _ => self.input,
         }
     }
@@ -105,6 +150,7 @@ impl Step {
             StepFunction::Square { drop_bits } => {
                 (2 * self.value_bits - 1).saturating_sub(drop_bits).max(1) + 1
             }
+            StepFunction::ArgMax | StepFunction::TopK { .. } => self.index_bits() + 1,
             _ => self.value_bits,
         };
         let taps = self.sum_pool.map_or(1, |w| w.kernel[0] as u64 * w.kernel[1] as u64);
@@ -123,13 +169,12 @@ impl Step {
         }
         self.input.checked_len(MAX_ELEMENTS).ok_or("the input is too large, or empty")?;
         let mut shape = self.input;
-        let mut needed = b + t;
+        let mut needed = self.needed_bits();
         let mut work = 0u64;
         match &self.function {
             StepFunction::MaxPool { window, .. } => {
                 shape = window.checked_output(shape).ok_or("the max-pool's windows do not fit")?;
                 work = window.taps(self.input);
-                needed += 1;
             }
             StepFunction::Square { drop_bits } if *drop_bits > 2 * b => {
                 return Err(format!("{drop_bits} bits dropped from a square of {b}-bit values"));
@@ -137,9 +182,7 @@ impl Step {
             StepFunction::Clip { high } if !(1..1i64 << (b - 1)).contains(high) => {
                 return Err(format!("clipping {b}-bit values at {high}"));
             }
-            StepFunction::Rescale if matches!(self.output, StepOutput::Masked { .. }) => {
-                needed += 1;
-            }
+            StepFunction::ArgMax | StepFunction::TopK { .. } => self.check_ranked()?,
             _ => {}
         }
         if let Some(window) = &self.sum_pool {
@@ -166,6 +209,20 @@ impl Step {
         }
     }
 
+    fn check_ranked(&self) -> Result<(), String> {
+        let (n, k) = (self.input.len(), self.ranked().unwrap_or(1));
+        if n > MAX_CLASSES {
+            return Err(format!("ranking {n} values"));
+        }
+        if !(1..=n.min(MAX_RANKS)).contains(&k) {
+            return Err(format!("the {k} largest of {n} values"));
+        }
+        if self.sum_pool.is_some() || self.output != StepOutput::Reveal {
+            return Err("indices are revealed, and not summed".into());
+        }
+        Ok(())
+    }
+
     /// Function and sum-pool on exact signed values `v` (already truncated): the definition.
     pub fn apply(&self, values: &[i64]) -> Vec<i64> {
         let after: Vec<i64> = match &self.function {
@@ -188,13 +245,15 @@ impl Step {
                 .map(|v| v.wrapping_mul(*v).wrapping_add(1 << (drop_bits - 1)) >> drop_bits)
                 .collect(),
             StepFunction::Rescale | StepFunction::Round => values.to_vec(),
+            StepFunction::ArgMax => largest(values, 1),
+            StepFunction::TopK { k } => largest(values, *k),
         };
         let Some(pool) = self.sum_pool else { return after };
         pool.fold(self.function_shape(), &after, |a, b| a.wrapping_add(*b))
     }
 
     /// The server's part of the truncation, on its share: adds `2^t - 1`, shifts right, reduces
-    /// modulo `2^value_bits` (one bit more before a max-pool). Not for [`StepFunction::Round`].
+    /// modulo `2^value_bits` (one bit more before comparisons among values). Not for [`StepFunction::Round`].
     pub fn truncate_server(&self, share: &[u64]) -> Vec<u64> {
         self.truncate(share, (1u64 << self.truncate_bits) - 1)
     }
@@ -204,9 +263,14 @@ impl Step {
         self.truncate(share, 0)
     }
 
-    /// Width of the ring after truncation: `value_bits`, one more where a max-pool follows.
+    /// Width of the ring after truncation: `value_bits`, one more where values are compared with
+    /// each other (max-pool, indices).
     pub fn truncated_bits(&self) -> u32 {
-        self.value_bits + u32::from(matches!(self.function, StepFunction::MaxPool { .. }))
+        let compares = matches!(
+            self.function,
+            StepFunction::MaxPool { .. } | StepFunction::ArgMax | StepFunction::TopK { .. }
+        );
+        self.value_bits + u32::from(compares)
     }
 
     fn truncate(&self, share: &[u64], add: u64) -> Vec<u64> {
@@ -222,6 +286,17 @@ impl Step {
 pub const MAX_RING_BITS: u32 = 48;
 /// Input elements read by one pool at most.
 const MAX_TAPS: u64 = 1 << 32;
+/// Values ranked by one step at most.
+pub const MAX_CLASSES: usize = 1 << 14;
+/// Indices that one step gives at most.
+pub const MAX_RANKS: usize = 64;
+
+/// The indices of the k largest values, largest first, the lower index first among equals.
+fn largest(values: &[i64], k: usize) -> Vec<i64> {
+    let mut ranked: Vec<(usize, &i64)> = values.iter().enumerate().collect();
+    ranked.sort_by_key(|(index, value)| (std::cmp::Reverse(**value), *index));
+    ranked.into_iter().take(k).map(|(index, _)| index as i64).collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -257,6 +332,30 @@ mod tests {
         assert_eq!(square(0).apply(&values), [9, 25, 16, 1]);
         assert_eq!(square(1).apply(&values), [5, 13, 8, 1]);
         assert_eq!(Step { function: StepFunction::Rescale, ..relu() }.apply(&values), values);
+    }
+
+    #[test]
+    fn known_answer_indices_of_the_largest_with_ties_to_the_lower_index() {
+        let ranked = |function| Step {
+            function,
+            input: TensorShape::vector(5),
+            input_bits: 21,
+            output: StepOutput::Reveal,
+            ..relu()
+        };
+        let values = [-3, 7, 7, -1, 6];
+        let first = ranked(StepFunction::ArgMax);
+        assert_eq!(first.apply(&values), [1]);
+        assert_eq!(ranked(StepFunction::TopK { k: 4 }).apply(&values), [1, 2, 4, 3]);
+        assert_eq!((first.check(), first.output_bits(), first.index_bits()), (Ok(()), 4, 3));
+        assert_eq!(first.output_shape(), TensorShape::vector(1));
+        assert_eq!(ranked(StepFunction::TopK { k: 4 }).output_shape(), TensorShape::vector(4));
+        // A difference needs one bit more; indices are not shared; k fits.
+        assert!(Step { input_bits: 20, ..first.clone() }.check().is_err());
+        assert!(Step { output: StepOutput::Masked { bits: 20 }, ..first }.check().is_err());
+        for k in [0, 6, usize::MAX] {
+            assert!(ranked(StepFunction::TopK { k }).check().is_err(), "k = {k}");
+        }
     }
 
     #[test]

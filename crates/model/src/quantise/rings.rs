@@ -1,6 +1,6 @@
 //! Ring widths: every consumer's condition, from the output backwards (protocol.md, 2 and 5.1).
 
-use gazelle_share::{LocalMap, NodeKind, Step, StepFunction, StepOutput};
+use gazelle_share::{LocalMap, NodeKind, StepOutput};
 
 use super::build::Draft;
 use crate::error::ModelError;
@@ -9,16 +9,6 @@ use crate::error::ModelError;
 const MIN_RING: u32 = 8;
 /// Passes over the network until nothing changes.
 const MAX_PASSES: usize = 64;
-
-/// Width that a step needs on its input.
-fn needed(step: &Step) -> u32 {
-    let bits = step.value_bits + step.truncate_bits;
-    let extra = match step.function {
-        StepFunction::MaxPool { .. } | StepFunction::Rescale => 1,
-        _ => 0,
-    };
-    bits + extra
-}
 
 /// Sets all ring widths of the draft and copies them into its steps.
 pub(super) fn assign(draft: &mut Draft) -> Result<(), ModelError> {
@@ -69,13 +59,13 @@ fn backwards(draft: &Draft, rings: &mut [u32]) {
             }
             NodeKind::Step(step) => {
                 for id in &node.inputs {
-                    raise(rings, *id, needed(step));
+                    raise(rings, *id, step.needed_bits());
                 }
                 match step.output {
                     StepOutput::Masked { .. } => raise(rings, node.output, step.result_bits()),
                     StepOutput::Reveal => {
                         if let Some(ring) = rings.get_mut(node.output) {
-                            *ring = step.value_bits;
+                            *ring = step.output_bits();
                         }
                     }
                 }

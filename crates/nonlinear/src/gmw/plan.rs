@@ -198,7 +198,9 @@ impl GmwStep {
                 (b, b, false)
             }
             StepFunction::Square { .. } => return refuse("squares are not computed from OT"),
-            StepFunction::Round => return refuse("exact rounding is not computed from OT"),
+            StepFunction::Round | StepFunction::ArgMax | StepFunction::TopK { .. } => {
+                return refuse("revealing is not computed from OT");
+            }
         };
         if to > last {
             let before = if signed { Before::Shift } else { Before::Take };

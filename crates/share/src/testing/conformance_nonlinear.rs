@@ -82,6 +82,9 @@ pub fn conformance_steps() -> Arc<[Step]> {
             ..wider(step(StepFunction::Rescale, [8, 5, 5], 10, 12))
         },
         reveal(Step { input_bits: 29, ..step(StepFunction::Round, [10, 1, 1], 12, 14) }),
+        reveal(wider(step(StepFunction::ArgMax, [10, 1, 1], 10, 12))),
+        reveal(wider(step(StepFunction::TopK { k: 5 }, [9, 3, 2], 7, 10))),
+        reveal(wider(step(StepFunction::ArgMax, [1000, 1, 1], 8, 12))),
     ])
 }
 
@@ -101,6 +104,11 @@ pub fn check_result(step: &Step, inputs: &[i64], results: &[i64]) {
     let unpooled = Step { sum_pool: None, ..step.clone() };
     let floor: Vec<i64> = inputs.iter().map(|x| x >> t).collect();
     let ceiling: Vec<i64> = inputs.iter().map(|x| (x + (1i64 << t) - 1) >> t).collect();
+    if let Some(k) = step.ranked() {
+        assert_eq!(results.len(), k, "{step:?}");
+        check_ranking(&floor, &ceiling, results);
+        return;
+    }
     let (a, b) = (unpooled.apply(&floor), unpooled.apply(&ceiling));
     let low: Vec<i64> = a.iter().zip(&b).map(|(a, b)| *a.min(b)).collect();
     let high: Vec<i64> = a.iter().zip(&b).map(|(a, b)| *a.max(b)).collect();
@@ -115,6 +123,29 @@ pub fn check_result(step: &Step, inputs: &[i64], results: &[i64]) {
     for (i, ((z, low), high)) in results.iter().zip(&low).zip(&high).enumerate() {
         let fits = if pointwise { z == low || z == high } else { (low..=high).contains(&z) };
         assert!(fits, "{step:?}: element {i} is {z}, expected {low} to {high}");
+    }
+}
+
+/// Whether some rounding of each value, down or up, ranks `indices` first, in this order.
+fn check_ranking(floor: &[i64], ceiling: &[i64], indices: &[i64]) {
+    let at = |list: &[i64], index: i64| {
+        usize::try_from(index).ok().and_then(|index| list.get(index)).copied()
+    };
+    // The largest value that the last index may have had: the next one is smaller, or has a larger
+    // index. (value, -index) orders as the ranking does.
+    let mut last = (i64::MAX, 0);
+    let distinct: std::collections::BTreeSet<_> = indices.iter().collect();
+    assert_eq!(distinct.len(), indices.len(), "an index twice in {indices:?}");
+    for index in indices {
+        let candidates = [at(ceiling, *index), at(floor, *index)];
+        let fits = candidates.into_iter().flatten().map(|v| (v, -index)).find(|key| *key < last);
+        assert!(fits.is_some(), "index {index} does not follow {last:?} in {indices:?}");
+        last = fits.unwrap_or(last);
+    }
+    for (index, low) in floor.iter().enumerate() {
+        let key = (*low, -(index as i64));
+        let named = indices.contains(&(index as i64));
+        assert!(named || key < last, "index {index} is missing from {indices:?}");
     }
 }
 
