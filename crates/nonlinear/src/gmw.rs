@@ -6,8 +6,7 @@
 //! | client (`client`) | server (`server`) |
 //! |---|---|
 //! | setup: receives the hash seed; OT receiver, then sender | hash seed; OT sender, then receiver |
-//! | offline, per batch: both extensions; corrections d, tq; | both extensions; corrections t |
-//! | exchange | exchange |
+//! | offline, per batch (`pipeline`): both extensions; corrections d, tq | both extensions; corrections t |
 //! | online, per trip: its halves of the openings it can make | the same; the server begins |
 //! | ends with f = Z - r | z - r = Z + f |
 //!
@@ -22,6 +21,7 @@ pub(crate) mod client;
 pub(crate) mod messages;
 pub(crate) mod online;
 pub(crate) mod ops;
+pub(crate) mod pipeline;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod schedule;
@@ -30,21 +30,20 @@ pub(crate) mod server;
 use std::sync::Arc;
 
 use gazelle_block::hash::HashSeed;
-use gazelle_block::tweak::purpose;
-use gazelle_block::{Block, Delta, TweakCounter};
+use gazelle_block::Delta;
 use gazelle_ot::OtExtension;
 use gazelle_prg::Seed;
 use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, Zeroizing};
 
 pub use client::{GmwClient, GmwClientPrepared};
 pub use server::{GmwServer, GmwServerPrepared};
 
 use crate::garbled::messages::HashSeedMessage;
 use crate::garbled::{ot_cost, ot_error};
+use crate::gmw::pipeline::Ot;
 use crate::gmw::plan::GmwStep;
 
 /// Sharing-based steps over an OT extension.
@@ -63,43 +62,6 @@ pub struct GmwCompiled {
 /// Whether this backend computes the step; else [`Garbled`](crate::Garbled) does.
 pub fn supports(step: &Step) -> bool {
     GmwStep::new(0, step).is_ok()
-}
-
-/// One OT session with the tweaks of its Delta, and a buffer that its batches share.
-pub(crate) struct Ot<T> {
-    pub(crate) session: T,
-    pub(crate) tweaks: TweakCounter,
-    blocks: Zeroizing<Vec<Block>>,
-}
-
-impl<T> Ot<T> {
-    pub(crate) fn new(session: T) -> Self {
-        Self { session, tweaks: TweakCounter::new(), blocks: Zeroizing::default() }
-    }
-
-    /// The session and `count` blocks to fill.
-    pub(crate) fn blocks(&mut self, count: usize) -> (&mut T, &mut [Block]) {
-        if self.blocks.len() < count {
-            self.blocks.resize(count, Block::ZERO);
-        }
-        (&mut self.session, self.blocks.get_mut(..count).unwrap_or_default())
-    }
-
-    /// The first `count` blocks.
-    pub(crate) fn filled(&self, count: usize) -> &[Block] {
-        self.blocks.get(..count).unwrap_or_default()
-    }
-
-    /// Overwrites the blocks once their step is prepared.
-    pub(crate) fn wipe(&mut self) {
-        self.blocks.as_mut_slice().zeroize();
-    }
-
-    /// The first of `count` tweaks for hashing OTs.
-    pub(crate) fn reserve(&mut self, count: usize) -> Result<u64, ProtocolError> {
-        let range = self.tweaks.reserve(purpose::RANDOM_OT, count as u64);
-        range.map(|range| range.start).map_err(ProtocolError::backend)
-    }
 }
 
 /// Setup traffic: the hash seed and both OT sessions.

@@ -22,8 +22,9 @@ use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
 use crate::garbled::{self, GarbledClientPrepared, GarbledServerPrepared, ot_cost, ot_error};
+use crate::gmw::pipeline::Ot;
 use crate::gmw::plan::GmwStep;
-use crate::gmw::{self, GmwClientPrepared, GmwServerPrepared, Ot};
+use crate::gmw::{self, GmwClientPrepared, GmwServerPrepared};
 use crate::program::CompiledStep;
 
 /// Which backend computes a step.

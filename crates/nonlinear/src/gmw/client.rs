@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use gazelle_block::BitVec;
 use gazelle_block::hash::HashSeed;
+use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
 use gazelle_convert::extend::ClientExtend;
 use gazelle_convert::rot::{RotRecv, RotSend};
@@ -14,16 +14,15 @@ use gazelle_share::{NonlinearClient, Output, ProtocolError, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-use crate::garbled::ot_error;
-use crate::gmw::messages::{exchange, starts};
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::ops::{ClientReshare, Extend, Relu};
+use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
 use crate::gmw::plan::{Chunk, GmwStep, Op};
 use crate::gmw::run::{Client, initial, operand};
 use crate::gmw::schedule::Trip;
-use crate::gmw::{GmwCompiled, Ot, step_of};
+use crate::gmw::{GmwCompiled, step_of};
 use crate::shares::{check_input, check_output, prepare_client};
 
 /// The client's session.
@@ -153,59 +152,47 @@ pub(crate) fn offline<D: RcotReceiver, U: RcotSender>(
     check_input(&step.step, input)?;
     let mask = check_output(&step.step, output)?;
     let input = prepare_client(&step.step, input.clone(), step.ring);
-    let mut chunks = Vec::with_capacity(step.chunks.len());
-    for group in step.groups() {
-        let mut begun = Vec::new();
-        let mut message = BitVec::new();
-        for batch in group {
-            let rots: Vec<_> = batch.iter().map(|chunk| step.rots(chunk)).collect();
-            let (starts, (down_count, up_count)) = starts(&rots);
-            let mut choices = BitVec::new();
-            if down_count > 0 {
-                let (session, z) = down.blocks(down_count);
-                session.extend(&mut choices, z, channel, rng).map_err(ot_error)?;
-            }
-            if up_count > 0 {
-                let (session, y) = up.blocks(up_count);
-                session.extend(y, channel, rng).map_err(ot_error)?;
-            }
-            let (down_tweak, up_tweak) = (down.reserve(down_count)?, up.reserve(up_count)?);
-            let delta = up.session.delta().block();
-            let (z, y) = (down.filled(down_count), up.filled(up_count));
-            let parts: Vec<_> = batch
-                .par_iter()
-                .zip(starts)
-                .map(|(chunk, (d, u))| {
-                    let z = z.get(d..).unwrap_or_default();
-                    let y = y.get(u..).unwrap_or_default();
-                    let recv = RotRecv::new(hash, down_tweak + d as u64, z, &choices, d);
-                    let send = RotSend::new(hash, up_tweak + u as u64, y, delta);
-                    let words = input.words().get(chunk.inputs.clone()).unwrap_or_default();
-                    let mask = mask.get(chunk.outputs.clone()).unwrap_or_default();
-                    let (ops, bits) = begin(step, chunk, recv, send, words, mask);
-                    (chunk, ops, bits)
-                })
-                .collect();
-            for (chunk, ops, bits) in parts {
-                message.extend(&bits);
-                begun.push((chunk, ops));
-            }
-        }
-        let counts: Vec<_> =
-            begun.iter().map(|(chunk, _)| (step.offline_bits(chunk).0, 0)).collect();
-        let (starts, (incoming, _)) = starts(&counts);
-        let received = exchange(channel, message, incoming)?;
-        chunks.par_extend(begun.into_par_iter().zip(starts).zip(counts).map(
-            |(((chunk, begun), (start, _)), (count, _))| {
-                let words = input.words().get(chunk.inputs.clone()).unwrap_or_default();
-                let ops = finish(step, chunk, begun, &received.slice(start, count));
-                (ops, Planes::from_words(words, step.ring))
-            },
-        ));
-    }
-    down.wipe();
-    up.wipe();
+    let work = Prepare { step, hash, delta: up.session.delta().block(), input: &input, mask };
+    let (mut down, mut up) = (Receiving(down), Sending(up));
+    let chunks = run_offline(step, &work, Party::Client, (&mut down, &mut up), channel, rng)?;
     Ok(GmwClientPrepared { chunks })
+}
+
+/// What chunks are prepared from.
+struct Prepare<'a> {
+    step: &'a GmwStep,
+    hash: &'a HashSeed,
+    /// Of the OTs from C to S.
+    delta: Block,
+    input: &'a Shares,
+    mask: &'a [u64],
+}
+
+impl Drop for Prepare<'_> {
+    fn drop(&mut self) {
+        self.delta.zeroize();
+    }
+}
+
+impl Work for Prepare<'_> {
+    type Begun = Vec<Begun>;
+    type Ready = (Ops, Planes);
+
+    fn begin(&self, chunk: usize, down: &Made, up: &Made) -> (Vec<Begun>, BitVec) {
+        let Some(chunk) = self.step.chunks.get(chunk) else { return Default::default() };
+        let recv = RotRecv::new(self.hash, down.tweak, down.blocks(), &down.choices, 0);
+        let send = RotSend::new(self.hash, up.tweak, up.blocks(), self.delta);
+        let words = self.input.words().get(chunk.inputs.clone()).unwrap_or_default();
+        let mask = self.mask.get(chunk.outputs.clone()).unwrap_or_default();
+        begin(self.step, chunk, recv, send, words, mask)
+    }
+
+    fn finish(&self, chunk: usize, begun: Vec<Begun>, corrections: &BitVec) -> (Ops, Planes) {
+        let Some(chunk) = self.step.chunks.get(chunk) else { return Default::default() };
+        let words = self.input.words().get(chunk.inputs.clone()).unwrap_or_default();
+        let ops = finish(self.step, chunk, begun, corrections);
+        (ops, Planes::from_words(words, self.step.ring))
+    }
 }
 
 /// The online phase.

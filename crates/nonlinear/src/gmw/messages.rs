@@ -1,8 +1,7 @@
 //! Messages of the GMW backend, kinds 0x0610 and 0x0611: bit strings whose length the plan knows.
 
 use gazelle_block::BitVec;
-use gazelle_share::ProtocolError;
-use gazelle_wire::{Channel, DecodeError, Message, Reader};
+use gazelle_wire::{DecodeError, Message, Reader};
 
 use crate::bits_message::bits_message;
 
@@ -24,20 +23,6 @@ pub(crate) fn join(parts: impl IntoIterator<Item = BitVec>) -> BitVec {
     let mut all = BitVec::new();
     parts.into_iter().for_each(|part| all.extend(&part));
     all
-}
-
-/// Both parties' corrections at once; nothing moves if neither has any.
-pub(crate) fn exchange(
-    channel: &mut Channel,
-    message: BitVec,
-    incoming: usize,
-) -> Result<BitVec, ProtocolError> {
-    let out = message.len();
-    if out + incoming == 0 {
-        return Ok(message);
-    }
-    let Corrections(received) = channel.exchange(&Corrections(message), &out, &incoming)?;
-    Ok(received)
 }
 
 /// Running sums of pairs, and the totals.

@@ -30,10 +30,8 @@ use crate::width::function_shape;
 
 /// Elements per chunk: what one task works on.
 const CHUNK: usize = 4096;
-/// OTs per batch of the offline phase (at least one chunk's): 16 bytes each are alive at a time.
+/// OTs from S to C per batch of the offline phase (at least one chunk's): a batch costs a round trip.
 const BATCH: usize = 1 << 20;
-/// Batches per group: what one exchange covers.
-const GROUP: usize = 16;
 
 /// An operation on all lanes of a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,11 +278,11 @@ impl GmwStep {
         &self.shapes[chunk.shape]
     }
 
-    /// The chunks in groups of batches: one exchange per group, one extension per batch.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = std::slice::Chunks<'_, Chunk>> {
+    /// The chunks by batches of the offline phase.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = Range<usize>> {
         let first = self.chunks.first().map_or(1, |chunk| self.rots(chunk).0.max(1));
-        let batch = (BATCH / first).max(1);
-        self.chunks.chunks(GROUP * batch).map(move |group| group.chunks(batch))
+        let (batch, count) = ((BATCH / first).max(1), self.chunks.len());
+        (0..count).step_by(batch).map(move |start| start..(start + batch).min(count))
     }
 
     /// Sums `count(op) * lanes` over a chunk.
@@ -332,13 +330,10 @@ impl GmwStep {
         made: &mut (usize, usize),
     ) -> (Cost, Cost) {
         let mut offline = Cost::default();
-        let sum = |batch: &[Chunk], f: &dyn Fn(&Chunk) -> (usize, usize)| {
-            batch.iter().map(f).fold((0, 0), |(a, b), (x, y)| (a + x, b + y))
-        };
-        for group in self.groups() {
+        for batch in self.batches() {
             let mut bits = (0, 0);
-            for batch in group {
-                let (down, up) = sum(batch, &|chunk| self.rots(chunk));
+            for chunk in &self.chunks[batch] {
+                let (down, up) = self.rots(chunk);
                 if down > 0 {
                     offline += ot_cost(ot.extend_traffic(made.0, down));
                 }
@@ -348,11 +343,13 @@ impl GmwStep {
                     offline.server_to_client += traffic.client_to_server;
                 }
                 *made = (made.0 + down, made.1 + up);
-                let (server, client) = sum(batch, &|chunk| self.offline_bits(chunk));
+                let (server, client) = self.offline_bits(chunk);
                 bits = (bits.0 + server, bits.1 + client);
             }
-            if bits.0 + bits.1 > 0 {
+            if bits.0 > 0 {
                 offline.server_to_client += framed_len(bits.0.div_ceil(8));
+            }
+            if bits.1 > 0 {
                 offline.client_to_server += framed_len(bits.1.div_ceil(8));
             }
         }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use gazelle_block::BitVec;
 use gazelle_block::hash::HashSeed;
+use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
 use gazelle_convert::extend::ServerExtend;
 use gazelle_convert::rot::{RotRecv, RotSend};
@@ -14,16 +14,15 @@ use gazelle_prg::{Prg, Seed};
 use gazelle_share::{NonlinearServer, ProtocolError, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
-use rayon::prelude::*;
+use zeroize::Zeroize;
 
-use crate::garbled::ot_error;
-use crate::gmw::messages::{exchange, starts};
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::ops::{Extend, Relu, ServerReshare};
+use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
 use crate::gmw::plan::{Chunk, GmwStep, Op};
 use crate::gmw::run::Server;
 use crate::gmw::schedule::Trip;
-use crate::gmw::{GmwCompiled, Ot, step_of};
+use crate::gmw::{GmwCompiled, step_of};
 use crate::shares::{check_input, prepare_server};
 
 /// The server's session.
@@ -146,59 +145,44 @@ pub(crate) fn offline<D: RcotSender, U: RcotReceiver>(
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<GmwServerPrepared, ProtocolError> {
-    let mut chunks = Vec::with_capacity(step.chunks.len());
     let seed = Seed::random(rng);
-    for group in step.groups() {
-        let mut begun = Vec::new();
-        let mut message = BitVec::new();
-        for batch in group {
-            let rots: Vec<_> = batch.iter().map(|chunk| step.rots(chunk)).collect();
-            let (starts, (down_count, up_count)) = starts(&rots);
-            let mut choices = BitVec::new();
-            if down_count > 0 {
-                let (session, y) = down.blocks(down_count);
-                session.extend(y, channel, rng).map_err(ot_error)?;
-            }
-            if up_count > 0 {
-                let (session, z) = up.blocks(up_count);
-                session.extend(&mut choices, z, channel, rng).map_err(ot_error)?;
-            }
-            let (down_tweak, up_tweak) = (down.reserve(down_count)?, up.reserve(up_count)?);
-            let delta = down.session.delta().block();
-            let (y, z) = (down.filled(down_count), up.filled(up_count));
-            let first = chunks.len() + begun.len();
-            let parts: Vec<_> = batch
-                .par_iter()
-                .zip(starts)
-                .enumerate()
-                .map(|(index, (chunk, (d, u)))| {
-                    let y = y.get(d..).unwrap_or_default();
-                    let z = z.get(u..).unwrap_or_default();
-                    let send = RotSend::new(hash, down_tweak + d as u64, y, delta);
-                    let recv = RotRecv::new(hash, up_tweak + u as u64, z, &choices, u);
-                    let seed = seed.fork(SIGMA, (first + index) as u64);
-                    let (ops, bits) = begin(step, chunk, send, recv, &seed);
-                    (chunk, ops, bits)
-                })
-                .collect();
-            for (chunk, ops, bits) in parts {
-                message.extend(&bits);
-                begun.push((chunk, ops));
-            }
-        }
-        let counts: Vec<_> =
-            begun.iter().map(|(chunk, _)| (step.offline_bits(chunk).1, 0)).collect();
-        let (starts, (incoming, _)) = starts(&counts);
-        let received = exchange(channel, message, incoming)?;
-        chunks.par_extend(begun.into_par_iter().zip(starts).zip(counts).map(
-            |(((chunk, begun), (start, _)), (count, _))| {
-                finish(step, chunk, begun, &received.slice(start, count))
-            },
-        ));
-    }
-    down.wipe();
-    up.wipe();
+    let work = Prepare { step, hash, delta: down.session.delta().block(), seed };
+    let (mut down, mut up) = (Sending(down), Receiving(up));
+    let chunks = run_offline(step, &work, Party::Server, (&mut down, &mut up), channel, rng)?;
     Ok(GmwServerPrepared { chunks })
+}
+
+/// What chunks are prepared from.
+struct Prepare<'a> {
+    step: &'a GmwStep,
+    hash: &'a HashSeed,
+    /// Of the OTs from S to C.
+    delta: Block,
+    /// For the masks of extensions.
+    seed: Seed,
+}
+
+impl Drop for Prepare<'_> {
+    fn drop(&mut self) {
+        self.delta.zeroize();
+    }
+}
+
+impl Work for Prepare<'_> {
+    type Begun = Vec<Begun>;
+    type Ready = Ops;
+
+    fn begin(&self, index: usize, down: &Made, up: &Made) -> (Vec<Begun>, BitVec) {
+        let Some(chunk) = self.step.chunks.get(index) else { return Default::default() };
+        let send = RotSend::new(self.hash, down.tweak, down.blocks(), self.delta);
+        let recv = RotRecv::new(self.hash, up.tweak, up.blocks(), &up.choices, 0);
+        begin(self.step, chunk, send, recv, &self.seed.fork(SIGMA, index as u64))
+    }
+
+    fn finish(&self, index: usize, begun: Vec<Begun>, corrections: &BitVec) -> Ops {
+        let Some(chunk) = self.step.chunks.get(index) else { return Default::default() };
+        finish(self.step, chunk, begun, corrections)
+    }
 }
 
 /// The online phase.

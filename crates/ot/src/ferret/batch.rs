@@ -223,6 +223,8 @@ impl Party for Knower {
             *sum ^= y ^ self.delta.select(flip);
         }
         ch.send(&Blocks(sums), &retained.len())?;
+        // At once, so that the receiver works on this group while the next one is made.
+        ch.flush()?;
         for leaf in leaves {
             *leaf = leaf.without_lsb();
         }
