@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use gazelle_model::{Options, import, quantise, samples};
+use gazelle_share::step::StepFunction;
+use gazelle_share::{NodeKind, Step};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: quantise model.onnx")?;
@@ -16,14 +18,62 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let quantised = quantise(&graph, &Options { calibration, ..Options::default() })?;
     println!("quantise: {:?}", start.elapsed());
-    println!("{:#?}", quantised.report);
+    let report = &quantised.report;
+    println!(
+        "margin {}, tolerance {:.4}, relative error {:.4}, largest logit {:.2}, agreement {}, {} of {} inputs checked",
+        report.margin,
+        report.tolerance,
+        report.relative_error,
+        report.largest_logit,
+        report.agreement,
+        report.checked_inputs,
+        report.calibration_inputs
+    );
+    let mut total = 0.0;
     for node in &quantised.network.architecture.nodes {
-        let tensor = quantised.network.architecture.tensors.get(node.output);
+        let NodeKind::Step(step) = &node.kind else { continue };
+        let bytes = traffic(step) / 8.0;
+        total += bytes;
         println!(
-            "{:40} {:?}",
+            "{:40} {:8} elements, {:2} bits, ring {:2} -> {:2}, about {:8.0} kB",
             node.name,
-            tensor.map(|t| (t.shape, t.scale, t.ring_bits, t.value_bits))
+            step.input.len(),
+            step.value_bits,
+            step.input_bits,
+            step.output_bits(),
+            bytes / 1e3
         );
     }
+    println!("weights: {:?}", report.weight_bits);
+    println!("all steps: about {:.2} MB of openings and corrections", total / 1e6);
     Ok(())
+}
+
+/// Bits online and offline by the formulas of protocol.md, 5.5, without the random OTs.
+fn traffic(step: &Step) -> f64 {
+    let (b, l) = (step.value_bits, step.output_bits());
+    // A comparison and selection of w-bit values.
+    let relu = |w: u32, known: bool| {
+        let (n, m) = (w - 1, w / 2);
+        let merges = 6 * m.saturating_sub(1) - 2 * m.next_power_of_two().ilog2();
+        let (leaves, offline) =
+            if known { (n, 7 * (n / 2) + n % 2 + w) } else { (2 * n + w, 5 * (n / 2) + n % 2) };
+        f64::from(leaves + merges + 2 + w + offline)
+    };
+    let (values, outputs) = (step.input.len() as f64, step.function_shape().len() as f64);
+    let reshare = f64::from(2 + l.saturating_sub(b) + l) * step.output_shape().len() as f64;
+    let function = match &step.function {
+        StepFunction::Relu => values * relu(b, true),
+        StepFunction::Clip { .. } => values * (relu(b, true) + relu(b, false)),
+        StepFunction::MaxPool { window, relu: fused } => {
+            let [rows, columns] = window.kernel;
+            let shared = rows.min(window.stride[0]);
+            let along = outputs * ((columns - 1) * shared) as f64;
+            let first = along / 2.0 * (relu(b + 1, true) + relu(b + 1, false));
+            let behind = if *fused { outputs * relu(b, false) } else { 0.0 };
+            first + outputs * (rows - 1) as f64 * relu(b + 1, false) + behind
+        }
+        _ => 0.0,
+    };
+    function + reshare
 }

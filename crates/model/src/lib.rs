@@ -11,6 +11,7 @@ pub mod graph;
 mod onnx;
 pub mod passes;
 pub mod quantise;
+pub mod reveal;
 pub mod samples;
 
 pub use description::{

@@ -1,15 +1,17 @@
 //! Quantisation: scales, widths and ring sizes for a network, chosen and checked on inputs.
 //!
 //! A step's output scale follows from the largest value that its input took over the calibration
-//! inputs: `b - 1 - margin - ceil(log2 max |y|)` (protocol.md, section 9). The width b starts at 12
-//! and grows, for all layers alike, until on the calibration inputs the predicted tolerance and the
-//! distance from the f32 reference are small enough.
+//! inputs: `b - 1 - margin - ceil(log2 max |y|)` (protocol.md, section 9), after all channels were
+//! scaled to fill it. Each step has a width b of its own: the cheapest ones that keep what rounding
+//! does to the logits within a budget; on the calibration inputs the tolerance and the distance
+//! from the f32 reference are then measured, and the budget corrected.
 
 mod bounds;
 mod build;
 mod calibrate;
 mod equalise;
 mod evaluate;
+mod places;
 mod rings;
 mod scales;
 mod sensitivity;
@@ -101,6 +103,8 @@ pub struct Report {
 
 /// Attempts before giving up.
 const ATTEMPTS: usize = 8;
+/// The budget's variance over what was measured, from which another attempt pays: a fifth of a bit.
+const WORTHWHILE: f64 = 1.3;
 
 /// One candidate's parameters.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +130,92 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
     {
         return Err(ModelError::Quantise("widths out of range".into()));
     }
+    let prepared = prepare(graph, options)?;
+    let Prepared { lowered, inputs, source, calibration, ranges } = &prepared;
+    let mut candidate = Candidate {
+        value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
+        margin: source.margin(inputs.len()),
+        weight_bits: options.weight_bits,
+        resolution: options.resolution,
+    };
+    let mut variance = evaluate::budget(&calibration.logits);
+    let (mut last, mut best) = (None, None);
+    let mut tried = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let widths = match fixed {
+            Some(bits) => Some(vec![bits; lowered.tensors.len()]),
+            None if best.is_some() => prepared.widths(candidate, &mut variance, &tried, 1),
+            None => prepared.widths(candidate, &mut variance, &tried, 32),
+        };
+        let Some(widths) = widths else { break };
+        tried.clone_from(&widths);
+        let built = build::build(lowered, ranges, candidate, &widths)?;
+        let checked =
+            evaluate::evaluate(&built.network, inputs, &calibration.logits, options.effort)?;
+        let verdict = checked.verdict();
+        let report = Report {
+            value_bits: built.step_bits.iter().map(|(_, bits)| *bits).max().unwrap_or_default(),
+            step_bits: built.step_bits,
+            margin: candidate.margin,
+            weight_bits: built.weight_bits,
+            resolution: options.resolution,
+            tolerance: checked.tolerance(),
+            relative_error: checked.relative_error,
+            largest_logit: checked.largest_logit,
+            agreement: checked.agreement,
+            calibration: *source,
+            calibration_inputs: inputs.len(),
+            checked_inputs: checked.inputs,
+        };
+        let good = verdict.good();
+        if good || fixed.is_some() {
+            best = Some(Quantised { network: built.network, report });
+            // What is left of the budget buys narrower values.
+            if fixed.is_some() || verdict.slack < WORTHWHILE {
+                break;
+            }
+            variance *= verdict.slack;
+            continue;
+        }
+        last = Some(report);
+        if best.is_some() {
+            break;
+        }
+        variance *= verdict.variance_factor;
+        candidate.weight_bits += verdict.more_weight_bits;
+        candidate.margin += verdict.more_margin;
+        if verdict.more_weight_bits + verdict.more_margin > 0 {
+            tried.clear();
+        }
+        if candidate.weight_bits > 20 {
+            break;
+        }
+    }
+    if let Some(best) = best {
+        return Ok(best);
+    }
+    let why = match last {
+        Some(r) => format!(
+            "no widths meet the error bounds: the relative error is {:.4}, the tolerance {:.4} \
+             with logits up to {:.2}",
+            r.relative_error, r.tolerance, r.largest_logit
+        ),
+        None => "no widths meet the error bounds".into(),
+    };
+    Err(ModelError::Quantise(why))
+}
+
+/// A lowered network, scaled, and what its calibration told.
+struct Prepared {
+    lowered: Graph,
+    inputs: Vec<Vec<f32>>,
+    source: CalibrationSource,
+    calibration: calibrate::Calibration,
+    /// Per tensor.
+    ranges: Vec<f64>,
+}
+
+fn prepare(graph: &Graph, options: &Options) -> Result<Prepared, ModelError> {
     let mut lowered = passes::lower(graph)?;
     let (inputs, source) = calibrate::inputs(&lowered, options);
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
@@ -146,66 +236,34 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
     }
     // Brighter images than the calibration's must not be cut off.
     let ends = options.input_range.0.abs().max(options.input_range.1.abs());
-    if let Some(range) = calibration.ranges.first_mut() {
+    for range in calibration.ranges.first_mut().into_iter().flatten() {
         *range = range.max(f64::from(ends).min(4.0 * *range));
     }
     equalise::equalise(&mut lowered, &mut calibration);
-    let mut candidate = Candidate {
-        value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
-        margin: source.margin(inputs.len()),
-        weight_bits: options.weight_bits,
-        resolution: options.resolution,
-    };
-    let mut variance = evaluate::budget(&calibration.logits);
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
-        let widths = match fixed {
-            Some(bits) => Some(vec![bits; lowered.tensors.len()]),
-            None => widths::allot(
-                &lowered,
-                &calibration.ranges,
-                &calibration.sensitivity,
-                candidate,
-                variance,
-            ),
-        };
-        let Some(widths) = widths else { break };
-        let built = build::build(&lowered, &calibration.ranges, candidate, &widths)?;
-        let checked =
-            evaluate::evaluate(&built.network, &inputs, &calibration.logits, options.effort)?;
-        let verdict = checked.verdict();
-        let report = Report {
-            value_bits: built.step_bits.iter().map(|(_, bits)| *bits).max().unwrap_or_default(),
-            step_bits: built.step_bits,
-            margin: candidate.margin,
-            weight_bits: built.weight_bits,
-            resolution: options.resolution,
-            tolerance: checked.tolerance(),
-            relative_error: checked.relative_error,
-            largest_logit: checked.largest_logit,
-            agreement: checked.agreement,
-            calibration: source,
-            calibration_inputs: inputs.len(),
-            checked_inputs: checked.inputs,
-        };
-        if verdict.good() || fixed.is_some() {
-            return Ok(Quantised { network: built.network, report });
+    let widest = |ranges: &Vec<f64>| ranges.iter().copied().fold(0.0, f64::max);
+    let ranges: Vec<f64> = calibration.ranges.iter().map(widest).collect();
+    Ok(Prepared { lowered, inputs, source, calibration, ranges })
+}
+
+impl Prepared {
+    /// The cheapest widths within the budget; a budget that gives those tried before, which tells
+    /// nothing new, is lowered until it gives others, so many times at most.
+    fn widths(
+        &self,
+        candidate: Candidate,
+        variance: &mut f64,
+        tried: &[u32],
+        times: u32,
+    ) -> Option<Vec<u32>> {
+        for _ in 0..times {
+            let sensitivity = &self.calibration.sensitivity;
+            let widths =
+                widths::allot(&self.lowered, &self.ranges, sensitivity, candidate, *variance)?;
+            if widths != tried {
+                return Some(widths);
+            }
+            *variance *= 0.7;
         }
-        variance *= verdict.variance_factor;
-        candidate.weight_bits += verdict.more_weight_bits;
-        candidate.margin += verdict.more_margin;
-        last = Some(report);
-        if candidate.weight_bits > 20 {
-            break;
-        }
+        None
     }
-    let why = match last {
-        Some(r) => format!(
-            "no widths meet the error bounds: the relative error is {:.4}, the tolerance {:.4} \
-             with logits up to {:.2}",
-            r.relative_error, r.tolerance, r.largest_logit
-        ),
-        None => "no widths meet the error bounds".into(),
-    };
-    Err(ModelError::Quantise(why))
 }

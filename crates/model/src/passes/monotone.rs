@@ -69,11 +69,15 @@ fn part_of(op: &Op, whole: TensorShape, from: usize, part: TensorShape) -> Optio
 
 /// Whether a node's output still needs a step, or had one that can go behind a pool.
 fn gains(op: &Op) -> bool {
-    match op {
-        Op::Linear { .. } | Op::Affine { .. } | Op::Relu | Op::Clip { .. } => true,
-        Op::LeakyRelu { .. } | Op::Local(LocalMap::Add { .. }) => true,
-        _ => false,
-    }
+    matches!(
+        op,
+        Op::Linear { .. }
+            | Op::Affine { .. }
+            | Op::Relu
+            | Op::Clip { .. }
+            | Op::LeakyRelu { .. }
+            | Op::Local(LocalMap::Add { .. })
+    )
 }
 
 /// A pool or an activation that alone reads a concatenation goes in front of it, if that spares a

@@ -6,7 +6,7 @@
 use gazelle_share::{LocalMap, TensorShape, plain};
 
 use crate::float::{add_bias, each_channel};
-use crate::graph::{Graph, GraphNode, Op};
+use crate::graph::{Graph, GraphNode, GraphTensor, Op};
 
 /// Lower and upper ends per element.
 #[derive(Clone, Default)]
@@ -22,8 +22,8 @@ impl Interval {
     }
 }
 
-/// Largest absolute value of each tensor, for inputs between `low` and `high`.
-pub(super) fn ranges(graph: &Graph, (low, high): (f32, f32)) -> Vec<f64> {
+/// Largest absolute value of each channel of each tensor, for inputs between `low` and `high`.
+pub(super) fn ranges(graph: &Graph, (low, high): (f32, f32)) -> Vec<Vec<f64>> {
     let mut tensors: Vec<Interval> = vec![Interval::default(); graph.tensors.len()];
     let len = graph.input_shape().len();
     if let Some(input) = tensors.first_mut() {
@@ -35,9 +35,14 @@ pub(super) fn ranges(graph: &Graph, (low, high): (f32, f32)) -> Vec<f64> {
             *slot = value;
         }
     }
-    let largest =
-        |x: &Interval| x.low.iter().chain(&x.high).fold(0.0, |m, x| f64::from(x.abs()).max(m));
-    tensors.iter().map(largest).collect()
+    let largest = |(x, tensor): (&Interval, &GraphTensor)| {
+        let plane = tensor.shape.height * tensor.shape.width;
+        let channels = x.low.chunks(plane).zip(x.high.chunks(plane));
+        channels
+            .map(|(low, high)| low.iter().chain(high).fold(0.0, |m, x| f64::from(x.abs()).max(m)))
+            .collect()
+    };
+    tensors.iter().zip(&graph.tensors).map(largest).collect()
 }
 
 fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Interval]) -> Interval {

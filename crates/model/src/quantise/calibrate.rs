@@ -86,8 +86,8 @@ fn synthetic(graph: &Graph, (low, high): (f32, f32), seed: u64) -> Vec<f32> {
 
 /// What the calibration inputs tell.
 pub(super) struct Calibration {
-    /// Largest absolute value of each tensor of the lowered graph.
-    pub(super) ranges: Vec<f64>,
+    /// Largest absolute value of each channel of each tensor of the lowered graph.
+    pub(super) ranges: Vec<Vec<f64>>,
     /// Per input.
     pub(super) logits: Vec<Vec<f32>>,
     pub(super) sensitivity: Sensitivity,
@@ -99,18 +99,17 @@ pub(super) fn run(
     inputs: &[Vec<f32>],
     effort: u64,
 ) -> Result<Calibration, ModelError> {
-    let mut ranges = vec![0f64; graph.tensors.len()];
+    let mut ranges: Vec<Vec<f64>> =
+        graph.tensors.iter().map(|tensor| vec![0.0; tensor.shape.channels]).collect();
     let mut logits = Vec::with_capacity(inputs.len());
     let mut sensitivity = Sensitivity::new(graph);
     let probes = (effort / (2 * graph.macs().max(1))).clamp(2, 32) as usize;
     let per_input = probes.div_ceil(inputs.len().max(1));
     for (index, input) in inputs.iter().enumerate() {
         let mut trace = float::trace(graph, input)?;
-        for (range, values) in ranges.iter_mut().zip(&trace) {
-            let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
-            *range = range.max(f64::from(largest));
-        }
-        if let Some(at) = ranges.iter().position(|range| !range.is_finite()) {
+        widen(&mut ranges, &trace);
+        let infinite = |ranges: &Vec<f64>| ranges.iter().any(|range| !range.is_finite());
+        if let Some(at) = ranges.iter().position(infinite) {
             let name = graph.tensors.get(at).map_or("?", |tensor| &tensor.name);
             return Err(ModelError::Quantise(format!("tensor {name:?} is not finite")));
         }
@@ -120,4 +119,14 @@ pub(super) fn run(
         logits.push(trace.get_mut(graph.output).map(std::mem::take).unwrap_or_default());
     }
     Ok(Calibration { ranges, logits, sensitivity })
+}
+
+fn widen(ranges: &mut [Vec<f64>], trace: &[Vec<f32>]) {
+    for (ranges, values) in ranges.iter_mut().zip(trace) {
+        let plane = (values.len() / ranges.len().max(1)).max(1);
+        for (range, values) in ranges.iter_mut().zip(values.chunks(plane)) {
+            let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
+            *range = range.max(f64::from(largest));
+        }
+    }
 }

@@ -35,6 +35,8 @@ pub(super) struct Verdict {
     pub(super) variance_factor: f64,
     pub(super) more_weight_bits: u32,
     pub(super) more_margin: u32,
+    /// The variance allowed over the variance measured, a little less where it is above 1.
+    pub(super) slack: f64,
 }
 
 impl Verdict {
@@ -66,7 +68,8 @@ impl Checked {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        let mut verdict = Verdict { variance_factor: 1.0, more_weight_bits: 0, more_margin: 0 };
+        let mut verdict =
+            Verdict { variance_factor: 1.0, more_weight_bits: 0, more_margin: 0, slack: 1.0 };
         if self.overflows > 0 {
             verdict.more_margin = 1;
         }
@@ -78,6 +81,8 @@ impl Checked {
             verdict.more_weight_bits = 1;
             verdict.variance_factor = 0.5;
         }
+        let room = (TOTAL_SHARE - self.relative_error) / (4.0 * self.sigma / self.least_scale);
+        verdict.slack = 0.95 * (1.0 / rounding).min(room).min(4.0).powi(2);
         verdict
     }
 }

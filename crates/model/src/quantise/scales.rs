@@ -15,13 +15,8 @@ pub(super) fn scale_for(range: f64, candidate: Candidate) -> i32 {
     candidate.value_bits as i32 - 1 - candidate.margin as i32 - log2_ceil(range)
 }
 
-/// Per tensor: the largest scale that it may have (that of the least among those which it meets).
-pub(super) fn caps(
-    graph: &Graph,
-    ranges: &[f64],
-    candidate: Candidate,
-    widths: &[u32],
-) -> Vec<i32> {
+/// Classes of tensors that share a scale, for [`find`].
+pub(super) fn classes(graph: &Graph) -> Vec<usize> {
     let mut classes: Vec<usize> = (0..graph.tensors.len()).collect();
     for node in &graph.nodes {
         let joins = match &node.op {
@@ -34,6 +29,17 @@ pub(super) fn caps(
             }
         }
     }
+    classes
+}
+
+/// Per tensor: the largest scale that it may have (that of the least among those which it meets).
+pub(super) fn caps(
+    graph: &Graph,
+    ranges: &[f64],
+    candidate: Candidate,
+    widths: &[u32],
+) -> Vec<i32> {
+    let mut classes = classes(graph);
     let mut caps = vec![i32::MAX; graph.tensors.len()];
     for node in &graph.nodes {
         // What a step writes is bounded by what it reads: the value before the function.

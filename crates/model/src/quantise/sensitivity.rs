@@ -11,28 +11,30 @@ use rayon::prelude::*;
 
 use crate::graph::{Graph, GraphNode, Op};
 
-/// Sums over inputs and probes, per graph tensor: the squared gradient at the value which is
-/// rounded to give that tensor (a step's input, or the tensor itself where a rescaling would be).
+/// Sums over inputs and probes, per graph tensor and channel: the squared gradient at the value
+/// which is rounded to give that tensor (a step's input, or the tensor itself where a rescaling
+/// would be).
 pub(super) struct Sensitivity {
-    sums: Vec<f64>,
+    sums: Vec<Vec<f64>>,
     probes: f64,
     state: u64,
 }
 
 impl Sensitivity {
     pub(super) fn new(graph: &Graph) -> Self {
-        Self { sums: vec![0.0; graph.tensors.len()], probes: 0.0, state: 0x9e37_79b9_7f4a_7c15 }
+        let sums = graph.tensors.iter().map(|tensor| vec![0.0; tensor.shape.channels]).collect();
+        Self { sums, probes: 0.0, state: 0x9e37_79b9_7f4a_7c15 }
     }
 
     /// Variance of a logit (mean over the logits) per unit of variance in each element rounded.
     pub(super) fn gain(&self, tensor: usize) -> f64 {
-        self.sums.get(tensor).map_or(0.0, |sum| sum / self.probes.max(1.0))
+        self.sums.get(tensor).map_or(0.0, |sums| sums.iter().sum::<f64>() / self.probes.max(1.0))
     }
 
-    /// The tensor's unit becomes `1 / factor` of what it was.
-    pub(super) fn rescale(&mut self, tensor: usize, factor: f64) {
-        if let Some(sum) = self.sums.get_mut(tensor) {
-            *sum /= factor * factor;
+    /// The units of the tensor's channels become `1 / factor` of what they were.
+    pub(super) fn rescale(&mut self, tensor: usize, factors: &[f64]) {
+        if let Some(sums) = self.sums.get_mut(tensor) {
+            sums.iter_mut().zip(factors).for_each(|(sum, factor)| *sum /= factor * factor);
         }
     }
 
@@ -55,7 +57,11 @@ impl Sensitivity {
                 Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } => &gradient,
                 _ => back.first().unwrap_or(&gradient),
             };
-            self.sums[node.output] += rounded.iter().map(|g| f64::from(g * g)).sum::<f64>();
+            let sums = &mut self.sums[node.output];
+            let plane = (rounded.len() / sums.len().max(1)).max(1);
+            for (sum, channel) in sums.iter_mut().zip(rounded.chunks(plane)) {
+                *sum += channel.iter().map(|g| f64::from(g * g)).sum::<f64>();
+            }
             for (input, back) in node.inputs.iter().zip(back) {
                 let slot = &mut gradients[*input];
                 if slot.is_empty() {

@@ -1,22 +1,32 @@
 //! A width for every step: the cheapest that keep a logit's variance within a budget.
 //!
-//! Rounding to b bits puts a variance of `1/4 ulp^2` (against the reference that rounds to the
+//! Rounding at scale s puts a variance of `1/4 ulp^2` (against the reference that rounds to the
 //! nearest) into each element; the sensitivity says what that does to a logit. Every further bit
-//! divides it by 4 and costs each element of the step as much. Bits go greedily where they lower
-//! the variance most per element.
-
-use gazelle_share::LocalMap;
+//! divides it by 4 and costs traffic in proportion to the step's elements. Bits go greedily where
+//! they lower the variance most for their cost, which is what a Lagrange multiplier would choose.
+//! Tensors that meet in a concatenation have one scale and get their bits together.
 
 use super::Candidate;
-use super::scales::scale_for;
+use super::places::places;
+use super::scales::{classes, find, log2_ceil, scale_for};
 use super::sensitivity::Sensitivity;
-use crate::graph::{Graph, Op};
+use crate::graph::Graph;
 
 /// Least and largest width of a value.
-pub(super) const WIDTHS: std::ops::RangeInclusive<u32> = 10..=20;
+pub(super) const WIDTHS: std::ops::RangeInclusive<u32> = 8..=21;
 
-/// Bits above the least.
-const MOST: usize = 10;
+/// Tensors that share a scale.
+#[derive(Default)]
+struct Group {
+    /// `(tensor, range)`.
+    places: Vec<(usize, f64)>,
+    scale: i32,
+    /// Of a logit, at this scale.
+    variance: f64,
+    cost: f64,
+    /// Bits that may still be added.
+    left: u32,
+}
 
 /// Width per graph tensor that a step writes, or that is rescaled; 0 for all others.
 pub(super) fn allot(
@@ -26,82 +36,57 @@ pub(super) fn allot(
     candidate: Candidate,
     variance: f64,
 ) -> Option<Vec<u32>> {
-    let mut widths = vec![0; graph.tensors.len()];
-    let places = places(graph, ranges, sensitivity, candidate);
-    let mut total: f64 = places.iter().map(|place| place.variance).sum();
-    let mut left: Vec<(f64, usize)> = places.iter().map(|place| (place.variance, 0)).collect();
+    let mut groups = groups(graph, ranges, sensitivity, candidate);
+    let mut total: f64 = groups.iter().map(|group| group.variance).sum();
     while total > variance {
-        // What one more bit at this place saves, per element.
-        let best = (0..places.len())
-            .filter(|i| left.get(*i).is_some_and(|(_, bits)| *bits < MOST))
-            .max_by(|a, b| {
-                let saving = |i: &usize| match (left.get(*i), places.get(*i)) {
-                    (Some((now, _)), Some(place)) => now / place.elements,
-                    _ => 0.0,
-                };
-                saving(a).total_cmp(&saving(b))
-            })?;
-        let (now, bits) = left.get_mut(best)?;
-        total -= *now * 0.75;
-        *now *= 0.25;
-        *bits += 1;
+        // What one more bit saves for its cost.
+        let saving = |group: &&mut Group| group.variance / group.cost;
+        let best = groups
+            .iter_mut()
+            .filter(|group| group.left > 0)
+            .max_by(|a, b| saving(a).total_cmp(&saving(b)))?;
+        total -= best.variance * 0.75;
+        best.variance *= 0.25;
+        best.scale += 1;
+        best.left -= 1;
     }
-    for (place, (_, bits)) in places.iter().zip(&left) {
-        if let Some(width) = widths.get_mut(place.tensor) {
-            *width = WIDTHS.start() + *bits as u32;
+    let mut widths = vec![0; graph.tensors.len()];
+    for group in &groups {
+        for (tensor, range) in &group.places {
+            let width = group.scale + log2_ceil(*range) + 1 + candidate.margin as i32;
+            if let Some(slot) = widths.get_mut(*tensor) {
+                *slot = width.clamp(4, *WIDTHS.end() as i32) as u32;
+            }
         }
     }
     Some(widths)
 }
 
-struct Place {
-    tensor: usize,
-    elements: f64,
-    /// Of a logit, at the least width.
-    variance: f64,
-}
-
-fn places(
+fn groups(
     graph: &Graph,
     ranges: &[f64],
     sensitivity: &Sensitivity,
     candidate: Candidate,
-) -> Vec<Place> {
-    let least = Candidate { value_bits: *WIDTHS.start(), ..candidate };
-    let readers = graph.readers();
-    let mut places = Vec::new();
-    let mut open = vec![false; graph.tensors.len()];
-    for node in &graph.nodes {
-        let rounded = match &node.op {
-            Op::Relu | Op::MaxPool { .. } | Op::Square | Op::Clip { .. } | Op::LeakyRelu { .. } => {
-                node.inputs.first().copied().unwrap_or_default()
-            }
-            // Shares that still need a step, where a linear operator reads them: rescaled there.
-            Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } => {
-                let is_open = matches!(node.op, Op::Linear { .. })
-                    || !matches!(node.op, Op::Local(LocalMap::Concat))
-                        && node.inputs.iter().any(|id| open.get(*id) == Some(&true));
-                if let Some(slot) = open.get_mut(node.output) {
-                    *slot = is_open;
-                }
-                let read = readers.get(node.output).is_some_and(|readers| {
-                    readers.iter().any(|reader| {
-                        let op = graph.nodes.get(*reader).map(|node| &node.op);
-                        matches!(op, Some(Op::Linear { .. } | Op::Local(LocalMap::Concat)))
-                    })
-                });
-                if !is_open || !read {
-                    continue;
-                }
-                node.output
-            }
-            _ => continue,
-        };
-        let range = ranges.get(rounded).copied().unwrap_or(1.0);
-        let ulp = f64::from(-scale_for(range, least)).exp2();
-        let gain = sensitivity.gain(node.output);
-        let elements = graph.shape(rounded).len() as f64;
-        places.push(Place { tensor: node.output, elements, variance: gain * ulp * ulp / 4.0 });
+) -> Vec<Group> {
+    let widest = Candidate { value_bits: *WIDTHS.end(), ..candidate };
+    let mut classes = classes(graph);
+    let mut groups: Vec<Group> = graph.tensors.iter().map(|_| Group::default()).collect();
+    for place in places(graph) {
+        let range = ranges.get(place.rounded).copied().unwrap_or(1.0);
+        let class = find(&mut classes, place.tensor);
+        let Some(group) = groups.get_mut(class) else { continue };
+        let most = scale_for(range, widest);
+        group.scale = if group.places.is_empty() { most } else { group.scale.min(most) };
+        group.places.push((place.tensor, range));
+        group.variance += place.bias * sensitivity.gain(place.tensor) / 4.0;
+        group.cost += place.cost;
     }
-    places
+    groups.retain(|group| !group.places.is_empty());
+    for group in &mut groups {
+        group.left = WIDTHS.end() - WIDTHS.start();
+        group.scale -= group.left as i32;
+        let ulp = f64::from(-group.scale).exp2();
+        group.variance *= ulp * ulp;
+    }
+    groups
 }
