@@ -6,6 +6,7 @@
 
 use gazelle_he::public_coin::{
     EncryptedRequest, HintBinding, HintKey, LayerSecret, Parameters, Pinned, PublicCoins,
+    ResponseNoise,
 };
 use gazelle_ring::SparseWeights;
 
@@ -60,9 +61,9 @@ fn group(bench: &mut Bench, parameters: Parameters) -> Outcome {
     bench.time(&id("hints"), polys, limit(1 + digits), || source.hints(&weights, 0..POLYS))?;
     let hints = source.hints(&weights, 0..POLYS)?;
     let request = EncryptedRequest::open(&parameters, &message, &positions)?;
-    let (nonce, reshare) = request.reshare(&coins, 0, &mut rng);
+    let (nonce, reshare) = message.reshare(&coins, 0, &mut rng);
     bench.time(&id("server-shares"), polys, limit(1 + digits), || {
-        source.shares(&request, &reshare, &weights, &useful, &mut rng)
+        source.shares(&request, &reshare, &weights, &useful, ResponseNoise::fresh(&mut rng)?)
     })?;
 
     // The client's shares consume a secret each time.

@@ -1,179 +1,229 @@
-//! Whole inferences: setup, offline and online, per party and link.
+//! Whole inferences: setup, offline and online, per party and link; every result is compared with
+//! the fixed-point reference.
 //!
 //! Both parties run in this process, a thread each, over a simulated link. `limit` is the link
-//! itself: the time that these bytes and turns take if nothing has to be computed.
+//! itself: the time that these bytes and turns take if nothing has to be computed. The figures
+//! `predicted/<phase>` are the planner's; their `ratio_to_limit` is predicted over measured time.
+//! The figures `memory/<backend>/peak` come from one more run as two processes over TCP.
+
+mod layers;
+mod processes;
+mod session;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use gazelle::backend::{Choice, DefaultClient, DefaultServer, Machine, planner};
-use gazelle::{GazelleError, Limits, Offer, Phase, ServerLimits, ServerReport};
+use gazelle::backend::{DefaultServer, Machine, Prediction, planner};
+use gazelle::{Description, GazelleError, Phase};
 use gazelle_wire::Traffic;
+
+pub(crate) use processes::{Party, take_part};
 
 use crate::Outcome;
 use crate::measure::{Bench, Link, Measurement};
-use crate::networks::{self, Loaded, NETWORKS};
+use crate::networks::{self, Backend, Known, Loaded, NETWORKS};
+use session::{PHASES, Session};
 
 /// Repetitions at most; the budget of `--seconds` ends them earlier.
 const REPETITIONS: usize = 5;
 
-/// What one session took: `[setup, offline, online, whole]` at each party.
-struct Session {
-    client: [Phase; 4],
-    server: [Phase; 4],
-}
-
-const PHASES: [&str; 4] = ["setup", "offline", "online", "whole"];
+/// Figures of one network, link and backend, for filters.
+const TAILS: [&str; 14] = [
+    "compile",
+    "setup",
+    "offline",
+    "online",
+    "whole",
+    "predicted/setup",
+    "predicted/offline",
+    "predicted/online",
+    "predicted/whole",
+    "layer/",
+    "linear/offline",
+    "linear/online",
+    "nonlinear/offline",
+    "nonlinear/online",
+];
 
 /// Runs the suite.
 pub(crate) fn run(bench: &mut Bench) -> Outcome {
     let mut machine = None;
-    for name in NETWORKS {
-        if !bench.wants_model(name) {
-            continue;
-        }
-        for backend in networks::backends() {
-            let ids = |link: Link| format!("inference/{name}/{}/{}", link.name(), backend.name());
-            let links: Vec<Link> = bench
-                .links()
-                .into_iter()
-                .filter(|link| {
-                    PHASES.iter().any(|phase| bench.wants(&format!("{}/{phase}", ids(*link))))
-                })
-                .collect();
-            if links.is_empty() {
-                continue;
-            }
-            let Some(loaded) = networks::load(name)? else {
-                eprintln!("bench: {name} is not there (../shared/data/models); left out");
-                continue;
-            };
-            for link in links {
-                let machine = match machine {
-                    Some(machine) => machine,
-                    None => *machine.insert(Machine::calibrate()?),
-                };
-                let start = Instant::now();
-                let (server, choice) = loaded.compile(backend, link.shaped(), &machine)?;
-                let server = Arc::new(server);
-                let compiled = start.elapsed().as_secs_f64();
-                let mut figure = Measurement::new(format!("{}/compile", ids(link)), 1, &[compiled]);
-                figure.party = "server";
-                bench.record(&figure)?;
-                predict(bench, &ids(link), (&server, &choice), (link, &machine))?;
-                measure(bench, &ids(link), link, &server, &loaded)?;
-            }
+    for known in NETWORKS {
+        if wants(bench, known) {
+            network(bench, known, &mut machine)?;
         }
     }
     Ok(())
 }
 
-/// The planner's prediction, beside what is then measured.
-fn predict(
-    bench: &mut Bench,
-    id: &str,
-    (server, choice): (&DefaultServer, &Choice),
-    (link, machine): (Link, &Machine),
-) -> Outcome {
-    let (plan, traffic) = (server.plan(), server.traffic());
-    let prediction = planner::predict(plan, traffic, choice, link.shaped(), machine);
-    let mut whole = prediction.setup;
-    whole += prediction.offline;
-    whole += prediction.online;
-    let phases = [prediction.setup, prediction.offline, prediction.online, whole];
-    for (name, phase) in PHASES.into_iter().zip(phases) {
-        let id = format!("{id}/predicted/{name}");
-        if bench.wants(&id) {
-            let mut figure = Measurement::new(id, 1, &[phase.seconds]);
-            figure.party = "client";
-            figure.phase = name;
-            figure.bytes = phase.bytes();
-            figure.turns = phase.turns;
+/// Large networks are measured only when their name is given.
+fn wants(bench: &Bench, known: Known) -> bool {
+    bench.wants_model(known.name)
+        && (!known.large || bench.names_model() || bench.filter_contains(known.name))
+}
+
+/// Garbled tables of a large network take gigabytes: that backend only on request.
+fn backends(bench: &Bench, known: Known) -> Vec<Backend> {
+    let asked = |backend: &Backend| {
+        !known.large
+            || *backend == Backend::Auto
+            || bench.filter_contains(&format!("/{}", backend.name()))
+    };
+    networks::backends().into_iter().filter(asked).collect()
+}
+
+fn network(bench: &mut Bench, known: Known, machine: &mut Option<Machine>) -> Outcome {
+    let name = known.name;
+    let mut loaded = None;
+    for backend in backends(bench, known) {
+        let ids = |link: Link| format!("inference/{name}/{}/{}", link.name(), backend.name());
+        let mut links = bench.links();
+        links.retain(|link| bench.wants_any(&ids(*link), &TAILS));
+        let memory = format!("inference/{name}/memory/{}/peak", backend.name());
+        let separately = bench.wants(&memory) && bench.links().contains(&Link::Memory);
+        if links.is_empty() && !separately {
+            continue;
+        }
+        if loaded.is_none() {
+            let start = Instant::now();
+            loaded = networks::load(known)?;
+            eprintln!("bench: {name} quantised in {:.1} s", start.elapsed().as_secs_f64());
+        }
+        let Some(loaded) = &loaded else {
+            eprintln!("bench: {name} is not there (../shared/data/models); left out");
+            return Ok(());
+        };
+        let machine = match machine {
+            Some(machine) => *machine,
+            None => *machine.insert(Machine::calibrate()?),
+        };
+        for link in links {
+            let start = Instant::now();
+            let server = loaded.compile(backend, link.shaped(), &machine)?;
+            let server = Arc::new(server);
+            let compiled = start.elapsed().as_secs_f64();
+            let mut figure = Measurement::new(format!("{}/compile", ids(link)), 1, &[compiled]);
+            figure.party = "server";
             bench.record(&figure)?;
+            let prediction = predicted(&server, link, &machine)?;
+            measure(bench, &ids(link), link, (&server, loaded), prediction)?;
+        }
+        if separately {
+            processes::run(bench, known, backend, loaded, &machine)?;
         }
     }
     Ok(())
+}
+
+/// The planner's phases: `[setup, offline, online, whole]`.
+fn predicted(
+    server: &DefaultServer,
+    link: Link,
+    machine: &Machine,
+) -> Result<[Phase; 4], GazelleError> {
+    let (plan, traffic) = (server.plan(), server.traffic());
+    let description = Description::parse(server.description())?;
+    let Prediction { setup, offline, online } =
+        planner::predict(plan, traffic, &description, link.shaped(), machine)?;
+    let mut whole = setup;
+    whole += offline;
+    whole += online;
+    Ok([setup, offline, online, whole])
 }
 
 fn measure(
     bench: &mut Bench,
     id: &str,
     link: Link,
-    server: &Arc<DefaultServer>,
-    loaded: &Loaded,
+    (server, loaded): (&Arc<DefaultServer>, &Loaded),
+    predicted: [Phase; 4],
 ) -> Outcome {
     let begin = Instant::now();
     let mut sessions = Vec::new();
     while sessions.len() < REPETITIONS
         && (sessions.is_empty() || begin.elapsed().as_secs_f64() < bench.seconds())
     {
-        sessions.push(session(link, server, &loaded.input)?);
+        sessions.push(session::run(link, server, loaded)?);
     }
-    for (index, phase) in PHASES.into_iter().enumerate() {
+    for (index, (phase, predicted)) in PHASES.into_iter().zip(predicted).enumerate() {
+        compare(bench, id, phase, predicted, &of_phase(&sessions, "client", index))?;
         let id = format!("{id}/{phase}");
         if !bench.wants(&id) {
             continue;
         }
-        for (party, at) in [("client", 0), ("server", 1)] {
-            let of = |session: &Session| {
-                let phases = if at == 0 { &session.client } else { &session.server };
-                phases.get(index).copied().unwrap_or_default()
-            };
-            let seconds: Vec<f64> = sessions.iter().map(|s| of(s).seconds).collect();
-            let last = sessions.last().map(of).unwrap_or_default();
-            let mut figure = Measurement::new(&id, 1, &seconds);
-            figure.party = party;
-            figure.phase = phase;
-            figure.bytes = last.bytes();
-            figure.turns = last.turns;
-            if link != Link::Memory {
-                let traffic = Traffic {
-                    sent: last.bytes_sent,
-                    received: last.bytes_received,
-                    turns: last.turns,
-                };
-                figure.limit = Some("link");
-                let limit = link.shaped().time(traffic).as_secs_f64();
-                figure.ratio_to_limit = (limit > 0.0).then(|| figure.median_s / limit);
-            }
-            bench.record(&figure)?;
+        for party in ["client", "server"] {
+            let phases = of_phase(&sessions, party, index);
+            bench.record(&figure(&id, link, party, phase, &phases))?;
         }
     }
-    Ok(())
+    layers::record(bench, id, &sessions)
 }
 
-fn session(
+/// One phase of all sessions, as one party saw it.
+fn of_phase(sessions: &[Session], party: &str, index: usize) -> Vec<Phase> {
+    let of = |session: &Session| {
+        let phases = if party == "client" { &session.client } else { &session.server };
+        phases.get(index).copied().unwrap_or_default()
+    };
+    sessions.iter().map(of).collect()
+}
+
+fn figure(
+    id: &str,
     link: Link,
-    server: &Arc<DefaultServer>,
-    input: &[i64],
-) -> Result<Session, Box<dyn std::error::Error>> {
-    let (ours, theirs) = link.shaped().pair(Duration::from_mins(5));
-    let serving = Arc::clone(server);
-    let thread = std::thread::spawn(move || -> Result<ServerReport, GazelleError> {
-        serving.serve(theirs, &ServerLimits::default(), &mut gazelle::system_rng()?)
-    });
-    let start = Instant::now();
-    let mut rng = gazelle::system_rng()?;
-    let offer = Offer::receive(ours, Limits::default(), None)?;
-    let suite = networks::suite(offer.description())?;
-    let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
-    let prepared = client.prepare(&mut rng)?;
-    let inference = client.infer(prepared, input)?;
-    let setup = client.setup();
-    let seconds = start.elapsed().as_secs_f64();
-    client.close()?;
-    let report = thread.join().map_err(|_| "the server panicked")??;
-    let served = report.inferences.first().ok_or("the server served nothing")?;
-    Ok(Session {
-        client: with_whole(setup, inference.report.offline, inference.report.online, seconds),
-        server: with_whole(report.setup, served.offline, served.online, seconds),
-    })
+    party: &'static str,
+    phase: &'static str,
+    phases: &[Phase],
+) -> Measurement {
+    let seconds: Vec<f64> = phases.iter().map(|phase| phase.seconds).collect();
+    let last = phases.last().copied().unwrap_or_default();
+    let mut figure = Measurement::new(id, 1, &seconds);
+    figure.party = party;
+    figure.phase = phase;
+    figure.bytes = last.bytes();
+    figure.turns = last.turns;
+    if link != Link::Memory {
+        let traffic =
+            Traffic { sent: last.bytes_sent, received: last.bytes_received, turns: last.turns };
+        figure.limit = Some("link");
+        let limit = link.shaped().time(traffic).as_secs_f64();
+        figure.ratio_to_limit = (limit > 0.0).then(|| figure.median_s / limit);
+    }
+    figure
 }
 
-fn with_whole(setup: Phase, offline: Phase, online: Phase, seconds: f64) -> [Phase; 4] {
-    let mut whole = setup;
-    whole += offline;
-    whole += online;
-    whole.seconds = seconds;
-    [setup, offline, online, whole]
+/// The planner's prediction beside what was measured. Bytes must be the same.
+fn compare(
+    bench: &mut Bench,
+    id: &str,
+    phase: &'static str,
+    predicted: Phase,
+    measured: &[Phase],
+) -> Outcome {
+    let seconds: Vec<f64> = measured.iter().map(|phase| phase.seconds).collect();
+    let actual = Measurement::new(id, 1, &seconds);
+    let bytes = measured.last().map_or(0, Phase::bytes);
+    if bytes != predicted.bytes() {
+        let predicted = predicted.bytes();
+        return Err(format!("{id}/{phase}: {bytes} bytes, {predicted} predicted").into());
+    }
+    let id = format!("{id}/predicted/{phase}");
+    if !bench.wants(&id) {
+        return Ok(());
+    }
+    let mut figure = Measurement::new(&id, 1, &[predicted.seconds]);
+    figure.party = "client";
+    figure.phase = phase;
+    figure.bytes = predicted.bytes();
+    figure.turns = predicted.turns;
+    figure.limit = Some("measured");
+    figure.ratio_to_limit = (actual.median_s > 0.0).then(|| predicted.seconds / actual.median_s);
+    eprintln!(
+        "bench: {id}: {:.3} s predicted, {:.3} s measured, ratio {:.2}; {} bytes",
+        predicted.seconds,
+        actual.median_s,
+        figure.ratio_to_limit.unwrap_or(0.0),
+        predicted.bytes()
+    );
+    bench.record(&figure)
 }

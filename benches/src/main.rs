@@ -23,7 +23,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::measure::{Bench, Link};
+use crate::inference::Party;
+use crate::measure::{Bench, Link, Selection};
 use crate::report::Report;
 
 /// What a suite returns.
@@ -58,17 +59,23 @@ struct Arguments {
     /// Only this network (suite inference).
     #[arg(long)]
     model: Option<String>,
+    /// A figure for every layer too (suite inference); on by itself where --model is given.
+    #[arg(long)]
+    layers: bool,
     /// Also write the lines to this file.
     #[arg(long)]
     json: Option<PathBuf>,
     /// Seconds spent on repeating each figure.
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
+    /// Be one of the two processes of a memory figure; the job comes on standard input.
+    #[arg(long, hide = true, value_enum)]
+    party: Option<Party>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments) {
+    match arguments.party.map_or_else(|| run(arguments), inference::take_part) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -78,7 +85,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Outcome {
-    let wanted = arguments.suite.as_deref();
+    let suite = arguments.suite.clone();
+    let wanted = suite.as_deref();
     if let Some(name) = wanted
         && !SUITES.iter().any(|(suite, _)| *suite == name)
     {
@@ -87,8 +95,13 @@ fn run(arguments: Arguments) -> Outcome {
     }
     let mut report = Report::new(arguments.json.as_deref())?;
     report.line(&machine::describe())?;
-    let mut bench =
-        Bench::new(report, arguments.filter, arguments.link, arguments.model, arguments.seconds);
+    let known = |name: &String| networks::named(name).is_some();
+    if let Some(name) = arguments.model.as_ref().filter(|name| !known(name)) {
+        let names = networks::NETWORKS.map(|known| known.name).join(", ");
+        return Err(format!("no network `{name}`; there are {names}").into());
+    }
+    let Arguments { filter, link, model, layers, seconds, .. } = arguments;
+    let mut bench = Bench::new(report, Selection { filter, link, model, layers, seconds });
     for (name, suite) in SUITES {
         if wanted.is_none_or(|wanted| wanted == name) {
             suite(&mut bench)?;

@@ -112,45 +112,86 @@ impl Measurement {
     }
 }
 
+/// What the command line asks for.
+pub(crate) struct Selection {
+    /// Only ids that contain this.
+    pub(crate) filter: Option<String>,
+    /// Only this link.
+    pub(crate) link: Option<Link>,
+    /// Only this network.
+    pub(crate) model: Option<String>,
+    /// Figures by layer.
+    pub(crate) layers: bool,
+    /// Seconds spent on repeating each figure.
+    pub(crate) seconds: f64,
+}
+
 /// What a suite is given: filters, limits and the place for its figures.
 pub(crate) struct Bench {
     report: Report,
-    filter: Option<String>,
-    link: Option<Link>,
-    model: Option<String>,
-    seconds: f64,
+    selection: Selection,
     limits: Limits,
 }
 
 impl Bench {
-    pub(crate) fn new(
-        report: Report,
-        filter: Option<String>,
-        link: Option<Link>,
-        model: Option<String>,
-        seconds: f64,
-    ) -> Self {
-        Self { report, filter, link, model, seconds, limits: Limits::default() }
+    pub(crate) fn new(report: Report, selection: Selection) -> Self {
+        Self { report, selection, limits: Limits::default() }
+    }
+
+    fn filter(&self) -> Option<&str> {
+        self.selection.filter.as_deref()
     }
 
     /// Whether the filter lets this id through.
     pub(crate) fn wants(&self, id: &str) -> bool {
-        self.filter.as_deref().is_none_or(|filter| id.contains(filter))
+        self.filter().is_none_or(|filter| id.contains(filter))
+    }
+
+    /// Whether the filter may let an id through that begins with `prefix` and goes on with one of
+    /// `tails` (and perhaps further).
+    pub(crate) fn wants_any(&self, prefix: &str, tails: &[&str]) -> bool {
+        let Some(filter) = self.filter() else { return true };
+        tails.iter().any(|tail| {
+            let id = format!("{prefix}/{tail}");
+            let starts = id.match_indices('/').map(|(at, _)| at + 1).chain([0]);
+            // The filter may go on beyond what is known of the id.
+            id.contains(filter)
+                || starts
+                    .filter_map(|at| id.get(at..).filter(|rest| rest.contains('/')))
+                    .any(|rest| filter.starts_with(rest))
+        })
+    }
+
+    /// Whether the filter names this.
+    pub(crate) fn filter_contains(&self, what: &str) -> bool {
+        self.filter().is_some_and(|filter| filter.contains(what))
+    }
+
+    /// Whether figures by layer are wanted.
+    pub(crate) fn wants_layers(&self) -> bool {
+        self.selection.layers || self.names_model() || self.filter_contains("layer/")
+    }
+
+    /// Whether `--model` names one network.
+    pub(crate) fn names_model(&self) -> bool {
+        self.selection.model.is_some()
     }
 
     /// The links to measure on.
     pub(crate) fn links(&self) -> Vec<Link> {
-        self.link.map_or_else(|| vec![Link::Memory, Link::Lan, Link::Wan], |link| vec![link])
+        self.selection
+            .link
+            .map_or_else(|| vec![Link::Memory, Link::Lan, Link::Wan], |link| vec![link])
     }
 
     /// Whether `--model` lets this network through.
     pub(crate) fn wants_model(&self, name: &str) -> bool {
-        self.model.as_deref().is_none_or(|model| model == name)
+        self.selection.model.as_deref().is_none_or(|model| model == name)
     }
 
     /// Seconds that one unit's repetitions may take (at least three are made).
     pub(crate) fn seconds(&self) -> f64 {
-        self.seconds
+        self.selection.seconds
     }
 
     /// Nanoseconds per unit of a limit, measured once per run and printed then.
@@ -170,7 +211,7 @@ impl Bench {
         if !self.wants(id) {
             return Ok(());
         }
-        let seconds = repeat(self.seconds, work);
+        let seconds = repeat(self.selection.seconds, work);
         let mut figure = Measurement::new(id, items, &seconds);
         if let Some((limit, per_item)) = limit {
             figure = figure.against(limit, per_item, self.limit_ns(limit)?);

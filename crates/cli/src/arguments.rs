@@ -75,6 +75,15 @@ pub(crate) struct ModelArguments {
     /// Protocol of the non-linear layers
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
+    /// What the client learns (default: what model.toml says, or the logits)
+    #[arg(long, value_enum)]
+    pub(crate) reveal: Option<Reveal>,
+    /// How many classes `--reveal top-k` reveals
+    #[arg(long, default_value_t = 5, value_name = "K")]
+    pub(crate) reveal_count: usize,
+    /// How many inferences a client makes per session, about: the more, the more is sent ahead once
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub(crate) inferences_per_setup: u32,
 }
 
 #[derive(Debug, Args)]
@@ -104,9 +113,6 @@ pub(crate) struct Serve {
     /// `<bandwidth>,<round trip>` such as `100mbit,20ms`
     #[arg(long, value_name = "LINK", default_value = "lan")]
     pub(crate) link: Link,
-    /// What the client learns
-    #[arg(long, value_enum, default_value_t = Reveal::Logits)]
-    pub(crate) reveal: Reveal,
     /// Clients served at once; others are told to come back
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub(crate) sessions: usize,
@@ -173,10 +179,20 @@ pub(crate) enum Backend {
 pub(crate) enum Reveal {
     /// All logits, rounded to the resolution
     Logits,
-    /// The largest few (not available yet)
+    /// The largest few classes, in order, without logits
     TopK,
-    /// The class alone (not available yet)
+    /// The class alone
     Class,
+}
+
+impl From<Reveal> for gazelle_model::Reveal {
+    fn from(reveal: Reveal) -> Self {
+        match reveal {
+            Reveal::Logits => Self::Logits,
+            Reveal::TopK => Self::TopK,
+            Reveal::Class => Self::Class,
+        }
+    }
 }
 
 /// `1/16` or `0.0625` -> 4.

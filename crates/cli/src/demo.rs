@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use gazelle::backend::{Choice, DefaultServer};
+use gazelle::backend::{Choice, DefaultServer, Machine, Prediction, planner};
+use gazelle::wire::Link;
 use gazelle::wire::tcp::{self, Timeouts};
-use gazelle::{GazelleError, Limits, Offer, ServerLimits, ServerReport};
+use gazelle::{Description, GazelleError, Limits, Offer, ServerLimits, ServerReport};
 
 use crate::Outcome;
 use crate::arguments::Demo;
@@ -18,20 +19,29 @@ use crate::progress::Bar;
 use crate::{draw, output};
 
 /// Runs the demonstration.
-pub(crate) fn run(command: &Demo, quiet: bool) -> Outcome {
+pub(crate) fn run(command: &Demo, quiet: bool, verbose: bool) -> Outcome {
     let (model, inputs) = model_file::embedded(command.backend, command.images)?;
     let talk = !command.json && !quiet;
     if talk {
         println!("{}\n", model.summary());
     }
     let server = Arc::new(model.compile()?);
+    // A second of calibration, before it can disturb the run.
+    let predicted = if talk && verbose {
+        let machine = Machine::calibrate()?;
+        let description = Description::parse(server.description())?;
+        let (plan, traffic) = (server.plan(), server.traffic());
+        Some(planner::predict(plan, traffic, &description, Link::MEMORY, &machine)?)
+    } else {
+        None
+    };
     let listener = tcp::listen("127.0.0.1:0", tcp::Exposure::Loopback)?;
     let address = listener.local_addr()?;
     let thread = std::thread::Builder::new().name("server".into()).spawn({
         let server = Arc::clone(&server);
         move || serve(&listener, &server)
     })?;
-    let result = client(command, quiet, &model, &inputs, address);
+    let result = client(command, quiet, (&model, predicted), &inputs, address);
     match (result, thread.join()) {
         (result, Ok(Ok(_))) => result,
         (Err(failure), Ok(Err(error))) => Err(Failure::Run(format!("{failure} (server: {error})"))),
@@ -51,7 +61,7 @@ fn serve(listener: &TcpListener, server: &DefaultServer) -> Result<ServerReport,
 fn client(
     command: &Demo,
     quiet: bool,
-    model: &Loaded,
+    (model, mut predicted): (&Loaded, Option<Prediction>),
     inputs: &[Input],
     address: std::net::SocketAddr,
 ) -> Outcome {
@@ -69,11 +79,9 @@ fn client(
         let prepared = client.prepare(&mut rng)?;
         let inference = client.infer(prepared, &values)?;
         bar.clear();
-        let logits = inference.logits();
         let plaintext = model.plaintext(&encoder, input)?;
         let info = &client.description().model;
-        let mut object =
-            output::object(&input.name, &inference, &logits, info, output::labels(info), 3);
+        let mut object = output::object(&input.name, &inference, info, output::labels(info), 3);
         let plain = output::ranking(&plaintext, output::labels(info), 3);
         object.plaintext_class = plain.first().map(|first| first.class);
         object.plaintext_logits = Some(&plaintext);
@@ -88,15 +96,16 @@ fn client(
         }
         println!("{:<24} {:<24} in the clear", input.name, "private");
         for (private, plain) in object.top.iter().zip(&plain) {
-            println!(
-                "{:<24} {:>8.4}  {:<13} {:>8.4}  {}",
-                "", private.logit, private.label, plain.logit, plain.label
-            );
+            println!("{:<24} {:<24}{}", "", output::class(private), output::class(plain));
         }
         let same = object.plaintext_class == Some(object.class);
         println!("{:<24} {}\n", "", if same { "same class" } else { "DIFFERENT CLASS" });
         if !quiet {
             println!("{}", output::table(object.setup, &inference));
+            // What comes after the first inference of a session takes less.
+            if let Some(predicted) = predicted.take() {
+                println!("{}\n", output::predicted(&predicted, object.setup, &inference));
+            }
         }
     }
     client.close()?;

@@ -33,10 +33,9 @@ impl Encoder {
     ) -> Result<Self, Failure> {
         let interface = model.interface.clone();
         if let Some(interface) = &interface {
-            let outputs = architecture.tensors.get(architecture.output);
             let inputs = architecture.input_shape().map_or(0, |shape| shape.len());
             interface
-                .check(inputs, outputs.map_or(0, |tensor| tensor.shape.len()))
+                .check(inputs, gazelle_model::reveal::classes(architecture))
                 .map_err(Failure::run("the server's description"))?;
         }
         Ok(Self {

@@ -48,7 +48,8 @@ pub(crate) fn run(command: &Infer, quiet: bool) -> Outcome {
     let mut predicted = match command.link {
         Some(link) => {
             let machine = Machine::calibrate()?;
-            Some(planner::predict(client.plan(), client.traffic(), &choice, link, &machine))
+            let description = client.description();
+            Some(planner::predict(client.plan(), client.traffic(), description, link, &machine)?)
         }
         None => None,
     };
@@ -58,12 +59,11 @@ pub(crate) fn run(command: &Infer, quiet: bool) -> Outcome {
         bar.clear();
         let model = &client.description().model;
         let labels = own_labels.as_deref().unwrap_or(output::labels(model));
-        let logits = inference.logits();
-        let mut object =
-            output::object(&input.name, &inference, &logits, model, labels, command.top);
+        let mut object = output::object(&input.name, &inference, model, labels, command.top);
         object.setup = setup.take();
         object.predicted = predicted.take();
-        object.probabilities = encoder.probabilities(&logits);
+        object.probabilities =
+            object.logits.as_ref().and_then(|logits| encoder.probabilities(logits));
         if command.json {
             output::json(&object)?;
         } else {
@@ -83,18 +83,14 @@ fn print(
 ) {
     println!("{}: {}", input.name, label(labels, object.class));
     for ranked in &object.top {
-        println!("  {:>9.4}  {}", ranked.logit, ranked.label);
+        println!("  {}", output::class(ranked));
     }
     if !quiet {
         print!("{}", output::table(object.setup, inference));
         let all: Phase = sum(object.setup, inference);
         println!("  in all: {}, {}", output::seconds(all.seconds), output::bytes(all.bytes()));
         if let Some(predicted) = object.predicted {
-            let [setup, offline, online] = [predicted.setup, predicted.offline, predicted.online]
-                .map(|phase| {
-                    format!("{} {}", output::seconds(phase.seconds), output::bytes(phase.bytes()))
-                });
-            println!("  predicted: setup {setup}, offline {offline}, online {online}");
+            println!("{}", output::predicted(&predicted, object.setup, inference));
         }
     }
 }

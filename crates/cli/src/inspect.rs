@@ -1,12 +1,13 @@
 //! `gazelle inspect`: can this model run privately, and what will it take?
 
+use gazelle::Description;
 use gazelle::backend::{Machine, planner};
 use gazelle::wire::{Cost, Link};
 use gazelle_model::{ModelError, Unsupported};
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::arguments::{Backend, Inspect};
+use crate::arguments::{Inspect, ModelArguments};
 use crate::failure::Failure;
 use crate::model_file::{self, LoadFailure, Loaded};
 use crate::output;
@@ -41,7 +42,7 @@ pub(crate) fn run(command: &Inspect) -> Outcome {
     let links = command.link.map_or_else(|| vec![Link::LAN, Link::WAN], |link| vec![link]);
     let first = links.first().copied().unwrap_or(Link::LAN);
     let object = match model_file::load(&command.model, None, first) {
-        Ok(model) => supported(model, command.model.backend, &links)?,
+        Ok(model) => supported(model, &command.model, &links)?,
         Err(LoadFailure::Model(error)) => unsupported(error)?,
         Err(LoadFailure::Other(failure)) => return Err(failure),
     };
@@ -73,17 +74,22 @@ fn unsupported(error: ModelError) -> Result<Object, Failure> {
 }
 
 /// Plans for each link with this machine's prices; the layers shown are those of the first.
-fn supported(mut model: Loaded, backend: Backend, links: &[Link]) -> Result<Object, Failure> {
+fn supported(
+    mut model: Loaded,
+    arguments: &ModelArguments,
+    links: &[Link],
+) -> Result<Object, Failure> {
     let machine = Machine::calibrate()?;
     let mut predicted = serde_json::Map::new();
     let mut shown = Vec::new();
     let mut ring_bits = 0;
     for link in links {
         let architecture = &model.quantised.network.architecture;
-        model.choice = model_file::choose(architecture, backend, *link, &machine)?;
+        model.choice = model_file::choose(architecture, arguments.wanted(*link), &machine)?;
         let server = model.compile()?;
         let (plan, traffic) = (server.plan(), server.traffic());
-        let prediction = planner::predict(plan, traffic, &model.choice, *link, &machine);
+        let description = Description::parse(server.description())?;
+        let prediction = planner::predict(plan, traffic, &description, *link, &machine)?;
         let value = serde_json::to_value(prediction).map_err(Failure::run("prediction"))?;
         predicted.insert(link.to_string(), value);
         if shown.is_empty() {
@@ -161,9 +167,10 @@ fn print(object: &Object) {
             let at = |key: &str| prediction.get(phase).and_then(|phase| phase.get(key));
             let number = |key: &str| at(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
             println!(
-                "  {phase:<8} {:>10} {:>10}",
+                "  {phase:<8} {:>10} {:>10} {:>5} round trips",
                 output::seconds(number("seconds")),
-                output::bytes((number("bytes_sent") + number("bytes_received")) as u64)
+                output::bytes((number("bytes_sent") + number("bytes_received")) as u64),
+                number("turns")
             );
         }
     }

@@ -1,6 +1,5 @@
 //! What is planned but not there yet: said plainly, exit code 2.
 
-use crate::arguments::Reveal;
 use crate::failure::Failure;
 
 /// `gazelle prepare`.
@@ -19,23 +18,4 @@ pub(crate) fn keys() -> Failure {
          protects the link, with --insecure"
             .into(),
     )
-}
-
-/// What a `model.toml` asks for.
-pub(crate) fn interface(interface: &gazelle_model::Description) -> Result<(), Failure> {
-    reveal(match interface.output.reveal {
-        gazelle_model::Reveal::Logits => Reveal::Logits,
-        gazelle_model::Reveal::TopK => Reveal::TopK,
-        gazelle_model::Reveal::Class => Reveal::Class,
-    })
-}
-
-/// Reveals other than logits.
-pub(crate) fn reveal(reveal: Reveal) -> Result<(), Failure> {
-    match reveal {
-        Reveal::Logits => Ok(()),
-        Reveal::TopK | Reveal::Class => Err(Failure::Usage(
-            "only `--reveal logits` is available yet; a coarser --resolution reveals less".into(),
-        )),
-    }
 }

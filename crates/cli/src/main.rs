@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     };
     tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     let result = match &arguments.command {
-        Command::Demo(command) => demo::run(command, arguments.quiet),
+        Command::Demo(command) => demo::run(command, arguments.quiet, arguments.verbose > 0),
         Command::Inspect(command) => inspect::run(command),
         Command::Serve(command) => serve::run(command, arguments.quiet),
         Command::Infer(command) => infer::run(command, arguments.quiet),

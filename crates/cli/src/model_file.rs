@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use gazelle::backend::{Choice, DefaultServer, Machine, StepProtocol, planner};
-use gazelle::share::{NodeKind, StepFunction};
+use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
 use gazelle::{GazelleError, ModelInfo};
 use gazelle_model::{Description, Graph, ModelError, Options, Quantised, float, quantise};
@@ -13,7 +13,6 @@ use crate::arguments::{Backend, ModelArguments};
 use crate::failure::Failure;
 use crate::image_input::Encoder;
 use crate::input::{self, Input};
-use crate::later;
 use crate::output;
 
 /// Bytes of an ONNX file at most.
@@ -76,10 +75,23 @@ pub(crate) fn load(
         interface.output.resolution = u32::try_from(resolution)
             .map_err(|_| Failure::Usage("--resolution must be at most 1".into()))?;
     }
-    later::interface(&interface)?;
+    if let Some(reveal) = model.reveal {
+        interface.output.reveal = reveal.into();
+    }
     let calibration = calibration(model, &graph, &interface)?;
     let name = name.map_or_else(|| name_of(path), str::to_owned);
-    build(graph, name, interface, calibration, (model.backend, link))
+    build(graph, name, interface, calibration, model.wanted(link))
+}
+
+/// What the plan is to be made for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) backend: Backend,
+    pub(crate) link: Link,
+    /// Classes that a top-k reveals.
+    pub(crate) reveal_count: usize,
+    /// Inferences per setup.
+    pub(crate) inferences: u32,
 }
 
 /// Everything behind the files.
@@ -88,7 +100,7 @@ fn build(
     name: String,
     interface: Description,
     calibration: Vec<Vec<f32>>,
-    (backend, link): (Backend, Link),
+    wanted: Wanted,
 ) -> Result<Loaded, LoadFailure> {
     let defaults = Options::default();
     let input_range = interface
@@ -97,25 +109,42 @@ fn build(
         .map_or(defaults.input_range, gazelle_model::InputDescription::range);
     let options =
         Options { calibration, input_range, resolution: interface.output.resolution, ..defaults };
-    let quantised = quantise(&graph, &options)?;
+    let mut quantised = quantise(&graph, &options)?;
+    let what = interface.output.reveal;
+    gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
     let tolerance = quantised.report.tolerance;
     let info = ModelInfo { name, interface: Some(interface), tolerance };
-    let choice = choose(&quantised.network.architecture, backend, link, &Machine::default())
+    let choice = choose(&quantised.network.architecture, wanted, &Machine::default())
         .map_err(Failure::from)?;
     Ok(Loaded { graph, quantised, info, choice })
+}
+
+impl ModelArguments {
+    /// What the plan is to be made for.
+    pub(crate) fn wanted(&self, link: Link) -> Wanted {
+        Wanted {
+            backend: self.backend,
+            link,
+            reveal_count: self.reveal_count,
+            inferences: self.inferences_per_setup,
+        }
+    }
 }
 
 /// The protocols for a network, a link and what the user wants.
 pub(crate) fn choose(
     architecture: &gazelle::share::Architecture,
-    backend: Backend,
-    link: Link,
+    wanted: Wanted,
     machine: &Machine,
 ) -> Result<Choice, GazelleError> {
-    match backend {
-        Backend::Garbled => Choice::uniform(architecture, StepProtocol::Garbled),
-        Backend::Gmw => Choice::uniform(architecture, StepProtocol::Gmw),
-        Backend::Auto => planner::choose(architecture, link, machine),
+    let uniform = |step| {
+        let choice = Choice::uniform(architecture, step)?;
+        Ok(choice.for_inferences(wanted.inferences))
+    };
+    match wanted.backend {
+        Backend::Garbled => uniform(StepProtocol::Garbled),
+        Backend::Gmw => uniform(StepProtocol::Gmw),
+        Backend::Auto => planner::choose(architecture, wanted.link, machine, wanted.inferences),
     }
 }
 
@@ -183,7 +212,7 @@ impl Loaded {
             .nodes
             .iter()
             .filter_map(|node| match &node.kind {
-                NodeKind::Step(step) if step.function != StepFunction::Round => {
+                NodeKind::Step(step) if matches!(step.output, StepOutput::Masked { .. }) => {
                     Some(step.input.len())
                 }
                 _ => None,
@@ -222,8 +251,8 @@ pub(crate) fn embedded(
     let encoder = Encoder::uncoded(graph.input_shape().len(), interface.input.clone());
     let calibration: Vec<Vec<f32>> =
         images.iter().map(|image| encoder.tensor(image)).collect::<Result<_, _>>()?;
-    let loaded =
-        build(graph, "mnist_d_minionn".into(), interface, calibration, (backend, Link::LAN))?;
+    let wanted = Wanted { backend, link: Link::LAN, reveal_count: 1, inferences: 1 };
+    let loaded = build(graph, "mnist_d_minionn".into(), interface, calibration, wanted)?;
     Ok((loaded, images.into_iter().take(count.max(1)).collect()))
 }
 

@@ -1,7 +1,9 @@
 //! What the program prints: JSON objects for programs, tables for people.
 
+use std::fmt::Write;
+
 use gazelle::backend::Prediction;
-use gazelle::{Inference, Layer, ModelInfo, Phase, peak_rss_bytes};
+use gazelle::{Inference, Layer, Learnt, ModelInfo, Phase, peak_rss_bytes};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -12,7 +14,9 @@ pub(crate) struct Object<'a> {
     pub(crate) input: &'a str,
     pub(crate) class: usize,
     pub(crate) label: String,
-    pub(crate) logits: &'a [f64],
+    /// Only if the server reveals them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logits: Option<Vec<f64>>,
     pub(crate) top: Vec<Ranked>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) probabilities: Option<Vec<f64>>,
@@ -36,7 +40,9 @@ pub(crate) struct Object<'a> {
 pub(crate) struct Ranked {
     pub(crate) class: usize,
     pub(crate) label: String,
-    pub(crate) logit: f64,
+    /// Only if the server reveals it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logit: Option<f64>,
 }
 
 /// Classes by falling logit, the first of equals first.
@@ -44,11 +50,20 @@ pub(crate) fn ranking(logits: &[f64], labels: &[String], count: usize) -> Vec<Ra
     let mut ranked: Vec<Ranked> = logits
         .iter()
         .enumerate()
-        .map(|(class, logit)| Ranked { class, label: label(labels, class), logit: *logit })
+        .map(|(class, logit)| Ranked { class, label: label(labels, class), logit: Some(*logit) })
         .collect();
-    ranked.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.class.cmp(&b.class)));
+    let logit = |ranked: &Ranked| ranked.logit.unwrap_or(f64::NEG_INFINITY);
+    ranked.sort_by(|a, b| logit(b).total_cmp(&logit(a)).then(a.class.cmp(&b.class)));
     ranked.truncate(count.max(1));
     ranked
+}
+
+/// Classes that came ranked, without their logits.
+fn ranked(classes: &[usize], labels: &[String], count: usize) -> Vec<Ranked> {
+    let classes = classes.iter().take(count.max(1));
+    classes
+        .map(|class| Ranked { class: *class, label: label(labels, *class), logit: None })
+        .collect()
 }
 
 /// A class's name; its number if it has none.
@@ -60,12 +75,17 @@ pub(crate) fn label(labels: &[String], class: usize) -> String {
 pub(crate) fn object<'a>(
     input: &'a str,
     inference: &'a Inference,
-    logits: &'a [f64],
     model: &ModelInfo,
     labels: &[String],
     top: usize,
 ) -> Object<'a> {
-    let top = ranking(logits, labels, top);
+    let (logits, top) = match inference.learnt() {
+        Learnt::Logits(logits) => {
+            let top = ranking(&logits, labels, top);
+            (Some(logits), top)
+        }
+        Learnt::Classes(classes) => (None, ranked(&classes, labels, top)),
+    };
     let (class, label) = top.first().map_or((0, String::new()), |r| (r.class, r.label.clone()));
     Object {
         input,
@@ -91,6 +111,12 @@ pub(crate) fn json(object: &impl Serialize) -> Result<(), Failure> {
     let line = serde_json::to_string(object).map_err(Failure::run("output"))?;
     println!("{line}");
     Ok(())
+}
+
+/// A class for people, with its logit if that is known.
+pub(crate) fn class(ranked: &Ranked) -> String {
+    let logit = ranked.logit.map_or_else(String::new, |logit| format!("{logit:.4}"));
+    format!("{logit:>9}  {}", ranked.label)
 }
 
 /// `1.25 s`, `3.1 ms`.
@@ -148,6 +174,35 @@ pub(crate) fn table(setup: Option<Phase>, inference: &Inference) -> String {
     text.push_str(&row("all", "", &report.offline, &report.online));
     if let Some(setup) = setup {
         text.push_str(&row("setup (once per session)", "", &setup, &Phase::default()));
+    }
+    text
+}
+
+/// What the planner predicted, beside what was measured.
+pub(crate) fn predicted(
+    predicted: &Prediction,
+    setup: Option<Phase>,
+    inference: &Inference,
+) -> String {
+    let report = &inference.report;
+    let phases = [
+        ("setup", predicted.setup, setup),
+        ("offline", predicted.offline, Some(report.offline)),
+        ("online", predicted.online, Some(report.online)),
+    ];
+    let mut text =
+        format!("  {:<10} {:>12} {:>12} {:>12}", "predicted", "time", "measured", "bytes");
+    for (name, predicted, actual) in phases {
+        let Some(actual) = actual else { continue };
+        let same = if predicted.bytes() == actual.bytes() { "as measured" } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "\n  {name:<10} {:>12} {:>12} {:>12} {same}",
+            seconds(predicted.seconds),
+            seconds(actual.seconds),
+            bytes(predicted.bytes())
+        );
     }
     text
 }

@@ -13,14 +13,13 @@ use gazelle::{GazelleError, ServerLimits, ServerReport};
 use crate::Outcome;
 use crate::arguments::Serve;
 use crate::failure::Failure;
-use crate::{later, model_file, output};
+use crate::{model_file, output};
 
 /// Connections that are being turned away at once; more are just closed.
 const TURNED_AWAY: usize = 16;
 
 /// Loads the model, then serves until the process ends (or one client is through with `--once`).
 pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
-    later::reveal(command.reveal)?;
     if command.sessions == 0 {
         return Err(Failure::Usage("--sessions must be at least 1".into()));
     }

@@ -105,6 +105,17 @@ impl Choice {
         Ok(Self { ot, ..Self::all(step) })
     }
 
+    /// The same choice for a client that makes `inferences` in each session: linear plans send
+    /// more ahead, and the OT extension is chosen for all of them together.
+    #[must_use]
+    pub fn for_inferences(mut self, inferences: u32) -> Self {
+        self.inferences_per_setup = inferences.max(1);
+        if let AnyOt::For(count) = &mut self.ot {
+            *count = count.saturating_mul(inferences.max(1));
+        }
+        self
+    }
+
     /// What a server's description asks for.
     ///
     /// # Errors

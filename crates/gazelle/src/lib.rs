@@ -16,7 +16,7 @@ pub use error::GazelleError;
 pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
-    Client, Inference, Limits, Observer, Offer, Prepared, Progress, Server, ServerLimits,
+    Client, Inference, Learnt, Limits, Observer, Offer, Prepared, Progress, Server, ServerLimits,
     ServerReport,
 };
 pub use suite::Suite;

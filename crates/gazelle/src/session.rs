@@ -8,6 +8,7 @@
 //! | [`Client::infer`]: command, x - r; steps | steps; the last one reveals |
 //! | [`Client::close`]: command | ends |
 
+mod background;
 pub mod client;
 mod linear_client;
 pub(crate) mod message;
@@ -15,7 +16,7 @@ pub mod offer;
 pub mod server;
 mod server_run;
 
-pub use client::{Client, Inference, Prepared};
+pub use client::{Client, Inference, Learnt, Prepared};
 pub use offer::{Limits, Offer};
 pub use server::{Server, ServerLimits, ServerReport};
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod counts;
 pub mod error;
 mod geometry;
 mod layout;
@@ -11,6 +12,7 @@ pub mod planner;
 pub mod public_coin;
 mod stride_one;
 
+pub use counts::Counts;
 pub use error::LinearError;
 pub use packing::Packing;
 pub use plan::{GroupPlan, PackingPlan, Plan};

@@ -84,6 +84,40 @@ fn infer_prints_one_object_per_input_and_serve_once_ends() {
 }
 
 #[test]
+fn without_logits_the_client_learns_classes_alone() {
+    let model = root().join("models/mnist_d_minionn");
+    let samples = model.join("samples");
+    let files: Vec<String> = ["000.npy", "001.npy"]
+        .iter()
+        .map(|file| samples.join(file).display().to_string())
+        .collect();
+    let ask = |reveal: &[&str]| {
+        let server = Server::start(&model.join("model.onnx"), reveal);
+        let arguments = ["infer", "--json", "--top", "4", "--server", &server.address];
+        objects(&output(&[&arguments[..], &[&files[0], &files[1]]].concat()))
+    };
+    let logits = ask(&["--reveal", "logits", "--inferences-per-setup", "2"]);
+    let classes = ask(&["--reveal", "class"]);
+    let ranked = ask(&["--reveal", "top-k", "--reveal-count", "3"]);
+    for ((logits, class), ranked) in logits.iter().zip(&classes).zip(&ranked) {
+        let top = |object: &Value, count: usize| -> Vec<u64> {
+            let top = object["top"].as_array().unwrap();
+            assert_eq!(top.len(), count);
+            top.iter().map(|ranked| ranked["class"].as_u64().unwrap()).collect()
+        };
+        let wanted = top(logits, 4);
+        for (object, count) in [(class, 1), (ranked, 3)] {
+            assert!(object.get("logits").is_none() && object["top"][0].get("logit").is_none());
+            assert_eq!(object["class"], logits["class"]);
+            assert_eq!(object["label"], logits["label"]);
+            assert_eq!(top(object, count)[0], wanted[0]);
+        }
+        // Near the end of the list logits may be close to each other.
+        assert!(wanted.contains(&top(ranked, 3)[1]));
+    }
+}
+
+#[test]
 fn inspect_describes_a_model_it_can_run() {
     let model = root().join("models/mnist_d_minionn/model.onnx");
     let objects = objects(&output(&["inspect", "--json", &model.display().to_string()]));
@@ -105,8 +139,6 @@ fn what_is_not_available_yet_exits_with_2_and_says_so() {
     for arguments in [
         vec!["prepare", "--server", "127.0.0.1:1", "--count", "3"],
         vec!["keys", "new-ca"],
-        vec!["serve", &model, "--reveal", "class"],
-        vec!["serve", &model, "--reveal", "top-k"],
         vec!["serve", &model, "--listen", "0.0.0.0:0"],
     ] {
         let output = output(&arguments);

@@ -1,28 +1,31 @@
 //! Garbled circuits or GMW per step, and the OT extension, for a link and a machine; and what an
 //! inference will then take.
 //!
-//! Bytes are exact. Time is the machine's prices times counts, plus the link's time for the busier
-//! direction's bytes and half a round trip per one-way message.
+//! Bytes are exact. Time is the machine's prices times counts or the link's time for the busier
+//! direction's bytes, whichever is more, and half a round trip per one-way message.
 
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{PerLayer, Price};
-use gazelle_share::{Architecture, NodeKind, Step, StepOutput};
+use gazelle_share::{Architecture, LinearOp, Step};
 use gazelle_wire::{Cost, Link};
 
 use crate::backend::{AnyOt, Choice, Machine, StepProtocol};
+use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::Phase;
 use crate::traffic::PlannedTraffic;
 
 /// Round trips of the setup: handshake, coins and hints, base OTs in one direction.
-const SETUP_ROUND_TRIPS: u64 = 4;
+const SETUP_ROUND_TRIPS: f64 = 4.0;
 /// Round trips that the base OTs of the second direction (GMW) add.
-const SECOND_DIRECTION_ROUND_TRIPS: u64 = 1;
-/// A setup's share of the second direction.
-const SECOND_DIRECTION: f64 = 0.6;
+const SECOND_DIRECTION_ROUND_TRIPS: f64 = 1.0;
+/// OTs from S to C that a GMW step makes before both parties swap corrections.
+const BATCH_ROTS: usize = 1 << 20;
+/// OTs of one batch of the extension, at most; a batch begins with a round trip.
+const EXTENSION_ROTS: usize = 2_252_218;
 
-/// Chooses for one cold inference on `link`: whatever takes less time in all.
+/// Chooses for a session of `inferences` on `link`: whatever takes less time in all.
 ///
 /// # Errors
 /// [`GazelleError::Plan`] if the network cannot be planned.
@@ -30,6 +33,7 @@ pub fn choose(
     architecture: &Architecture,
     link: Link,
     machine: &Machine,
+    inferences: u32,
 ) -> Result<Choice, GazelleError> {
     let plan = Plan::new(architecture.clone())?;
     let steps = plan.steps();
@@ -39,9 +43,9 @@ pub fn choose(
     let mut choices = Vec::with_capacity(steps.len());
     for step in steps.iter() {
         let garbled = price(step, StepProtocol::Garbled, ot)
-            .map(|price| seconds(&price, step, StepProtocol::Garbled, link, machine));
+            .map(|price| seconds(&price, StepProtocol::Garbled, link, machine));
         let gmw = price(step, StepProtocol::Gmw, ot)
-            .map(|price| seconds(&price, step, StepProtocol::Gmw, link, machine));
+            .map(|price| seconds(&price, StepProtocol::Gmw, link, machine));
         choices.push(match (garbled, gmw) {
             (Some(garbled), Some(gmw)) if gmw < garbled => {
                 gained += garbled - gmw;
@@ -51,13 +55,13 @@ pub fn choose(
         });
     }
     // GMW sets up OTs in the second direction too.
-    let second = machine.setup_ns * 1e-9 * SECOND_DIRECTION
-        + link.round_trip.as_secs_f64() * SECOND_DIRECTION_ROUND_TRIPS as f64;
-    if gained <= second {
+    let second = machine.ot_setup_ns(ot) * 1e-9
+        + link.round_trip.as_secs_f64() * SECOND_DIRECTION_ROUND_TRIPS;
+    if gained * f64::from(inferences.max(1)) <= second {
         choices = vec![StepProtocol::Garbled; steps.len()];
     }
     let ot = AnyOt::For(rots(steps, &choices));
-    Ok(Choice { inferences_per_setup: 1, ot, steps: choices })
+    Ok(Choice { inferences_per_setup: 1, ot, steps: choices }.for_inferences(inferences))
 }
 
 /// OTs of one inference in the busier direction, for choosing the extension.
@@ -72,48 +76,103 @@ pub fn rots(steps: &[Step], choices: &[StepProtocol]) -> u32 {
 }
 
 /// A step's price; GMW falls back to garbling where it does not compute the step.
-fn price(step: &Step, protocol: StepProtocol, ot: AnyOt) -> Option<Price> {
+pub(super) fn price(step: &Step, protocol: StepProtocol, ot: AnyOt) -> Option<Price> {
     let protocols = PerLayer::auto(ot, HalfGates::default());
     protocols.prices(step, protocol.step_choice()).ok()
 }
 
 /// Offline and online time of one step at both ends of the link.
-fn seconds(price: &Price, step: &Step, wanted: StepProtocol, link: Link, machine: &Machine) -> f64 {
-    let (offline_ns, online_ns) = compute_ns(price, machine);
-    let (offline_turns, online_turns) = turns(price, step);
+fn seconds(price: &Price, wanted: StepProtocol, link: Link, machine: &Machine) -> f64 {
+    let (offline, online) = step_times(price, machine);
     // A fallback is no reason to set up the second direction.
     let penalty = if wanted == StepProtocol::Gmw && price.and_gates > 0 { 1e-9 } else { 0.0 };
-    (offline_ns + online_ns) * 1e-9
-        + link_seconds(price.offline, offline_turns, link)
-        + link_seconds(price.online, online_turns, link)
-        + penalty
+    offline.on(link).0 + online.on(link).0 + penalty
 }
 
-fn compute_ns(price: &Price, machine: &Machine) -> (f64, f64) {
-    if price.and_gates > 0 {
-        let gates = price.and_gates as f64;
-        (gates * machine.and_offline_ns, gates * machine.and_online_ns)
-    } else {
-        let rots = (price.rots.0 + price.rots.1) as f64;
-        (rots * machine.rot_ns, price.online.total() as f64 * machine.gmw_byte_ns)
+/// What a stretch of work takes: computing and sending overlap, waiting does not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stretch {
+    compute_ns: f64,
+    cost: Cost,
+    half_round_trips: f64,
+}
+
+impl Stretch {
+    /// Seconds on a link, and how many of them a party does not compute in.
+    fn on(&self, link: Link) -> (f64, f64) {
+        let busier = self.cost.client_to_server.max(self.cost.server_to_client);
+        let transfer = link.transfer_time(busier).as_secs_f64();
+        let compute = self.compute_ns * 1e-9;
+        let waits = self.half_round_trips * link.round_trip.as_secs_f64() / 2.0;
+        (compute.max(transfer) + waits, (transfer - compute).max(0.0) + waits)
     }
 }
 
-/// Half round trips that a step waits for, offline and online. Within a network the last message
-/// of a step and the first of the next travel one after the other.
-fn turns(price: &Price, step: &Step) -> (f64, f64) {
+/// A step offline and online. Within a network the last message of a step and the first of the
+/// next travel one after the other.
+fn step_times(price: &Price, machine: &Machine) -> (Stretch, Stretch) {
     let trips = price.trips as f64;
-    let offline = match step.output {
-        StepOutput::Reveal => 1.0,
-        StepOutput::Masked { .. } => 2.0,
-    };
-    (offline, trips)
+    let stretch =
+        |compute_ns, cost, half_round_trips| Stretch { compute_ns, cost, half_round_trips };
+    if price.and_gates > 0 {
+        let gates = price.and_gates as f64;
+        let step = machine.garbled_step_ns;
+        return (
+            stretch(step + gates * machine.and_offline_ns, price.offline, trips.min(2.0)),
+            stretch(step + gates * machine.and_online_ns, price.online, trips),
+        );
+    }
+    let (down, up) = price.rots;
+    let batches = down.div_ceil(BATCH_ROTS).max(1) as f64;
+    let extensions = (down as f64 / EXTENSION_ROTS as f64).max(up as f64 / EXTENSION_ROTS as f64);
+    let offline_ns = machine.gmw_step_ns + (down + up) as f64 * machine.rot_ns;
+    let online_ns = trips * machine.trip_ns + price.online.total() as f64 * machine.gmw_byte_ns;
+    (
+        stretch(offline_ns, price.offline, 2.0 * (batches + extensions)),
+        stretch(online_ns, price.online, trips),
+    )
 }
 
-fn link_seconds(cost: Cost, half_round_trips: f64, link: Link) -> f64 {
-    let busier = cost.client_to_server.max(cost.server_to_client);
-    link.transfer_time(busier).as_secs_f64()
-        + half_round_trips * link.round_trip.as_secs_f64() / 2.0
+/// What the linear layers make the parties compute.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LinearWork {
+    /// Multiply-adds of all layers.
+    pub(super) macs: f64,
+    /// Polynomials of hints, once per session, at N = 2048 (larger ones count in proportion).
+    pub(super) hints: f64,
+    /// Those of revealed layers, for every inference, and their multiply-adds.
+    pub(super) fresh_hints: f64,
+    pub(super) fresh_macs: f64,
+    /// Requests and responses of an inference, at N = 2048.
+    pub(super) polynomials: f64,
+}
+
+/// Counts what the plan in a description asks for.
+///
+/// # Errors
+/// [`GazelleError::Description`] if there is no such plan.
+pub(super) fn linear_work(
+    plan: &Plan,
+    description: &Description,
+) -> Result<LinearWork, GazelleError> {
+    let refuse = |error: &dyn std::fmt::Display| GazelleError::Description(error.to_string());
+    let linear: gazelle_linear::Plan =
+        serde_json::from_value(description.linear_plan.clone()).map_err(|e| refuse(&e))?;
+    let counts = linear.counts(plan.groups()).map_err(|e| refuse(&e))?;
+    let mut work = LinearWork::default();
+    for (group, counts) in plan.groups().iter().zip(counts) {
+        let scale = counts.degree as f64 / 2048.0;
+        let macs: u64 = group.ops.iter().map(LinearOp::macs).sum();
+        work.macs += macs as f64;
+        work.polynomials += scale * (counts.requests + counts.responses) as f64;
+        if group.revealed {
+            work.fresh_hints += scale * counts.responses as f64;
+            work.fresh_macs += macs as f64;
+        } else {
+            work.hints += scale * counts.responses as f64;
+        }
+    }
+    Ok(work)
 }
 
 /// What one cold inference will take, phase by phase, as the client sees it.
@@ -127,64 +186,92 @@ pub struct Prediction {
     pub online: Phase,
 }
 
-/// Predicts a compiled plan on a link.
+/// Predicts the first inference of a session on a link, both parties on this machine.
+///
+/// Offline, the parties compute the linear layers in the background: what the steps leave idle
+/// (time for messages to travel) is used for it, the rest adds up.
+///
+/// # Errors
+/// [`GazelleError::Description`] if the description is not one of this program's suite.
 pub fn predict(
     plan: &Plan,
     traffic: &PlannedTraffic,
-    choice: &Choice,
+    description: &Description,
     link: Link,
     machine: &Machine,
-) -> Prediction {
-    let macs: u64 = plan
-        .architecture()
-        .nodes
-        .iter()
-        .map(|node| match &node.kind {
-            NodeKind::Linear(op) => op.macs(),
-            _ => 0,
-        })
-        .sum();
-    let hints = traffic.linear.setup.server_to_client as f64;
-    let mut offline_ns = macs as f64 * machine.offline_mac_ns + hints * machine.hint_byte_ns;
-    let mut online_ns = macs as f64 * machine.online_mac_ns;
-    // The requests of all linear layers travel in one direction.
-    let (mut offline_turns, mut online_turns) = (1.0, 1.0);
-    let mut second_direction = false;
+) -> Result<Prediction, GazelleError> {
+    let choice = Choice::parse(description)?;
+    let work = linear_work(plan, description)?;
     let last = choice.steps.last().copied().unwrap_or(StepProtocol::Garbled);
+    let linear: Cost = traffic.linear.offline.iter().copied().sum();
+    // The requests of all linear layers travel in one direction, their answers in the other.
+    let talk = Stretch { compute_ns: 0.0, cost: linear, half_round_trips: 2.0 };
+    let (mut offline, mut idle) = talk.on(link);
+    let mut offline_turns = talk.half_round_trips;
+    let entry = Stretch {
+        compute_ns: work.macs * machine.online_mac_ns,
+        cost: input_cost(traffic),
+        half_round_trips: 1.0,
+    };
+    // No layer's products can begin before its input is there.
+    let mut online = entry.compute_ns * 1e-9 + Stretch { compute_ns: 0.0, ..entry }.on(link).0;
+    let mut online_turns = entry.half_round_trips;
+    let mut second_direction = false;
     for (index, step) in plan.steps().iter().enumerate() {
         let protocol = choice.steps.get(index).copied().unwrap_or(last);
         let Some(price) = price(step, protocol, choice.ot) else { continue };
         second_direction |= price.and_gates == 0;
-        let (offline, online) = compute_ns(&price, machine);
-        let (before, after) = turns(&price, step);
-        offline_ns += offline;
-        online_ns += online;
-        offline_turns += before;
-        online_turns += after;
+        let (before, after) = step_times(&price, machine);
+        let (seconds, waits) = before.on(link);
+        offline += seconds;
+        idle += waits;
+        offline_turns += before.half_round_trips;
+        online += after.on(link).0;
+        online_turns += after.half_round_trips;
     }
-    let second = if second_direction { 1.0 + SECOND_DIRECTION } else { 1.0 };
-    let setup_turns =
-        SETUP_ROUND_TRIPS + if second_direction { SECOND_DIRECTION_ROUND_TRIPS } else { 0 };
-    let phase = |cost: Cost, ns: f64, half_round_trips: f64| Phase {
-        seconds: ns * 1e-9 + link_seconds(cost, half_round_trips, link),
+    let background = work.polynomials * machine.polynomial_ns
+        + work.macs * machine.offline_mac_ns
+        + work.fresh_hints * machine.hint_ns
+        + work.fresh_macs * machine.hint_mac_ns;
+    offline += (background * 1e-9 - idle).max(0.0);
+    let directions = if second_direction { 2.0 } else { 1.0 };
+    let setup_turns = 2.0 * SETUP_ROUND_TRIPS
+        + if second_direction { 2.0 * SECOND_DIRECTION_ROUND_TRIPS } else { 0.0 };
+    let described = description.to_bytes()?.len() as f64;
+    let hints = Stretch {
+        compute_ns: work.hints * machine.hint_ns
+            + (work.macs - work.fresh_macs) * machine.hint_mac_ns,
+        cost: traffic.setup,
+        half_round_trips: setup_turns,
+    };
+    let fixed = machine.handshake_ns
+        + described * machine.description_byte_ns
+        + directions * machine.ot_setup_ns(choice.ot);
+    let phase = |cost: Cost, seconds: f64, half_round_trips: f64| Phase {
+        seconds,
         bytes_sent: cost.client_to_server,
         bytes_received: cost.server_to_client,
         turns: (half_round_trips / 2.0).ceil() as u64,
     };
-    Prediction {
-        setup: phase(
-            traffic.setup,
-            machine.setup_ns * second + hints * machine.hint_byte_ns,
-            2.0 * setup_turns as f64,
-        ),
-        offline: phase(traffic.offline, offline_ns, offline_turns),
-        online: phase(traffic.online, online_ns, online_turns),
+    Ok(Prediction {
+        setup: phase(traffic.setup, fixed * 1e-9 + hints.on(link).0, setup_turns),
+        offline: phase(traffic.offline, offline, offline_turns),
+        online: phase(traffic.online, online, online_turns),
+    })
+}
+
+/// The command and the masked input.
+fn input_cost(traffic: &PlannedTraffic) -> Cost {
+    let steps: Cost = traffic.nonlinear.online.iter().copied().sum();
+    Cost {
+        client_to_server: traffic.online.client_to_server - steps.client_to_server,
+        server_to_client: traffic.online.server_to_client - steps.server_to_client,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use gazelle_share::{StepFunction, TensorShape};
+    use gazelle_share::{StepFunction, StepOutput, TensorShape};
 
     use super::*;
 
@@ -204,7 +291,7 @@ mod tests {
         let (step, machine) = (relu(elements), Machine::default());
         let of = |protocol| {
             let price = price(&step, protocol, AnyOt::For(1 << 20)).unwrap();
-            seconds(&price, &step, protocol, link, &machine)
+            seconds(&price, protocol, link, &machine)
         };
         if of(StepProtocol::Gmw) < of(StepProtocol::Garbled) {
             StepProtocol::Gmw

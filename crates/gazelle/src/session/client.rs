@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_share::{
-    LinearProtocol, NodeKind, NonlinearClient, NonlinearProtocol, Output, Shares, StepOutput,
+    LinearClient, LinearProtocol, NodeKind, NonlinearClient, NonlinearProtocol, Output, Shares,
+    StepOutput,
 };
 use gazelle_wire::{Channel, PackedShape};
 use rand_core::CryptoRng;
@@ -12,6 +13,7 @@ use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::{Plan, Work};
 use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::session::background::Background;
 use crate::session::message::{Command, MaskedInput};
 use crate::session::offer::Parts;
 use crate::session::{Observer, Progress, linear_client};
@@ -54,15 +56,36 @@ pub struct Inference {
     pub values: Vec<i64>,
     /// `values / 2^scale` are the logits.
     pub scale: i32,
+    /// The values are indices of classes, best first.
+    pub ranked: bool,
     /// Seconds, bytes, turns.
     pub report: InferenceReport,
 }
 
+/// What an inference tells the client, by what the network reveals.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Learnt {
+    /// All logits, rounded to the resolution.
+    Logits(Vec<f64>),
+    /// The best classes, best first.
+    Classes(Vec<usize>),
+}
+
 impl Inference {
-    /// The revealed logits.
+    /// The revealed values as logits: what they are unless the network reveals classes.
     pub fn logits(&self) -> Vec<f64> {
         let unit = (-f64::from(self.scale)).exp2();
         self.values.iter().map(|value| *value as f64 * unit).collect()
+    }
+
+    /// Logits or classes.
+    pub fn learnt(&self) -> Learnt {
+        if self.ranked {
+            let class = |value: &i64| usize::try_from(*value).unwrap_or(usize::MAX);
+            Learnt::Classes(self.values.iter().map(class).collect())
+        } else {
+            Learnt::Logits(self.logits())
+        }
     }
 }
 
@@ -221,60 +244,16 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.next = id.wrapping_add(1);
         self.channel.send(&Command::Prepare { id }, &())?;
         self.channel.flush()?;
+        let (plan, linear) = (&self.plan, &self.linear);
+        let talk = Talk { nonlinear: &mut self.nonlinear, channel: &mut self.channel, rng };
         let observer = self.observer.as_deref();
-        let offline =
-            linear_client::run(&self.plan, &self.linear, &mut self.channel, observer, rng)?;
-        let linear_client::LinearOffline { mut tensors, mut outputs, phases } = offline;
-        let input_mask = tensors.get(0)?.clone();
-        let architecture = self.plan.architecture();
-        let layers = self.plan.groups().len() + self.plan.steps().len();
-        let mut steps = Vec::with_capacity(self.plan.steps().len());
-        let mut steps_offline = Vec::with_capacity(self.plan.steps().len());
-        for (node, work) in architecture.nodes.iter().zip(self.plan.work()) {
-            match *work {
-                Work::Linear { group, op } => {
-                    let bits = architecture.tensors.get(node.output).map_or(1, |t| t.ring_bits);
-                    let u = outputs
-                        .get_mut(group)
-                        .and_then(|ops| ops.get_mut(op))
-                        .map(|u| std::mem::replace(u, Shares::zero(1, 0)))
-                        .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
-                    tensors.set(node.output, u.reduce(bits));
-                }
-                Work::Local => {
-                    if !tensors.has(node.output) {
-                        let share = tensors.local(architecture, node)?;
-                        tensors.set(node.output, share);
-                    }
-                }
-                Work::Step(step) => {
-                    let meter = Meter::start(&self.channel);
-                    let input = node.inputs.first().copied().unwrap_or(usize::MAX);
-                    let masked = matches!(&node.kind, NodeKind::Step(step)
-                        if matches!(step.output, StepOutput::Masked { .. }));
-                    let output = if masked {
-                        Output::Masked(tensors.get(node.output)?)
-                    } else {
-                        Output::Reveal
-                    };
-                    let prepared = self
-                        .nonlinear
-                        .offline(step, tensors.get(input)?, output, &mut self.channel, rng)
-                        .map_err(GazelleError::layer(&node.name))?;
-                    steps.push(prepared);
-                    steps_offline.push(meter.stop(&self.channel));
-                    if let Some(observer) = observer {
-                        let done = self.plan.groups().len() + step + 1;
-                        let layer = &node.name;
-                        observer(&Progress { phase: "offline", done, of: layers, layer });
-                    }
-                }
-            }
-            for input in &node.inputs {
-                tensors.release(*input);
-            }
-        }
+        let made = std::thread::scope(|scope| {
+            let finish = |group, collected| linear.finish(group, collected);
+            let background = Background::start(scope, plan, finish)?;
+            talk.offline(plan, linear, background, observer)
+        })?;
         self.channel.flush()?;
+        let Made { input_mask, steps, groups_offline, steps_offline } = made;
         let offline = meter.stop(&self.channel);
         Ok(Prepared {
             session: self.session,
@@ -282,7 +261,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             input_mask,
             steps,
             offline,
-            groups_offline: phases,
+            groups_offline,
             steps_offline,
         })
     }
@@ -336,6 +315,90 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             (&groups_offline, &steps_offline),
             (&groups_online, &steps_online),
         );
-        Ok(Inference { values, scale, report: InferenceReport { offline, online, layers } })
+        let ranked = self.plan.steps().last().is_some_and(|step| step.ranked().is_some());
+        Ok(Inference { values, scale, ranked, report: InferenceReport { offline, online, layers } })
+    }
+}
+
+/// What the protocol thread of an offline phase uses.
+struct Talk<'a, N> {
+    nonlinear: &'a mut N,
+    channel: &'a mut Channel,
+    rng: &'a mut (dyn CryptoRng + Send),
+}
+
+/// What an offline phase makes.
+struct Made<P> {
+    input_mask: Shares,
+    steps: Vec<P>,
+    groups_offline: Vec<Phase>,
+    steps_offline: Vec<Phase>,
+}
+
+impl<N: NonlinearClient> Talk<'_, N> {
+    /// All groups are requested at once; each step waits for the u that it needs and no more.
+    fn offline<L: LinearClient>(
+        self,
+        plan: &Plan,
+        linear: &L,
+        mut background: Background<L::Collected>,
+        observer: Option<&Observer>,
+    ) -> Result<Made<N::Prepared>, GazelleError> {
+        let Self { nonlinear, channel, rng } = self;
+        let (mut tensors, mut groups_offline) =
+            linear_client::run(plan, linear, channel, &background, rng)?;
+        background.no_more();
+        let input_mask = tensors.get(0)?.clone();
+        let architecture = plan.architecture();
+        let mut steps = Vec::with_capacity(plan.steps().len());
+        let mut steps_offline = Vec::with_capacity(plan.steps().len());
+        for (node, work) in architecture.nodes.iter().zip(plan.work()) {
+            match *work {
+                Work::Linear { group, op } => {
+                    let bits = architecture.tensors.get(node.output).map_or(1, |t| t.ring_bits);
+                    let u = background
+                        .wait(group)?
+                        .get_mut(op)
+                        .map(|u| std::mem::replace(u, Shares::zero(1, 0)))
+                        .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                    tensors.set(node.output, u.reduce(bits));
+                }
+                Work::Local => {
+                    if !tensors.has(node.output) {
+                        let share = tensors.local(architecture, node)?;
+                        tensors.set(node.output, share);
+                    }
+                }
+                Work::Step(step) => {
+                    let meter = Meter::start(channel);
+                    let input = node.inputs.first().copied().unwrap_or(usize::MAX);
+                    let masked = matches!(&node.kind, NodeKind::Step(step)
+                        if matches!(step.output, StepOutput::Masked { .. }));
+                    let output = if masked {
+                        Output::Masked(tensors.get(node.output)?)
+                    } else {
+                        Output::Reveal
+                    };
+                    let prepared = nonlinear
+                        .offline(step, tensors.get(input)?, output, channel, rng)
+                        .map_err(GazelleError::layer(&node.name))?;
+                    steps.push(prepared);
+                    steps_offline.push(meter.stop(channel));
+                    if let Some(observer) = observer {
+                        let (done, of) = (step + 1, plan.steps().len());
+                        let layer = &node.name;
+                        observer(&Progress { phase: "offline", done, of, layer });
+                    }
+                }
+            }
+            for input in &node.inputs {
+                tensors.release(*input);
+            }
+        }
+        let (_, seconds) = background.all()?;
+        for (phase, seconds) in groups_offline.iter_mut().zip(seconds) {
+            phase.seconds += seconds;
+        }
+        Ok(Made { input_mask, steps, groups_offline, steps_offline })
     }
 }

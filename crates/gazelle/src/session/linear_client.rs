@@ -1,4 +1,5 @@
-//! The client's linear offline phase: one thread sends requests, another finishes them.
+//! The client's talk about the linear layers: one thread sends requests, another collects the
+//! answers and hands them to the worker that computes u.
 
 use std::sync::mpsc;
 use std::time::Instant;
@@ -10,27 +11,19 @@ use rand_core::CryptoRng;
 use crate::error::GazelleError;
 use crate::plan::{Plan, Tensors};
 use crate::report::Phase;
-use crate::session::{Observer, Progress};
+use crate::session::background::Background;
 
-/// What the phase gives: the masks of all masked tensors, u per group and operator, and times.
-pub(crate) struct LinearOffline {
-    pub(crate) tensors: Tensors,
-    pub(crate) outputs: Vec<Vec<Shares>>,
-    pub(crate) phases: Vec<Phase>,
-}
-
-/// Runs all groups in plan order.
+/// Talks about all groups in plan order; the masks of all masked tensors, and bytes and times of
+/// each group.
 pub(crate) fn run<C: LinearClient>(
     plan: &Plan,
     client: &C,
     channel: &mut Channel,
-    observer: Option<&Observer>,
+    background: &Background<C::Collected>,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<LinearOffline, GazelleError> {
+) -> Result<(Tensors, Vec<Phase>), GazelleError> {
     let groups = plan.groups();
-    let layers = groups.len() + plan.steps().len();
     let mut phases = vec![Phase::default(); groups.len()];
-    let mut outputs = Vec::with_capacity(groups.len());
     let (send, recv) = channel.halves();
     let (queue, pending) = mpsc::channel::<(C::Pending, Phase)>();
     let tensors = std::thread::scope(|scope| {
@@ -62,37 +55,29 @@ pub(crate) fn run<C: LinearClient>(
             masks.complete(plan, rng)?;
             Ok(masks.tensors)
         });
-        let mut finish = || -> Result<(), GazelleError> {
+        let mut collect = || -> Result<(), GazelleError> {
             for (index, (pending, phase)) in pending.iter().enumerate() {
                 let name = groups.get(index).map_or("", |group| &group.name);
-                let (start, before) = (Instant::now(), recv.received());
-                let u = client
-                    .collect(index, pending, recv)
-                    .and_then(|collected| client.finish(index, collected))
-                    .map_err(GazelleError::layer(name))?;
-                outputs.push(u);
+                let before = recv.received();
+                let collected =
+                    client.collect(index, pending, recv).map_err(GazelleError::layer(name))?;
+                background.give(index, collected);
                 if let Some(slot) = phases.get_mut(index) {
-                    *slot = phase;
-                    slot.seconds += start.elapsed().as_secs_f64();
-                    slot.bytes_received = recv.received() - before;
-                }
-                if let Some(observer) = observer {
-                    let done = index + 1;
-                    observer(&Progress { phase: "offline", done, of: layers, layer: name });
+                    *slot = Phase { bytes_received: recv.received() - before, ..phase };
                 }
             }
             Ok(())
         };
-        let finished = finish();
+        let collected = collect();
         drop(pending);
         let requested = requests.join().map_err(|_| GazelleError::Panicked)?;
-        finished?;
+        collected?;
         requested
     })?;
     if let Some(first) = phases.first_mut() {
         first.turns = 1;
     }
-    Ok(LinearOffline { tensors, outputs, phases })
+    Ok((tensors, phases))
 }
 
 /// Masks of the masked tensors, as they become known.

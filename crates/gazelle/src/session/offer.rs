@@ -132,11 +132,15 @@ impl Offer {
         let elements: u64 = tensors.iter().map(|tensor| tensor.shape.len() as u64).sum();
         self.limit_memory(16 * elements)?;
         if let Some(interface) = &description.model.interface {
-            let len = |tensor: Option<&gazelle_share::Tensor>| tensor.map_or(0, |t| t.shape.len());
             let architecture = &description.architecture;
-            let input = len(architecture.tensors.first());
-            let output = len(architecture.tensors.get(architecture.output));
-            interface.check(input, output).map_err(|e| refuse(&e))?;
+            let input = architecture.input_shape().map_or(0, |shape| shape.len());
+            let classes = gazelle_model::reveal::classes(architecture);
+            interface.check(input, classes).map_err(|e| refuse(&e))?;
+            if interface.output.reveal != gazelle_model::reveal::revealed(architecture) {
+                return Err(GazelleError::Description(
+                    "the network does not reveal what the description says".into(),
+                ));
+            }
         }
         let plan = Plan::new(description.architecture.clone()).map_err(|e| refuse(&e))?;
         let linear_plan: L::Plan =

@@ -11,8 +11,9 @@ use gazelle_wire::{Channel, PackedShape};
 use rand_core::CryptoRng;
 
 use crate::error::GazelleError;
-use crate::plan::{Tensors, Work};
+use crate::plan::{Plan, Tensors, Work};
 use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::session::background::Background;
 use crate::session::message::{Command, MaskedInput};
 use crate::session::server::{Server, ServerLimits};
 
@@ -85,41 +86,31 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Prepared<N>, GazelleError> {
         let plan = &self.server.plan;
+        let (linear, nonlinear) = (&self.linear, &mut self.nonlinear);
         let meter = Meter::start(channel);
-        let mut shares = Vec::with_capacity(plan.groups().len());
-        let mut groups = Vec::with_capacity(plan.groups().len());
-        {
-            let (send, recv) = channel.halves();
-            for (index, group) in plan.groups().iter().enumerate() {
-                let (start, sent, received) = (Instant::now(), send.sent(), recv.received());
-                let v = self
-                    .linear
-                    .receive(index, (&mut *send, &mut *recv), rng)
-                    .and_then(|received| self.linear.finish(index, received))
-                    .map_err(GazelleError::layer(&group.name))?;
-                shares.push(v);
-                groups.push(Phase {
-                    seconds: start.elapsed().as_secs_f64(),
-                    bytes_sent: send.sent() - sent,
-                    bytes_received: recv.received() - received,
-                    turns: u64::from(index == 0),
-                });
+        std::thread::scope(|scope| {
+            let finish = |group, received| linear.finish(group, received);
+            let mut background = Background::start(scope, plan, finish)?;
+            // All requests are read at once; v is computed while the steps' correlations are made.
+            let mut groups = receive_all(plan, linear, &background, channel, rng)?;
+            background.no_more();
+            let mut steps = Vec::with_capacity(plan.steps().len());
+            let mut step_phases = Vec::with_capacity(plan.steps().len());
+            for step in 0..plan.steps().len() {
+                let meter = Meter::start(channel);
+                let prepared = nonlinear
+                    .offline(step, channel, rng)
+                    .map_err(GazelleError::layer(plan.step_name(step)))?;
+                steps.push(prepared);
+                step_phases.push(meter.stop(channel));
             }
-            send.flush()?;
-        }
-        let mut steps = Vec::with_capacity(plan.steps().len());
-        let mut step_phases = Vec::with_capacity(plan.steps().len());
-        for step in 0..plan.steps().len() {
-            let meter = Meter::start(channel);
-            let prepared = self
-                .nonlinear
-                .offline(step, channel, rng)
-                .map_err(GazelleError::layer(plan.step_name(step)))?;
-            steps.push(prepared);
-            step_phases.push(meter.stop(channel));
-        }
-        channel.flush()?;
-        Ok(Prepared { shares, steps, offline: meter.stop(channel), groups, step_phases })
+            channel.flush()?;
+            let (shares, seconds) = background.all()?;
+            for (phase, seconds) in groups.iter_mut().zip(seconds) {
+                phase.seconds += seconds;
+            }
+            Ok(Prepared { shares, steps, offline: meter.stop(channel), groups, step_phases })
+        })
     }
 
     fn online(
@@ -200,6 +191,33 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
         );
         Ok(InferenceReport { offline, online, layers })
     }
+}
+
+/// Reads and answers the requests of all groups; times and bytes of each.
+fn receive_all<S: LinearServer>(
+    plan: &Plan,
+    linear: &S,
+    background: &Background<S::Received>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<Vec<Phase>, GazelleError> {
+    let (send, recv) = channel.halves();
+    let mut phases = Vec::with_capacity(plan.groups().len());
+    for (index, group) in plan.groups().iter().enumerate() {
+        let (sent, received) = (send.sent(), recv.received());
+        let request = linear
+            .receive(index, (&mut *send, &mut *recv), rng)
+            .map_err(GazelleError::layer(&group.name))?;
+        background.give(index, request);
+        phases.push(Phase {
+            seconds: 0.0,
+            bytes_sent: send.sent() - sent,
+            bytes_received: recv.received() - received,
+            turns: u64::from(index == 0),
+        });
+    }
+    send.flush()?;
+    Ok(phases)
 }
 
 /// S's share of a linear layer's output, modulo the group's ring: `W (x - r) + v + bias`.

@@ -1,0 +1,257 @@
+//! Short sessions whose times a [`Machine`](super::Machine) is made from.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use gazelle_block::Delta;
+use gazelle_ot::ferret::Parameters;
+use gazelle_ot::{Ferret, OtExtension, SoftSpoken};
+use gazelle_share::{
+    Architecture, Conv2d, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind, Pads, Step,
+    StepFunction, StepOutput, Tensor, TensorId, TensorShape,
+};
+use gazelle_wire::{Channel, memory};
+
+use crate::backend::{AnyOt, Choice, DefaultServer, StepProtocol, planner};
+use crate::description::{Description, ModelInfo};
+use crate::error::GazelleError;
+use crate::session::{Limits, Offer, ServerLimits};
+
+/// Bits of values; bits that are dropped; the ring of all layers.
+const VALUE_BITS: u32 = 12;
+const TRUNCATE_BITS: u32 = 10;
+const RING: u32 = VALUE_BITS + TRUNCATE_BITS;
+/// Maps of the hidden layers.
+const MAPS: usize = 16;
+/// Channels, maps and side of the convolutions whose products are measured.
+const WIDE: usize = 64;
+const SIDE: usize = 32;
+
+/// What a session took, and what was in it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Run {
+    pub(super) setup_ns: f64,
+    pub(super) offline_ns: f64,
+    pub(super) online_ns: f64,
+    /// The server's plain products.
+    pub(super) linear_online_ns: f64,
+    pub(super) macs: f64,
+    /// Polynomials sent ahead; requests and responses of an inference; at N = 2048.
+    pub(super) hints: f64,
+    pub(super) polynomials: f64,
+    pub(super) steps: f64,
+    pub(super) and_gates: f64,
+    pub(super) rots: f64,
+    pub(super) trips: f64,
+    pub(super) online_bytes: f64,
+}
+
+/// Inferences per session; the best counts (the first also warms caches up).
+const INFERENCES: usize = 3;
+
+/// One session with some inferences.
+pub(super) fn run(network: &Network, protocol: StepProtocol) -> Result<Run, GazelleError> {
+    let choice = Choice::uniform(&network.architecture, protocol)?;
+    // Setup is compared with the simplest extension's where only linear layers are of interest.
+    let ot = if protocol == StepProtocol::Garbled { AnyOt::default() } else { choice.ot };
+    let choice = Choice { ot, ..choice };
+    let steps = network.architecture.nodes.len();
+    let server = Arc::new(DefaultServer::compile(
+        choice.suite(steps),
+        network.clone(),
+        ModelInfo::default(),
+        choice.to_value(),
+    )?);
+    let mut run = counts(&server, &choice)?;
+    let (ours, theirs) = memory::pair();
+    let serving = Arc::clone(&server);
+    let thread = std::thread::spawn(move || {
+        serving.serve(theirs, &ServerLimits::default(), &mut gazelle_prg::system_rng()?)
+    });
+    let mut rng = gazelle_prg::system_rng()?;
+    let mut client =
+        Offer::receive(ours, Limits::default(), None)?.accept(choice.suite(steps), &mut rng)?;
+    let input = vec![1i64; network.architecture.input_shape().map_or(0, |shape| shape.len())];
+    run.setup_ns = client.setup().seconds * 1e9;
+    (run.offline_ns, run.online_ns, run.linear_online_ns) =
+        (f64::INFINITY, f64::INFINITY, f64::INFINITY);
+    for _ in 0..INFERENCES {
+        let prepared = client.prepare(&mut rng)?;
+        let report = client.infer(prepared, &input)?.report;
+        run.offline_ns = run.offline_ns.min(report.offline.seconds * 1e9);
+        run.online_ns = run.online_ns.min(report.online.seconds * 1e9);
+    }
+    client.close()?;
+    let report = thread.join().map_err(|_| GazelleError::Panicked)??;
+    for inference in &report.inferences {
+        let linear = inference.layers.iter().filter(|layer| layer.kind == "linear");
+        let seconds: f64 = linear.map(|layer| layer.online.seconds).sum();
+        run.linear_online_ns = run.linear_online_ns.min(seconds * 1e9);
+    }
+    Ok(run)
+}
+
+fn counts(server: &DefaultServer, choice: &Choice) -> Result<Run, GazelleError> {
+    let plan = server.plan();
+    let description = Description::parse(server.description())?;
+    let work = planner::linear_work(plan, &description)?;
+    let mut run =
+        Run { macs: work.macs, hints: work.hints, polynomials: work.polynomials, ..Run::default() };
+    let wanted = choice.steps.last().copied().unwrap_or(StepProtocol::Garbled);
+    // The last step reveals on any backend by garbling: it is part of every session's fixed cost.
+    for step in plan.steps().iter().rev().skip(1) {
+        let Some(price) = planner::price(step, wanted, choice.ot) else { continue };
+        run.steps += 1.0;
+        run.and_gates += price.and_gates as f64;
+        run.rots += (price.rots.0 + price.rots.1) as f64;
+        run.trips += price.trips as f64;
+        run.online_bytes += price.online.total() as f64;
+    }
+    Ok(run)
+}
+
+/// OT setup in one direction, by extension; best of two.
+pub(super) fn ot_setups() -> Result<[f64; 3], GazelleError> {
+    Ok([
+        ot_setup(SoftSpoken::K8)?,
+        ot_setup(Ferret::new(Parameters::SMALL))?,
+        ot_setup(Ferret::new(Parameters::MEDIUM))?,
+    ])
+}
+
+fn ot_setup<O: OtExtension>(ot: O) -> Result<f64, GazelleError> {
+    let mut best = f64::INFINITY;
+    for _ in 0..2 {
+        let (mut ours, mut theirs) = memory::pair();
+        let failed = |_| GazelleError::Panicked;
+        let start = Instant::now();
+        let receive = |channel: &mut Channel| -> Result<(), GazelleError> {
+            let mut rng = gazelle_prg::system_rng()?;
+            ot.receiver(channel, &mut rng).map_err(failed)?;
+            Ok(channel.flush()?)
+        };
+        std::thread::scope(|scope| {
+            let receiver = scope.spawn(|| receive(&mut theirs));
+            let mut rng = gazelle_prg::system_rng()?;
+            let delta = Delta::random(&mut rng);
+            let sent = ot.sender(delta, &mut ours, &mut rng).map_err(failed).map(drop);
+            let flushed = ours.flush();
+            receiver.join().map_err(|_| GazelleError::Panicked)??;
+            sent?;
+            flushed.map_err(GazelleError::from)
+        })?;
+        best = best.min(start.elapsed().as_secs_f64() * 1e9);
+    }
+    Ok(best)
+}
+
+fn relu(input: TensorShape) -> Step {
+    Step {
+        function: StepFunction::Relu,
+        input,
+        input_bits: RING,
+        truncate_bits: TRUNCATE_BITS,
+        value_bits: VALUE_BITS,
+        sum_pool: None,
+        output: StepOutput::Masked { bits: RING },
+    }
+}
+
+/// A network as it is written down.
+struct Writer {
+    tensors: Vec<Tensor>,
+    nodes: Vec<Node>,
+    weights: Vec<Option<LinearWeights>>,
+}
+
+impl Writer {
+    fn new(input: TensorShape) -> Self {
+        let mut writer = Self { tensors: Vec::new(), nodes: Vec::new(), weights: Vec::new() };
+        writer.tensor(input, RING);
+        writer
+    }
+
+    fn tensor(&mut self, shape: TensorShape, ring_bits: u32) -> TensorId {
+        let name = format!("t{}", self.tensors.len());
+        let value_bits = VALUE_BITS.min(ring_bits);
+        self.tensors.push(Tensor { name, shape, scale: 0, ring_bits, value_bits });
+        self.tensors.len() - 1
+    }
+
+    /// Reads the newest tensor.
+    fn node(&mut self, kind: NodeKind, output: TensorShape, ring_bits: u32) {
+        let input = self.tensors.len() - 1;
+        let output = self.tensor(output, ring_bits);
+        let name = format!("n{}", self.nodes.len());
+        self.nodes.push(Node { name, kind, inputs: vec![input], output });
+        if self.weights.len() < self.nodes.len() {
+            self.weights.push(None);
+        }
+    }
+
+    fn linear(&mut self, op: LinearOp) {
+        let shape = op.output_shape();
+        let weight = |i: usize| ((i * 37) % 101) as i32 - 50;
+        self.weights.push(Some(LinearWeights {
+            weights: (0..op.weight_len()).map(weight).collect(),
+            bias: vec![0; shape.channels],
+        }));
+        self.node(NodeKind::Linear(op), shape, RING);
+    }
+
+    fn relu(&mut self, shape: TensorShape) {
+        self.node(NodeKind::Step(relu(shape)), shape, RING);
+    }
+
+    /// One pixel of each channel.
+    fn corner(&mut self, shape: TensorShape) {
+        let slice = LocalMap::Slice { start: [0; 3], step: [1, shape.height, shape.width] };
+        self.node(NodeKind::Local(slice), TensorShape::new(shape.channels, 1, 1), RING);
+    }
+
+    /// Ten outputs that are revealed.
+    fn end(mut self, inputs: usize) -> Network {
+        self.linear(LinearOp::FullyConnected { inputs, outputs: 10 });
+        let shape = TensorShape::vector(10);
+        let reveal =
+            Step { function: StepFunction::Round, output: StepOutput::Reveal, ..relu(shape) };
+        self.node(NodeKind::Step(reveal), shape, VALUE_BITS);
+        let output = self.tensors.len() - 1;
+        let Self { tensors, nodes, weights } = self;
+        Network { architecture: Architecture { tensors, nodes, output }, weights }
+    }
+}
+
+fn convolve(input: TensorShape, maps: usize, kernel: usize, groups: usize) -> LinearOp {
+    LinearOp::Conv(Conv2d {
+        input,
+        maps,
+        kernel: [kernel; 2],
+        stride: [1; 2],
+        pads: Pads::all(kernel / 2),
+        dilation: [1; 2],
+        groups,
+    })
+}
+
+/// `layers` ReLUs of `16 side^2` elements, with next to no linear work between them.
+pub(super) fn relus(layers: usize, side: usize) -> Network {
+    let image = TensorShape::new(MAPS, side, side);
+    let mut writer = Writer::new(image);
+    for _ in 0..layers {
+        writer.linear(convolve(image, MAPS, 1, MAPS));
+        writer.relu(image);
+    }
+    writer.corner(image);
+    writer.end(MAPS)
+}
+
+/// One convolution of 64 maps of 32 x 32 pixels, almost all of which are dropped.
+pub(super) fn convolution(kernel: usize) -> Network {
+    let image = TensorShape::new(WIDE, SIDE, SIDE);
+    let mut writer = Writer::new(image);
+    writer.linear(convolve(image, WIDE, kernel, 1));
+    writer.corner(image);
+    writer.relu(TensorShape::new(WIDE, 1, 1));
+    writer.end(WIDE)
+}
