@@ -14,12 +14,14 @@
 //! 6 trips; (17, 37): 110, 93, 41, 6. One message per trip and step.
 //!
 //! Computes ReLU, clip, max-pool (ReLU behind it), rescale, and sum-pools behind them, re-shared under a
-//! mask. Revealing, rounding exactly and squares are the garbled backend's: see
-//! [`PerLayer`](crate::PerLayer).
+//! mask, and the indices of the largest values, revealed. Revealing values, rounding exactly and
+//! squares are the garbled backend's: see [`PerLayer`](crate::PerLayer).
 
+pub(crate) mod chain;
 pub(crate) mod client;
 pub(crate) mod messages;
 pub(crate) mod online;
+pub(crate) mod op;
 pub(crate) mod ops;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
@@ -29,8 +31,8 @@ pub(crate) mod server;
 
 use std::sync::Arc;
 
-use gazelle_block::hash::HashSeed;
 use gazelle_block::Delta;
+use gazelle_block::hash::HashSeed;
 use gazelle_ot::OtExtension;
 use gazelle_prg::Seed;
 use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
@@ -43,6 +45,7 @@ pub use server::{GmwServer, GmwServerPrepared};
 
 use crate::garbled::messages::HashSeedMessage;
 use crate::garbled::{ot_cost, ot_error};
+use crate::gmw::chain::Variant;
 use crate::gmw::pipeline::Ot;
 use crate::gmw::plan::GmwStep;
 
@@ -61,7 +64,7 @@ pub struct GmwCompiled {
 
 /// Whether this backend computes the step; else [`Garbled`](crate::Garbled) does.
 pub fn supports(step: &Step) -> bool {
-    GmwStep::new(0, step).is_ok()
+    GmwStep::new(0, step, Variant::FewBits).is_ok()
 }
 
 /// Setup traffic: the hash seed and both OT sessions.
@@ -110,7 +113,10 @@ impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
     }
 
     fn compile(&self, steps: Arc<[Step]>) -> Result<GmwCompiled, ProtocolError> {
-        let steps = steps.iter().enumerate().map(|(i, step)| GmwStep::new(i, step));
+        let steps = steps
+            .iter()
+            .enumerate()
+            .map(|(i, step)| GmwStep::new(i, step, Variant::preferred(step)));
         Ok(GmwCompiled { steps: steps.collect::<Result<_, _>>()? })
     }
 

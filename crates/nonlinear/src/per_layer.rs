@@ -22,6 +22,7 @@ use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
 use crate::garbled::{self, GarbledClientPrepared, GarbledServerPrepared, ot_cost, ot_error};
+use crate::gmw::chain::Variant;
 use crate::gmw::pipeline::Ot;
 use crate::gmw::plan::GmwStep;
 use crate::gmw::{self, GmwClientPrepared, GmwServerPrepared};
@@ -34,6 +35,9 @@ pub enum Choice {
     Garbled,
     /// Random OTs: several trips, a few bytes per element.
     Gmw,
+    /// As [`Gmw`](Self::Gmw), by the chain with the fewest trips where that is another one: it
+    /// sends more.
+    GmwFewTrips,
     /// GMW where it computes the step, else garbled circuits.
     Auto,
 }
@@ -141,8 +145,9 @@ where
             .unwrap_or(Choice::Auto)
         {
             Choice::Garbled => CompiledStep::new(index, step).map(Compiled::Garbled),
-            Choice::Gmw => GmwStep::new(index, step).map(Compiled::Gmw),
-            Choice::Auto => GmwStep::new(index, step)
+            Choice::Gmw => GmwStep::new(index, step, Variant::FewBits).map(Compiled::Gmw),
+            Choice::GmwFewTrips => GmwStep::new(index, step, Variant::FewTrips).map(Compiled::Gmw),
+            Choice::Auto => GmwStep::new(index, step, Variant::preferred(step))
                 .map(Compiled::Gmw)
                 .or_else(|_| CompiledStep::new(index, step).map(Compiled::Garbled)),
         };

@@ -31,6 +31,8 @@ pub(crate) struct MaxTree {
 pub(crate) struct MaxLevels {
     /// Per level: the words compared; pair i makes the next word.
     pub(crate) pairs: Vec<(Vec<u32>, Vec<u32>)>,
+    /// Per level: the pairs whose smaller word is appended too, behind the larger ones.
+    pub(crate) smaller: Vec<Vec<u32>>,
     /// The words that are the results `[channel, row, column]`.
     pub(crate) outputs: Vec<u32>,
 }
@@ -113,6 +115,7 @@ impl MaxTree {
             let (base, count) = bases.get(node.level).copied().unwrap_or_default();
             (base + channel * count + node.index) as u32
         };
+        let smaller = vec![Vec::new(); self.levels.len()];
         let pairs = self
             .levels
             .iter()
@@ -126,7 +129,7 @@ impl MaxTree {
         let outputs = (0..channels)
             .flat_map(|c| self.outputs.iter().map(move |n| (c, n)))
             .map(|(c, n)| id(n, c));
-        MaxLevels { pairs, outputs: outputs.collect() }
+        MaxLevels { pairs, smaller, outputs: outputs.collect() }
     }
 
     /// Number of levels.

@@ -6,6 +6,7 @@ use gazelle_share::{ProtocolError, Step};
 use gazelle_wire::Cost;
 
 use crate::garbled;
+use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
 use crate::per_layer::{Choice, PerLayer};
 use crate::program::CompiledStep;
@@ -31,14 +32,16 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
     /// # Errors
     /// [`ProtocolError::Plan`] if the backend does not compute the step.
     pub fn prices(&self, step: &Step, choice: Choice) -> Result<Price, ProtocolError> {
+        let gmw = |variant| -> Result<Price, ProtocolError> {
+            let step = GmwStep::new(0, step, variant)?;
+            let (offline, online) = step.traffic(&self.ot, &mut (0, 0));
+            let pairs = step.chunks.iter().map(|chunk| step.rots(chunk));
+            let rots = pairs.fold((0, 0), |(a, b), (x, y)| (a + x, b + y));
+            Ok(Price { offline, online, trips: step.trips.len(), and_gates: 0, rots })
+        };
         match choice {
-            Choice::Gmw => {
-                let step = GmwStep::new(0, step)?;
-                let (offline, online) = step.traffic(&self.ot, &mut (0, 0));
-                let pairs = step.chunks.iter().map(|chunk| step.rots(chunk));
-                let rots = pairs.fold((0, 0), |(a, b), (x, y)| (a + x, b + y));
-                Ok(Price { offline, online, trips: step.trips.len(), and_gates: 0, rots })
-            }
+            Choice::Gmw => gmw(Variant::FewBits),
+            Choice::GmwFewTrips => gmw(Variant::FewTrips),
             Choice::Garbled => {
                 let step = CompiledStep::new(0, step)?;
                 let mut made = 0;
@@ -49,7 +52,7 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
                 Ok(Price { offline, online, trips, and_gates, rots: (made, 0) })
             }
             Choice::Auto => {
-                self.prices(step, Choice::Gmw).or_else(|_| self.prices(step, Choice::Garbled))
+                gmw(Variant::preferred(step)).or_else(|_| self.prices(step, Choice::Garbled))
             }
         }
     }

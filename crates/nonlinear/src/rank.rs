@@ -4,7 +4,10 @@
 //! For k = 1 this is the tree of n - 1 maxima in ceil(log2 n) levels, and the left operand of every
 //! comparator has the lower indices.
 
+use gazelle_convert::elect;
 use gazelle_share::Step;
+
+use crate::pool::MaxLevels;
 
 /// A value: an input, or a comparator's larger or smaller result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +25,10 @@ pub(crate) struct Network {
     pub(crate) outputs: Vec<Value>,
 }
 
-/// A network's words by number: the inputs, then level by level the larger results, then those
-/// smaller ones that are read.
-#[derive(Debug, Clone)]
-pub(crate) struct Levels {
-    /// Per level: the words compared; pair i makes the level's i-th larger word.
-    pub(crate) pairs: Vec<(Vec<u32>, Vec<u32>)>,
-    /// Per level: the pairs whose smaller word is appended too.
-    pub(crate) smaller: Vec<Vec<u32>>,
-    pub(crate) outputs: Vec<u32>,
+/// All pairs of `n` words, left index first: one level whose results are not appended.
+pub(crate) fn all_pairs(n: usize) -> MaxLevels {
+    let pairs = elect::pairs(n).map(|(a, b)| (a as u32, b as u32)).unzip();
+    MaxLevels { pairs: vec![pairs], smaller: vec![Vec::new()], outputs: (0..n as u32).collect() }
 }
 
 impl Network {
@@ -116,7 +114,7 @@ impl Network {
     }
 
     /// The comparators that are needed, as early as they can be, for `n` inputs.
-    pub(crate) fn levels(&self, n: usize) -> Levels {
+    pub(crate) fn levels(&self, n: usize) -> MaxLevels {
         let needed = self.needed();
         // Per comparator: its level (from 1).
         let mut depth: Vec<usize> = Vec::with_capacity(needed.len());
@@ -130,7 +128,7 @@ impl Network {
         let used = |i: &usize| needed.get(*i).is_some_and(|(larger, smaller)| *larger || *smaller);
         let last = (0..depth.len()).filter(used).filter_map(|i| depth.get(i)).max();
         let mut words = vec![(0u32, 0u32); depth.len()];
-        let mut levels = Levels { pairs: Vec::new(), smaller: Vec::new(), outputs: Vec::new() };
+        let mut levels = MaxLevels { pairs: Vec::new(), smaller: Vec::new(), outputs: Vec::new() };
         let id = |words: &[(u32, u32)], value: &Value| match value {
             Value::Input(i) => *i as u32,
             Value::Larger(i) => words.get(*i).map_or(0, |pair| pair.0),
@@ -165,7 +163,7 @@ impl Network {
 mod tests {
     use super::*;
 
-    fn run(levels: &Levels, values: &[u64]) -> Vec<u64> {
+    fn run(levels: &MaxLevels, values: &[u64]) -> Vec<u64> {
         let mut words = values.to_vec();
         for ((a, b), smaller) in levels.pairs.iter().zip(&levels.smaller) {
             let pair = |i: usize| (words[a[i] as usize], words[b[i] as usize]);

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use gazelle_block::hash::HashSeed;
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
+use gazelle_convert::elect::{ClientElect, winner};
 use gazelle_convert::extend::ClientExtend;
 use gazelle_convert::rot::{RotRecv, RotSend};
 use gazelle_convert::select::Select;
 use gazelle_convert::sign::{ClientShare, ClientSign};
 use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
+use gazelle_share::shares::ring_mask;
+use gazelle_share::step::StepOutput;
 use gazelle_share::{NonlinearClient, Output, ProtocolError, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
@@ -17,9 +20,10 @@ use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::gmw::online::{Ops, online as run_online};
-use crate::gmw::ops::{ClientReshare, Extend, Relu};
+use crate::gmw::op::Op;
+use crate::gmw::ops::{ClientElection, ClientReshare, ClientReveal, Extend, Relu, Sign};
 use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
-use crate::gmw::plan::{Chunk, GmwStep, Op};
+use crate::gmw::plan::{Chunk, GmwStep};
 use crate::gmw::run::{Client, initial, operand};
 use crate::gmw::schedule::Trip;
 use crate::gmw::{GmwCompiled, step_of};
@@ -65,13 +69,12 @@ impl<O: OtExtension> NonlinearClient for GmwClient<O> {
 }
 
 /// An operation between `begin` and `finish`.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most operations are the large variant; few live at once"
-)]
 enum Begun {
     Relu { sign: ClientSign, select: Select, bits: u32, share: ClientShare, levels: usize },
+    Sign { sign: ClientSign, bits: u32, share: ClientShare },
     Extend(ClientExtend),
+    Elect(ClientElect),
+    Reveal { bits: u32, xor: bool },
     Reshare { mask: Planes, bits: u32 },
 }
 
@@ -85,7 +88,7 @@ fn begin(
     mask: &[u64],
 ) -> (Vec<Begun>, BitVec) {
     let shape = step.shape_of(chunk);
-    let words = Zeroizing::new(initial(shape, words.to_vec()));
+    let words = Zeroizing::new(initial::<Client>(step, shape, words.to_vec()));
     let mut message = BitVec::new();
     let mut begun = Vec::with_capacity(step.chain.len());
     for ((before, op), &lanes) in step.chain.iter().zip(&shape.lanes) {
@@ -107,6 +110,19 @@ fn begin(
                 }
                 Begun::Relu { sign, select, bits, share, levels: tree.levels() }
             }
+            Op::Sign { bits, share, .. } => {
+                let (bits, share) = (*bits, *share);
+                let x = Zeroizing::new(match share {
+                    ClientShare::Offline => operand::<Client>(step, shape, before, bits, &words),
+                    ClientShare::Online => Vec::new(),
+                });
+                let planes = Planes::from_words(&x, bits);
+                let (sign, d) = ClientSign::begin(bits, share, planes, lanes, &mut down, &mut up);
+                message.extend(&d.to_bits());
+                Begun::Sign { sign, bits, share }
+            }
+            Op::Elect { rows } => Begun::Elect(ClientElect::begin(*rows, &mut down)),
+            Op::Reveal { bits, xor } => Begun::Reveal { bits: *bits, xor: *xor },
             Op::Extend { from, to } => Begun::Extend(ClientExtend::begin(*from, *to, &mut down)),
             Op::Reshare { bits } => {
                 Begun::Reshare { mask: Planes::from_words(mask, *bits), bits: *bits }
@@ -130,6 +146,12 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
                 sign.finish(&received);
                 Box::new(Relu::new(sign, select, bits, share, levels))
             }
+            Begun::Sign { mut sign, bits, share } => {
+                sign.finish(&received);
+                Box::new(Sign::new(sign, bits, share))
+            }
+            Begun::Elect(elect) => Box::new(ClientElection::new(elect)),
+            Begun::Reveal { bits, xor } => Box::new(ClientReveal::new(bits, xor)),
             Begun::Extend(mut extend) => {
                 extend.finish(&received);
                 Box::new(Extend::new(extend))
@@ -195,6 +217,15 @@ impl Work for Prepare<'_> {
     }
 }
 
+/// The indices behind revealed words: keys modulo `2^i`, or the verdicts on all rows.
+fn indices(step: &GmwStep, words: &[u64]) -> Result<Vec<i64>, ProtocolError> {
+    if let Some(bits) = step.keys {
+        return Ok(words.iter().map(|key| (ring_mask(bits) - key) as i64).collect());
+    }
+    let none = || ProtocolError::Peer("no value, or more than one, is the largest".into());
+    winner(words).map(|index| vec![index as i64]).ok_or_else(none)
+}
+
 /// The online phase.
 pub(crate) fn online(
     step: &GmwStep,
@@ -206,6 +237,9 @@ pub(crate) fn online(
     }
     let chunks = prepared.chunks.into_par_iter();
     let chunks = chunks.map(|(ops, planes)| (ops, planes.to_words())).collect();
-    run_online::<Client>(step, chunks, |trip| matches!(trip, Trip::Up(_)), channel)?;
-    Ok(None)
+    let results = run_online::<Client>(step, chunks, |trip| matches!(trip, Trip::Up(_)), channel)?;
+    match step.step.output {
+        StepOutput::Reveal => indices(step, &results.concat()).map(Some),
+        StepOutput::Masked { .. } => Ok(None),
+    }
 }

@@ -1,11 +1,15 @@
 //! Operations online, for either party: halves of openings in, shares out.
 
+mod election;
+
 use gazelle_convert::Planes;
 use gazelle_convert::extend::{ClientExtend, ServerExtend};
 use gazelle_convert::select::Select;
 use gazelle_convert::sign::{ClientShare, ClientSign, ServerSign};
 use gazelle_share::shares::ring_mask;
 use zeroize::Zeroize;
+
+pub(crate) use election::{ClientElection, ClientReveal, ServerElection, ServerReveal, Sign};
 
 /// One operation of one chunk at one party. Openings come in order: `half`, then `complete`.
 pub(crate) trait OnlineOp: Send {

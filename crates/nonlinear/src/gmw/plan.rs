@@ -1,13 +1,4 @@
-//! A step as a chain of operations, and what it costs.
-//!
-//! | step | chain |
-//! |---|---|
-//! | ReLU | relu(b), extend(b -> l'), re-share |
-//! | max-pool | per level of the tree: relu(b + 1) of differences; relu(b) or nothing; extend; re-share |
-//! | clip | relu(b) of x; relu(b) of high - z; extend(b -> l'); re-share |
-//! | rescale | extend(b + 1 -> l') of v + 2^(b-1); re-share |
-//!
-//! A sum-pool comes before re-sharing, on extended shares. No extension where `l' <=` the ring.
+//! A step's chain of operations over its chunks, and what it costs.
 
 #![expect(
     clippy::indexing_slicing,
@@ -16,99 +7,24 @@
 
 use std::ops::Range;
 
-use gazelle_convert::sign::{ClientShare, ClientSign, ServerSign, SignTree};
 use gazelle_ot::OtExtension;
-use gazelle_share::step::{StepFunction, StepOutput};
+use gazelle_share::step::StepFunction;
 use gazelle_share::{ProtocolError, Step, TensorShape};
 use gazelle_wire::Cost;
 use gazelle_wire::traffic::framed_len;
 
 use crate::garbled::ot_cost;
+use crate::gmw::chain::{Before, Chain, Variant};
+use crate::gmw::op::Op;
 use crate::gmw::schedule::{Trip, trips};
 use crate::pool::{MaxLevels, MaxTree, SumGroup, sum_groups};
+use crate::rank::{Network, all_pairs};
 use crate::width::function_shape;
 
 /// Elements per chunk: what one task works on.
 const CHUNK: usize = 4096;
 /// OTs from S to C per batch of the offline phase (at least one chunk's): a batch costs a round trip.
 const BATCH: usize = 1 << 20;
-
-/// An operation on all lanes of a chunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Op {
-    /// `max(x, 0)` modulo `2^bits`.
-    Relu { bits: u32, share: ClientShare, tree: SignTree },
-    /// From `2^from` to `2^to`.
-    Extend { from: u32, to: u32 },
-    /// z - r.
-    Reshare { bits: u32 },
-}
-
-impl Op {
-    pub(crate) fn openings(&self) -> usize {
-        match self {
-            Self::Relu { tree, .. } => tree.levels() + 2,
-            Self::Extend { .. } | Self::Reshare { .. } => 1,
-        }
-    }
-
-    /// Planes of an opening, `(server, client)`.
-    pub(crate) fn planes(&self, opening: usize) -> (usize, usize) {
-        match self {
-            Self::Relu { bits, share, tree } => {
-                if opening > tree.levels() {
-                    return (1, 1);
-                }
-                let server = ServerSign::planes(tree, opening);
-                let client = ClientSign::planes(tree, *share, opening);
-                let first = |used: bool| if used && opening == 0 { *bits as usize } else { 0 };
-                (server + first(true), client + first(*share == ClientShare::Online))
-            }
-            Self::Extend { .. } => (1, 1),
-            Self::Reshare { bits } => (0, *bits as usize),
-        }
-    }
-
-    /// Offline planes, `(server, client)`.
-    pub(crate) fn offline_planes(&self) -> (usize, usize) {
-        match self {
-            Self::Relu { bits, share, tree } => {
-                let (client, server) = tree.offline_bits(*share);
-                let first = if *share == ClientShare::Offline { *bits as usize } else { 0 };
-                (server, client + first)
-            }
-            Self::Extend { from, to } => ((to - from) as usize, 0),
-            Self::Reshare { .. } => (0, 0),
-        }
-    }
-
-    /// ROTs per element, S to C and C to S.
-    pub(crate) fn rots(&self) -> (usize, usize) {
-        match self {
-            Self::Relu { tree, .. } => {
-                let (down, up) = tree.rots();
-                (down + 1, up + 1)
-            }
-            Self::Extend { .. } => (1, 0),
-            Self::Reshare { .. } => (0, 0),
-        }
-    }
-}
-
-/// What happens to the words before an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Before {
-    /// The differences of a level of the max tree; results are added and appended.
-    Level(usize),
-    /// As they are (after a pool: the tree's outputs), reduced to the operation's ring.
-    Take,
-    /// A public constant minus them; the same afterwards.
-    From(u64),
-    /// `2^(b-1)` is added, and subtracted afterwards.
-    Shift,
-    /// Sums over windows, if there is a sum-pool.
-    Sum,
-}
 
 /// A chunk's index lists; chunks with as many units share them.
 #[derive(Debug, Clone)]
@@ -135,6 +51,8 @@ pub(crate) struct GmwStep {
     pub(crate) step: Step,
     /// Ring of the input shares after truncation.
     pub(crate) ring: u32,
+    /// Index bits below each value, if values carry their index.
+    pub(crate) keys: Option<u32>,
     pub(crate) chain: Vec<(Before, Op)>,
     pub(crate) shapes: Vec<Shape>,
     pub(crate) chunks: Vec<Chunk>,
@@ -143,68 +61,9 @@ pub(crate) struct GmwStep {
 
 impl GmwStep {
     /// Compiles a step, or says why this backend does not compute it.
-    pub(crate) fn new(index: usize, step: &Step) -> Result<Self, ProtocolError> {
+    pub(crate) fn new(index: usize, step: &Step, variant: Variant) -> Result<Self, ProtocolError> {
         crate::width::check(index, step)?;
-        let refuse = |why: &str| {
-            Err(ProtocolError::Plan(format!(
-                "non-linear step {index}: {why}; use the garbled backend"
-            )))
-        };
-        let StepOutput::Masked { bits: to } = step.output else {
-            return refuse("revealing is not computed from OT");
-        };
-        let (b, left) = (step.value_bits, step.input_bits - step.truncate_bits);
-        let relu =
-            |bits: u32, share: ClientShare| Op::Relu { bits, share, tree: SignTree::new(bits) };
-        let mut chain: Vec<(Before, Op)> = Vec::new();
-        // The ring of the input, and of the shares at the end of the function.
-        let (ring, last, signed) = match &step.function {
-            StepFunction::Relu => {
-                chain.push((Before::Take, relu(b, ClientShare::Offline)));
-                (b, b, false)
-            }
-            StepFunction::MaxPool { window, relu: rectify } => {
-                if left < b + 1 {
-                    return refuse("a max-pool needs one bit more in the ring");
-                }
-                let unit = TensorShape { channels: 1, ..step.input };
-                let Some(tree) = MaxTree::new(window, unit) else {
-                    return refuse("a window is empty");
-                };
-                for level in 0..tree.depth() {
-                    let share = if level == 0 { ClientShare::Offline } else { ClientShare::Online };
-                    chain.push((Before::Level(level), relu(b + 1, share)));
-                }
-                if *rectify {
-                    let share =
-                        if chain.is_empty() { ClientShare::Offline } else { ClientShare::Online };
-                    chain.push((Before::Take, relu(b, share)));
-                }
-                (b + 1, if *rectify { b } else { b + 1 }, !rectify)
-            }
-            StepFunction::Rescale => {
-                let ring = if to <= left { to } else { b + 1 };
-                if to > left && left < b + 1 {
-                    return refuse("extending signed values needs one bit more in the ring");
-                }
-                (ring, ring, true)
-            }
-            StepFunction::Clip { high } => {
-                chain.push((Before::Take, relu(b, ClientShare::Offline)));
-                // min(z, high) = high - ReLU(high - z).
-                chain.push((Before::From(*high as u64), relu(b, ClientShare::Online)));
-                (b, b, false)
-            }
-            StepFunction::Square { .. } => return refuse("squares are not computed from OT"),
-            StepFunction::Round | StepFunction::ArgMax | StepFunction::TopK { .. } => {
-                return refuse("revealing is not computed from OT");
-            }
-        };
-        if to > last {
-            let before = if signed { Before::Shift } else { Before::Take };
-            chain.push((before, Op::Extend { from: last, to }));
-        }
-        chain.push((Before::Sum, Op::Reshare { bits: to }));
+        let Chain { ring, keys, ops: chain } = Chain::new(index, step, variant)?;
         let halves: Vec<(bool, bool)> = chain
             .iter()
             .flat_map(|(_, op)| (0..op.openings()).map(|j| op.planes(j)))
@@ -213,6 +72,7 @@ impl GmwStep {
         let mut compiled = Self {
             step: step.clone(),
             ring,
+            keys,
             chain,
             shapes: Vec::new(),
             chunks: Vec::new(),
@@ -224,6 +84,12 @@ impl GmwStep {
 
     fn split(&mut self) {
         let step = self.step.clone();
+        if step.ranked().is_some() {
+            let (inputs, outputs) = (step.input.len(), step.output_shape().len());
+            self.shapes = vec![self.ranked_shape(inputs, outputs)];
+            self.chunks = vec![Chunk { shape: 0, inputs: 0..inputs, outputs: 0..outputs }];
+            return;
+        }
         let pooled =
             matches!(step.function, StepFunction::MaxPool { .. }) || step.sum_pool.is_some();
         let plane = |shape: TensorShape| shape.height * shape.width;
@@ -247,6 +113,21 @@ impl GmwStep {
                 outputs: start * outputs..(start + count) * outputs,
             });
         }
+    }
+
+    /// One chunk: values are compared with each other.
+    fn ranked_shape(&self, inputs: usize, outputs: usize) -> Shape {
+        let levels = match self.keys {
+            Some(_) => Network::of(&self.step).levels(inputs),
+            None => all_pairs(inputs),
+        };
+        let lanes = |(before, op): &(Before, Op)| match (before, op) {
+            (Before::Level(level), _) => levels.pairs[*level].0.len(),
+            (_, Op::Elect { .. }) => levels.pairs[0].0.len(),
+            _ => levels.outputs.len(),
+        };
+        let lanes = self.chain.iter().map(lanes).collect();
+        Shape { inputs, outputs, levels: Some(levels), sums: None, lanes }
     }
 
     fn shape(&self, units: usize, pooled: bool, inputs: usize, outputs: usize) -> Shape {

@@ -13,8 +13,10 @@ use gazelle_convert::Planes;
 use gazelle_share::shares::ring_mask;
 use zeroize::Zeroize;
 
+use crate::gmw::chain::Before;
+use crate::gmw::op::Op;
 use crate::gmw::ops::OnlineOp;
-use crate::gmw::plan::{Before, GmwStep, Op, Shape};
+use crate::gmw::plan::{GmwStep, Shape};
 
 /// Which party: constants are added by the server, and halves are counted per party.
 pub(crate) trait Role: Send + Sync + 'static {
@@ -82,7 +84,7 @@ impl<'a, R: Role> ChunkRun<'a, R> {
         let (made, there, complete) = (0, 0, 0);
         let waiting = VecDeque::new();
         let role = std::marker::PhantomData;
-        let words = initial(shape, words);
+        let words = initial::<R>(step, shape, words);
         let mut run =
             Self { step, shape, openings, ops, words, made, there, complete, waiting, role };
         run.before(0);
@@ -173,11 +175,7 @@ impl<'a, R: Role> ChunkRun<'a, R> {
     /// Hands this party's share to an operation.
     fn before(&mut self, index: usize) {
         let (before, op) = &self.step.chain[index];
-        let bits = match op {
-            Op::Relu { bits, .. } | Op::Reshare { bits } => *bits,
-            Op::Extend { from, .. } => *from,
-        };
-        let x = operand::<R>(self.step, self.shape, before, bits, &self.words);
+        let x = operand::<R>(self.step, self.shape, before, op.operand_bits(), &self.words);
         if let Some(op) = self.ops.front_mut() {
             op.start(x);
         }
@@ -191,10 +189,17 @@ impl<'a, R: Role> ChunkRun<'a, R> {
                 // max(a, b) = b + ReLU(a - b).
                 if let Some(levels) = &self.shape.levels {
                     let mask = ring_mask(*bits);
-                    for (z, b) in result.iter_mut().zip(&levels.pairs[*level].1) {
+                    let (a, b) = &levels.pairs[*level];
+                    for (z, b) in result.iter_mut().zip(b) {
                         *z = z.wrapping_add(self.words[*b as usize]) & mask;
                     }
                     self.words.extend_from_slice(&result);
+                    // min(a, b) = a + b - max(a, b).
+                    for i in &levels.smaller[*level] {
+                        let i = *i as usize;
+                        let sum = self.words[a[i] as usize].wrapping_add(self.words[b[i] as usize]);
+                        self.words.push(sum.wrapping_sub(result[i]) & mask);
+                    }
                     if level + 1 == levels.pairs.len() {
                         let mut words = outputs(&levels.outputs, &self.words);
                         std::mem::swap(&mut self.words, &mut words);
@@ -224,8 +229,16 @@ impl<'a, R: Role> ChunkRun<'a, R> {
     }
 }
 
-/// The words before the first operation: a max tree without levels already has its outputs.
-pub(crate) fn initial(shape: &Shape, words: Vec<u64>) -> Vec<u64> {
+/// The words before the first operation: keys carry their index, the first one the largest; a max
+/// tree without levels already has its outputs.
+pub(crate) fn initial<R: Role>(step: &GmwStep, shape: &Shape, mut words: Vec<u64>) -> Vec<u64> {
+    if let Some(bits) = step.keys {
+        let mask = ring_mask(step.ring + bits);
+        for (index, word) in words.iter_mut().enumerate() {
+            let below = R::constant(ring_mask(bits) - index as u64);
+            *word = (*word << bits).wrapping_add(below) & mask;
+        }
+    }
     match &shape.levels {
         Some(levels) if levels.pairs.is_empty() => outputs(&levels.outputs, &words),
         _ => words,

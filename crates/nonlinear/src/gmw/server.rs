@@ -5,21 +5,24 @@ use std::sync::Arc;
 use gazelle_block::hash::HashSeed;
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
+use gazelle_convert::elect::ServerElect;
 use gazelle_convert::extend::ServerExtend;
 use gazelle_convert::rot::{RotRecv, RotSend};
 use gazelle_convert::select::Select;
 use gazelle_convert::sign::{ClientShare, ServerSign};
 use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
 use gazelle_prg::{Prg, Seed};
+use gazelle_share::step::StepOutput;
 use gazelle_share::{NonlinearServer, ProtocolError, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
 use crate::gmw::online::{Ops, online as run_online};
-use crate::gmw::ops::{Extend, Relu, ServerReshare};
+use crate::gmw::op::Op;
+use crate::gmw::ops::{Extend, Relu, ServerElection, ServerReshare, ServerReveal, Sign};
 use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
-use crate::gmw::plan::{Chunk, GmwStep, Op};
+use crate::gmw::plan::{Chunk, GmwStep};
 use crate::gmw::run::Server;
 use crate::gmw::schedule::Trip;
 use crate::gmw::{GmwCompiled, step_of};
@@ -63,13 +66,12 @@ impl<O: OtExtension> NonlinearServer for GmwServer<O> {
 }
 
 /// An operation between `begin` and `finish`.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most operations are the large variant; few live at once"
-)]
 enum Begun {
     Relu { sign: ServerSign, select: Select, bits: u32, share: ClientShare, levels: usize },
+    Sign { sign: ServerSign, bits: u32, share: ClientShare },
     Extend(ServerExtend),
+    Elect(ServerElect),
+    Reveal(u32),
     Reshare(u32),
 }
 
@@ -96,6 +98,14 @@ fn begin(
                 let select = Select::begin(bits, &mut down, &mut up);
                 Begun::Relu { sign, select, bits, share, levels: tree.levels() }
             }
+            Op::Sign { bits, share, .. } => {
+                let (bits, share) = (*bits, *share);
+                let (sign, t) = ServerSign::begin(bits, share, lanes, &mut down, &mut up);
+                message.extend(&t.to_bits());
+                Begun::Sign { sign, bits, share }
+            }
+            Op::Elect { rows } => Begun::Elect(ServerElect::begin(*rows, &mut down)),
+            Op::Reveal { bits, .. } => Begun::Reveal(*bits),
             Op::Extend { from, to } => {
                 let (extend, t) = ServerExtend::begin(*from, *to, &mut down, &mut prg);
                 message.extend(&t.to_bits());
@@ -131,6 +141,12 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
                 }
                 Box::new(Relu::new(sign, select, bits, share, levels))
             }
+            Begun::Sign { mut sign, bits, share } => {
+                sign.finish(&take(count, lanes));
+                Box::new(Sign::new(sign, bits, share))
+            }
+            Begun::Elect(elect) => Box::new(ServerElection::new(elect)),
+            Begun::Reveal(bits) => Box::new(ServerReveal::new(bits)),
             Begun::Extend(extend) => Box::new(Extend::new(extend)),
             Begun::Reshare(bits) => Box::new(ServerReshare::new(bits)),
         });
@@ -173,14 +189,14 @@ impl Work for Prepare<'_> {
     type Ready = Ops;
 
     fn begin(&self, index: usize, down: &Made, up: &Made) -> (Vec<Begun>, BitVec) {
-        let Some(chunk) = self.step.chunks.get(index) else { return Default::default() };
+        let Some(chunk) = self.step.chunks.get(index) else { return Ops::default() };
         let send = RotSend::new(self.hash, down.tweak, down.blocks(), self.delta);
         let recv = RotRecv::new(self.hash, up.tweak, up.blocks(), &up.choices, 0);
         begin(self.step, chunk, send, recv, &self.seed.fork(SIGMA, index as u64))
     }
 
     fn finish(&self, index: usize, begun: Vec<Begun>, corrections: &BitVec) -> Ops {
-        let Some(chunk) = self.step.chunks.get(index) else { return Default::default() };
+        let Some(chunk) = self.step.chunks.get(index) else { return Ops::default() };
         finish(self.step, chunk, begun, corrections)
     }
 }
@@ -208,5 +224,8 @@ pub(crate) fn online(
         .collect();
     let results =
         run_online::<Server>(step, chunks, |trip| matches!(trip, Trip::Down(_)), channel)?;
-    Ok(Some(Shares::new(step.step.output_bits(), results.concat())))
+    Ok(match step.step.output {
+        StepOutput::Reveal => None,
+        StepOutput::Masked { bits } => Some(Shares::new(bits, results.concat())),
+    })
 }

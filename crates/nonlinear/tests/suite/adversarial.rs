@@ -86,6 +86,26 @@ fn adversarial_a_gmw_max_pool_survives_every_changed_message() {
 }
 
 #[test]
+fn adversarial_an_arg_max_survives_every_changed_message_on_every_backend() {
+    for choice in [Choice::Garbled, Choice::Gmw, Choice::GmwFewTrips] {
+        let step = Step {
+            output: StepOutput::Reveal,
+            ..step(StepFunction::ArgMax, [10, 1, 1], [6, 4, 11, 0])
+        };
+        tamper(choice, &Case::random(step, 5).0);
+    }
+}
+
+#[test]
+fn adversarial_a_top_k_survives_every_changed_message() {
+    let step = Step {
+        output: StepOutput::Reveal,
+        ..step(StepFunction::TopK { k: 2 }, [5, 1, 1], [5, 3, 9, 0])
+    };
+    tamper(Choice::Gmw, &Case::random(step, 6).0);
+}
+
+#[test]
 fn adversarial_material_of_one_backend_is_refused_by_the_other() {
     use gazelle_nonlinear::per_layer::PerLayerClientPrepared;
     use gazelle_share::testing::test_rng;

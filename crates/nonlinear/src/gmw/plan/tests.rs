@@ -1,5 +1,8 @@
 //! The counts of protocol.md 5.8.
 
+use gazelle_convert::sign::SignTree;
+use gazelle_share::step::StepOutput;
+
 use super::*;
 
 fn relu(b: u32, l: u32, count: usize) -> GmwStep {
@@ -12,7 +15,7 @@ fn relu(b: u32, l: u32, count: usize) -> GmwStep {
         sum_pool: None,
         output: StepOutput::Masked { bits: l },
     };
-    GmwStep::new(0, &step).unwrap()
+    GmwStep::new(0, &step, Variant::FewBits).unwrap()
 }
 
 /// The table of protocol.md 5.8: online, offline and ROTs `(S to C, C to S)`, trips.
@@ -54,7 +57,7 @@ fn transcript_of_a_2x2_pool_with_relu() {
         sum_pool: None,
         output: StepOutput::Masked { bits: 20 },
     };
-    let step = GmwStep::new(0, &step).unwrap();
+    let step = GmwStep::new(0, &step, Variant::FewBits).unwrap();
     let chunk = &step.chunks[0];
     // Three comparisons of 13 bits, a ReLU of 12, an extension by 8, a word of 20.
     assert_eq!(step.rots(chunk), (3 * 24 + 22 + 1, 3 * 6 + 6));

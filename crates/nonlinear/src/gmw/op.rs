@@ -1,0 +1,107 @@
+//! The operations of a chain: openings, widths, random OTs.
+
+use gazelle_convert::sign::{ClientShare, ClientSign, ServerSign, SignTree};
+
+/// An operation on all lanes of a chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// `max(x, 0)` modulo `2^bits`.
+    Relu { bits: u32, share: ClientShare, tree: SignTree },
+    /// From `2^from` to `2^to`.
+    Extend { from: u32, to: u32 },
+    /// z - r.
+    Reshare { bits: u32 },
+    /// XOR shares of `[x < 0]`, x modulo `2^bits`.
+    Sign { bits: u32, share: ClientShare, tree: SignTree },
+    /// From all comparisons of some rows, shares of each row's verdict: 0 for the winner.
+    Elect { rows: usize },
+    /// The client learns the words, of `bits` bits, shared by addition or by XOR.
+    Reveal { bits: u32, xor: bool },
+}
+
+impl Op {
+    /// `max(x, 0)`.
+    pub(crate) fn relu(bits: u32, share: ClientShare) -> Self {
+        Self::Relu { bits, share, tree: SignTree::new(bits) }
+    }
+
+    /// `[x < 0]`.
+    pub(crate) fn sign(bits: u32, share: ClientShare) -> Self {
+        Self::Sign { bits, share, tree: SignTree::new(bits) }
+    }
+
+    pub(crate) fn openings(&self) -> usize {
+        match self {
+            Self::Relu { tree, .. } => tree.levels() + 2,
+            Self::Sign { tree, .. } => tree.levels() + 1,
+            Self::Extend { .. }
+            | Self::Reshare { .. }
+            | Self::Elect { .. }
+            | Self::Reveal { .. } => 1,
+        }
+    }
+
+    /// Width of the operand's words.
+    pub(crate) fn operand_bits(&self) -> u32 {
+        match self {
+            Self::Relu { bits, .. }
+            | Self::Sign { bits, .. }
+            | Self::Reshare { bits }
+            | Self::Reveal { bits, .. } => *bits,
+            Self::Extend { from, .. } => *from,
+            Self::Elect { .. } => 1,
+        }
+    }
+
+    /// Planes of an opening, `(server, client)`.
+    pub(crate) fn planes(&self, opening: usize) -> (usize, usize) {
+        match self {
+            Self::Relu { bits, share, tree } => {
+                if opening > tree.levels() {
+                    return (1, 1);
+                }
+                let server = ServerSign::planes(tree, opening);
+                let client = ClientSign::planes(tree, *share, opening);
+                let first = |used: bool| if used && opening == 0 { *bits as usize } else { 0 };
+                (server + first(true), client + first(*share == ClientShare::Online))
+            }
+            Self::Sign { share, tree, .. } => {
+                (ServerSign::planes(tree, opening), ClientSign::planes(tree, *share, opening))
+            }
+            Self::Extend { .. } => (1, 1),
+            Self::Reshare { bits } => (0, *bits as usize),
+            Self::Elect { .. } => (0, 1),
+            Self::Reveal { bits, .. } => (*bits as usize, 0),
+        }
+    }
+
+    /// Offline planes, `(server, client)`.
+    pub(crate) fn offline_planes(&self) -> (usize, usize) {
+        match self {
+            Self::Relu { bits, share, tree } => {
+                let (client, server) = tree.offline_bits(*share);
+                let first = if *share == ClientShare::Offline { *bits as usize } else { 0 };
+                (server, client + first)
+            }
+            Self::Sign { share, tree, .. } => {
+                let (client, server) = tree.offline_bits(*share);
+                (server, client)
+            }
+            Self::Extend { from, to } => ((to - from) as usize, 0),
+            Self::Reshare { .. } | Self::Elect { .. } | Self::Reveal { .. } => (0, 0),
+        }
+    }
+
+    /// ROTs per element, S to C and C to S.
+    pub(crate) fn rots(&self) -> (usize, usize) {
+        match self {
+            Self::Relu { tree, .. } => {
+                let (down, up) = tree.rots();
+                (down + 1, up + 1)
+            }
+            Self::Sign { tree, .. } => tree.rots(),
+            Self::Extend { .. } | Self::Elect { .. } => (1, 0),
+            Self::Reshare { .. } | Self::Reveal { .. } => (0, 0),
+        }
+    }
+}
