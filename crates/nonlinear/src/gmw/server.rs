@@ -189,7 +189,7 @@ impl Work for Prepare<'_> {
     type Ready = Ops;
 
     fn begin(&self, index: usize, down: &Made, up: &Made) -> (Vec<Begun>, BitVec) {
-        let Some(chunk) = self.step.chunks.get(index) else { return Ops::default() };
+        let Some(chunk) = self.step.chunks.get(index) else { return Default::default() };
         let send = RotSend::new(self.hash, down.tweak, down.blocks(), self.delta);
         let recv = RotRecv::new(self.hash, up.tweak, up.blocks(), &up.choices, 0);
         begin(self.step, chunk, send, recv, &self.seed.fork(SIGMA, index as u64))
