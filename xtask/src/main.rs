@@ -1,7 +1,8 @@
-//! Project chores: `cargo xtask ci | tidy | bench … | vectors [--check]`.
+//! Project chores: `cargo xtask ci | tidy | bench … | generate … | vectors [--check]`.
 
 mod bench;
 mod ci;
+mod generate;
 mod process;
 mod tests_built;
 mod tidy;
@@ -19,6 +20,8 @@ usage: cargo xtask <chore>
   ci                 every check that a change has to pass, in order, stopping at the first failure
   tidy               the rules of the house that no compiler checks
   bench [...]        cargo run --release -p gazelle-benches -- ...
+  generate NAME FILE an ONNX file of resnet50, squeezenet1.1, densenet121 or mobilenet-v1
+                     with random weights [--side PIXELS] [--classes N] [--seed N]
   vectors [--check]  regenerates the committed ONNX message types; with --check only compares";
 
 fn main() -> ExitCode {
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(&root()),
         "tidy" => tidy::run(&root()),
         "bench" => bench::run(&root(), &rest),
+        "generate" => generate::run(&root(), &rest),
         "vectors" => vectors::run(&root(), rest.iter().any(|argument| argument == "--check")),
         _ => Err(USAGE.into()),
     };

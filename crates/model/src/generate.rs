@@ -41,10 +41,15 @@ impl Net {
     }
 
     fn conv(&mut self, x: &str, shape: Conv) -> String {
+        self.scaled_conv(x, shape, 1.0)
+    }
+
+    /// A convolution with weights of `gain` times the deviation of He initialisation.
+    fn scaled_conv(&mut self, x: &str, shape: Conv, gain: f32) -> String {
         let name = self.name("conv");
         let Conv { input, maps, kernel, stride, pad, groups } = shape;
         let fan_in = input / groups * kernel * kernel;
-        let deviation = (2.0 / fan_in as f32).sqrt();
+        let deviation = gain * (2.0 / fan_in as f32).sqrt();
         let weights: Vec<f32> = (0..maps * fan_in).map(|_| self.normal(deviation)).collect();
         let bias: Vec<f32> = (0..maps).map(|_| self.normal(0.05)).collect();
         let (k, s, p) = (kernel as i64, stride as i64, pad as i64);

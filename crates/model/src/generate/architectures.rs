@@ -3,7 +3,10 @@
 use super::{Conv, Net, same};
 use crate::onnx::write::Attribute;
 
-/// ResNet-50 (He et al. 2015): 25.6 million parameters, 4.1 G multiply-adds at 224 x 224.
+/// ResNet-50 (He et al. 2015): 25.6 million parameters, 4.1 G multiply-adds at 224 x 224. The last
+/// convolution of each of the 16 blocks has a quarter of He's deviation, so that the sum with the
+/// shortcut keeps its size (a factor `1 / sqrt(depth)`, as initialisation without normalisation
+/// needs it; else activations grow 256-fold).
 pub fn resnet50(seed: u64, side: usize, classes: usize) -> Vec<u8> {
     let mut net = Net::new(seed, 3, side);
     let stem = Conv { stride: 2, pad: 3, ..same(3, 64, 7) };
@@ -19,7 +22,7 @@ pub fn resnet50(seed: u64, side: usize, classes: usize) -> Vec<u8> {
             let a = net.relu(&a);
             let b = net.conv(&a, Conv { stride, ..same(width, width, 3) });
             let b = net.relu(&b);
-            let c = net.conv(&b, same(width, 4 * width, 1));
+            let c = net.scaled_conv(&b, same(width, 4 * width, 1), 0.25);
             let shortcut = if block == 0 {
                 net.conv(&x, Conv { stride, ..same(input, 4 * width, 1) })
             } else {

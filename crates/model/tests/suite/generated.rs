@@ -91,3 +91,24 @@ fn properties_generated_networks_agree_in_fixed_point() {
         check("resnet-50", &generate::resnet50(2, 64, 10));
     }
 }
+
+/// Activations neither vanish nor explode: the largest of each linear operator's output stays near 1.
+#[test]
+fn properties_generated_weights_keep_activations_in_size() {
+    let networks = [
+        ("squeezenet 1.1", generate::squeezenet1_1(3, 64, 10)),
+        ("mobilenet v1", generate::mobilenet_v1(3, 64, 10, true)),
+        ("resnet-50", generate::resnet50(3, 64, 10)),
+        ("densenet-121", generate::densenet121(3, 64, 10)),
+    ];
+    for (name, bytes) in networks {
+        let graph = passes::lower(&import(&bytes).unwrap()).unwrap();
+        let trace = float::trace(&graph, &image(&graph)).unwrap();
+        for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::Linear { .. })) {
+            let largest = pack::scale(&trace[node.output]);
+            assert!(largest < 200.0, "{name}, {}: {largest}", node.name);
+            let largest = trace[node.output].iter().fold(0f32, |m, x| m.max(x.abs()));
+            assert!(largest > 0.05, "{name}, {}: {largest}", node.name);
+        }
+    }
+}
