@@ -92,6 +92,13 @@ pub trait Vector: Copy {
     fn load(source: &[Block]) -> Self;
     /// Overwrites the first `BLOCKS` blocks of `target`, which must have as many.
     fn store(self, target: &mut [Block]);
+    /// Overwrites the first `BLOCKS` words of `target` by the low halves of the blocks.
+    fn store_low(self, target: &mut [u64]);
+    /// Bit i of word k is bit k of byte i.
+    #[inline(always)]
+    fn byte_planes(bytes: &[u8; 64]) -> [u64; 8] {
+        portable::byte_planes(bytes)
+    }
     /// As [`load`](Self::load), from little-endian bytes.
     fn load_bytes(source: &[u8]) -> Self;
     /// As [`store`](Self::store), to little-endian bytes.
@@ -113,6 +120,12 @@ pub trait Vector: Copy {
     /// Both 64-bit halves of every block times x in GF(2^64) modulo x^64 + x^4 + x^3 + x + 1.
     #[must_use]
     fn double_halves(self) -> Self;
+    /// Both 64-bit halves of every block summed modulo 2^64.
+    #[must_use]
+    fn add_halves(self, other: Self) -> Self;
+    /// `self ^ value` in the 64-bit halves where `a` and `b` agree.
+    #[must_use]
+    fn xor_where_equal(self, a: Self, b: Self, value: Self) -> Self;
     /// The halves of every block exchanged.
     #[must_use]
     fn swap_halves(self) -> Self;
@@ -247,7 +260,7 @@ mod tests {
 
         #[inline(always)]
         fn run<V: Vector>(self) {
-            let mut outputs: [Vec<Block>; 9] = Default::default();
+            let mut outputs: [Vec<Block>; 11] = Default::default();
             for chunk in self.0.chunks_exact(3 * V::BLOCKS) {
                 let a = V::load(&chunk[..V::BLOCKS]);
                 let b = V::load(&chunk[V::BLOCKS..2 * V::BLOCKS]);
@@ -262,6 +275,8 @@ mod tests {
                     a.swap_halves(),
                     a.repeat_high(),
                     a.bit(17),
+                    a.add_halves(b),
+                    a.xor_where_equal(b, b.xor(V::splat(Block(1))), c),
                 ];
                 for (output, result) in outputs.iter_mut().zip(results) {
                     let mut bytes = vec![0u8; 16 * V::BLOCKS];
@@ -330,6 +345,43 @@ mod tests {
         assert_eq!(at(6), u128::from(right) << 64 | u128::from(left));
         assert_eq!(at(7), u128::from(left) << 64 | u128::from(left));
         assert_eq!(at(8), (a >> 17 & 1).wrapping_neg());
+        let sum = |shift: u32| u128::from(((a >> shift) as u64).wrapping_add((b >> shift) as u64));
+        assert_eq!(at(9), sum(64) << 64 | sum(0));
+        assert_eq!(at(10), a ^ (c >> 64 << 64));
+    }
+
+    struct Low<'a>(&'a [Block], &'a mut [u64], &'a mut Vec<[u64; 8]>);
+
+    impl Kernel for Low<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            let Self(blocks, words, planes) = self;
+            for (blocks, words) in
+                blocks.chunks_exact(V::BLOCKS).zip(words.chunks_exact_mut(V::BLOCKS))
+            {
+                V::load(blocks).store_low(words);
+            }
+            for words in words.as_chunks::<64>().0 {
+                planes.push(V::byte_planes(&words.map(|word| word as u8)));
+            }
+        }
+    }
+
+    #[test]
+    fn conformance_low_halves_and_byte_planes_on_every_instruction_set() {
+        let input = noise(128);
+        for isa in AesIsa::all() {
+            let (mut words, mut planes) = (vec![0; 128], Vec::new());
+            dispatch(isa, Low(&input, &mut words, &mut planes));
+            for (i, (block, word)) in input.iter().zip(&words).enumerate() {
+                assert_eq!(*word, block.0 as u64, "{}", isa.name());
+                for k in 0..8 {
+                    assert_eq!(planes[i / 64][k] >> (i % 64) & 1, word >> k & 1, "{}", isa.name());
+                }
+            }
+        }
     }
 
     #[test]

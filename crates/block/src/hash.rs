@@ -9,6 +9,8 @@
 //! as in MITCCRH (Guo, Katz, Wang, Weng, Yu, CRYPTO 2020).
 #![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 
+mod low;
+
 use aes::Aes128Enc;
 use gazelle_prg::Seed;
 

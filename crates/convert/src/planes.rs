@@ -127,6 +127,11 @@ impl Planes {
         self.words.get_mut(index * stride..(index + 1) * stride).unwrap_or_default()
     }
 
+    /// All words, plane after plane.
+    pub(crate) fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.words
+    }
+
     /// Appends a plane of [`stride`](Self::stride) words.
     pub fn push(&mut self, plane: &[u64]) {
         debug_assert_eq!(plane.len(), self.stride());

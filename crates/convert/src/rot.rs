@@ -27,7 +27,7 @@ pub struct RotSend<'a> {
     y: &'a [Block],
     delta: Block,
     lanes: usize,
-    buffers: [Vec<Block>; 3],
+    buffers: [Vec<u64>; 2],
 }
 
 /// The receiver's choices and strings of one chunk.
@@ -38,7 +38,7 @@ pub struct RotRecv<'a> {
     choices: &'a BitVec,
     offset: usize,
     lanes: usize,
-    buffer: Vec<Block>,
+    buffer: Vec<u64>,
 }
 
 impl<'a> RotSend<'a> {
@@ -50,36 +50,29 @@ impl<'a> RotSend<'a> {
     /// Sets the number of elements of the positions that follow.
     pub fn set_lanes(&mut self, lanes: usize) {
         self.lanes = lanes;
-        self.buffers.iter_mut().for_each(|buffer| buffer.resize(lanes, Block::ZERO));
+        self.buffers.iter_mut().for_each(|buffer| buffer.resize(lanes, 0));
     }
 
     /// The next position: `(k0, k0 ^ k1)` as `width` (at most 8) planes each.
     pub fn bits(&mut self, width: usize) -> (Planes, Planes) {
         self.next();
-        let [_, k0, k1] = &self.buffers;
-        let first = low_planes(k0, width);
-        let mut delta = low_planes(k1, width);
-        for plane in 0..width {
-            let zero = first.plane(plane);
-            delta.plane_mut(plane).iter_mut().zip(zero).for_each(|(d, k)| *d ^= k);
-        }
-        (first, delta)
+        let [k0, k1] = &mut self.buffers;
+        k1.iter_mut().zip(&*k0).for_each(|(delta, k0)| *delta ^= k0);
+        (low_planes(self.hash, k0, width), low_planes(self.hash, k1, width))
     }
 
     /// The next position: `(k0, k1)` as words of 64 bits.
     pub fn words(&mut self) -> (Vec<u64>, Vec<u64>) {
         self.next();
-        let [_, k0, k1] = &self.buffers;
-        (low_words(k0), low_words(k1))
+        let [k0, k1] = &self.buffers;
+        (k0.clone(), k1.clone())
     }
 
     fn next(&mut self) {
         let (now, later) = self.y.split_at(self.lanes);
         self.y = later;
-        let [other, k0, k1] = &mut self.buffers;
-        self.hash.hash(self.tweak, now, k0);
-        other.iter_mut().zip(now).for_each(|(other, y)| *other = *y ^ self.delta);
-        self.hash.hash(self.tweak, other, k1);
+        let [k0, k1] = &mut self.buffers;
+        self.hash.low_words_of_both(self.tweak, now, self.delta, k0, k1);
         self.tweak += self.lanes as u64;
     }
 }
@@ -106,25 +99,25 @@ impl<'a> RotRecv<'a> {
     /// Sets the number of elements of the positions that follow.
     pub fn set_lanes(&mut self, lanes: usize) {
         self.lanes = lanes;
-        self.buffer.resize(lanes, Block::ZERO);
+        self.buffer.resize(lanes, 0);
     }
 
     /// The next position: the plane of choices, and k as `width` (at most 8) planes.
     pub fn bits(&mut self, width: usize) -> (Vec<u64>, Planes) {
         let choices = self.next();
-        (choices, low_planes(&self.buffer, width))
+        (choices, low_planes(self.hash, &self.buffer, width))
     }
 
     /// The next position: the plane of choices, and k as words of 64 bits.
     pub fn words(&mut self) -> (Vec<u64>, Vec<u64>) {
         let choices = self.next();
-        (choices, low_words(&self.buffer))
+        (choices, self.buffer.clone())
     }
 
     fn next(&mut self) -> Vec<u64> {
         let (now, later) = self.z.split_at(self.lanes);
         self.z = later;
-        self.hash.hash(self.tweak, now, &mut self.buffer);
+        self.hash.low_words(self.tweak, now, &mut self.buffer);
         self.tweak += self.lanes as u64;
         let choices = self.choices.slice(self.offset, self.lanes).words().to_vec();
         self.offset += self.lanes;
@@ -138,38 +131,11 @@ impl Drop for RotRecv<'_> {
     }
 }
 
-fn low_words(blocks: &[Block]) -> Vec<u64> {
-    blocks.iter().map(|block| block.0 as u64).collect()
-}
-
-/// The low `width` bits (at most 8) of each block as planes.
-fn low_planes(blocks: &[Block], width: usize) -> Planes {
-    let mut planes = Planes::zeros(blocks.len(), width);
-    for (i, chunk) in blocks.chunks(64).enumerate() {
-        let mut words = [0u64; 8];
-        for (group, eight) in chunk.chunks(8).enumerate() {
-            let bytes = eight.iter().rev().fold(0u64, |x, block| x << 8 | (block.0 as u64 & 0xff));
-            for (word, byte) in words.iter_mut().zip(transpose8(bytes).to_le_bytes()) {
-                *word |= u64::from(byte) << (8 * group);
-            }
-        }
-        for (plane, word) in words.iter().take(width).enumerate() {
-            planes.plane_mut(plane)[i] = *word;
-        }
-        words.zeroize();
-    }
+/// The low `width` bits (at most 8) of each word as planes.
+fn low_planes(hash: &HashSeed, words: &[u64], width: usize) -> Planes {
+    let mut planes = Planes::zeros(words.len(), width);
+    hash.planes(words, width, planes.words_mut());
     planes
-}
-
-/// Bit j of byte i becomes bit i of byte j.
-fn transpose8(mut x: u64) -> u64 {
-    for (shift, mask) in
-        [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)]
-    {
-        let swap = (x ^ (x >> shift)) & mask;
-        x ^= swap ^ (swap << shift);
-    }
-    x
 }
 
 #[cfg(test)]
@@ -209,20 +175,6 @@ mod tests {
             for lane in 0..lanes {
                 let one = rho[lane / 64] >> (lane % 64) & 1 == 1;
                 assert_eq!(k[lane], if one { k1[lane] } else { k0[lane] });
-            }
-        }
-    }
-
-    #[test]
-    fn known_answer_planes_of_low_bits() {
-        let blocks: Vec<Block> = (0..77u128).map(|i| Block(i * 0x1_0000_0000_002b)).collect();
-        let planes = low_planes(&blocks, 8);
-        for (lane, block) in blocks.iter().enumerate() {
-            for bit in 0..8 {
-                assert_eq!(
-                    planes.plane(bit)[lane / 64] >> (lane % 64) & 1 == 1,
-                    block.bit(bit as u32)
-                );
             }
         }
     }

@@ -12,13 +12,15 @@
 //! repaired at each level by one masked XOR over all nodes: nothing is branched on or indexed by the
 //! paths, which are secret.
 
-mod level;
+pub(crate) mod fused;
+pub(crate) mod level;
 
 use gazelle_block::Block;
 use gazelle_block::aes::AesIsa;
 use gazelle_block::hash::HashSeed;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
+pub(crate) use fused::Repair;
 pub(crate) use level::{repair, xor_all};
 
 /// Blocks hashed at once when both children take a hash.
@@ -72,6 +74,31 @@ impl Grower {
         }
     }
 
+    /// Repairs the parents, then doubles; `totals[side][i]` becomes the sum of the left or right half
+    /// of tree `i`'s new level.
+    fn double_summed(
+        &mut self,
+        nodes: &mut [Block],
+        pending: Option<&Repair>,
+        totals: &mut [Vec<Block>; 2],
+    ) {
+        let [left, right] = totals;
+        left.fill(Block::ZERO);
+        right.fill(Block::ZERO);
+        if self.kind == Kind::Correlated && fused::fits(left.len()) {
+            let tweak = self.next(nodes.len() / 2);
+            return fused::double((&self.hash, self.isa), tweak, nodes, pending, [left, right]);
+        }
+        if let Some(Repair { targets, fixes }) = pending {
+            let (parents, _) = nodes.split_at_mut(nodes.len() / 2);
+            repair(self.isa, parents, targets, fixes);
+        }
+        self.double(nodes);
+        let (left_nodes, right_nodes) = nodes.split_at(nodes.len() / 2);
+        xor_all(self.isa, left_nodes, left);
+        xor_all(self.isa, right_nodes, right);
+    }
+
     fn next(&mut self, count: usize) -> u64 {
         let first = self.tweak;
         self.tweak += count as u64;
@@ -94,6 +121,26 @@ impl Grower {
         }
     }
 
+    /// As [`grow`](Self::grow), `trees` of them; `each` sees the sums of every new level's left half.
+    pub(crate) fn grow_summed(
+        &mut self,
+        nodes: &mut [Block],
+        have: usize,
+        trees: usize,
+        mut each: impl FnMut(&[Block]),
+    ) {
+        let mut totals = [vec![Block::ZERO; trees], vec![Block::ZERO; trees]];
+        let mut size = have;
+        while size < nodes.len() {
+            size *= 2;
+            let (level, _) = nodes.split_at_mut(size);
+            self.double_summed(level, None, &mut totals);
+            let [left, _] = &totals;
+            each(left);
+        }
+        totals.iter_mut().for_each(|side| side.zeroize());
+    }
+
     /// Grows all of `nodes` from its first `have` blocks, knowing everything but one path per tree.
     ///
     /// - `paths[i]`: the unknown leaf of tree `i` (bits as in the module's description).
@@ -104,36 +151,47 @@ impl Grower {
         nodes: &mut [Block],
         have: usize,
         paths: &[u32],
-        mut sibling_sums: impl FnMut(u32) -> &'a [Block],
+        sibling_sums: impl FnMut(u32) -> &'a [Block],
     ) {
+        if let Some((last, _)) = self.grow_open(nodes, have, paths, sibling_sums) {
+            repair(self.isa, nodes, &last.targets, &last.fixes);
+        }
+    }
+
+    /// As [`grow_punctured`](Self::grow_punctured), but for the last level's repair, which is left to
+    /// do; with the sum of each tree's last level as it is without it. Nothing if nothing grows.
+    pub(crate) fn grow_open<'a>(
+        &mut self,
+        nodes: &mut [Block],
+        have: usize,
+        paths: &[u32],
+        mut sibling_sums: impl FnMut(u32) -> &'a [Block],
+    ) -> Option<(Repair, Zeroizing<Vec<Block>>)> {
         let trees = paths.len();
-        let mut targets = vec![0; trees];
+        let mut totals = [vec![Block::ZERO; trees], vec![Block::ZERO; trees]];
+        let mut pending: Option<Repair> = None;
         let mut size = have;
         while size < nodes.len() {
             let depth = (size / trees).trailing_zeros();
             size *= 2;
             let (level, _) = nodes.split_at_mut(size);
-            self.double(level);
+            self.double_summed(level, pending.as_ref(), &mut totals);
             // What the given sum lacks, counting the garbage that stands for the missing node.
-            let (left, right) = level.split_at(size / 2);
-            let mut fixes = vec![Block::ZERO; trees];
-            let mut other = vec![Block::ZERO; trees];
-            xor_all(self.isa, left, &mut fixes);
-            xor_all(self.isa, right, &mut other);
+            let [left, right] = &totals;
             let known = sibling_sums(depth).iter().zip(paths);
-            for ((fix, other), (known, path)) in fixes.iter_mut().zip(&other).zip(known) {
-                let left_is_known = path >> depth & 1 == 1;
-                *fix = *known ^ *other ^ (*fix ^ *other).select(left_is_known);
-            }
+            let fixes = left.iter().zip(right).zip(known);
+            let fixes = fixes.map(|((left, right), (known, path))| {
+                *known ^ *right ^ (*left ^ *right).select(path >> depth & 1 == 1)
+            });
             let low = (2u32 << depth) - 1;
-            for (target, path) in targets.iter_mut().zip(paths) {
-                *target = (path ^ 1 << depth) & low;
-            }
-            repair(self.isa, level, &targets, &fixes);
-            fixes.zeroize();
-            other.zeroize();
+            let targets = paths.iter().map(|path| (path ^ 1 << depth) & low);
+            pending = Some(Repair { targets: targets.collect(), fixes: fixes.collect() });
         }
-        targets.zeroize();
+        let [left, right] = &mut totals;
+        left.iter_mut().zip(&*right).for_each(|(left, right)| *left ^= *right);
+        right.zeroize();
+        let sums = Zeroizing::new(std::mem::take(left));
+        pending.map(|pending| (pending, sums))
     }
 }
 

@@ -50,6 +50,14 @@ impl<const N: usize> Vector for Portable<N> {
     }
 
     #[inline(always)]
+    fn store_low(self, target: &mut [u64]) {
+        let (target, _) = target.split_at_mut(N);
+        for (word, x) in target.iter_mut().zip(self.0) {
+            *word = x as u64;
+        }
+    }
+
+    #[inline(always)]
     fn load_bytes(source: &[u8]) -> Self {
         let mut out = [0; N];
         let (source, _) = source.split_at(16 * N);
@@ -107,6 +115,26 @@ impl<const N: usize> Vector for Portable<N> {
     }
 
     #[inline(always)]
+    fn add_halves(self, other: Self) -> Self {
+        self.zip(other, |x, y| {
+            let low = (x as u64).wrapping_add(y as u64);
+            let high = ((x >> 64) as u64).wrapping_add((y >> 64) as u64);
+            u128::from(high) << 64 | u128::from(low)
+        })
+    }
+
+    #[inline(always)]
+    fn xor_where_equal(self, a: Self, b: Self, value: Self) -> Self {
+        // All ones where a half is zero, without a branch.
+        let zero = |x: u64| ((x | x.wrapping_neg()) >> 63).wrapping_sub(1);
+        let mask = a.zip(b, |a, b| {
+            let difference = a ^ b;
+            u128::from(zero((difference >> 64) as u64)) << 64 | u128::from(zero(difference as u64))
+        });
+        self.xor_and(mask, value)
+    }
+
+    #[inline(always)]
     fn swap_halves(self) -> Self {
         let mut out = self;
         for x in &mut out.0 {
@@ -147,4 +175,26 @@ impl<const N: usize> Vector for Portable<N> {
         }
         out
     }
+}
+
+/// The definition of [`Vector::byte_planes`].
+pub(super) fn byte_planes(bytes: &[u8; 64]) -> [u64; 8] {
+    let mut planes = [0; 8];
+    for (group, eight) in bytes.as_chunks::<8>().0.iter().enumerate() {
+        let columns = transpose8(u64::from_le_bytes(*eight)).to_le_bytes();
+        for (plane, column) in planes.iter_mut().zip(columns) {
+            *plane |= u64::from(column) << (8 * group);
+        }
+    }
+    planes
+}
+
+/// Bit j of byte i becomes bit i of byte j.
+const fn transpose8(x: u64) -> u64 {
+    let swap = (x ^ (x >> 7)) & 0x00aa_00aa_00aa_00aa;
+    let x = x ^ swap ^ (swap << 7);
+    let swap = (x ^ (x >> 14)) & 0x0000_cccc_0000_cccc;
+    let x = x ^ swap ^ (swap << 14);
+    let swap = (x ^ (x >> 28)) & 0x0000_0000_f0f0_f0f0;
+    x ^ swap ^ (swap << 28)
 }

@@ -6,16 +6,20 @@
 
 use std::arch::x86_64::{
     __m128i, __m256i, __m512i, _mm_add_epi64, _mm_aesenc_si128, _mm_aesenclast_si128,
-    _mm_aeskeygenassist_si128, _mm_and_si128, _mm_andnot_si128, _mm_cvtsi32_si128, _mm_loadu_si128,
-    _mm_or_si128, _mm_set_epi64x, _mm_set1_epi64x, _mm_shuffle_epi32, _mm_sll_epi32,
-    _mm_slli_si128, _mm_srai_epi32, _mm_storeu_si128, _mm_xor_si128, _mm256_add_epi64,
-    _mm256_aesenc_epi128, _mm256_aesenclast_epi128, _mm256_and_si256, _mm256_andnot_si256,
-    _mm256_broadcastsi128_si256, _mm256_loadu_si256, _mm256_or_si256, _mm256_set_epi64x,
-    _mm256_set1_epi64x, _mm256_shuffle_epi32, _mm256_sll_epi32, _mm256_srai_epi32,
-    _mm256_storeu_si256, _mm256_xor_si256, _mm512_add_epi64, _mm512_aesenc_epi128,
-    _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_loadu_si512, _mm512_set_epi64,
-    _mm512_set1_epi64, _mm512_shuffle_epi32, _mm512_sll_epi32, _mm512_srai_epi32,
-    _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+    _mm_aeskeygenassist_si128, _mm_and_si128, _mm_andnot_si128, _mm_cmpeq_epi64, _mm_cvtsi32_si128,
+    _mm_loadu_si128, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi64x, _mm_shuffle_epi32,
+    _mm_sll_epi32, _mm_slli_si128, _mm_srai_epi32, _mm_storel_epi64, _mm_storeu_si128,
+    _mm_xor_si128, _mm256_add_epi8, _mm256_add_epi64, _mm256_aesenc_epi128,
+    _mm256_aesenclast_epi128, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
+    _mm256_castsi256_si128, _mm256_cmpeq_epi64, _mm256_loadu_si256, _mm256_movemask_epi8,
+    _mm256_or_si256, _mm256_permute4x64_epi64, _mm256_set_epi64x, _mm256_set1_epi64x,
+    _mm256_shuffle_epi32, _mm256_sll_epi32, _mm256_srai_epi32, _mm256_storeu_si256,
+    _mm256_xor_si256, _mm512_add_epi8, _mm512_add_epi64, _mm512_aesenc_epi128,
+    _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
+    _mm512_cmpeq_epi64_mask, _mm512_loadu_si512, _mm512_mask_xor_epi64, _mm512_movepi8_mask,
+    _mm512_permutexvar_epi64, _mm512_set_epi64, _mm512_set1_epi64, _mm512_shuffle_epi32,
+    _mm512_sll_epi32, _mm512_srai_epi32, _mm512_storeu_si512, _mm512_ternarylogic_epi64,
+    _mm512_xor_si512,
 };
 
 use super::{AesIsa, AesKey, Kernel, Portable, ROUND_KEYS, Vector};
@@ -109,6 +113,41 @@ unsafe fn expand_aes_ni(keys: &mut [AesKey]) {
     }
 }
 
+/// As the portable one; called where the processor has AVX2.
+#[inline(always)]
+fn byte_planes_256(bytes: &[u8; 64]) -> [u64; 8] {
+    let (low, high) = bytes.split_at(32);
+    let mut halves = [Wide256::load_bytes(low).0, Wide256::load_bytes(high).0];
+    let mut planes = [0; 8];
+    for plane in planes.iter_mut().rev() {
+        for (place, half) in halves.iter_mut().enumerate() {
+            // SAFETY: the instructions exist (see above).
+            let mask = unsafe {
+                let mask = _mm256_movemask_epi8(*half);
+                *half = _mm256_add_epi8(*half, *half);
+                mask
+            };
+            *plane |= u64::from(mask as u32) << (32 * place);
+        }
+    }
+    planes
+}
+
+/// As the portable one; called where the processor has AVX-512BW.
+#[inline(always)]
+fn byte_planes_512(bytes: &[u8; 64]) -> [u64; 8] {
+    let mut all = Wide512::load_bytes(bytes).0;
+    let mut planes = [0; 8];
+    for plane in planes.iter_mut().rev() {
+        // SAFETY: the instructions exist (see above).
+        unsafe {
+            *plane = _mm512_movepi8_mask(all);
+            all = _mm512_add_epi8(all, all);
+        }
+    }
+    planes
+}
+
 macro_rules! vector {
     (
         $(#[$doc:meta])* $name:ident($register:ty), $blocks:literal,
@@ -117,7 +156,9 @@ macro_rules! vector {
         splat |$splat_x:ident| $splat:expr,
         xor_and |$p:ident, $q:ident, $r:ident| $xor_and:expr,
         select |$mask:ident, $ones:ident, $zeros:ident| $select:expr,
-        high $high:expr, add $add:ident, reduction $low_byte:expr
+        high $high:expr, add $add:ident, reduction $low_byte:expr,
+        low |$v:ident, $to:ident| $low:expr, planes $planes:path,
+        equal |$ex:ident, $ea:ident, $eb:ident, $ev:ident| $equal:expr
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -150,6 +191,19 @@ macro_rules! vector {
                 assert!(target.len() >= $blocks);
                 // SAFETY: `target` has room for a whole vector; the instruction exists (see above).
                 unsafe { $store(target.as_mut_ptr().cast(), self.0) }
+            }
+
+            #[inline(always)]
+            fn store_low(self, target: &mut [u64]) {
+                assert!(target.len() >= $blocks);
+                let ($v, $to) = (self.0, target.as_mut_ptr());
+                // SAFETY: `target` has room for a word per block; the instructions exist (see above).
+                unsafe { $low }
+            }
+
+            #[inline(always)]
+            fn byte_planes(bytes: &[u8; 64]) -> [u64; 8] {
+                $planes(bytes)
             }
 
             #[inline(always)]
@@ -212,6 +266,19 @@ macro_rules! vector {
             }
 
             #[inline(always)]
+            fn add_halves(self, other: Self) -> Self {
+                // SAFETY: the instruction exists (see above).
+                Self(unsafe { $add(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            fn xor_where_equal(self, a: Self, b: Self, value: Self) -> Self {
+                let ($ex, $ea, $eb, $ev) = (self.0, a.0, b.0, value.0);
+                // SAFETY: the instructions exist (see above).
+                Self(unsafe { $equal })
+            }
+
+            #[inline(always)]
             fn swap_halves(self) -> Self {
                 // SAFETY: the instruction exists (see above).
                 Self(unsafe { $shuffle::<0x4e>(self.0) })
@@ -264,7 +331,10 @@ vector! {
     splat |x| x,
     xor_and |p, q, r| _mm_xor_si128(p, _mm_and_si128(q, r)),
     select |mask, ones, zeros| _mm_or_si128(_mm_and_si128(mask, ones), _mm_andnot_si128(mask, zeros)),
-    high _mm_set_epi64x(-1, 0), add _mm_add_epi64, reduction _mm_set1_epi64x(0x1b)
+    high _mm_set_epi64x(-1, 0), add _mm_add_epi64, reduction _mm_set1_epi64x(0x1b),
+    low |v, to| _mm_storel_epi64(to.cast(), v),
+    planes byte_planes_256,
+    equal |x, a, b, value| _mm_xor_si128(x, _mm_and_si128(_mm_cmpeq_epi64(a, b), value))
 }
 
 vector! {
@@ -276,7 +346,10 @@ vector! {
     splat |x| _mm256_broadcastsi128_si256(x),
     xor_and |p, q, r| _mm256_xor_si256(p, _mm256_and_si256(q, r)),
     select |mask, ones, zeros| _mm256_or_si256(_mm256_and_si256(mask, ones), _mm256_andnot_si256(mask, zeros)),
-    high _mm256_set_epi64x(-1, 0, -1, 0), add _mm256_add_epi64, reduction _mm256_set1_epi64x(0x1b)
+    high _mm256_set_epi64x(-1, 0, -1, 0), add _mm256_add_epi64, reduction _mm256_set1_epi64x(0x1b),
+    low |v, to| _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0x08>(v))),
+    planes byte_planes_256,
+    equal |x, a, b, value| _mm256_xor_si256(x, _mm256_and_si256(_mm256_cmpeq_epi64(a, b), value))
 }
 
 vector! {
@@ -288,5 +361,11 @@ vector! {
     splat |x| _mm512_broadcast_i32x4(x),
     xor_and |p, q, r| _mm512_ternarylogic_epi64::<0x78>(p, q, r),
     select |mask, ones, zeros| _mm512_ternarylogic_epi64::<0xca>(mask, ones, zeros),
-    high _mm512_set_epi64(-1, 0, -1, 0, -1, 0, -1, 0), add _mm512_add_epi64, reduction _mm512_set1_epi64(0x1b)
+    high _mm512_set_epi64(-1, 0, -1, 0, -1, 0, -1, 0), add _mm512_add_epi64, reduction _mm512_set1_epi64(0x1b),
+    low |v, to| _mm256_storeu_si256(
+        to.cast(),
+        _mm512_castsi512_si256(_mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0), v)),
+    ),
+    planes byte_planes_512,
+    equal |x, a, b, value| _mm512_mask_xor_epi64(x, _mm512_cmpeq_epi64_mask(a, b), x, value)
 }

@@ -8,10 +8,10 @@ use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
-use super::code::Code;
+use super::code::{Code, LeafRepairs};
 use super::parameters::Parameters;
 use crate::error::OtError;
-use crate::ggm::{self, Grower, Kind};
+use crate::ggm::{Grower, Kind, Repair};
 
 /// The first index of the trees' hash; it runs on over the whole session.
 const FIRST_TWEAK: u64 = (purpose::EXTENSION as u64) << 56;
@@ -27,7 +27,8 @@ pub(super) trait Party {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError>;
 
-    /// The leaves of `trees` trees from number `first` on, lowest bits set.
+    /// The leaves of `trees` trees from number `first` on, but for what the repairs and the lowest bits
+    /// still want.
     fn leaves(
         &mut self,
         grower: &mut Grower,
@@ -37,7 +38,7 @@ pub(super) trait Party {
         leaves: &mut [Block],
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError>;
+    ) -> Result<Option<LeafRepairs>, OtError>;
 }
 
 /// The state of a session.
@@ -136,8 +137,9 @@ impl<P: Party> Batch<P> {
             leaves.resize(size, Block::ZERO);
         }
         let group = if in_place { direct } else { leaves.as_mut_slice() };
-        self.party.leaves(&mut self.grower, depth, first, for_trees, group, ch, rng)?;
-        self.code.encode(secret, (first << depth) as u64, group);
+        let repairs =
+            self.party.leaves(&mut self.grower, depth, first, for_trees, group, ch, rng)?;
+        self.code.encode_leaves(secret, (first << depth) as u64, group, trees, repairs.as_ref());
         if !in_place {
             let (keep, _) = group.split_at_mut(missing.min(size));
             next.extend_from_slice(keep);
@@ -197,7 +199,7 @@ impl Party for Knower {
         leaves: &mut [Block],
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
+    ) -> Result<Option<LeafRepairs>, OtError> {
         let trees = retained.len() / depth;
         let (top, _) = leaves.split_at_mut(2 * trees);
         let (left, right) = top.split_at_mut(trees);
@@ -209,13 +211,7 @@ impl Party for Knower {
         let mut sums = Vec::with_capacity(retained.len());
         let (left, _) = leaves.split_at(trees);
         sums.extend_from_slice(left);
-        let isa = grower.isa;
-        grower.grow(leaves, 2 * trees, |level| {
-            let mut totals = vec![Block::ZERO; trees];
-            let (left, _) = level.split_at(level.len() / 2);
-            ggm::xor_all(isa, left, &mut totals);
-            sums.append(&mut totals);
-        });
+        grower.grow_summed(leaves, 2 * trees, trees, |left| sums.extend_from_slice(left));
         for (at, sum) in sums.iter_mut().enumerate() {
             let (level, tree) = (at / trees, at % trees);
             let flip = self.corrections.get((first + tree) * depth + level);
@@ -225,10 +221,7 @@ impl Party for Knower {
         ch.send(&Blocks(sums), &retained.len())?;
         // At once, so that the receiver works on this group while the next one is made.
         ch.flush()?;
-        for leaf in leaves {
-            *leaf = leaf.without_lsb();
-        }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -270,7 +263,7 @@ impl Party for Puncturer {
         leaves: &mut [Block],
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
+    ) -> Result<Option<LeafRepairs>, OtError> {
         let trees = retained.len() / depth;
         let (_, paths) = self.paths.split_at(first);
         let (paths, _) = paths.split_at(trees);
@@ -288,19 +281,13 @@ impl Party for Puncturer {
             *right = top.select(path & 1 == 0);
         }
         let mut levels = deeper.chunks_exact(trees);
-        grower.grow_punctured(leaves, 2 * trees, paths, |_| levels.next().unwrap_or_default());
+        let grown =
+            grower.grow_open(leaves, 2 * trees, paths, |_| levels.next().unwrap_or_default());
+        let Some((sibling, totals)) = grown else { return Ok(None) };
         // All leaves of a tree XOR to Delta: the missing one is v ^ Delta, with lowest bit 1.
-        let mut totals = vec![Block::ZERO; trees];
-        for leaf in leaves.iter_mut() {
-            *leaf = leaf.without_lsb();
-        }
-        ggm::xor_all(grower.isa, leaves, &mut totals);
-        for total in &mut totals {
-            total.0 |= 1;
-        }
-        ggm::repair(grower.isa, leaves, paths, &totals);
-        totals.zeroize();
-        Ok(())
+        let whole = totals.iter().zip(&sibling.fixes).map(|(total, fix)| *total ^ *fix);
+        let fixes = whole.map(|total| Block(total.0 | 1)).collect();
+        Ok(Some(LeafRepairs { sibling, missing: Repair { targets: paths.to_vec(), fixes } }))
     }
 }
 

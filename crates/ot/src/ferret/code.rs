@@ -13,6 +13,9 @@
 use gazelle_block::Block;
 use gazelle_block::aes::{AesIsa, AesKey, Kernel, Vector, dispatch};
 
+use crate::ggm::fused::{self, Masked, twice};
+use crate::ggm::{Repair, repair};
+
 /// The code's seed: nothing up the sleeve.
 const SEED: [u8; 16] = *b"gazelle LPN code";
 /// Its stream.
@@ -37,8 +40,41 @@ impl Code {
     /// power of two.
     pub(super) fn encode(&self, table: &[Block], first_row: u64, out: &mut [Block]) {
         debug_assert!(table.len().is_power_of_two() && table.len() <= 1 << BITS);
-        dispatch(self.isa, Encode { key: &self.key, table, first_row, out });
+        dispatch(self.isa, Encode { key: &self.key, table, first_row, out, leaves: None });
     }
+
+    /// As [`encode`](Self::encode), of the leaves of `trees` trees, whose lowest bits and repairs are
+    /// done on the way.
+    pub(super) fn encode_leaves(
+        &self,
+        table: &[Block],
+        first_row: u64,
+        out: &mut [Block],
+        trees: usize,
+        repairs: Option<&LeafRepairs>,
+    ) {
+        if fused::fits(trees) && out.len().is_multiple_of(ROWS) {
+            let leaves = Some((trees, repairs));
+            dispatch(self.isa, Encode { key: &self.key, table, first_row, out, leaves });
+            return;
+        }
+        if let Some(LeafRepairs { sibling, .. }) = repairs {
+            repair(self.isa, out, &sibling.targets, &sibling.fixes);
+        }
+        out.iter_mut().for_each(|leaf| *leaf = leaf.without_lsb());
+        if let Some(LeafRepairs { missing, .. }) = repairs {
+            repair(self.isa, out, &missing.targets, &missing.fixes);
+        }
+        self.encode(table, first_row, out);
+    }
+}
+
+/// What punctured leaves still lack.
+pub(super) struct LeafRepairs {
+    /// The neighbours of the missing ones, before lowest bits are cleared.
+    pub(super) sibling: Repair,
+    /// The missing ones, after: fixes have lowest bit 1, and the leaves' own is cleared.
+    pub(super) missing: Repair,
 }
 
 struct Encode<'a> {
@@ -46,6 +82,40 @@ struct Encode<'a> {
     table: &'a [Block],
     first_row: u64,
     out: &'a mut [Block],
+    /// The number of trees and their repairs, if `out` holds raw leaves.
+    leaves: Option<(usize, Option<&'a LeafRepairs>)>,
+}
+
+/// Blocks after which trees repeat.
+const PERIOD: usize = 8;
+
+/// Lowest bits and repairs of leaves, [`PERIOD`] blocks at a time.
+struct Finish<V> {
+    sibling: Masked<V, PERIOD>,
+    missing: Masked<V, PERIOD>,
+    step: V,
+}
+
+impl<V: Vector> Finish<V> {
+    #[inline(always)]
+    fn new(trees: usize, repairs: Option<&LeafRepairs>) -> Self {
+        Self {
+            sibling: Masked::new(repairs.map(|repairs| &repairs.sibling), trees, 0),
+            missing: Masked::new(repairs.map(|repairs| &repairs.missing), trees, 0),
+            step: V::splat(twice((PERIOD / trees) as u64)),
+        }
+    }
+
+    #[inline(always)]
+    fn next(&mut self, leaves: &mut [Block]) {
+        let one = V::splat(Block(1));
+        for (m, blocks) in leaves.chunks_exact_mut(V::BLOCKS).enumerate() {
+            let leaf = self.sibling.add(V::load(blocks), m);
+            self.missing.add(leaf.xor_and(one, leaf), m).store(blocks);
+        }
+        self.sibling.advance(self.step);
+        self.missing.advance(self.step);
+    }
 }
 
 impl Kernel for Encode<'_> {
@@ -53,14 +123,18 @@ impl Kernel for Encode<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Self { key, table, first_row, out } = self;
+        let Self { key, table, first_row, out, leaves } = self;
         if table.is_empty() {
             return;
         }
         let keys = V::keys(key);
+        let mut finish = leaves.map(|(trees, repairs)| Finish::<V>::new(trees, repairs));
         let mut stream = [Block::ZERO; 2 * ROWS];
         let mut block = 2 * first_row;
         for out in out.chunks_mut(ROWS) {
+            if let Some(finish) = &mut finish {
+                out.chunks_exact_mut(PERIOD).for_each(|leaves| finish.next(leaves));
+            }
             for counter in &mut stream {
                 *counter = Block(((u128::from(DOMAIN) << 120) | u128::from(block)).swap_bytes());
                 block += 1;
@@ -125,6 +199,43 @@ mod tests {
                             .fold(Block(i as u128), |sum, p| sum ^ table[p]);
                         assert!(*out == sum, "{} row {i}", isa.name());
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn conformance_leaves_are_repaired_and_lose_their_lowest_bits_on_the_way() {
+        let table: Vec<Block> =
+            (0..1u128 << 9).map(|i| Block(i.wrapping_mul(u128::MAX / 7))).collect();
+        for isa in AesIsa::all() {
+            let code = Code { isa, ..Code::new() };
+            for (trees, rows) in [(8usize, 64usize), (4, 8), (2, 256), (1, 32), (3, 64), (8, 2)] {
+                let leaves: Vec<Block> = (0..(trees * rows) as u128)
+                    .map(|i| Block(i.wrapping_mul(u128::MAX / 11)))
+                    .collect();
+                let fixes = |start: u128| (0..trees as u128).map(move |i| Block((start + i) << 60 | 1));
+                let target = |factor: usize| (0..trees).map(move |i| (factor * i % rows) as u32);
+                let repairs = LeafRepairs {
+                    sibling: Repair { targets: target(29).collect(), fixes: fixes(77).collect() },
+                    missing: Repair { targets: target(37).collect(), fixes: fixes(55).collect() },
+                };
+                for repairs in [None, Some(&repairs)] {
+                    let mut got = leaves.clone();
+                    code.encode_leaves(&table, 64, &mut got, trees, repairs);
+                    let mut expected = leaves.clone();
+                    for (at, leaf) in expected.iter_mut().enumerate() {
+                        let (row, tree) = ((at / trees) as u32, at % trees);
+                        let hit = |repair: &Repair| {
+                            repair.fixes[tree].select(repair.targets[tree] == row)
+                        };
+                        let [sibling, missing] = repairs.map_or([Block::ZERO; 2], |repairs| {
+                            [hit(&repairs.sibling), hit(&repairs.missing)]
+                        });
+                        *leaf = (*leaf ^ sibling).without_lsb() ^ missing;
+                    }
+                    code.encode(&table, 64, &mut expected);
+                    assert!(got == expected, "{} {trees}", isa.name());
                 }
             }
         }
