@@ -22,11 +22,13 @@ pub fn messages(data: &[u8]) {
     let _ = PublicCoins::server(&[1; 32], &mut channel, rng);
     let mut channel = Channel::from_payloads(data.to_vec());
     let Ok(coins) = PublicCoins::client(&[1; 32], &mut channel, rng) else { return };
-    let Some(([ring, noise, kept, dropped, _], rest)) = data.split_first_chunk::<5>() else {
+    let Some(([ring, noise, kept, dropped, quarters], rest)) = data.split_first_chunk::<5>() else {
         return;
     };
     let [ring, noise, kept, dropped] = [ring, noise, kept, dropped].map(|bits| u32::from(*bits));
     let Ok(parameters) = Parameters::new(2048, ring, noise, kept, dropped) else { return };
+    let quarters = parameters.kept_quarters().saturating_sub(u32::from(quarters % 4));
+    let Ok(parameters) = parameters.with_kept_quarters(quarters) else { return };
     let _ = group(&parameters, &coins, rest, rng);
 }
 

@@ -17,6 +17,7 @@
 pub mod client;
 pub mod coins;
 mod expand;
+mod levels;
 pub mod message;
 pub mod noise;
 pub mod parameters;

@@ -1,29 +1,54 @@
-//! All linear layers of a network, both parties in memory, one cold inference and one after it:
+//! All linear layers of a network, both parties in memory, phase by phase: processor time, also as a
+//! multiple of the plain multiply-adds, traffic, memory.
 //! `cargo run --release -p gazelle-linear --example networks [cifar|squeezenet|resnet50]`.
 
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Instant;
 
-use gazelle_linear::PublicCoin;
+use gazelle_linear::{PublicCoin, plain_kernels};
 use gazelle_share::testing::test_rng;
 use gazelle_share::{
-    LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearWeights, Mask, ProtocolError,
+    LinearClient, LinearGroup, LinearOp, LinearProtocol, LinearServer, LinearWeights, Mask,
+    ProtocolError,
 };
-use gazelle_wire::memory;
+use gazelle_wire::{Channel, memory};
 
 #[expect(dead_code, clippy::unwrap_used, reason = "shared with the tests")]
 #[path = "../tests/suite/networks.rs"]
 mod networks;
 
-/// Processor time of all threads of this process, in milliseconds.
+/// Processor time of this process so far, in milliseconds; ticks of 10.
 fn cpu() -> f64 {
-    let mut total = 0;
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let stat = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-        total += stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    10.0 * ticks as f64
+}
+
+/// Runs `step`; prints its processor time, also as a ratio to `limit_ms`.
+fn timed<T>(what: &str, limit_ms: f64, step: impl FnOnce() -> T) -> T {
+    let (start, begin) = (cpu(), Instant::now());
+    let result = step();
+    let used = cpu() - start;
+    println!("  {what}: cpu {used:.0} ms, {:.1} x, wall {:.1?}", used / limit_ms, begin.elapsed());
+    result
+}
+
+/// Nanoseconds of one 64-bit multiply-add of the register-blocked kernel on one core.
+fn multiply_add_ns() -> f64 {
+    use gazelle_ring::kernel::gemm::{ROWS, STRIP, block};
+    let (weights, words) = ([[3i64; ROWS]; 128], [[5u64; STRIP]; 128]);
+    let mut sums = [[0u64; STRIP]; ROWS];
+    let mut best = f64::INFINITY;
+    for _ in 0..20 {
+        let start = Instant::now();
+        for _ in 0..200 {
+            block(&weights, std::hint::black_box(&words), &mut sums);
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / (200 * 128 * ROWS * STRIP) as f64);
     }
-    total as f64 / 1e6
+    std::hint::black_box(&sums);
+    best
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,59 +80,87 @@ fn run(
         .collect();
     let borrowed: Vec<Vec<&LinearWeights>> = weights.iter().map(|w| w.iter().collect()).collect();
     let protocol = PublicCoin { inferences_per_setup, ..PublicCoin::default() };
-    let start = cpu();
-    let plan = Arc::new(protocol.plan(groups, &borrowed)?);
-    let planned = cpu();
-    let compiled = Arc::new(protocol.compile(Arc::clone(groups), Arc::clone(&plan), &borrowed)?);
-    println!("  cpu ms: plan {:.0}, compile {:.0}", planned - start, cpu() - planned);
+    let macs: f64 = groups.iter().flat_map(|g| &g.ops).map(LinearOp::macs).sum::<u64>() as f64;
+    let limit = macs * multiply_add_ns() / 1e6;
+    println!("  {:.2} G multiply-adds; at the kernel's rate {limit:.0} ms", macs / 1e9);
+    let plan = Arc::new(timed("plan", limit, || protocol.plan(groups, &borrowed))?);
+    let compiled = timed("compile", limit, || {
+        protocol.compile(Arc::clone(groups), Arc::clone(&plan), &borrowed)
+    })?;
+    println!("  compiled: {} MB", compiled.memory_bytes() >> 20);
+    let compiled = Arc::new(compiled);
     let (mut channel, mut server_end) = memory::pair();
     let count = groups.len();
-    let server = std::thread::spawn(move || -> Result<(), ProtocolError> {
-        let mut rng = test_rng(2);
-        let server = protocol.server(compiled, &[0; 32], &mut server_end, &mut rng)?;
-        for _ in 0..2 {
-            for group in 0..count {
-                let received = server.receive(group, server_end.halves(), &mut rng)?;
+    let (server, client) = timed("setup, both parties", limit, || {
+        std::thread::scope(|scope| {
+            let server = scope.spawn(|| {
+                let mut rng = test_rng(2);
+                protocol.server(Arc::clone(&compiled), &[0; 32], &mut server_end, &mut rng)
+            });
+            let mut rng = test_rng(3);
+            let (groups, plan) = (Arc::clone(groups), Arc::clone(&plan));
+            let client = protocol.client(groups, plan, &[0; 32], &mut channel, &mut rng);
+            (server.join(), client)
+        })
+    });
+    let server = server.map_err(|_| "the server panicked")??;
+    let client = client?;
+    println!("  {:.2} MB, hints {} MB", megabytes(&channel), client.hint_bytes() >> 20);
+    for _ in 0..2 {
+        let before = megabytes(&channel);
+        let (send, recv) = channel.halves();
+        let (pending, received) = timed("requests and answers", limit, || {
+            std::thread::scope(|scope| {
+                let receive = scope.spawn(|| -> Result<Vec<_>, ProtocolError> {
+                    let mut rng = test_rng(2);
+                    (0..count).map(|g| server.receive(g, server_end.halves(), &mut rng)).collect()
+                });
+                let collect = scope.spawn(|| -> Result<Vec<_>, ProtocolError> {
+                    let mut rng = test_rng(7);
+                    (0..count).map(|g| client.request(g, Mask::Fresh, send, &mut rng)).collect()
+                });
+                (collect.join(), receive.join())
+            })
+        });
+        let pending = pending.map_err(|_| "the client panicked")??;
+        let received = received.map_err(|_| "the server panicked")??;
+        let mut masks = Vec::new();
+        let collected = pending
+            .into_iter()
+            .enumerate()
+            .map(|(group, (mask, pending))| {
+                masks.push(mask);
+                client.collect(group, pending, recv)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        println!("  {:.2} MB", megabytes(&channel) - before);
+        timed("server's products", limit, || -> Result<(), ProtocolError> {
+            for (group, received) in received.into_iter().enumerate() {
                 server.finish(group, received)?;
             }
-        }
-        Ok(())
-    });
-    let (start, begin) = (cpu(), Instant::now());
-    let client =
-        protocol.client(Arc::clone(groups), Arc::clone(&plan), &[0; 32], &mut channel, &mut rng)?;
-    println!("  setup: cpu {:.0} ms, wall {:.1?}", cpu() - start, begin.elapsed());
-    for _ in 0..2 {
-        let (start, begin, before) = (cpu(), Instant::now(), channel.traffic());
-        let (send, recv) = channel.halves();
-        let (pass, pending) = mpsc::channel();
-        std::thread::scope(|scope| {
-            let requests = scope.spawn(|| -> Result<(), ProtocolError> {
-                let mut rng = test_rng(7);
-                for group in 0..count {
-                    let (_, secret) = client.request(group, Mask::Fresh, send, &mut rng)?;
-                    if pass.send(secret).is_err() {
-                        break;
-                    }
-                }
-                drop(pass);
-                Ok(())
-            });
-            for (group, secret) in pending.into_iter().enumerate() {
-                client.finish(group, client.collect(group, secret, recv)?)?;
-            }
-            requests.join().map_err(|_| ProtocolError::Caller("panicked".into()))?
+            Ok(())
         })?;
-        let traffic = channel.traffic() - before;
-        println!(
-            "  offline: cpu {:.0} ms, wall {:.1?}, {:.2} MB",
-            cpu() - start,
-            begin.elapsed(),
-            (traffic.sent + traffic.received) as f64 / 1e6
-        );
+        timed("client's shares", limit, || -> Result<(), ProtocolError> {
+            for (group, collected) in collected.into_iter().enumerate() {
+                client.finish(group, collected)?;
+            }
+            Ok(())
+        })?;
+        timed("online products", limit, || {
+            for ((group, weights), mask) in groups.iter().zip(&weights).zip(&masks) {
+                for (op, weights) in group.ops.iter().zip(weights) {
+                    let y = plain_kernels::apply(op, weights, mask.words(), group.ring_bits);
+                    std::hint::black_box(y);
+                }
+            }
+        });
     }
-    server.join().map_err(|_| "the server panicked")??;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     println!("  {}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
     Ok(())
+}
+
+/// Megabytes over a link so far, both ways.
+fn megabytes(channel: &Channel) -> f64 {
+    (channel.traffic().sent + channel.traffic().received) as f64 / 1e6
 }

@@ -50,6 +50,13 @@ impl Axis {
         let last_read = outputs as i64 + after;
         let data = (pixels as i64).min(last_read.max(1)) as usize;
         let tiles = outputs.div_ceil(tile);
+        let step = ops.iter().filter_map(|op| op.steps.get(axis)).fold(1, |a, b| a.max(*b));
+        if tiles > 1
+            && ops.iter().any(|op| op.steps.get(axis).is_some_and(|s| !tile.is_multiple_of(*s)))
+        {
+            // Every tile must hold the same pattern of outputs.
+            return Err(LinearError::Packing { what: "step", needed: step, room: tile });
+        }
         let slots = if tiles == 1 {
             data + before.max((last_read - data as i64).max(0) as usize)
         } else {

@@ -26,6 +26,7 @@ use crate::planner::Prices;
 pub(crate) struct GroupMatrix {
     requests: usize,
     responses: usize,
+    degree: usize,
     sections: Vec<Section>,
 }
 
@@ -67,8 +68,6 @@ pub(crate) struct BlockRows<'a> {
 /// What a matrix may use.
 pub(crate) struct Resources<'a> {
     pub(crate) prices: &'a Prices,
-    /// Bytes left for transforms.
-    pub(crate) transform_bytes: usize,
     /// Whether the plan's error bound leaves room for FFT products.
     pub(crate) fourier: bool,
     /// log2 q, for the range of FFT products.
@@ -82,7 +81,7 @@ impl GroupMatrix {
     pub(crate) fn new(
         layout: &GroupLayout,
         weights: &[&LinearWeights],
-        resources: &mut Resources<'_>,
+        resources: &Resources<'_>,
     ) -> Result<Self, LinearError> {
         let fft = Fft::new(layout.degree).map_err(|e| LinearError::Plan(e.to_string()))?;
         let mut sections = Vec::new();
@@ -103,16 +102,25 @@ impl GroupMatrix {
                     fourier_multiply_adds: 0.0,
                 };
                 if section.prefers_fourier(layout.degree, resources) {
-                    let transforms = Transforms::new(&fft, &mut section.panels, resources);
-                    section.fourier_multiply_adds =
-                        section.fourier_ns(layout.degree, resources.prices, transforms.kept())
-                            / resources.prices.multiply_add_ns;
-                    section.transforms = Some(transforms);
+                    section.transforms = Some(Transforms::new(&fft, &mut section.panels));
                 }
                 sections.push(section);
             }
         }
-        Ok(Self { requests: layout.requests, responses: layout.responses, sections })
+        let (requests, responses) = (layout.requests, layout.responses);
+        Ok(Self { requests, responses, degree: layout.degree, sections })
+    }
+
+    /// Keeps as many transforms as `bytes` allow, which are taken off.
+    pub(crate) fn keep_transforms(&mut self, prices: &Prices, bytes: &mut usize) {
+        for section in &mut self.sections {
+            if let Some(transforms) = &mut section.transforms {
+                transforms.keep(bytes);
+                let kept = transforms.kept();
+                section.fourier_multiply_adds =
+                    section.fourier_ns(self.degree, prices, kept) / prices.multiply_add_ns;
+            }
+        }
     }
 
     /// Bytes of weights, and of transforms that may be kept.

@@ -43,7 +43,7 @@ pub const NO_WEIGHT: u32 = u32::MAX;
 pub struct Shape {
     /// N.
     pub degree: usize,
-    /// Space-to-depth factors, multiples of every operator's stride.
+    /// Space-to-depth factors: multiples or divisors of every operator's stride.
     pub phase: [usize; 2],
     /// Virtual output rows and columns per tile.
     pub tile: [usize; 2],
@@ -234,6 +234,50 @@ impl Packing {
         Ok(weights.chunks_exact(per_map).map(|map| map.iter().map(square).sum()).collect())
     }
 
+    /// Coefficients that useful outputs read, over all requests.
+    pub(crate) fn marked(&self) -> usize {
+        let ones = |pattern: &Vec<u64>| -> usize {
+            pattern.iter().map(|word| word.count_ones() as usize).sum()
+        };
+        let ones: Vec<usize> = self.patterns.iter().map(ones).collect();
+        let chunks = self.chunks();
+        (0..self.tiles())
+            .flat_map(|tile| (0..chunks).map(move |chunk| (tile, chunk)))
+            .map(|(tile, chunk)| ones[self.classes[self.edge(tile) * chunks + chunk] as usize])
+            .sum()
+    }
+
+    /// Elements of the tensor that useful outputs read.
+    pub(crate) fn elements(&self) -> usize {
+        let (height, width) = (self.input.height, self.input.width);
+        let mut read = vec![false; height * width];
+        for op in &self.ops {
+            let conv = &op.op.conv;
+            // Along an axis: whether each row is under a kernel row of some output row.
+            let along = |axis: usize, extent: usize, outputs: usize, before: usize| {
+                let mut read = vec![false; extent];
+                for output in 0..outputs {
+                    for tap in 0..conv.kernel[axis] {
+                        let at = output * conv.stride[axis] + tap * conv.dilation[axis];
+                        if let Some(slot) = at.checked_sub(before).and_then(|at| read.get_mut(at)) {
+                            *slot = true;
+                        }
+                    }
+                }
+                read
+            };
+            let rows = along(0, height, op.op.output.height, conv.pads.top);
+            let columns = along(1, width, op.op.output.width, conv.pads.left);
+            for (y, _) in rows.iter().enumerate().filter(|(_, read)| **read) {
+                for (x, _) in columns.iter().enumerate().filter(|(_, read)| **read) {
+                    read[y * width + x] = true;
+                }
+            }
+        }
+        // Every channel is read: groups cover all of them.
+        self.input.channels * read.iter().filter(|read| **read).count()
+    }
+
     /// All coefficients of a request polynomial.
     pub fn coefficients(&self, request: usize) -> Vec<Coefficient> {
         let (tile, chunk) = (request / self.chunks(), request % self.chunks());
@@ -284,6 +328,7 @@ impl Packing {
         let (block, tile) = (response / self.tiles(), response % self.tiles());
         let [i0, j0] = self.geometry.origin(tile);
         let [row_split, column_split] = packed.op.splits;
+        let [row_step, column_step] = packed.op.steps;
         for m in 0..packed.maps {
             let virtual_map = block * packed.maps + m;
             if virtual_map >= packed.op.maps() {
@@ -291,13 +336,13 @@ impl Packing {
             }
             let (split, map) = packed.op.map(virtual_map);
             let (u, v) = (split / column_split, split % column_split);
-            for i in 0..self.geometry.rows.tile {
-                let y = (i0 + i) * row_split + u;
+            for i in on_step(i0, self.geometry.rows.tile, row_step) {
+                let y = (i0 + i) / row_step * row_split + u;
                 if y >= packed.op.output.height {
                     break;
                 }
-                for j in 0..self.geometry.columns.tile {
-                    let x = (j0 + j) * column_split + v;
+                for j in on_step(j0, self.geometry.columns.tile, column_step) {
+                    let x = (j0 + j) / column_step * column_split + v;
                     if x >= packed.op.output.width {
                         break;
                     }
@@ -405,17 +450,26 @@ impl Packing {
         let [i0, j0] = self.geometry.origin(tile);
         for packed in &self.ops {
             let [row_split, column_split] = packed.op.splits;
+            let [row_step, column_step] = packed.op.steps;
             for (split, taps) in packed.taps.iter().enumerate() {
-                let useful = |extent: usize, split: usize, phase: usize, origin: usize| {
-                    extent.saturating_sub(phase).div_ceil(split).saturating_sub(origin)
+                // Virtual rows up to the last output of this phase, from the tile's first.
+                let useful = |extent: usize,
+                              split: usize,
+                              step: usize,
+                              phase: usize,
+                              from: usize| {
+                    let outputs = extent.saturating_sub(phase).div_ceil(split);
+                    if outputs == 0 { 0 } else { ((outputs - 1) * step + 1).saturating_sub(from) }
                 };
                 let (u, v) = (split / column_split, split % column_split);
-                let rows = useful(packed.op.output.height, row_split, u, i0);
-                let columns = useful(packed.op.output.width, column_split, v, j0);
+                let rows = useful(packed.op.output.height, row_split, row_step, u, i0)
+                    .min(self.geometry.rows.tile);
+                let columns = useful(packed.op.output.width, column_split, column_step, v, j0)
+                    .min(self.geometry.columns.tile);
                 for (c, &phase) in phases.iter().enumerate() {
                     for tap in &taps[phase] {
-                        for i in 0..rows.min(self.geometry.rows.tile) {
-                            for j in 0..columns.min(self.geometry.columns.tile) {
+                        for i in on_step(i0, rows, row_step) {
+                            for j in on_step(j0, columns, column_step) {
                                 mark(self.geometry.slot(c, [i, j], tap.shift));
                             }
                         }
@@ -429,4 +483,10 @@ impl Packing {
         }
         bits
     }
+}
+
+/// The offsets below `count` from `origin` that lie on multiples of `step`.
+fn on_step(origin: usize, count: usize, step: usize) -> impl Iterator<Item = usize> {
+    let first = (step - origin % step) % step;
+    (first..count).step_by(step)
 }

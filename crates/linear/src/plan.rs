@@ -96,7 +96,7 @@ impl GroupPlan {
         {
             return bad("counts of operators differ");
         }
-        if group.revealed && self.parameters.kept_bits() != self.parameters.noise_bits() {
+        if group.revealed && self.parameters.kept_quarters() != 4 * self.parameters.noise_bits() {
             return bad("a revealed layer needs h = k");
         }
         // Sizes make sense before anything is multiplied.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use gazelle_share::{LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
+use rayon::prelude::*;
 
 pub use client::{Collected, Pending, PublicCoinClient};
 pub use compiled::Compiled;
@@ -63,17 +64,18 @@ impl LinearProtocol for PublicCoin {
     ) -> Result<Plan, ProtocolError> {
         check_counts(groups, weights)?;
         let inferences = f64::from(self.inferences_per_setup.max(1));
-        let mut planned: Vec<plan::GroupPlan> = Vec::with_capacity(groups.len());
-        for (group, weights) in groups.iter().zip(weights) {
+        let plan_group = |(group, weights): (&LinearGroup, &Vec<&LinearWeights>)| {
             let norms = group
                 .ops
                 .iter()
                 .zip(weights)
                 .map(|(op, weights)| planner::map_norms(op, weights))
                 .collect::<Result<Vec<_>, _>>()?;
-            planned.push(planner::plan_group(group, &norms, &self.prices, inferences)?);
-        }
-        Ok(Plan { inferences_per_setup: self.inferences_per_setup, groups: planned })
+            planner::plan_group(group, &norms, &self.prices, inferences)
+        };
+        let planned: Result<Vec<plan::GroupPlan>, LinearError> =
+            groups.par_iter().zip(weights).map(plan_group).collect();
+        Ok(Plan { inferences_per_setup: self.inferences_per_setup, groups: planned? })
     }
 
     fn validate(&self, groups: &[LinearGroup], plan: &Plan) -> Result<(), ProtocolError> {

@@ -1,12 +1,15 @@
 //! Every operator as a convolution of stride one over virtual channels.
 //!
-//! With a phase `[ph, pw]` (a multiple of the stride) pixel `(y, x)` of channel c belongs to the
-//! virtual channel `(c, y mod ph, x mod pw)` at `(y div ph, x div pw)`. Output row
+//! With a phase `[ph, pw]` pixel `(y, x)` of channel c belongs to the virtual channel
+//! `(c, y mod ph, x mod pw)` at `(y div ph, x div pw)`. If the phase is a multiple of the stride, output
+//! row
 //! `i = (ph / sh) i' + u` and kernel row a meet input row
 //! `sh i + a dh - top = ph i' + (sh u + a dh - top)`, so that tap lies in phase
 //! `(sh u + a dh - top) mod ph`, `(sh u + a dh - top) div ph` virtual rows below i'. Phases that no
-//! tap reads (1x1 kernels with a stride) are never packed. A fully connected layer is a 1x1
-//! convolution of an image of one pixel.
+//! tap reads (1x1 kernels with a stride) are never packed. If the phase divides the stride, output
+//! row i lies at virtual row `(sh / ph) i`; the rows between (a *step* of `sh / ph`) are never read: a
+//! layer with a stride then reads the packing that suits a neighbour without one. A fully connected
+//! layer is a 1x1 convolution of an image of one pixel.
 
 use gazelle_share::{Conv2d, LinearOp, Pads, TensorShape};
 
@@ -32,8 +35,12 @@ pub(crate) struct Tap {
 pub(crate) struct StrideOne {
     pub(crate) conv: Conv2d,
     pub(crate) output: TensorShape,
-    /// `[ph / sh, pw / sw]`: output phases, each a set of virtual maps.
+    /// `[ph / sh, pw / sw]`: output phases, each a set of virtual maps; 1 where the phase divides the
+    /// stride.
     pub(crate) splits: [usize; 2],
+    /// `[sh / ph, sw / pw]`: virtual rows and columns from one output to the next; 1 where the phase
+    /// is a multiple of the stride.
+    pub(crate) steps: [usize; 2],
     /// By output phase `u * splits[1] + v`.
     pub(crate) taps: Vec<Vec<Tap>>,
 }
@@ -100,18 +107,20 @@ fn check(conv: &Conv2d) -> Result<(), LinearError> {
 }
 
 impl StrideOne {
-    /// `phase` must be a multiple of the stride.
+    /// `phase` must be a multiple of the stride or divide it.
     pub(crate) fn new(op: &LinearOp, phase: [usize; 2]) -> Result<Self, LinearError> {
         let conv = as_conv(op)?;
         let [sh, sw] = conv.stride;
         let [ph, pw] = phase;
-        if ph == 0 || pw == 0 || ph % sh != 0 || pw % sw != 0 {
-            return Err(LinearError::Operator("the phase is not a multiple of the stride"));
+        let fits = |p: usize, s: usize| p > 0 && (p.is_multiple_of(s) || s.is_multiple_of(p));
+        if !fits(ph, sh) || !fits(pw, sw) {
+            return Err(LinearError::Operator("the phase and the stride do not divide"));
         }
         if ph.checked_mul(pw).is_none_or(|phases| phases > MAX_PHASES) {
             return Err(LinearError::Operator("too many phases"));
         }
-        let splits = [ph / sh, pw / sw];
+        let splits = [(ph / sh).max(1), (pw / sw).max(1)];
+        let steps = [(sh / ph).max(1), (sw / pw).max(1)];
         let mut taps = Vec::with_capacity(splits[0] * splits[1]);
         for u in 0..splits[0] {
             for v in 0..splits[1] {
@@ -131,7 +140,7 @@ impl StrideOne {
                 taps.push(of_phase);
             }
         }
-        Ok(Self { output: conv.output(), conv, splits, taps })
+        Ok(Self { output: conv.output(), conv, splits, steps, taps })
     }
 
     /// Virtual maps: `splits[0] * splits[1] * maps`, output phase major.
@@ -139,9 +148,15 @@ impl StrideOne {
         self.splits[0] * self.splits[1] * self.conv.maps
     }
 
-    /// Virtual output rows and columns.
+    /// Virtual output rows and columns, those between outputs included.
     pub(crate) fn extent(&self) -> [usize; 2] {
-        [self.output.height.div_ceil(self.splits[0]), self.output.width.div_ceil(self.splits[1])]
+        let along = |outputs: usize, split: usize, step: usize| {
+            (outputs.div_ceil(split).max(1) - 1) * step + 1
+        };
+        [
+            along(self.output.height, self.splits[0], self.steps[0]),
+            along(self.output.width, self.splits[1], self.steps[1]),
+        ]
     }
 
     /// Smallest and largest shift along `axis`.

@@ -3,7 +3,7 @@
 //!
 //! | client | |
 //! |---|---|
-//! | [`LayerSecret::request`] | s, e fresh; `v = -a s + e`; `r = beta - (v >> k)`; sends top bits of `v mod 2^k` |
+//! | [`LayerSecret::request`] | s, e fresh; `v = -a s + e`; `r = beta - (v >> k)`; sends levels of `v mod 2^k` |
 //! | [`LayerSecret::shares`] | `u = ((c0' + c1 s) >> k)`; s is gone |
 
 use gazelle_prg::sample::{self, Narrow};
@@ -17,8 +17,9 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::error::HeError;
 use crate::public_coin::coins::PublicCoins;
 use crate::public_coin::expand::{FORK_BETA, FORK_ERROR, FORK_KEY_ERROR, FORK_SECRET, stream};
+use crate::public_coin::levels;
 use crate::public_coin::message::{
-    HintMessage, HintShape, RequestMessage, RequestShape, ReshareMessage,
+    HintMessage, HintShape, RequestMessage, RequestShape, ReshareMessage, kept_bytes,
 };
 use crate::public_coin::parameters::Parameters;
 use crate::public_coin::reshare::Reshare;
@@ -250,7 +251,7 @@ fn encrypt_zero(
     Ok(())
 }
 
-/// From `v = -a s + e`: the free mask `r = beta - (v >> k)`, the packed top h bits of `v mod 2^k`,
+/// From `v = -a s + e`: the free mask `r = beta - (v >> k)`, the packed levels of `v mod 2^k`,
 /// and `v >> k` at the pinned positions (there `beta = r + (v >> k)` is sent). Wipes `v`.
 fn share_seeded(
     parameters: &Parameters,
@@ -259,7 +260,7 @@ fn share_seeded(
     pinned: &[u32],
     mask: &mut [u64],
 ) -> (Vec<u8>, Zeroizing<Vec<u64>>) {
-    let (l, k, h) = (parameters.ring_bits(), parameters.noise_bits(), parameters.kept_bits());
+    let (l, k) = (parameters.ring_bits(), parameters.noise_bits());
     let ring = (1u64 << l) - 1;
     sample::uniform(beta, l, mask);
     for (r, v) in mask.iter_mut().zip(v.iter()) {
@@ -267,11 +268,8 @@ fn share_seeded(
     }
     let highs = pinned.iter().filter_map(|index| v.get(*index as usize)).map(|v| *v >> k);
     let highs = Zeroizing::new(highs.collect());
-    for v in v.iter_mut() {
-        *v = (*v >> (k - h)) & (u64::MAX >> (64 - h));
-    }
-    let mut kept = Vec::new();
-    packed::pack(v, h, &mut kept);
+    let mut kept = Vec::with_capacity(kept_bytes(parameters));
+    levels::pack(parameters, v, &mut kept);
     v.zeroize();
     (kept, highs)
 }

@@ -39,7 +39,7 @@ impl Message for RequestMessage {
         let n = shape.parameters.degree();
         let bytes = |bits: u32| n * bits as usize / 8;
         16 + bytes(shape.parameters.modulus_bits())
-            + shape.requests * bytes(shape.parameters.kept_bits())
+            + shape.requests * kept_bytes(&shape.parameters)
             + (shape.pinned * shape.parameters.ring_bits() as usize).div_ceil(8)
     }
     fn encode(&self, out: &mut Vec<u8>) {
@@ -48,6 +48,11 @@ impl Message for RequestMessage {
     fn decode(input: &mut Reader<'_>, shape: &RequestShape) -> Result<Self, DecodeError> {
         Ok(Self { payload: input.take(Self::encoded_len(shape))?.to_vec() })
     }
+}
+
+/// Bytes of one polynomial's levels: `h N / 8`.
+pub(crate) fn kept_bytes(parameters: &Parameters) -> usize {
+    parameters.degree() * parameters.kept_quarters() as usize / 32
 }
 
 /// Shape of a [`HintMessage`].
@@ -70,6 +75,8 @@ pub struct HintMessage {
 impl HintMessage {
     /// Appends the hints of the rows that follow (for groups sent in several messages).
     pub fn append(&mut self, mut next: Self) {
+        // Exactly: hints are most of what a client holds.
+        self.payload.reserve_exact(next.payload.len());
         self.payload.append(&mut next.payload);
     }
 

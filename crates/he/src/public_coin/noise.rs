@@ -45,19 +45,20 @@ impl From<f64> for WeightNorm {
 /// message being at `2^k`:
 ///
 /// ```text
-/// sigma^2 = ||w||^2 (3.2^2 + [h<k] 2^{2(k-h)}/12) + N (6.4^2 3.2^2 + 6.4^2 2/3) + 2^40
+/// sigma^2 = ||w||^2 (3.2^2 + [h<k] (2^k / Q)^2/12) + N (6.4^2 3.2^2 + 6.4^2 2/3) + 2^40
 ///         + (2^{2d}/12) (2N/3) + sigma_fft^2 (1 + 2N/3)
 /// ```
 ///
-/// `sigma_fft` counts once for `w b` and once, multiplied by s, for `w a` in the hint.
+/// with `Q = floor(2^h)` levels kept. `sigma_fft` counts once for `w b` and once, multiplied by s, for `w a` in the hint.
 pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64 {
     let weights = weights.into();
     let n = parameters.degree() as f64;
     // ||s||^2 of a ternary secret.
     let secret = 2.0 * n / 3.0;
     let four_to = |bits: u32| f64::from(2 * bits).exp2();
-    let missing = parameters.noise_bits() - parameters.kept_bits();
-    let rounding = if missing > 0 { four_to(missing) / 12.0 } else { 0.0 };
+    let whole = parameters.kept_quarters() == 4 * parameters.noise_bits();
+    let level = f64::from(parameters.noise_bits()).exp2() / parameters.levels() as f64;
+    let rounding = if whole { 0.0 } else { level.powi(2) / 12.0 };
     let request = weights.squared * (SIGMA_ERROR.powi(2) + rounding);
     let keys = n * SIGMA_HINT.powi(2) * (SIGMA_ERROR.powi(2) + 2.0 / 3.0);
     let dropped = parameters.dropped_bits();

@@ -37,7 +37,7 @@ pub struct Parameters {
     degree: usize,
     ring_bits: u32,
     noise_bits: u32,
-    kept_bits: u32,
+    kept_quarters: u32,
     dropped_bits: u32,
 }
 
@@ -98,7 +98,25 @@ impl Parameters {
             let bits = ring_bits + noise_bits;
             return refuse(format!("{dropped_bits} dropped bits are not below {bits}"));
         }
-        Ok(Self { degree, ring_bits, noise_bits, kept_bits, dropped_bits })
+        let kept_quarters = 4 * kept_bits;
+        Ok(Self { degree, ring_bits, noise_bits, kept_quarters, dropped_bits })
+    }
+
+    /// The same with `h = quarters / 4`.
+    ///
+    /// # Errors
+    /// [`HeError::Parameters`] if h is not 1 to k, or is not whole and 16 or more, or k above 48.
+    pub fn with_kept_quarters(self, quarters: u32) -> Result<Self, HeError> {
+        let whole = quarters.is_multiple_of(4);
+        if !(4..=4 * self.noise_bits).contains(&quarters)
+            || !whole && (quarters >= 64 || self.noise_bits > 48)
+        {
+            let k = self.noise_bits;
+            return Err(HeError::Parameters(format!(
+                "{quarters} quarters of kept bits at k = {k}"
+            )));
+        }
+        Ok(Self { kept_quarters: quarters, ..self })
     }
 
     /// The cheapest `(h, d)` at degree N that hold `6 sigma_out <= 2^{k+t-2}`: the fewest bits
@@ -165,9 +183,19 @@ impl Parameters {
     pub fn modulus_bits(&self) -> u32 {
         self.ring_bits + self.noise_bits
     }
-    /// h: bits of a request coefficient that are sent.
-    pub fn kept_bits(&self) -> u32 {
-        self.kept_bits
+    /// 4h: bits of four request coefficients that are sent.
+    pub fn kept_quarters(&self) -> u32 {
+        self.kept_quarters
+    }
+    /// `Q = floor(2^h)`: what a request tells apart below the message; `2^k` if h = k.
+    pub fn levels(&self) -> u64 {
+        if self.kept_quarters.is_multiple_of(4) {
+            return 1 << (self.kept_quarters / 4);
+        }
+        // The fourth root of 2^(4h), from a guess that is at most one off.
+        let guess = (f64::from(self.kept_quarters) / 4.0).exp2() as u64;
+        let fits = |q: &u64| u128::from(*q).pow(4) <= 1 << self.kept_quarters;
+        (guess.saturating_sub(1)..=guess + 1).rev().find(fits).unwrap_or(1)
     }
     /// d: low bits of a hint coefficient that are rounded away.
     pub fn dropped_bits(&self) -> u32 {
@@ -185,14 +213,15 @@ struct Unchecked {
     degree: usize,
     ring_bits: u32,
     noise_bits: u32,
-    kept_bits: u32,
+    kept_quarters: u32,
     dropped_bits: u32,
 }
 
 impl TryFrom<Unchecked> for Parameters {
     type Error = HeError;
     fn try_from(raw: Unchecked) -> Result<Self, HeError> {
-        Self::new(raw.degree, raw.ring_bits, raw.noise_bits, raw.kept_bits, raw.dropped_bits)
+        Self::new(raw.degree, raw.ring_bits, raw.noise_bits, raw.noise_bits, raw.dropped_bits)?
+            .with_kept_quarters(raw.kept_quarters)
     }
 }
 
@@ -202,7 +231,7 @@ impl From<Parameters> for Unchecked {
             degree: p.degree,
             ring_bits: p.ring_bits,
             noise_bits: p.noise_bits,
-            kept_bits: p.kept_bits,
+            kept_quarters: p.kept_quarters,
             dropped_bits: p.dropped_bits,
         }
     }

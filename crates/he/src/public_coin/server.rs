@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`HintSource::hints`] | `c1_m = sum_i w_{m,i} a_i + pa t_m + e''_m`, rounded |
 //! | [`RequestMessage::reshare`] | nonce of c0' |
-//! | [`EncryptedRequest::open`] | `b_i = beta 2^k + kept bits + midpoint`, `pb` |
+//! | [`EncryptedRequest::open`] | `b_i = beta 2^k + level of low`, `pb` |
 //! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> k)` |
 
 use std::ops::Range;
@@ -23,7 +23,10 @@ use crate::error::HeError;
 use crate::public_coin::client::{check, check_positions, check_useful, split_by};
 use crate::public_coin::coins::PublicCoins;
 use crate::public_coin::expand::{FORK_BETA, FORK_FRESH, Kind, derive, fresh, halves, stream};
-use crate::public_coin::message::{HintMessage, RequestMessage, RequestShape, ReshareMessage};
+use crate::public_coin::levels;
+use crate::public_coin::message::{
+    HintMessage, RequestMessage, RequestShape, ReshareMessage, kept_bytes,
+};
 use crate::public_coin::noise::{LOG2_SIGMA_FRESH, inferences_per_setup};
 use crate::public_coin::parameters::Parameters;
 use crate::public_coin::reshare::Reshare;
@@ -103,7 +106,9 @@ impl HintKey {
         let p = parameters;
         let numbers = [binding.group, binding.first_index, binding.setup, p.degree() as u64]
             .into_iter()
-            .chain([p.ring_bits(), p.noise_bits(), p.kept_bits(), p.dropped_bits()].map(u64::from));
+            .chain(
+                [p.ring_bits(), p.noise_bits(), p.kept_quarters(), p.dropped_bits()].map(u64::from),
+            );
         for number in numbers {
             hasher.update(&number.to_le_bytes());
         }
@@ -270,12 +275,12 @@ impl HintWork {
 }
 
 impl EncryptedRequest {
-    /// Rebuilds `b_i = beta 2^k + kept bits of low + midpoint`.
+    /// Rebuilds `b_i = beta 2^k + the midpoint of low's level`.
     ///
     /// `pinned[i]`: the pinned coefficient indices of request polynomial i (the plan's).
     ///
     /// # Errors
-    /// [`HeError::Malformed`] if an unused bit is set; [`HeError::Caller`] if `pinned` does not
+    /// [`HeError::Malformed`] if an unused bit is set or a level is too large; [`HeError::Caller`] if `pinned` does not
     /// fit the message.
     pub fn open(
         parameters: &Parameters,
@@ -298,7 +303,7 @@ impl EncryptedRequest {
         let bytes = |bits: u32| n * bits as usize / 8;
         let key = reader.take(bytes(p.modulus_bits())).map_err(malformed)?;
         let key = packed::unpack(key, p.modulus_bits(), n).map_err(malformed)?;
-        let kept_bytes = bytes(p.kept_bits());
+        let kept_bytes = kept_bytes(p);
         let kept = reader.take(pinned.len() * kept_bytes).map_err(malformed)?;
         let betas = reader
             .take((shape.pinned * p.ring_bits() as usize).div_ceil(8))
@@ -322,17 +327,15 @@ impl EncryptedRequest {
             .zip(jobs)
             .enumerate()
             .map(|(i, ((b, kept), (positions, betas)))| {
-                let kept = packed::unpack(kept, p.kept_bits(), n)?;
+                let low = levels::unpack(p, kept)?;
                 sample::uniform(&mut stream(&seed.fork(FORK_BETA, i as u64)), p.ring_bits(), b);
                 for (index, beta) in positions.iter().zip(betas) {
                     if let Some(slot) = b.get_mut(*index as usize) {
                         *slot = *beta;
                     }
                 }
-                let missing = p.noise_bits() - p.kept_bits();
-                let midpoint = (1u64 << missing) >> 1;
-                for (b, kept) in b.iter_mut().zip(kept) {
-                    *b = (*b << p.noise_bits()) | (kept << missing) | midpoint;
+                for (b, low) in b.iter_mut().zip(low) {
+                    *b = (*b << p.noise_bits()) | low;
                 }
                 Ok(())
             })

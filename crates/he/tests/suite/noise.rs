@@ -22,15 +22,18 @@ fn measure(group: &Group, runs: u8) -> (f64, f64, usize) {
 /// Each part of the model dominates once: with k = 12 even the smallest noise spans many units.
 #[test]
 fn measured_noise_matches_the_computed_deviation_whichever_part_dominates() {
-    for (what, degree, l, h, d, terms, bits, fft) in [
-        ("fresh noise F", 2048, 36, 12, 0, 20, 6, false),
-        ("request rounding", 2048, 36, 3, 0, 200, 14, false),
-        ("hint rounding", 2048, 36, 12, 19, 20, 6, false),
-        ("request error", 2048, 36, 12, 0, 4000, 14, false),
-        ("fft rounding", 4096, 48, 12, 0, 400, 14, true),
-        ("request rounding at 4096", 4096, 40, 2, 5, 100, 14, false),
+    for (what, degree, l, quarters, d, terms, bits, fft) in [
+        ("fresh noise F", 2048, 36, 48, 0, 20, 6, false),
+        ("request rounding", 2048, 36, 12, 0, 200, 14, false),
+        ("request rounding to 11 levels", 2048, 36, 14, 0, 200, 14, false),
+        ("hint rounding", 2048, 36, 48, 19, 20, 6, false),
+        ("request error", 2048, 36, 48, 0, 4000, 14, false),
+        ("fft rounding", 4096, 48, 48, 0, 400, 14, true),
+        ("request rounding at 4096", 4096, 40, 8, 5, 100, 14, false),
+        ("request rounding to 5 levels at 4096", 4096, 40, 10, 5, 100, 14, false),
     ] {
-        let parameters = Parameters::new(degree, l, 12, h, d).unwrap();
+        let parameters = Parameters::new(degree, l, 12, 12, d).unwrap();
+        let parameters = parameters.with_kept_quarters(quarters).unwrap();
         let (rows, norm) = random_terms(degree, 3, 3, terms, bits);
         let group = Group::new(parameters, 3, rows, fft);
         let (measured, worst, count) = measure(&group, 6);

@@ -81,7 +81,7 @@ fn the_choice_holds_the_bound_and_no_cheaper_one_does() {
         let chosen = Parameters::choose(degree, l, &budget).unwrap();
         let usual = if degree == 2048 { 48 } else { 62 };
         assert_eq!(chosen.modulus_bits(), usual);
-        let (k, h, d) = (chosen.noise_bits(), chosen.kept_bits(), chosen.dropped_bits());
+        let (k, h, d) = (chosen.noise_bits(), chosen.kept_quarters() / 4, chosen.dropped_bits());
         let holds = |h, d| {
             let p = Parameters::new(degree, l, k, h, d).unwrap();
             6.0 * deviation(&p, budget.weights) <= f64::from(k + t - 2).exp2()
@@ -124,5 +124,5 @@ fn the_documents_example_comes_out() {
     let norm = 576.0 * 2f64.powi(20) / 3.0;
     let budget = Budget { inferences: 1e9, ..budget(12, norm) };
     let chosen = Parameters::choose(4096, 37, &budget).unwrap();
-    assert!((4..=6).contains(&chosen.kept_bits()), "{chosen:?}");
+    assert!((16..=24).contains(&chosen.kept_quarters()), "{chosen:?}");
 }

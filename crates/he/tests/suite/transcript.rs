@@ -28,17 +28,21 @@ fn the_joint_seed_takes_three_messages_of_32_bytes() {
 
 #[test]
 fn messages_have_the_lengths_that_the_shapes_say() {
-    for (degree, l, k, h, d) in
-        [(2048, 21, 27, 5, 18), (4096, 37, 25, 4, 13), (8192, 25, 23, 23, 0)]
-    {
-        let parameters = Parameters::new(degree, l, k, h, d).unwrap();
+    for (degree, l, k, quarters, d) in [
+        (2048, 21, 27, 20, 18),
+        (2048, 37, 13, 17, 16),
+        (4096, 37, 25, 16, 13),
+        (8192, 25, 23, 92, 0),
+    ] {
+        let parameters = Parameters::new(degree, l, k, k, d).unwrap();
+        let parameters = parameters.with_kept_quarters(quarters).unwrap();
         let (rows, _) = random_terms(degree, 3, 2, 6, 8);
         let mut group = Group::new(parameters, 3, rows, false);
         group.pinned[1] = ((0..77).collect(), vec![0; 77]);
         let shape = RequestShape { parameters, requests: 3, pinned: 77 };
         let expected = 16
             + degree * (l + k) as usize / 8
-            + 3 * degree * h as usize / 8
+            + 3 * degree * quarters as usize / 32
             + (77 * l as usize).div_ceil(8);
         let mut payload = Vec::new();
         let message = group.request(&mut rng(3)).message;

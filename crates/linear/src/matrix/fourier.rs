@@ -15,12 +15,13 @@ use gazelle_ring::{Fft, Fourier, Polys, Transform};
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{BlockRows, Panel, Resources, Secret, by_panel};
+use super::{BlockRows, Panel, Secret, by_panel};
 use crate::matrix::direct::ROWS;
 
 /// The FFT engine of one operator.
 pub(crate) struct Transforms {
     fft: Fft,
+    products: usize,
     /// By panel.
     parts: Vec<Part>,
     /// Transforms kept, by product.
@@ -42,8 +43,8 @@ impl Drop for Transforms {
 }
 
 impl Transforms {
-    /// Takes the weights out of the panels.
-    pub(crate) fn new(fft: &Fft, panels: &mut [Panel], resources: &mut Resources<'_>) -> Self {
+    /// Takes the weights out of the panels; keeps no transforms yet.
+    pub(crate) fn new(fft: &Fft, panels: &mut [Panel]) -> Self {
         let mut products = 0;
         let mut parts = Vec::with_capacity(panels.len());
         for panel in panels {
@@ -51,10 +52,15 @@ impl Transforms {
             panel.weights = Secret(Vec::new());
             products += panel.chunks().count() * panel.blocks;
         }
-        let bytes = 8 * fft.degree();
-        let kept = products.min(resources.transform_bytes / bytes);
-        resources.transform_bytes -= kept * bytes;
-        Self { fft: fft.clone(), parts, kept: (0..kept).map(|_| OnceLock::new()).collect() }
+        Self { fft: fft.clone(), products, parts, kept: Vec::new() }
+    }
+
+    /// Keeps as many transforms as `bytes` allow, which are taken off.
+    pub(crate) fn keep(&mut self, bytes: &mut usize) {
+        let each = 8 * self.fft.degree();
+        let kept = self.products.min(*bytes / each);
+        *bytes -= kept * each;
+        self.kept.resize_with(kept, OnceLock::new);
     }
 
     /// The weights of panel `number`, row by row: `[blocks, columns]`.

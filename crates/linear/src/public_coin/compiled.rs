@@ -2,6 +2,7 @@
 
 use gazelle_he::public_coin::Parameters;
 use gazelle_share::{LinearGroup, LinearWeights, MaskKind, ProtocolError};
+use rayon::prelude::*;
 
 use crate::error::LinearError;
 use crate::layout::GroupLayout;
@@ -46,22 +47,29 @@ impl Compiled {
         transform_bytes: usize,
     ) -> Result<Self, LinearError> {
         let groups = states(groups, plan)?;
-        let mut transform_bytes = transform_bytes;
-        let mut matrices = Vec::with_capacity(groups.len());
-        let mut weight_digests = Vec::with_capacity(groups.len());
-        for ((state, plan), weights) in groups.iter().zip(&plan.groups).zip(weights) {
+        let compile = |((state, plan), weights): ((&GroupState, &GroupPlan), &Vec<_>)| {
             check_norms(state, plan, weights)?;
-            let mut resources = Resources {
+            let resources = Resources {
                 prices,
-                transform_bytes,
                 fourier: plan.fourier,
                 modulus_bits: state.parameters.modulus_bits(),
                 norm_bits: u32::from(plan.norm_quarter_bits.iter().copied().max().unwrap_or(0))
                     .div_ceil(4),
             };
-            matrices.push(GroupMatrix::new(&state.layout, weights, &mut resources)?);
-            transform_bytes = resources.transform_bytes;
-            weight_digests.push(digest_weights(weights));
+            let matrix = GroupMatrix::new(&state.layout, weights, &resources)?;
+            Ok((matrix, digest_weights(weights)))
+        };
+        let compiled: Vec<(GroupMatrix, [u8; 32])> = groups
+            .par_iter()
+            .zip(&plan.groups)
+            .zip(weights)
+            .map(compile)
+            .collect::<Result<_, LinearError>>()?;
+        let (mut matrices, weight_digests): (Vec<GroupMatrix>, Vec<_>) =
+            compiled.into_iter().unzip();
+        let mut bytes = transform_bytes;
+        for matrix in &mut matrices {
+            matrix.keep_transforms(prices, &mut bytes);
         }
         Ok(Self { groups, matrices, weight_digests, plan_digest: digest_plan(plan) })
     }
@@ -140,7 +148,7 @@ pub(super) fn digest_plan(plan: &Plan) -> [u8; 32] {
     for group in &plan.groups {
         let p = group.parameters;
         number(p.degree() as u64);
-        for bits in [p.ring_bits(), p.noise_bits(), p.kept_bits(), p.dropped_bits()] {
+        for bits in [p.ring_bits(), p.noise_bits(), p.kept_quarters(), p.dropped_bits()] {
             number(u64::from(bits));
         }
         number(group.norm_quarter_bits.len() as u64);

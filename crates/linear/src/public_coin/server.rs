@@ -1,7 +1,7 @@
 //! The server's session.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 
 use gazelle_he::public_coin::{
     EncryptedRequest, HintBinding, HintKey, HintSource, PublicCoins, RequestMessage, RequestShape,
@@ -56,19 +56,16 @@ impl PublicCoinServer {
     ) -> Result<Self, ProtocolError> {
         let coins = PublicCoins::server(context, channel, rng).map_err(from_he)?;
         let key = HintKey::fresh(rng).map_err(from_he)?;
-        let mut sources = Vec::with_capacity(compiled.groups.len());
-        for (group, (state, matrix)) in compiled.groups.iter().zip(&compiled.matrices).enumerate() {
-            if state.revealed {
-                sources.push(None);
-                continue;
-            }
-            let source = key.source(&state.parameters, &coins, &binding(&compiled, group, 0));
-            for run in hint_runs(state.layout.responses) {
-                let hints = source.hints(matrix, run.clone()).map_err(from_he)?;
-                channel.send(&hints, &hint_shape(state, run.len()))?;
-            }
-            sources.push(Some(source));
-        }
+        let sources: Vec<Option<HintSource>> = compiled
+            .groups
+            .iter()
+            .enumerate()
+            .map(|(group, state)| {
+                let bound = binding(&compiled, group, 0);
+                (!state.revealed).then(|| key.source(&state.parameters, &coins, &bound))
+            })
+            .collect();
+        send_hints(&compiled, &sources, channel)?;
         channel.flush()?;
         let inferences = compiled.groups.iter().map(|_| AtomicU64::new(0)).collect();
         Ok(Self { compiled, coins, sources, inferences })
@@ -97,6 +94,47 @@ impl PublicCoinServer {
         }
         Ok(source)
     }
+}
+
+/// Computes all hints of a setup and sends them as they are made: one thread computes the next rows
+/// while this one sends.
+fn send_hints(
+    compiled: &Compiled,
+    sources: &[Option<HintSource>],
+    channel: &mut Channel,
+) -> Result<(), ProtocolError> {
+    // One message computed ahead of the one that waits, one on the link.
+    let (made, next) = mpsc::sync_channel(1);
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            for ((state, matrix), source) in
+                compiled.groups.iter().zip(&compiled.matrices).zip(sources)
+            {
+                let Some(source) = source else { continue };
+                for run in hint_runs(state.layout.responses) {
+                    let shape = hint_shape(state, run.len());
+                    let hints = source.hints(matrix, run).map_err(from_he);
+                    let failed = hints.is_err();
+                    // The receiver is gone only after an error of its own.
+                    if made.send((hints, shape)).is_err() || failed {
+                        return;
+                    }
+                }
+            }
+        });
+        let mut sent = Ok(());
+        for (hints, shape) in &next {
+            sent = hints.and_then(|hints| Ok(channel.send(&hints, &shape)?));
+            if sent.is_err() {
+                break;
+            }
+        }
+        drop(next);
+        match worker.join() {
+            Ok(()) => sent,
+            Err(_) => Err(ProtocolError::Caller("the thread that computes hints panicked".into())),
+        }
+    })
 }
 
 fn no_group(group: usize) -> ProtocolError {

@@ -139,7 +139,7 @@ fn plans_that_promise_too_little_or_too_much_are_refused() {
             p.degree(),
             p.ring_bits(),
             p.noise_bits(),
-            p.kept_bits() - 1,
+            p.noise_bits() - 1,
             p.dropped_bits(),
         )
         .unwrap();

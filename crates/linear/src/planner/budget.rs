@@ -1,0 +1,200 @@
+//! k, h and d of a group: the fewest bits within the error bound.
+//!
+//! `sigma^2 = A(k, h) ||w||^2 + B + C 4^d`: for every k and h the largest d follows directly
+//! (docs/protocol.md, 3.6, as [`gazelle_he::public_coin::noise`] computes it).
+
+use gazelle_he::public_coin::Parameters;
+use gazelle_he::public_coin::noise::{self, WeightNorm};
+use gazelle_he::public_coin::parameters::{
+    MIN_NOISE_AND_TRUNCATED_BITS, MIN_NOISE_BITS, max_modulus_bits,
+};
+use gazelle_share::LinearGroup;
+
+/// Noise space and truncated bits together beyond which F's 2^20 is invisible beside the budget
+/// `2^{k+t-2} / 6`: a larger k would only make `pb` longer.
+const ENOUGH_NOISE_AND_TRUNCATED_BITS: u32 = 30;
+
+/// The k that are worth trying for a degree, ring and truncation, ascending; none if there is none.
+pub(super) fn noise_bits(
+    degree: usize,
+    ring_bits: u32,
+    truncate_bits: u32,
+) -> std::ops::RangeInclusive<u32> {
+    #[expect(clippy::reversed_empty_ranges, reason = "the empty range")]
+    let none = 1..=0;
+    let Some(most) = max_modulus_bits(degree).and_then(|most| most.checked_sub(ring_bits)) else {
+        return none;
+    };
+    // At N = 2048 the last two bits under the cap are for rings that need them.
+    let usual = if degree == 2048 { most.saturating_sub(2) } else { most };
+    let least = MIN_NOISE_BITS.max(MIN_NOISE_AND_TRUNCATED_BITS.saturating_sub(truncate_bits));
+    if least > most {
+        return none;
+    }
+    let enough = least.max(ENOUGH_NOISE_AND_TRUNCATED_BITS.saturating_sub(truncate_bits));
+    let tight = usual + truncate_bits < MIN_NOISE_AND_TRUNCATED_BITS + 2;
+    let largest = enough.min(if tight { most } else { usual.max(least) });
+    least..=largest
+}
+
+/// What a choice of h and d costs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weighing {
+    /// Request polynomials.
+    pub(super) requests: f64,
+    /// Response polynomials over inferences per setup.
+    pub(super) responses: f64,
+}
+
+/// The constants of the error bound at one degree and k.
+pub(super) struct Budget {
+    degree: usize,
+    ring_bits: u32,
+    noise_bits: u32,
+    revealed: bool,
+    /// By operator: `(2^{k+t-2} / 6)^2`.
+    rooms: Vec<f64>,
+    /// By 4h - 4: deviation squared at d = 0 is `slope ||w||^2 + base`; nothing where there is no
+    /// such h.
+    slopes: Vec<Option<f64>>,
+    base: f64,
+    /// Deviation squared of the hints' rounding over `4^d`.
+    hint: f64,
+}
+
+impl Budget {
+    pub(super) fn new(
+        degree: usize,
+        noise_bits: u32,
+        group: &LinearGroup,
+        fourier: bool,
+    ) -> Option<Self> {
+        let variance = |quarters, dropped, squared| {
+            let p = parameters(degree, group.ring_bits, noise_bits, quarters, dropped)?;
+            Some(noise::deviation(&p, WeightNorm { squared, fft: fourier }).powi(2))
+        };
+        let whole = 4 * noise_bits;
+        let base = variance(whole, 0, 0.0)?;
+        // Large next to the rest, so that nothing is lost in the difference.
+        let unit = 40f64.exp2();
+        let slope = |quarters| Some((variance(quarters, 0, unit)? - base) / unit);
+        let slopes = (4..=whole).map(slope).collect();
+        let dropped = noise_bits + group.ring_bits - 1;
+        let hint = (variance(whole, dropped, 0.0)? - base) / f64::from(2 * dropped).exp2();
+        let room = |&t: &u32| ((f64::from(noise_bits + t) - 2.0).exp2() / 6.0).powi(2);
+        let rooms = group.truncate_bits.iter().map(room).collect();
+        let (ring_bits, revealed) = (group.ring_bits, group.revealed);
+        Some(Self { degree, ring_bits, noise_bits, revealed, rooms, slopes, base, hint })
+    }
+
+    /// The cheapest h and d for squared norms by operator: `(bits, 4h, d)`, bits per coefficient,
+    /// weighed. Nothing if the bound cannot be met.
+    pub(super) fn choose(
+        &self,
+        norms: &(impl Iterator<Item = (usize, f64)> + Clone),
+        weighing: Weighing,
+    ) -> Option<(f64, u32, u32)> {
+        let modulus_bits = self.ring_bits + self.noise_bits;
+        let whole = 4 * self.noise_bits;
+        let first = if self.revealed { whole } else { 4 };
+        let mut best: Option<(f64, u32, u32)> = None;
+        let mut tried = 0;
+        for quarters in first..=whole {
+            let Some(Some(slope)) = self.slopes.get(quarters as usize - 4) else { continue };
+            let left = |(op, norm): (usize, f64)| {
+                self.rooms.get(op).copied().unwrap_or(0.0) - self.base - slope * norm
+            };
+            let left = norms.clone().map(left).fold(f64::INFINITY, f64::min);
+            if left < 0.0 {
+                continue;
+            }
+            // A hair less than fits, so that the check in full agrees.
+            let dropped = (0.5 * (left / self.hint).log2() - 1e-9).floor();
+            let dropped = dropped.clamp(0.0, f64::from(modulus_bits - 1)) as u32;
+            let bits = weighing.requests * f64::from(quarters) / 4.0
+                + weighing.responses * f64::from(modulus_bits - dropped);
+            if best.is_none_or(|(cheapest, ..)| bits < cheapest) {
+                best = Some((bits, quarters, dropped));
+            }
+            // More kept bits only leave the hints the last of the room: one bit, rarely two.
+            tried += 1;
+            if tried == 12 {
+                break;
+            }
+        }
+        best
+    }
+
+    /// The parameters of a choice, checked in full.
+    pub(super) fn parameters(
+        &self,
+        quarters: u32,
+        dropped: u32,
+        holds: impl Fn(&Parameters) -> bool,
+    ) -> Option<Parameters> {
+        (0..=dropped).rev().find_map(|dropped| {
+            parameters(self.degree, self.ring_bits, self.noise_bits, quarters, dropped)
+                .filter(&holds)
+        })
+    }
+}
+
+fn parameters(degree: usize, l: u32, k: u32, quarters: u32, d: u32) -> Option<Parameters> {
+    Parameters::new(degree, l, k, k, d).ok()?.with_kept_quarters(quarters).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use gazelle_share::{LinearOp, MaskKind};
+
+    use super::*;
+
+    #[test]
+    fn the_noise_space_respects_the_security_caps() {
+        let largest = |n, l, t| noise_bits(n, l, t).last();
+        assert_eq!(largest(2048, 24, 10), Some(20));
+        assert_eq!(largest(2048, 34, 14), Some(14));
+        assert_eq!(largest(2048, 37, 13), Some(13));
+        assert_eq!(largest(2048, 37, 12), Some(13));
+        assert_eq!(largest(2048, 37, 11), None);
+        assert_eq!(largest(4096, 37, 12), Some(18));
+        assert_eq!(largest(4096, 48, 12), Some(14));
+        assert_eq!(noise_bits(4096, 37, 12), 13..=18);
+        assert_eq!(noise_bits(2048, 24, 10), 15..=20);
+    }
+
+    /// Against a search through all h and d.
+    #[test]
+    fn the_choice_is_the_cheapest_that_holds() {
+        for (degree, l, k, t) in [(2048, 37, 13, 12), (4096, 37, 18, 12), (2048, 24, 20, 10)] {
+            for (norm, requests, responses) in
+                [(25.3, 100.0, 2.0), (24.9, 3.0, 3.0), (21.0, 10.0, 400.0), (30.0, 1.0, 1.0)]
+            {
+                let squared = f64::exp2(norm);
+                let group = LinearGroup {
+                    name: String::new(),
+                    ring_bits: l,
+                    ops: vec![LinearOp::FullyConnected { inputs: 1, outputs: 1 }],
+                    truncate_bits: vec![t],
+                    mask: MaskKind::Fresh,
+                    revealed: false,
+                };
+                let budget = Budget::new(degree, k, &group, true).unwrap();
+                let weighing = Weighing { requests, responses };
+                let chosen = budget.choose(&[(0, squared)].into_iter(), weighing);
+                let all = (4..=4 * k).flat_map(|h| (0..l + k).map(move |d| (h, d)));
+                let fits = |&(h, d): &(u32, u32)| {
+                    parameters(degree, l, k, h, d)
+                        .is_some_and(|p| p.holds(t, WeightNorm::fft(squared)))
+                };
+                let cost = |(h, d): (u32, u32)| {
+                    requests * f64::from(h) / 4.0 + responses * f64::from(l + k - d)
+                };
+                let cheapest = all.filter(fits).map(cost).fold(f64::INFINITY, f64::min);
+                let (bits, h, d) = chosen.unwrap();
+                assert!(fits(&(h, d)));
+                assert_eq!((bits, cost((h, d))), (cheapest, cheapest));
+            }
+        }
+    }
+}
