@@ -3,6 +3,7 @@
 pub mod elect;
 pub mod extend;
 pub mod planes;
+pub mod product;
 pub mod rot;
 pub mod select;
 pub mod sign;

@@ -108,7 +108,13 @@ fn evaluate(
             let v = round(step, x, coins);
             let limit = 1i64 << (step.value_bits - 1);
             trace.overflows += v.iter().filter(|v| !(-limit..limit).contains(v)).count();
-            step.apply(&v)
+            match (&step.function, coins.state) {
+                (StepFunction::Square { drop_bits }, Some(_)) => {
+                    let mask = (1i64 << drop_bits) - 1;
+                    step.apply_rounded(&v, || coins.next() as i64 & mask)
+                }
+                _ => step.apply(&v),
+            }
         }
         (NodeKind::Local(map), _) => local(architecture, node, map, &trace.tensors),
         (NodeKind::Linear(_), None) => Vec::new(),

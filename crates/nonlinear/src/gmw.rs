@@ -13,9 +13,9 @@
 //! Per ReLU with truncation and re-sharing: (b, l) = (12, 20): 71 bits online, 56 offline, 29 ROTs,
 //! 6 trips; (17, 37): 110, 93, 41, 6. One message per trip and step.
 //!
-//! Computes ReLU, clip, max-pool (ReLU behind it), rescale, and sum-pools behind them, re-shared under a
-//! mask, and the indices of the largest values, revealed. Revealing values, rounding exactly and
-//! squares are the garbled backend's: see [`PerLayer`](crate::PerLayer).
+//! Computes ReLU, clip, max-pool (ReLU behind it), square, rescale, and sum-pools behind them,
+//! re-shared under a mask, and the indices of the largest values, revealed. Revealing values and
+//! rounding exactly are the garbled backend's: see [`PerLayer`](crate::PerLayer).
 
 pub(crate) mod chain;
 pub(crate) mod client;

@@ -60,7 +60,8 @@ pub enum StepFunction {
         /// Whether a ReLU follows.
         relu: bool,
     },
-    /// `floor((v^2 + 2^(drop_bits - 1)) / 2^drop_bits)`; `v^2` if `drop_bits` is 0.
+    /// `v^2 / 2^drop_bits`, rounded up or down; `v^2` if `drop_bits` is 0. [`Step::apply`] and
+    /// circuits round to the nearest, halves up; shares are shifted, as in 1., without bias.
     Square {
         /// Bits dropped from the square.
         drop_bits: u32,
@@ -132,6 +133,13 @@ impl Step {
             (StepFunction::Rescale, StepOutput::Masked { .. }) => bits + 1,
             _ => bits + (self.truncated_bits() - self.value_bits),
         }
+    }
+
+    /// Width of the input's ring with which every backend computes the step: a square's shares
+    /// must be extended as signed values, unless they are wide.
+    pub fn wanted_bits(&self) -> u32 {
+        let square = matches!(self.function, StepFunction::Square { .. });
+        self.needed_bits() + u32::from(square)
     }
 
     /// Shape between the function and the sum-pool.
@@ -225,6 +233,17 @@ impl Step {
 
     /// Function and sum-pool on exact signed values `v` (already truncated): the definition.
     pub fn apply(&self, values: &[i64]) -> Vec<i64> {
+        let half = match self.function {
+            StepFunction::Square { drop_bits } => (1i64 << drop_bits) >> 1,
+            _ => 0,
+        };
+        self.apply_rounded(values, || half)
+    }
+
+    /// As [`apply`](Self::apply), rounding each square's dropped bits by adding `below()`, in
+    /// `[0, 2^drop_bits)`, before they are cut off: to the nearest if that is the half, up or down if it
+    /// is random.
+    pub fn apply_rounded(&self, values: &[i64], mut below: impl FnMut() -> i64) -> Vec<i64> {
         let after: Vec<i64> = match &self.function {
             StepFunction::Relu => values.iter().map(|v| (*v).max(0)).collect(),
             StepFunction::Clip { high } => values.iter().map(|v| (*v).max(0).min(*high)).collect(),
@@ -237,12 +256,9 @@ impl Step {
                 }
                 maxima
             }
-            StepFunction::Square { drop_bits: 0 } => {
-                values.iter().map(|v| v.wrapping_mul(*v)).collect()
-            }
             StepFunction::Square { drop_bits } => values
                 .iter()
-                .map(|v| v.wrapping_mul(*v).wrapping_add(1 << (drop_bits - 1)) >> drop_bits)
+                .map(|v| v.wrapping_mul(*v).wrapping_add(below()) >> drop_bits)
                 .collect(),
             StepFunction::Rescale | StepFunction::Round => values.to_vec(),
             StepFunction::ArgMax => largest(values, 1),

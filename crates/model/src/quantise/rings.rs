@@ -59,7 +59,7 @@ fn backwards(draft: &Draft, rings: &mut [u32]) {
             }
             NodeKind::Step(step) => {
                 for id in &node.inputs {
-                    raise(rings, *id, step.needed_bits());
+                    raise(rings, *id, step.wanted_bits());
                 }
                 match step.output {
                     StepOutput::Masked { .. } => raise(rings, node.output, step.result_bits()),

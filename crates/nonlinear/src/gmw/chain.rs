@@ -6,6 +6,7 @@
 //! | max-pool | per level of the tree: relu(b + 1) of differences; relu(b) or nothing; extend; re-share |
 //! | clip | relu(b) of x; relu(b) of high - z; extend(b -> l'); re-share |
 //! | rescale | extend(b + 1 -> l') of v + 2^(b-1); re-share |
+//! | square | (extend(b + 1 -> W - 1) of v + 2^(b-1);) square mod 2^W, shifted by the bits to drop; extend; re-share |
 //! | arg max, top k | per level of the network: relu(b + 1 + i) of differences of the keys `2^i v + (2^i - 1 - index)`, i = index bits; reveal the keys mod `2^i` |
 //! | arg max, few trips | sign(b + 1) of all differences; elect; reveal |
 //!
@@ -113,6 +114,31 @@ impl Chain {
         Ok(Self { ring: b + 1, keys: Some(keys), ops })
     }
 
+    /// `v^2 < 2^(2b - 1)`, in a ring of 2b bits, so that it can be extended once `drop` bits are gone.
+    /// The server's shares of square and extension follow from what it knows: no trip between them.
+    fn square(step: &Step, drop: u32, to: u32) -> Result<Self, &'static str> {
+        let (b, left) = (step.value_bits, step.input_bits - step.truncate_bits);
+        let bits = (2 * b).min(to + drop);
+        if bits > 62 {
+            return Err("the square is too wide");
+        }
+        let mut ops = Vec::new();
+        let known = left >= bits - 1;
+        if !known {
+            if left < b + 1 {
+                return Err("extending signed values needs one bit more in the ring");
+            }
+            ops.push((Before::Shift, Op::Extend { from: b + 1, to: bits - 1 }));
+        }
+        let share = if known { ClientShare::Offline } else { ClientShare::Online };
+        ops.push((Before::Take, Op::Square { bits, drop, share }));
+        if to > bits - drop {
+            ops.push((Before::Take, Op::Extend { from: bits - drop, to }));
+        }
+        ops.push((Before::Sum, Op::Reshare { bits: to }));
+        Ok(Self { ring: if known { bits - 1 } else { b + 1 }, keys: None, ops })
+    }
+
     fn masked(step: &Step, to: u32) -> Result<Self, &'static str> {
         let (b, left) = (step.value_bits, step.input_bits - step.truncate_bits);
         let mut ops: Vec<(Before, Op)> = Vec::new();
@@ -154,7 +180,9 @@ impl Chain {
                 ops.push((Before::From(*high as u64), Op::relu(b, ClientShare::Online)));
                 (b, b, false)
             }
-            StepFunction::Square { .. } => return Err("squares are not computed from OT"),
+            StepFunction::Square { drop_bits } => {
+                return Self::square(step, *drop_bits, to);
+            }
             StepFunction::Round | StepFunction::ArgMax | StepFunction::TopK { .. } => {
                 return Err("this function is only revealed");
             }

@@ -7,6 +7,7 @@ use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
 use gazelle_convert::elect::{ClientElect, winner};
 use gazelle_convert::extend::ClientExtend;
+use gazelle_convert::product::ClientProduct;
 use gazelle_convert::rot::{RotRecv, RotSend};
 use gazelle_convert::select::Select;
 use gazelle_convert::sign::{ClientShare, ClientSign};
@@ -21,7 +22,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::op::Op;
-use crate::gmw::ops::{ClientElection, ClientReshare, ClientReveal, Extend, Relu, Sign};
+use crate::gmw::ops::{ClientElection, ClientReshare, ClientReveal, Extend, Relu, Sign, Square};
 use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
 use crate::gmw::plan::{Chunk, GmwStep};
 use crate::gmw::run::{Client, initial, operand};
@@ -73,6 +74,7 @@ enum Begun {
     Relu { sign: ClientSign, select: Select, bits: u32, share: ClientShare, levels: usize },
     Sign { sign: ClientSign, bits: u32, share: ClientShare },
     Extend(ClientExtend),
+    Square { cross: ClientProduct, bits: u32, share: ClientShare },
     Elect(ClientElect),
     Reveal { bits: u32, xor: bool },
     Reshare { mask: Planes, bits: u32 },
@@ -121,6 +123,15 @@ fn begin(
                 message.extend(&d.to_bits());
                 Begun::Sign { sign, bits, share }
             }
+            Op::Square { bits, share, .. } => {
+                let (bits, share) = (*bits, *share);
+                let cross = ClientProduct::begin(bits - 1, lanes, &mut down);
+                if share == ClientShare::Offline {
+                    let x = operand::<Client>(step, shape, before, bits - 1, &words);
+                    message.extend(&cross.mask(&Zeroizing::new(x)).to_bits());
+                }
+                Begun::Square { cross, bits, share }
+            }
             Op::Elect { rows } => Begun::Elect(ClientElect::begin(*rows, &mut down)),
             Op::Reveal { bits, xor } => Begun::Reveal { bits: *bits, xor: *xor },
             Op::Extend { from, to } => Begun::Extend(ClientExtend::begin(*from, *to, &mut down)),
@@ -149,6 +160,10 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
             Begun::Sign { mut sign, bits, share } => {
                 sign.finish(&received);
                 Box::new(Sign::new(sign, bits, share))
+            }
+            Begun::Square { mut cross, bits, share } => {
+                cross.finish(&received);
+                Box::new(Square::new(cross, bits, share))
             }
             Begun::Elect(elect) => Box::new(ClientElection::new(elect)),
             Begun::Reveal { bits, xor } => Box::new(ClientReveal::new(bits, xor)),

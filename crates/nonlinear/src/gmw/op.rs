@@ -1,5 +1,6 @@
 //! The operations of a chain: openings, widths, random OTs.
 
+use gazelle_convert::product;
 use gazelle_convert::sign::{ClientShare, ClientSign, ServerSign, SignTree};
 
 /// An operation on all lanes of a chunk.
@@ -13,6 +14,9 @@ pub(crate) enum Op {
     Reshare { bits: u32 },
     /// XOR shares of `[x < 0]`, x modulo `2^bits`.
     Sign { bits: u32, share: ClientShare, tree: SignTree },
+    /// `x^2` modulo `2^bits`, from x modulo `2^(bits - 1)`; then both shares are shifted right by
+    /// `drop` bits, so that it is rounded up or down.
+    Square { bits: u32, drop: u32, share: ClientShare },
     /// From all comparisons of some rows, shares of each row's verdict: 0 for the winner.
     Elect { rows: usize },
     /// The client learns the words, of `bits` bits, shared by addition or by XOR.
@@ -36,6 +40,7 @@ impl Op {
             Self::Sign { tree, .. } => tree.levels() + 1,
             Self::Extend { .. }
             | Self::Reshare { .. }
+            | Self::Square { .. }
             | Self::Elect { .. }
             | Self::Reveal { .. } => 1,
         }
@@ -49,6 +54,7 @@ impl Op {
             | Self::Reshare { bits }
             | Self::Reveal { bits, .. } => *bits,
             Self::Extend { from, .. } => *from,
+            Self::Square { bits, .. } => bits - 1,
             Self::Elect { .. } => 1,
         }
     }
@@ -69,6 +75,10 @@ impl Op {
                 (ServerSign::planes(tree, opening), ClientSign::planes(tree, *share, opening))
             }
             Self::Extend { .. } => (1, 1),
+            Self::Square { bits, share, .. } => {
+                let width = *bits as usize - 1;
+                (width, if *share == ClientShare::Online { width } else { 0 })
+            }
             Self::Reshare { bits } => (0, *bits as usize),
             Self::Elect { .. } => (0, 1),
             Self::Reveal { bits, .. } => (*bits as usize, 0),
@@ -88,6 +98,10 @@ impl Op {
                 (server, client)
             }
             Self::Extend { from, to } => ((to - from) as usize, 0),
+            Self::Square { bits, share, .. } => {
+                let known = if *share == ClientShare::Offline { *bits as usize - 1 } else { 0 };
+                (product::offline_planes(bits - 1), known)
+            }
             Self::Reshare { .. } | Self::Elect { .. } | Self::Reveal { .. } => (0, 0),
         }
     }
@@ -101,6 +115,7 @@ impl Op {
             }
             Self::Sign { tree, .. } => tree.rots(),
             Self::Extend { .. } | Self::Elect { .. } => (1, 0),
+            Self::Square { bits, .. } => (*bits as usize - 1, 0),
             Self::Reshare { .. } | Self::Reveal { .. } => (0, 0),
         }
     }

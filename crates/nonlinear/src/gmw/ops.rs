@@ -1,6 +1,7 @@
 //! Operations online, for either party: halves of openings in, shares out.
 
 mod election;
+mod square;
 
 use gazelle_convert::Planes;
 use gazelle_convert::extend::{ClientExtend, ServerExtend};
@@ -10,6 +11,7 @@ use gazelle_share::shares::ring_mask;
 use zeroize::Zeroize;
 
 pub(crate) use election::{ClientElection, ClientReveal, ServerElection, ServerReveal, Sign};
+pub(crate) use square::Square;
 
 /// One operation of one chunk at one party. Openings come in order: `half`, then `complete`.
 pub(crate) trait OnlineOp: Send {

@@ -214,6 +214,13 @@ impl<'a, R: Role> ChunkRun<'a, R> {
                 }
                 std::mem::swap(&mut self.words, &mut result);
             }
+            (_, Op::Square { bits, drop, .. }) => {
+                let (up, mask) = (R::constant((1 << drop) - 1), ring_mask(*bits));
+                for z in &mut result {
+                    *z = (z.wrapping_add(up) & mask) >> drop;
+                }
+                std::mem::swap(&mut self.words, &mut result);
+            }
             (Before::Shift, Op::Extend { to, .. }) => {
                 let half = R::constant(1 << (self.step.step.value_bits - 1));
                 let mask = ring_mask(*to);

@@ -7,6 +7,7 @@ use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
 use gazelle_convert::elect::ServerElect;
 use gazelle_convert::extend::ServerExtend;
+use gazelle_convert::product::ServerProduct;
 use gazelle_convert::rot::{RotRecv, RotSend};
 use gazelle_convert::select::Select;
 use gazelle_convert::sign::{ClientShare, ServerSign};
@@ -20,7 +21,7 @@ use zeroize::Zeroize;
 
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::op::Op;
-use crate::gmw::ops::{Extend, Relu, ServerElection, ServerReshare, ServerReveal, Sign};
+use crate::gmw::ops::{Extend, Relu, ServerElection, ServerReshare, ServerReveal, Sign, Square};
 use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
 use crate::gmw::plan::{Chunk, GmwStep};
 use crate::gmw::run::Server;
@@ -70,6 +71,7 @@ enum Begun {
     Relu { sign: ServerSign, select: Select, bits: u32, share: ClientShare, levels: usize },
     Sign { sign: ServerSign, bits: u32, share: ClientShare },
     Extend(ServerExtend),
+    Square { cross: ServerProduct, bits: u32, share: ClientShare },
     Elect(ServerElect),
     Reveal(u32),
     Reshare(u32),
@@ -103,6 +105,12 @@ fn begin(
                 let (sign, t) = ServerSign::begin(bits, share, lanes, &mut down, &mut up);
                 message.extend(&t.to_bits());
                 Begun::Sign { sign, bits, share }
+            }
+            Op::Square { bits, share, .. } => {
+                let (bits, share) = (*bits, *share);
+                let (cross, u) = ServerProduct::begin(bits - 1, lanes, &mut down);
+                message.extend(&u.to_bits());
+                Begun::Square { cross, bits, share }
             }
             Op::Elect { rows } => Begun::Elect(ServerElect::begin(*rows, &mut down)),
             Op::Reveal { bits, .. } => Begun::Reveal(*bits),
@@ -144,6 +152,12 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
             Begun::Sign { mut sign, bits, share } => {
                 sign.finish(&take(count, lanes));
                 Box::new(Sign::new(sign, bits, share))
+            }
+            Begun::Square { mut cross, bits, share } => {
+                if count > 0 {
+                    cross.set_mask(take(count, lanes));
+                }
+                Box::new(Square::new(cross, bits, share))
             }
             Begun::Elect(elect) => Box::new(ServerElection::new(elect)),
             Begun::Reveal(bits) => Box::new(ServerReveal::new(bits)),

@@ -90,7 +90,7 @@ fn adversarial_an_arg_max_survives_every_changed_message_on_every_backend() {
     for choice in [Choice::Garbled, Choice::Gmw, Choice::GmwFewTrips] {
         let step = Step {
             output: StepOutput::Reveal,
-            ..step(StepFunction::ArgMax, [10, 1, 1], [6, 4, 11, 0])
+            ..step(StepFunction::ArgMax, [4, 1, 1], [4, 2, 7, 0])
         };
         tamper(choice, &Case::random(step, 5).0);
     }
@@ -103,6 +103,15 @@ fn adversarial_a_top_k_survives_every_changed_message() {
         ..step(StepFunction::TopK { k: 2 }, [5, 1, 1], [5, 3, 9, 0])
     };
     tamper(Choice::Gmw, &Case::random(step, 6).0);
+}
+
+#[test]
+fn adversarial_a_gmw_square_survives_every_changed_message() {
+    let square = StepFunction::Square { drop_bits: 3 };
+    for l in [11, 16] {
+        let step = step(square.clone(), [5, 1, 1], [6, 4, l, 12]);
+        tamper(Choice::Gmw, &Case::random(step, 7).0);
+    }
 }
 
 #[test]

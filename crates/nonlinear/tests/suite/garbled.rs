@@ -102,3 +102,21 @@ fn properties_65536_relus_take_seconds_at_most() {
     // Every output is a non-negative value of 11 bits.
     assert!(share.add(&mask).words().iter().all(|z| *z < 1 << 11));
 }
+
+/// Circuits round squares to the nearest, halves up, though the step allows both neighbours.
+#[test]
+fn conformance_garbled_squares_round_to_the_nearest() {
+    let function = StepFunction::Square { drop_bits: 5 };
+    let step = super::common::step(function, [200, 1, 1], [9, 0, 9, 20]);
+    let (case, exact) = super::common::Case::random(step.clone(), 8);
+    assert_eq!(case.run(&ideal()), step.apply(&exact));
+    // With truncation: of one of the two neighbours.
+    let step =
+        super::common::step(StepFunction::Square { drop_bits: 5 }, [200, 1, 1], [9, 4, 13, 20]);
+    let (case, exact) = super::common::Case::random(step.clone(), 9);
+    let of = |up: i64| step.apply(&exact.iter().map(|x| (x + up) >> 4).collect::<Vec<_>>());
+    let (low, high) = (of(0), of(15));
+    for ((z, low), high) in case.run(&ideal()).iter().zip(&low).zip(&high) {
+        assert!(z == low || z == high, "{z} is neither {low} nor {high}");
+    }
+}

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{Choice, Gmw, PerLayer};
 use gazelle_ot::{Ferret, IdealOt, Iknp, SoftSpoken};
-use gazelle_share::shares::ring_mask;
+use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::step::{StepFunction, StepOutput};
-use gazelle_share::testing::{check_result, conformance_nonlinear, conformance_steps};
-use gazelle_share::{NonlinearProtocol, Pads, ProtocolError, Step, Window};
+use gazelle_share::testing::{check_result, conformance_nonlinear, conformance_steps, test_rng};
+use gazelle_share::{NonlinearProtocol, Pads, ProtocolError, Shares, Step, TensorShape, Window};
 use gazelle_wire::recording::frames;
 use gazelle_wire::testing::run_two_recorded;
 use gazelle_wire::traffic::framed_len;
@@ -25,8 +25,9 @@ fn conformance_of_the_choice_per_step_over_ideal_ot() {
     let steps = conformance_steps();
     let compiled = protocol.compile(Arc::clone(&steps)).unwrap();
     for (i, step) in steps.iter().enumerate() {
-        let garbled = step.function == StepFunction::Round
-            || matches!(step.function, StepFunction::Square { .. });
+        // A square on the narrowest ring cannot be extended.
+        let narrow = step.input_bits < step.wanted_bits();
+        let garbled = step.function == StepFunction::Round || narrow;
         let name = protocol.name(&compiled, i);
         assert_eq!(name, if garbled { "garbled" } else { "gmw" }, "{step:?}");
         if step.function == StepFunction::Relu && step.value_bits >= 12 {
@@ -172,7 +173,7 @@ fn adversarial_steps_that_break_the_ring_conditions_are_refused() {
     refuse(step(pool.clone(), [1, 4, 4], [12, 8, 20, 20]));
     refuse(step(StepFunction::Rescale, [4, 1, 1], [12, 8, 20, 20]));
     refuse(step(StepFunction::Round, [4, 1, 1], [12, 8, 20, 20]));
-    refuse(step(StepFunction::Square { drop_bits: 0 }, [4, 1, 1], [12, 8, 20, 20]));
+    refuse(step(StepFunction::Square { drop_bits: 0 }, [4, 1, 1], [12, 8, 20, 24]));
     refuse(Step { output: StepOutput::Reveal, ..step(pool, [1, 4, 4], [12, 8, 21, 20]) });
 }
 
@@ -184,4 +185,51 @@ fn properties_values_beyond_the_range_wrap_and_the_margin_covers_them() {
     assert_eq!(narrow.run(&Gmw { ot: IdealOt }), vec![0; 64]);
     let wide = Case::new(step(StepFunction::Relu, [64, 1, 1], [13, 8, 21, 20]), &exact, 1);
     assert_eq!(wide.run(&Gmw { ot: IdealOt }), vec![1 << 11; 64]);
+}
+
+#[test]
+fn conformance_every_pair_of_shares_of_small_rings_gives_the_exact_square() {
+    // Known shares on a wide ring; extended ones on the narrowest.
+    for (b, l) in [(3, 5), (3, 4), (2, 3), (4, 5)] {
+        let function = StepFunction::Square { drop_bits: 0 };
+        let mut case = Case::new(step(function, [1 << (2 * l), 1, 1], [b, 0, l, 11]), &[], 1);
+        let half = 1i64 << (b - 1);
+        let pairs = (0..1u64 << (2 * l)).map(|i| (i >> l, i & ring_mask(l)));
+        let value = |(c, s): &(u64, u64)| to_signed((c + s) & ring_mask(l), l);
+        let (client, server): (Vec<u64>, Vec<u64>) =
+            pairs.filter(|pair| (-half..half).contains(&value(pair))).unzip();
+        let squares: Vec<i64> =
+            client.iter().zip(&server).map(|(c, s)| value(&(*c, *s)).pow(2)).collect();
+        case.step.input = TensorShape::vector(client.len());
+        case.mask = Some(Shares::random(11, client.len(), &mut test_rng(4)));
+        (case.client, case.server) = (Shares::new(l, client), Shares::new(l, server));
+        assert_eq!(case.run(&Gmw { ot: IdealOt }), squares, "b = {b}, l = {l}");
+    }
+}
+
+/// Online and offline bits `(S to C, C to S)`, ROTs, trips, for b = 12 and 9 bits to drop.
+#[test]
+fn transcript_of_a_square_is_what_the_protocol_says() {
+    let protocol = PerLayer::auto(IdealOt, HalfGates::default());
+    let of = |l: u32, to: u32| {
+        let function = StepFunction::Square { drop_bits: 9 };
+        let step = step(function, [8000, 1, 1], [12, 8, l, to]);
+        let price = protocol.prices(&step, Choice::Gmw).unwrap();
+        let frames = |bytes: u64, trips: u64| (bytes - 8 * trips) / 1000;
+        let online = (price.online.server_to_client, price.online.client_to_server);
+        let (down, up) = (price.trips as u64 / 2, price.trips as u64 / 2);
+        let offline = (price.offline.server_to_client, price.offline.client_to_server);
+        let rots = (price.rots.0 / 8000, price.rots.1 / 8000);
+        ((frames(online.0, down), frames(online.1, up)), offline, rots, price.trips)
+    };
+    // The client's share known (23 bits of ring): m down; then an extension from 15 to 22 bits,
+    // whose half the server sends along.
+    let known = of(31, 22);
+    assert_eq!((known.0, known.2, known.3), ((23 + 1, 1 + 22), (23 + 1, 0), 2));
+    // Narrow: first an extension from 13 to 23 bits; e comes online.
+    let narrow = of(21, 22);
+    assert_eq!((narrow.0, narrow.2, narrow.3), ((1 + 23 + 1, 1 + 23 + 1 + 22), (25, 0), 4));
+    // Offline: u is w (w - 1) / 2 bits, t is 7; e is w.
+    assert_eq!(known.1, (framed_len(1000 * (253 + 7)), framed_len(1000 * 23)));
+    assert_eq!(narrow.1, (framed_len(1000 * (10 + 253 + 7)), 0));
 }

@@ -214,7 +214,8 @@ mod tests {
                 let leaves: Vec<Block> = (0..(trees * rows) as u128)
                     .map(|i| Block(i.wrapping_mul(u128::MAX / 11)))
                     .collect();
-                let fixes = |start: u128| (0..trees as u128).map(move |i| Block((start + i) << 60 | 1));
+                let fixes =
+                    |start: u128| (0..trees as u128).map(move |i| Block((start + i) << 60 | 1));
                 let target = |factor: usize| (0..trees).map(move |i| (factor * i % rows) as u32);
                 let repairs = LeafRepairs {
                     sibling: Repair { targets: target(29).collect(), fixes: fixes(77).collect() },
