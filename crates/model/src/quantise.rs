@@ -131,10 +131,10 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         return Err(ModelError::Quantise("widths out of range".into()));
     }
     let prepared = prepare(graph, options)?;
-    let Prepared { lowered, inputs, source, calibration, ranges } = &prepared;
+    let Prepared { lowered, inputs, varied, source, calibration, ranges } = &prepared;
     let mut candidate = Candidate {
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
-        margin: source.margin(inputs.len()),
+        margin: source.margin(inputs.len(), *varied),
         weight_bits: options.weight_bits,
         resolution: options.resolution,
     };
@@ -209,6 +209,8 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
 struct Prepared {
     lowered: Graph,
     inputs: Vec<Vec<f32>>,
+    /// Variants of them that widened the ranges.
+    varied: usize,
     source: CalibrationSource,
     calibration: calibrate::Calibration,
     /// Per tensor.
@@ -219,6 +221,8 @@ fn prepare(graph: &Graph, options: &Options) -> Result<Prepared, ModelError> {
     let mut lowered = passes::lower(graph)?;
     let (inputs, source) = calibrate::inputs(&lowered, options);
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
+    let variants = calibrate::variants(&lowered, &inputs, options);
+    calibration.widen(&lowered, &variants)?;
     let source = if options.guaranteed { CalibrationSource::Bounds } else { source };
     if options.guaranteed {
         let bounds = bounds::ranges(&lowered, options.input_range);
@@ -242,7 +246,7 @@ fn prepare(graph: &Graph, options: &Options) -> Result<Prepared, ModelError> {
     equalise::equalise(&mut lowered, &mut calibration);
     let widest = |ranges: &Vec<f64>| ranges.iter().copied().fold(0.0, f64::max);
     let ranges: Vec<f64> = calibration.ranges.iter().map(widest).collect();
-    Ok(Prepared { lowered, inputs, source, calibration, ranges })
+    Ok(Prepared { lowered, inputs, varied: variants.len(), source, calibration, ranges })
 }
 
 impl Prepared {

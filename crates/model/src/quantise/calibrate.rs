@@ -22,18 +22,20 @@ pub enum CalibrationSource {
 
 impl CalibrationSource {
     /// Spare bits above the largest value seen.
-    pub(super) fn margin(self, inputs: usize) -> u32 {
+    pub(super) fn margin(self, inputs: usize, varied: usize) -> u32 {
         match self {
             Self::Bounds => 0,
-            Self::Given if inputs >= FEW => 1,
+            Self::Given if inputs >= FEW || inputs + varied >= VARIED => 1,
             Self::Given => 2,
             Self::Synthetic => 3,
         }
     }
 }
 
-/// Fewer inputs than these leave one bit more to spare.
+/// Fewer inputs than these leave one bit more to spare, unless variants of them fill in.
 const FEW: usize = 8;
+/// Inputs and their variants that serve as well as that many inputs do alone.
+const VARIED: usize = 16;
 /// Inputs made up where none are given.
 const SYNTHETIC: usize = 32;
 /// Multiply-adds spent on made-up inputs at most.
@@ -84,6 +86,30 @@ fn synthetic(graph: &Graph, (low, high): (f32, f32), seed: u64) -> Vec<f32> {
     values
 }
 
+/// Variants of few given images, for ranges alone: mirrored, negative, and of twice the contrast
+/// (clipped to the range).
+pub(super) fn variants(graph: &Graph, inputs: &[Vec<f32>], options: &Options) -> Vec<Vec<f32>> {
+    let shape = graph.input_shape();
+    let affordable = SYNTHETIC_MACS / graph.macs().max(1);
+    let given = !options.calibration.is_empty() && !options.guaranteed;
+    if !given || inputs.len() >= FEW || affordable < 4 * inputs.len() as u64 || shape.width < 2 {
+        return Vec::new();
+    }
+    // The inputs may leave the range that was told.
+    let ends = |(low, high): (f32, f32), x: &f32| (low.min(*x), high.max(*x));
+    let (low, high) = inputs.iter().flatten().fold(options.input_range, ends);
+    let middle = f32::midpoint(low, high);
+    let mut variants = Vec::with_capacity(3 * inputs.len());
+    for input in inputs {
+        let rows = input.chunks(shape.width);
+        variants.push(rows.flat_map(|row| row.iter().rev().copied()).collect());
+        variants.push(input.iter().map(|x| (low + high - x).clamp(low, high)).collect());
+        let stretched = |x: &f32| (middle + 2.0 * (x - middle)).clamp(low, high);
+        variants.push(input.iter().map(stretched).collect());
+    }
+    variants
+}
+
 /// What the calibration inputs tell.
 pub(super) struct Calibration {
     /// Largest absolute value of each channel of each tensor of the lowered graph.
@@ -91,6 +117,16 @@ pub(super) struct Calibration {
     /// Per input.
     pub(super) logits: Vec<Vec<f32>>,
     pub(super) sensitivity: Sensitivity,
+}
+
+impl Calibration {
+    /// Widens the ranges by what more inputs show.
+    pub(super) fn widen(&mut self, graph: &Graph, inputs: &[Vec<f32>]) -> Result<(), ModelError> {
+        for input in inputs {
+            widen(&mut self.ranges, &float::trace(graph, input)?);
+        }
+        Ok(())
+    }
 }
 
 /// Runs the lowered graph on all inputs, forwards, and backwards on as many as `effort` allows.

@@ -54,3 +54,34 @@ fn known_answer_squeezenet_stays_within_the_bound_in_fixed_point() {
     }
     check("imagenet_squeezenet1.0", 1);
 }
+
+/// Natural images: each one with ranges, scales and widths from the others alone.
+#[test]
+fn known_answer_squeezenet_keeps_images_that_it_was_not_calibrated_on() {
+    let model = "imagenet_squeezenet1.0";
+    let Some(graph) = pack::graph(model) else { return };
+    let samples = pack::samples(model);
+    // The third asks for the widest ranges.
+    let held_out = if pack::slow() { 0..samples.len() } else { 2..3 };
+    for k in held_out {
+        let others = samples.iter().enumerate().filter(|(i, _)| *i != k);
+        let calibration = others.map(|(_, sample)| sample.input.clone()).collect();
+        let options = Options { calibration, input_range: (-1.0, 1.0), ..Options::default() };
+        let quantised = quantise(&graph, &options).unwrap();
+        let network = &quantised.network;
+        let input = fixed::encode(&network.architecture, &samples[k].input).unwrap();
+        let scale = pack::scale(&samples[k].logits);
+        for rounding in [Rounding::Nearest, Rounding::Random(5)] {
+            let trace = fixed::trace(network, &input, rounding).unwrap();
+            assert_eq!(trace.overflows, 0, "image {k}");
+            let output = &trace.tensors[network.architecture.output];
+            let logits: Vec<f32> =
+                fixed::decode(&network.architecture, output).iter().map(|x| *x as f32).collect();
+            let pairs = logits.iter().zip(&samples[k].logits);
+            let worst = pairs.map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max);
+            println!("image {k}: {worst} with logits up to {scale}, {rounding:?}");
+            assert!(worst <= 0.01 * scale + 1.0 / 32.0, "image {k}: {worst}");
+            assert_eq!(pack::argmax(&logits), samples[k].argmax, "image {k}");
+        }
+    }
+}
