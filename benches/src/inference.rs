@@ -95,7 +95,12 @@ fn network(bench: &mut Bench, known: Known, machine: &mut Option<Machine>) -> Ou
         };
         let machine = match machine {
             Some(machine) => *machine,
-            None => *machine.insert(Machine::calibrate()?),
+            None => {
+                let start = Instant::now();
+                let calibrated = Machine::calibrate()?;
+                eprintln!("bench: calibrated in {:.2} s", start.elapsed().as_secs_f64());
+                *machine.insert(calibrated)
+            }
         };
         for link in links {
             let start = Instant::now();

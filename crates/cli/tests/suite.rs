@@ -6,6 +6,8 @@
 mod accuracy;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
+#[path = "suite/datasets.rs"]
+mod datasets;
 #[path = "suite/forms.rs"]
 mod forms;
 #[path = "suite/program.rs"]

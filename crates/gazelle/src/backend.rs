@@ -41,6 +41,8 @@ pub enum StepProtocol {
     Garbled,
     /// Shares and random OTs: some trips, a few bytes per element.
     Gmw,
+    /// The same with fewer trips and more bytes, for steps that have such a variant.
+    GmwFewTrips,
 }
 
 impl StepProtocol {
@@ -49,6 +51,7 @@ impl StepProtocol {
         match self {
             Self::Garbled => "garbled",
             Self::Gmw => "gmw",
+            Self::GmwFewTrips => "gmw-few-trips",
         }
     }
 
@@ -57,6 +60,7 @@ impl StepProtocol {
         match self {
             Self::Garbled => StepChoice::Garbled,
             Self::Gmw => StepChoice::Auto,
+            Self::GmwFewTrips => StepChoice::GmwFewTrips,
         }
     }
 }
@@ -78,6 +82,9 @@ pub struct Choice {
 struct Travelling {
     inferences_per_setup: u32,
     ot: AnyOt,
+    /// Steps of the variant with few trips.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    few_trips: Vec<usize>,
 }
 
 impl Default for Choice {
@@ -123,22 +130,27 @@ impl Choice {
     pub fn parse(description: &Description) -> Result<Self, GazelleError> {
         let travelling: Travelling = serde_json::from_value(description.choice.clone())
             .map_err(|error| GazelleError::Description(format!("choice of backends: {error}")))?;
-        let step = |name: &String| match name.as_str() {
+        let step = |(index, name): (usize, &String)| match name.as_str() {
             "garbled" => Ok(StepProtocol::Garbled),
+            "gmw" if travelling.few_trips.contains(&index) => Ok(StepProtocol::GmwFewTrips),
             "gmw" => Ok(StepProtocol::Gmw),
             _ => Err(GazelleError::Description(format!("unknown step protocol {name:?}"))),
         };
         Ok(Self {
             inferences_per_setup: travelling.inferences_per_setup,
             ot: travelling.ot,
-            steps: description.nonlinear.iter().map(step).collect::<Result<_, _>>()?,
+            steps: description.nonlinear.iter().enumerate().map(step).collect::<Result<_, _>>()?,
         })
     }
 
     /// The part that travels in the description.
     pub fn to_value(&self) -> Value {
-        let travelling =
-            Travelling { inferences_per_setup: self.inferences_per_setup, ot: self.ot };
+        let few = |step: &(usize, &StepProtocol)| *step.1 == StepProtocol::GmwFewTrips;
+        let travelling = Travelling {
+            inferences_per_setup: self.inferences_per_setup,
+            ot: self.ot,
+            few_trips: self.steps.iter().enumerate().filter(few).map(|(index, _)| index).collect(),
+        };
         serde_json::to_value(travelling).unwrap_or(Value::Null)
     }
 

@@ -14,5 +14,7 @@ mod parties;
 mod real;
 #[path = "suite/recorded.rs"]
 mod recorded;
+#[path = "suite/scale.rs"]
+mod scale;
 #[path = "suite/traffic.rs"]
 mod traffic;

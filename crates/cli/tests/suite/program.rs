@@ -9,9 +9,11 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The program with arguments.
+/// The program with arguments; `GAZELLE_PROGRAM` names another build of it (a release, for slow
+/// tests).
 pub(crate) fn gazelle(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gazelle"));
+    let program = std::env::var_os("GAZELLE_PROGRAM");
+    let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_gazelle").into()));
     command.args(arguments);
     command
 }

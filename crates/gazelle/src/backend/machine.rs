@@ -126,7 +126,7 @@ impl Machine {
     fn steps(&mut self, protocol: StepProtocol) -> Result<(), GazelleError> {
         let large = match protocol {
             StepProtocol::Garbled => probe::relus(1, 32),
-            StepProtocol::Gmw => probe::relus(1, 64),
+            StepProtocol::Gmw | StepProtocol::GmwFewTrips => probe::relus(1, 64),
         };
         let tiny = probe::run(&probe::relus(8, 4), protocol)?;
         let large = probe::run(&large, protocol)?;
@@ -157,7 +157,7 @@ impl Machine {
                     - tiny.hints * self.hint_ns)
                     .max(0.5e6);
             }
-            StepProtocol::Gmw => {
+            StepProtocol::Gmw | StepProtocol::GmwFewTrips => {
                 (self.gmw_step_ns, self.rot_ns) =
                     solve(offline(&tiny), offline(&large), count, (tiny.rots, large.rots));
                 let (trips, bytes) =

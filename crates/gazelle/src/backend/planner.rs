@@ -25,7 +25,12 @@ const BATCH_ROTS: usize = 1 << 20;
 /// OTs of one batch of the extension, at most; a batch begins with a round trip.
 const EXTENSION_ROTS: usize = 2_252_218;
 
-/// Chooses for a session of `inferences` on `link`: whatever takes less time in all.
+/// The fastest link that a choice reckons with: bytes are never free (material is kept in memory),
+/// and on this machine's own memory both backends take about as long.
+const FASTEST_BITS_PER_SECOND: u64 = 10_000_000_000;
+
+/// Chooses for a session of `inferences` on `link`: whatever takes less time in all, on a link of
+/// 10 Gbit/s at most.
 ///
 /// # Errors
 /// [`GazelleError::Plan`] if the network cannot be planned.
@@ -35,6 +40,8 @@ pub fn choose(
     machine: &Machine,
     inferences: u32,
 ) -> Result<Choice, GazelleError> {
+    let link =
+        Link { bits_per_second: link.bits_per_second.min(FASTEST_BITS_PER_SECOND), ..link };
     let plan = Plan::new(architecture.clone())?;
     let steps = plan.steps();
     let all_gmw = Choice::all(StepProtocol::Gmw);
@@ -42,14 +49,21 @@ pub fn choose(
     let mut gained = 0.0;
     let mut choices = Vec::with_capacity(steps.len());
     for step in steps.iter() {
-        let garbled = price(step, StepProtocol::Garbled, ot)
-            .map(|price| seconds(&price, StepProtocol::Garbled, link, machine));
-        let gmw = price(step, StepProtocol::Gmw, ot)
-            .map(|price| seconds(&price, StepProtocol::Gmw, link, machine));
-        choices.push(match (garbled, gmw) {
-            (Some(garbled), Some(gmw)) if gmw < garbled => {
-                gained += garbled - gmw;
-                StepProtocol::Gmw
+        let of = |protocol| {
+            let price = price(step, protocol, ot)?;
+            Some((seconds(&price, protocol, link, machine), protocol))
+        };
+        let by_time = |a: &(f64, StepProtocol), b: &(f64, StepProtocol)| a.0.total_cmp(&b.0);
+        let garbled = of(StepProtocol::Garbled);
+        let gmw = [StepProtocol::Gmw, StepProtocol::GmwFewTrips].into_iter().filter_map(of);
+        choices.push(match (garbled, gmw.min_by(by_time)) {
+            (Some((slow, _)), Some((fast, protocol))) if fast < slow => {
+                gained += slow - fast;
+                protocol
+            }
+            (None, Some((_, protocol))) => {
+                gained = f64::INFINITY;
+                protocol
             }
             _ => StepProtocol::Garbled,
         });
@@ -85,7 +99,8 @@ pub(super) fn price(step: &Step, protocol: StepProtocol, ot: AnyOt) -> Option<Pr
 fn seconds(price: &Price, wanted: StepProtocol, link: Link, machine: &Machine) -> f64 {
     let (offline, online) = step_times(price, machine);
     // A fallback is no reason to set up the second direction.
-    let penalty = if wanted == StepProtocol::Gmw && price.and_gates > 0 { 1e-9 } else { 0.0 };
+    let fallback = wanted != StepProtocol::Garbled && price.and_gates > 0;
+    let penalty = if fallback { 1e-9 } else { 0.0 };
     offline.on(link).0 + online.on(link).0 + penalty
 }
 
