@@ -12,9 +12,21 @@
 //! | | `sign`: its share of msb(x) | `sign` |
 //!
 //! Cost per element, m = ceil(n / 2) leaves, L = ceil(log2 m): online n + 6 (m - 1) - 2 L bits, n more
-//! if the client's share is an online value; offline 3 bits from C and 4 from S per two-bit leaf (1
-//! and 0 for a one-bit leaf; 1 and 4, 0 and 0 if the client's share comes online); ROTs 3 per
-//! two-bit leaf, 1 per one-bit leaf, and m - 1, from S to C; m - 1 from C to S.
+//! if the client's share is an online value; offline 2 bits from C and 4 from S per two-bit leaf (1
+//! and 0 for a one-bit leaf; none from C if its share comes online); ROTs 2 per two-bit leaf, 1 per
+//! one-bit leaf, and m - 1, from S to C; m - 1 from C to S.
+//!
+//! A two-bit leaf takes R1, R2 = ROT(S->C, 3), whose choices C corrects to c0 and c1, and `k0, k1`,
+//! delta = k0 ^ k1 at S: l0 = delta1\[0\], l1 = delta1\[1\];
+//!
+//! | | product | correction by S |
+//! |---|---|---|
+//! | R1 | l0 c0; l1 c0; l1 l0 c0 | none; none; t1 = delta1\[2\] ^ l1 l0 |
+//! | R2 | l1 c1; l0 c1; k0\[0\] c1, k0 being R1's | t2 = delta2\[0\] ^ l1; t3 = delta2\[1\] ^ l0; t4 = delta2\[2\] ^ k0\[0\] |
+//!
+//! The sixth product is l0 c0 c1 = c1 k0\[0\] ^ c1 k\[0\] ^ d1 (l0 c1), k being the string that C has
+//! of R1 and d1 = c0 ^ rho1 the public correction. Each of t1..t4 and the two openings is padded by a bit of delta
+//! of its own.
 
 #![expect(
     clippy::indexing_slicing,
@@ -96,15 +108,15 @@ impl SignTree {
     pub fn rots(&self) -> (usize, usize) {
         let pairs = self.bits / 2;
         let merges = self.leaves() - 1;
-        (3 * pairs + self.bits % 2 + merges, merges)
+        (2 * pairs + self.bits % 2 + merges, merges)
     }
 
     /// Offline bits per element from C and from S.
     pub fn offline_bits(&self, share: ClientShare) -> (usize, usize) {
         let (pairs, single) = (self.bits / 2, self.bits % 2);
         match share {
-            ClientShare::Offline => (3 * pairs + single, 4 * pairs),
-            ClientShare::Online => (pairs, 4 * pairs),
+            ClientShare::Offline => (2 * pairs + single, 4 * pairs),
+            ClientShare::Online => (0, 4 * pairs),
         }
     }
 }

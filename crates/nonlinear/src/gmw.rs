@@ -10,8 +10,8 @@
 //! | online, per trip: its halves of the openings it can make | the same; the server begins |
 //! | ends with f = Z - r | z - r = Z + f |
 //!
-//! Per ReLU with truncation and re-sharing: (b, l) = (12, 20): 71 bits online, 56 offline, 29 ROTs,
-//! 6 trips; (17, 37): 110, 93, 41, 6. One message per trip and step.
+//! Per ReLU with truncation and re-sharing: (b, l) = (12, 20): 71 bits online, 51 offline, 24 ROTs,
+//! 6 trips; (17, 37): 110, 85, 33, 6. One message per trip and step.
 //!
 //! Computes ReLU, clip, max-pool (ReLU behind it), square, rescale, and sum-pools behind them,
 //! re-shared under a mask, and the indices of the largest values, revealed. Revealing values and

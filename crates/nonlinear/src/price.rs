@@ -80,7 +80,7 @@ mod tests {
         };
         let protocol = PerLayer::auto(IdealOt, HalfGates::default());
         let gmw = protocol.prices(&relu, Choice::Gmw).unwrap();
-        assert_eq!((gmw.trips, gmw.and_gates, gmw.rots), (6, 0, (2300, 600)));
+        assert_eq!((gmw.trips, gmw.and_gates, gmw.rots), (6, 0, (1800, 600)));
         let garbled = protocol.prices(&relu, Choice::Garbled).unwrap();
         assert_eq!((garbled.trips, garbled.and_gates, garbled.rots), (2, 4100, (3200, 0)));
         assert_eq!(protocol.prices(&relu, Choice::Auto).unwrap(), gmw);

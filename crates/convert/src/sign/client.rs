@@ -5,7 +5,7 @@
     reason = "planes of one chunk have one stride; counts follow from b"
 )]
 
-use super::{ClientShare, Leaf, Levels, SignTree, and, merges, planes, xor, xor_and};
+use super::{ClientShare, Leaf, Levels, SignTree, merges, planes, xor, xor_and};
 use crate::planes::Planes;
 use crate::rot::{RotRecv, RotSend};
 
@@ -35,20 +35,19 @@ impl ClientSign {
         for leaf in 0..tree.leaves() {
             if tree.is_pair(leaf) {
                 let (rho1, k1) = from_server.bits(3);
-                let (rho2, k2) = from_server.bits(2);
-                let (rho3, k3) = from_server.bits(1);
+                let (rho2, k2) = from_server.bits(3);
                 let strings =
-                    [k1.plane(0), k1.plane(1), k1.plane(2), k2.plane(0), k2.plane(1), k3.plane(0)];
+                    [k1.plane(0), k1.plane(1), k1.plane(2), k2.plane(0), k2.plane(1), k2.plane(2)];
                 match share {
                     ClientShare::Offline => {
-                        let (c0, c1) = (bits.plane(2 * leaf), bits.plane(2 * leaf + 1));
-                        out.push(&xor(c0, &rho1));
-                        out.push(&xor(c1, &rho2));
-                        out.push(&xor(&and(c0, c1), &rho3));
-                        leaves.push(Leaf::Pair(planes(lanes, &strings)));
+                        let d1 = xor(bits.plane(2 * leaf), &rho1);
+                        out.push(&d1);
+                        out.push(&xor(bits.plane(2 * leaf + 1), &rho2));
+                        let [b, c, k12, k20, k21, k22] = strings;
+                        let all = [b, c, k12, k20, k21, k22, &d1];
+                        leaves.push(Leaf::Pair(planes(lanes, &all)));
                     }
                     ClientShare::Online => {
-                        out.push(&xor(&and(&rho1, &rho2), &rho3));
                         let [b, c, d, a, e, f] = strings;
                         let all = [a, b, c, d, e, f, &rho1, &rho2];
                         leaves.push(Leaf::PairOnline(planes(lanes, &all)));
@@ -89,24 +88,27 @@ impl ClientSign {
             match leaf {
                 Leaf::Pair(strings) => {
                     let (c0, c1) = (self.bits.plane(2 * i), self.bits.plane(2 * i + 1));
-                    let s: [&[u64]; 6] = std::array::from_fn(|k| strings.plane(k));
+                    // B, Cc; then the rest of R1, R2; d1.
+                    let s: [&[u64]; 7] = std::array::from_fn(|k| strings.plane(k));
                     let (mut ka, mut ep) = (s[2].to_vec(), s[1].to_vec());
                     for w in 0..ka.len() {
-                        let both = c0[w] & c1[w];
-                        ka[w] ^= (c0[w] & t[0][w]) ^ s[3][w] ^ (c1[w] & t[1][w]);
-                        ka[w] ^= s[5][w] ^ (both & t[3][w]);
-                        ep[w] ^= s[4][w] ^ (c1[w] & t[2][w]) ^ both;
+                        let (c0, c1) = (c0[w], c1[w]);
+                        let low = s[4][w] ^ (c1 & t[2][w]);
+                        ka[w] ^= (c0 & t[0][w]) ^ s[3][w] ^ (c1 & t[1][w]);
+                        ka[w] ^= s[5][w] ^ (c1 & (t[3][w] ^ s[0][w])) ^ (s[6][w] & low);
+                        ep[w] ^= low ^ (c0 & c1);
                     }
                     *strings = planes(self.levels.lanes, &[s[0], s[1], &ka, &ep]);
                     next += 4;
                 }
                 Leaf::PairOnline(shares) => {
                     let (rho0, rho1) = (shares.plane(6).to_vec(), shares.plane(7).to_vec());
-                    // A = l1 rho1, D = l1 l0 rho0, E = l0 rho1, F = l0 rho0 rho1.
+                    // A = l1 rho1, D = l1 l0 rho0, E = l0 rho1, F = rho1 (l0 rho0), B its share.
                     xor_and(shares.plane_mut(0), &rho1, t[1]);
                     xor_and(shares.plane_mut(3), &rho0, t[0]);
                     xor_and(shares.plane_mut(4), &rho1, t[2]);
-                    xor_and(shares.plane_mut(5), &and(&rho0, &rho1), t[3]);
+                    let product = xor(t[3], shares.plane(1));
+                    xor_and(shares.plane_mut(5), &rho1, &product);
                     next += 4;
                 }
                 Leaf::Single(_) | Leaf::SingleOnline(_) => {}

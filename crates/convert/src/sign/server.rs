@@ -33,15 +33,14 @@ impl ServerSign {
         for leaf in 0..tree.leaves() {
             if tree.is_pair(leaf) {
                 let (k1, d1) = to_client.bits(3);
-                let (k2, d2) = to_client.bits(2);
-                let (k3, d3) = to_client.bits(1);
+                let (k2, d2) = to_client.bits(3);
                 let (l0, l1) = (d1.plane(0), d1.plane(1));
                 out.push(&xor(d1.plane(2), &and(l0, l1)));
                 out.push(&xor(d2.plane(0), l1));
                 out.push(&xor(d2.plane(1), l0));
-                out.push(&xor(d3.plane(0), l0));
+                out.push(&xor(d2.plane(2), k1.plane(0)));
                 let mut all = k1.clone();
-                for planes in [&k2, &k3, &d1, &d2, &d3] {
+                for planes in [&k2, &d1, &d2] {
                     all.append(planes);
                 }
                 leaves.push(match share {
@@ -86,11 +85,12 @@ impl ServerSign {
                         string
                     };
                     let [b, cc, k12] = [select(0, 0), select(1, 0), select(2, 0)];
-                    let [k20, k21, k3] = [select(3, 1), select(4, 1), select(5, 2)];
-                    let ka = xor(&xor(&k12, &k20), &k3);
+                    let [k20, k21, k22] = [select(3, 1), select(4, 1), select(5, 1)];
+                    let mut ka = xor(&xor(&k12, &k20), &k22);
+                    xor_and(&mut ka, corrections.plane(next), &k21);
                     let ep = xor(&cc, &k21);
                     *all = planes(lanes, &[&b, &cc, &ka, &ep, all.plane(6), all.plane(7)]);
-                    next += 3;
+                    next += 2;
                 }
                 Leaf::Single(all) => {
                     let mut b = all.plane(0).to_vec();
@@ -99,12 +99,9 @@ impl ServerSign {
                     next += 1;
                 }
                 Leaf::PairOnline(all) => {
-                    let mut f = all.plane(5).to_vec();
-                    xor_and(&mut f, corrections.plane(next), all.plane(11));
-                    let k: [&[u64]; 5] = std::array::from_fn(|k| all.plane(k));
-                    let [b, cc, dd, a, e] = k;
-                    *all = planes(lanes, &[a, b, cc, dd, e, &f, all.plane(6), all.plane(7)]);
-                    next += 1;
+                    let k: [&[u64]; 8] = std::array::from_fn(|k| all.plane(k));
+                    let [b, cc, dd, a, e, f, l0, l1] = k;
+                    *all = planes(lanes, &[a, b, cc, dd, e, f, l0, l1]);
                 }
                 Leaf::SingleOnline(_) => {}
             }

@@ -99,12 +99,41 @@ fn transcript_every_opened_plane_is_balanced_for_fixed_shares() {
     }
 }
 
+/// b = 3: one two-bit leaf. Its messages from S are jointly uniform, and so are those from C.
+#[test]
+fn transcript_the_messages_of_a_leaf_are_jointly_uniform_for_fixed_shares() {
+    let lanes = 1 << 16;
+    for share in [ClientShare::Offline, ClientShare::Online] {
+        for (s, c) in [(0, 0), (1, 2), (2, 3), (3, 3)] {
+            let (_, opened) = run(3, share, 9, &vec![s; lanes], &vec![c; lanes]);
+            // d, t, then C's and S's openings: e1 e0 and m1 m0.
+            let joint = |messages: [&Planes; 2]| {
+                let planes = || messages.iter().flat_map(|m| (0..m.count()).map(|k| m.plane(k)));
+                let mut counts = vec![0u32; 1 << planes().count()];
+                for lane in 0..lanes {
+                    let bit = |plane: &[u64]| (plane[lane / 64] >> (lane % 64) & 1) as usize;
+                    counts[planes().fold(0, |value, plane| value << 1 | bit(plane))] += 1;
+                }
+                counts
+            };
+            let (client, server) =
+                (joint([&opened[0], &opened[2]]), joint([&opened[1], &opened[3]]));
+            assert_eq!((client.len(), server.len()), (4, 64));
+            for counts in [client, server] {
+                let mean = (lanes / counts.len()) as f64;
+                assert!(counts.iter().all(|n| (f64::from(*n) - mean).abs() < 6.0 * mean.sqrt()));
+            }
+        }
+    }
+}
+
 #[test]
 fn known_answer_counts_of_the_tree() {
     // protocol.md 5.8, without selection and extension.
-    assert_eq!(SignTree::new(12).rots(), (23 - 2, 6 - 1));
-    assert_eq!(SignTree::new(17).rots(), (33 - 2, 8 - 1));
-    assert_eq!(SignTree::new(12).offline_bits(ClientShare::Offline), (28 - 12, 28 - 8));
-    assert_eq!(SignTree::new(17).offline_bits(ClientShare::Offline), (41 - 17, 52 - 20));
+    assert_eq!(SignTree::new(12).rots(), (18 - 2, 6 - 1));
+    assert_eq!(SignTree::new(17).rots(), (25 - 2, 8 - 1));
+    assert_eq!(SignTree::new(12).offline_bits(ClientShare::Offline), (23 - 12, 28 - 8));
+    assert_eq!(SignTree::new(17).offline_bits(ClientShare::Offline), (33 - 17, 52 - 20));
+    assert_eq!(SignTree::new(12).offline_bits(ClientShare::Online), (0, 28 - 8));
     assert_eq!((SignTree::new(12).levels(), SignTree::new(17).levels()), (3, 3));
 }

@@ -98,7 +98,7 @@ fn conformance_pools_and_rescales_of_all_widths_lie_within_one_unit() {
 #[test]
 fn transcript_of_a_relu_layer_is_exactly_the_protocols_bits_and_looks_uniform() {
     for ((b, l), (online_down, online_up), (offline_down, offline_up)) in
-        [((12, 20), (37, 34), (28, 28)), ((17, 37), (53, 57), (52, 41))]
+        [((12, 20), (37, 34), (28, 23)), ((17, 37), (53, 57), (52, 33))]
     {
         let count = 8192u64;
         let step = step(StepFunction::Relu, [count as usize, 1, 1], [b, 8, b + 8, l]);
@@ -131,9 +131,9 @@ fn transcript_of_a_relu_layer_is_exactly_the_protocols_bits_and_looks_uniform() 
 }
 
 #[test]
-fn transcript_a_layer_of_several_groups_sends_what_is_planned() {
-    // b = 3: 4 ROTs from S to C each, so more than 16 batches of 2^20: two exchanges.
-    let count = (17 << 18) + 77;
+fn transcript_a_layer_of_several_batches_sends_what_is_planned() {
+    // b = 3: 4 ROTs from S to C each, so four batches of 2^20 and a bit: five messages each way.
+    let count = (4 << 18) + 77;
     let step = step(StepFunction::Relu, [count, 1, 1], [3, 2, 5, 6]);
     let (case, exact) = Case::random(step.clone(), 7);
     let protocol = Gmw { ot: IdealOt };
@@ -151,12 +151,12 @@ fn transcript_a_layer_of_several_groups_sends_what_is_planned() {
 }
 
 #[test]
-fn transcript_traffic_of_one_batch_is_one_exchange() {
+fn transcript_traffic_of_one_batch_is_one_message_each_way() {
     let protocol = Gmw { ot: IdealOt };
     let step = step(StepFunction::Relu, [1000, 1, 1], [12, 8, 20, 20]);
     let compiled = protocol.compile(Arc::new([step])).unwrap();
     let traffic = protocol.traffic(&compiled);
-    assert_eq!(traffic.offline[0].client_to_server, framed_len(28 * 1000 / 8));
+    assert_eq!(traffic.offline[0].client_to_server, framed_len(23 * 1000 / 8));
     assert_eq!(traffic.offline[0].server_to_client, framed_len(28 * 1000 / 8));
     let frames = 3 * 8;
     assert_eq!(traffic.online[0].total(), 71 * 1000 / 8 + 2 * frames);

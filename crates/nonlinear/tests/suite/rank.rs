@@ -102,11 +102,11 @@ fn transcript_of_ten_classes_by_tree_and_by_all_pairs() {
     let tree = price(Choice::Gmw);
     // 9 comparisons of keys of 17 bits: 16 leaf bits, 3 * 7 - 3 in merges, 17 selected, 1 opened;
     // behind the first level the client's leaf and selected bits come online too. 4 index bits.
-    assert_eq!(tree.rots, (9 * 32, 9 * 8));
+    assert_eq!(tree.rots, (9 * 24, 9 * 8));
     assert_eq!(tree.trips, 21);
     let all = price(Choice::GmwFewTrips);
     // 45 comparisons of 13 bits: 12 leaf bits, 3 * 5 - 3 in merges; 1 bit to elect; 10 rows.
-    assert_eq!(all.rots, (45 * (23 + 1), 45 * 5));
+    assert_eq!(all.rots, (45 * (17 + 1), 45 * 5));
     assert_eq!(all.trips, 5);
     let (case, exact) = Case::random(step.clone(), 3);
     for (choice, price) in [(Choice::Gmw, tree), (Choice::GmwFewTrips, all)] {

@@ -22,7 +22,7 @@ fn relu(b: u32, l: u32, count: usize) -> GmwStep {
 #[test]
 fn transcript_of_relu_is_the_protocols_table() {
     for ((b, l), online, offline, rots, trips) in
-        [((12, 20), (37, 34), (28, 28), (23, 6), 6), ((17, 37), (53, 57), (52, 41), (33, 8), 6)]
+        [((12, 20), (37, 34), (28, 23), (18, 6), 6), ((17, 37), (53, 57), (52, 33), (25, 8), 6)]
     {
         let step = relu(b, l, 1);
         let chunk = &step.chunks[0];
@@ -60,7 +60,7 @@ fn transcript_of_a_2x2_pool_with_relu() {
     let step = GmwStep::new(0, &step, Variant::FewBits).unwrap();
     let chunk = &step.chunks[0];
     // Three comparisons of 13 bits, a ReLU of 12, an extension by 8, a word of 20.
-    assert_eq!(step.rots(chunk), (3 * 24 + 22 + 1, 3 * 6 + 6));
+    assert_eq!(step.rots(chunk), (3 * 18 + 17 + 1, 3 * 6 + 6));
     let (down, up) = step.opening_bits(chunk, &step.openings());
     // Per comparison: n + 3 (m - 1) - L + b + 1; the online ones as much from the client.
     let comparison = (12 + 3 * 5 - 3 + 13 + 1, 3 * 5 - 3 + 1);
