@@ -116,6 +116,14 @@ fn evaluate(
                 _ => step.apply(&v),
             }
         }
+        (NodeKind::Local(LocalMap::AddBias), Some(weights)) => {
+            let mut words =
+                to_words(trace.tensors.get(input).map(Vec::as_slice).unwrap_or_default());
+            if let Some(tensor) = architecture.tensors.get(node.output) {
+                gazelle_share::local::add_bias(tensor.shape, &weights.bias, &mut words, 64);
+            }
+            from_words(words)
+        }
         (NodeKind::Local(map), _) => local(architecture, node, map, &trace.tensors),
         (NodeKind::Linear(_), None) => Vec::new(),
     }

@@ -81,6 +81,11 @@ pub enum Op {
     Local(LocalMap),
 }
 
+/// Whether every factor is exactly one: what is left of an affine map is its summands.
+pub(crate) fn all_ones(scale: &[f32]) -> bool {
+    scale.iter().all(|factor| factor.to_bits() == 1f32.to_bits())
+}
+
 /// What the client computes in the clear on what it has learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -2,7 +2,7 @@
 //!
 //! Each pass keeps the function that the graph computes (up to f32 rounding). Afterwards only
 //! linear operators, ReLU, clipping, leaky ReLU, max-pool (with its ReLU), average pools by powers
-//! of two, squares and local maps are left.
+//! of two, squares, local maps and constant summands (affine maps of factor one) are left.
 
 mod affine;
 mod clip;
@@ -38,6 +38,7 @@ pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
     pools::relu_behind_max_pool(&mut graph);
     drop_repeated_relu(&mut graph);
     pads_into_convolutions(&mut graph);
+    affine::factors_behind_relu(&mut graph);
     affine::to_depthwise(&mut graph);
     drop_dead(&mut graph);
     let unsupported: Vec<Unsupported> = graph.nodes.iter().filter_map(unsupported).collect();

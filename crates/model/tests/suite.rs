@@ -4,6 +4,7 @@
 
 mod suite {
     mod accuracy;
+    mod bias;
     mod fixed;
     mod float;
     mod generated;

@@ -38,12 +38,15 @@ pub enum LocalMap {
     },
     /// Sums over windows.
     SumPool(Window),
+    /// Adds the server's own constants, one per channel or element: to the server's share, after
+    /// this map, which is the identity ([`add_bias`]).
+    AddBias,
 }
 
 impl LocalMap {
     /// Whether each output element is one input element, moved: masks pass through unchanged.
     pub fn is_relabelling(&self) -> bool {
-        matches!(self, Self::Reshape | Self::Permute { .. } | Self::Concat)
+        matches!(self, Self::Reshape | Self::Permute { .. } | Self::Concat | Self::AddBias)
     }
 
     /// The map on words modulo `2^output_bits` (1..=64): what each party does to its share. Shapes
@@ -74,7 +77,7 @@ impl LocalMap {
             return vec![T::default(); output.len()];
         };
         let mut words = match self {
-            Self::Reshape => first.to_vec(),
+            Self::Reshape | Self::AddBias => first.to_vec(),
             Self::Concat => inputs.iter().flat_map(|(words, _)| words.iter().copied()).collect(),
             Self::Add { shifts } => {
                 let mut sum = vec![T::default(); output.len()];
@@ -120,6 +123,7 @@ impl LocalMap {
         let Some(&input) = inputs.first() else { return Err("no input".into()) };
         let fits = match self {
             Self::Reshape => input.len() == wanted.len(),
+            Self::AddBias => input == wanted,
             Self::Add { shifts } => {
                 shifts.len() == inputs.len()
                     && shifts.iter().all(|shift| *shift < 64)
@@ -153,6 +157,18 @@ impl LocalMap {
             Self::SumPool(window) => window.checked_output(input) == Some(wanted),
         };
         if fits { Ok(()) } else { Err(format!("{self:?} does not map {inputs:?} to {wanted:?}")) }
+    }
+}
+
+/// Adds a bias, one per channel or one per element, modulo `2^bits` (1..=64): what the server does
+/// to its share behind [`LocalMap::AddBias`].
+pub fn add_bias(shape: TensorShape, bias: &[i64], words: &mut [u64], bits: u32) {
+    let mask = ring_mask(bits);
+    let plane = if bias.len() == shape.len() { 1 } else { shape.height * shape.width };
+    for (words, b) in words.chunks_mut(plane.max(1)).zip(bias) {
+        for word in words {
+            *word = word.wrapping_add(*b as u64) & mask;
+        }
     }
 }
 
@@ -214,6 +230,20 @@ mod tests {
         let sum = map.apply(&[(&WORDS, SHAPE), (&WORDS, SHAPE)], SHAPE, 8);
         let expected: Vec<u64> = (0..12).map(|i| (i + 64 * i) % 256).collect();
         assert_eq!(sum, expected);
+    }
+
+    #[test]
+    fn known_answer_a_bias_is_added_to_one_share_by_channel_or_element() {
+        assert_eq!(apply(&LocalMap::AddBias, SHAPE), WORDS);
+        let mut words = WORDS;
+        add_bias(SHAPE, &[-1, 250], &mut words, 8);
+        assert_eq!(words, [255, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5]);
+        let each: Vec<i64> = (0..12).map(|i| -i).collect();
+        let mut words = WORDS;
+        add_bias(SHAPE, &each, &mut words, 8);
+        assert_eq!(words, [0; 12]);
+        assert!(LocalMap::AddBias.check(&[SHAPE], TensorShape::new(4, 1, 3)).is_err());
+        assert!(LocalMap::AddBias.check(&[SHAPE; 2], SHAPE).is_err());
     }
 
     #[test]

@@ -67,8 +67,8 @@ pub struct Architecture {
     pub output: TensorId,
 }
 
-/// A linear node's integer weights, at scale 2^fw, and bias, at the output tensor's scale.
-/// Wiped on drop, never printed.
+/// A linear node's integer weights, at scale 2^fw, and bias, at the output tensor's scale; bias alone
+/// for [`LocalMap::AddBias`]. Wiped on drop, never printed.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct LinearWeights {
     /// Layout: see [`LinearOp`].
@@ -242,7 +242,8 @@ impl Architecture {
 }
 
 impl Network {
-    /// [`Architecture::validate`], and that every linear node has its weights and bias.
+    /// [`Architecture::validate`], and that every linear node has its weights and bias, every
+    /// [`LocalMap::AddBias`] its bias.
     ///
     /// # Errors
     /// [`ProtocolError::Plan`] names the node.
@@ -260,7 +261,13 @@ impl Network {
                     weights.weights.len() == op.weight_len()
                         && (bias == output.channels || bias == output.len())
                 }
-                (NodeKind::Linear(_), None) => false,
+                (NodeKind::Local(LocalMap::AddBias), Some(weights)) => {
+                    let output = self.architecture.tensors.get(node.output).map(|t| t.shape);
+                    let bias = weights.bias.len();
+                    weights.weights.is_empty()
+                        && output.is_some_and(|shape| bias == shape.channels || bias == shape.len())
+                }
+                (NodeKind::Linear(_) | NodeKind::Local(LocalMap::AddBias), None) => false,
                 (_, weights) => weights.is_none(),
             };
             if !fits {
@@ -271,7 +278,7 @@ impl Network {
     }
 }
 
-/// Architecture and weights; `weights[i]` belongs to `nodes[i]` where that is linear.
+/// Architecture and weights; `weights[i]` belongs to `nodes[i]` where that is linear or adds a bias.
 #[derive(Debug, Clone)]
 pub struct Network {
     /// The public part.

@@ -76,20 +76,7 @@ pub fn linear<E: Element>(op: &LinearOp, weights: &[E::Weight], input: &[E]) -> 
 
 /// Adds the bias (one per output map, or one per output element) modulo `2^bits`.
 pub fn add_bias(op: &LinearOp, weights: &LinearWeights, output: &mut [u64], bits: u32) {
-    let mask = ring_mask(bits);
-    let add = |y: &mut u64, b: i64| *y = y.wrapping_add(b as u64) & mask;
-    let bias = &weights.bias;
-    if bias.len() == output.len() {
-        output.iter_mut().zip(bias).for_each(|(y, b)| add(y, *b));
-    } else {
-        let shape = op.output_shape();
-        let plane = (shape.height * shape.width).max(1);
-        for (ys, b) in output.chunks_mut(plane).zip(bias) {
-            for y in ys.iter_mut() {
-                add(y, *b);
-            }
-        }
-    }
+    crate::local::add_bias(op.output_shape(), &weights.bias, output, bits);
 }
 
 fn fit<T: Copy + Default>(values: &[T], len: usize) -> Cow<'_, [T]> {

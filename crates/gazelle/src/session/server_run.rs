@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use gazelle_share::{
-    LinearOp, LinearProtocol, LinearServer, LinearWeights, Node, NodeKind, NonlinearProtocol,
-    NonlinearServer, Shares,
+    Architecture, LinearOp, LinearProtocol, LinearServer, LinearWeights, LocalMap, Node, NodeKind,
+    NonlinearProtocol, NonlinearServer, Shares,
 };
 use gazelle_wire::{Channel, PackedShape};
 use rand_core::CryptoRng;
@@ -158,7 +158,12 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
                     }
                 }
                 Work::Local => {
-                    let share = tensors.local(architecture, node)?;
+                    let mut share = tensors.local(architecture, node)?;
+                    if matches!(node.kind, NodeKind::Local(LocalMap::AddBias)) {
+                        let weights = server.weights.get(index).and_then(Option::as_ref);
+                        let own = weights.ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                        share = add_own(architecture, node, own, share);
+                    }
                     tensors.set(node.output, share);
                     for input in &node.inputs {
                         tensors.release(*input);
@@ -191,6 +196,22 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
         );
         Ok(InferenceReport { offline, online, layers })
     }
+}
+
+/// The server's share with its own constants added ([`LocalMap::AddBias`]).
+fn add_own(
+    architecture: &Architecture,
+    node: &Node,
+    weights: &LinearWeights,
+    share: Shares,
+) -> Shares {
+    let bits = share.bits();
+    let shape = architecture.tensors.get(node.output).map(|tensor| tensor.shape);
+    let mut words = share.into_words();
+    if let Some(shape) = shape {
+        gazelle_share::local::add_bias(shape, &weights.bias, &mut words, bits);
+    }
+    Shares::new(bits, words)
 }
 
 /// Reads and answers the requests of all groups; times and bytes of each.

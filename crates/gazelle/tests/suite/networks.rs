@@ -114,6 +114,16 @@ impl Builder {
         self.node(name, NodeKind::Local(map), inputs, output, None, self.ring())
     }
 
+    /// Constants of the server's in `unit * (-4..=3)`, one per channel.
+    pub(crate) fn add_bias(&mut self, name: &str, input: TensorId, unit: i64) -> TensorId {
+        let shape = self.tensors[input].shape;
+        let bias =
+            (0..shape.channels).map(|_| (i64::from(self.rng.next_u32() & 7) - 4) * unit).collect();
+        let own = LinearWeights { weights: Vec::new(), bias };
+        let map = NodeKind::Local(LocalMap::AddBias);
+        self.node(name, map, &[input], shape, Some(own), self.ring())
+    }
+
     pub(crate) fn step(
         &mut self,
         name: &str,
@@ -154,8 +164,9 @@ impl Builder {
     }
 }
 
-/// Every kind of edge: one tensor with three readers (two share a group), concatenation and
-/// permutation before a linear layer, residual sums, slices, sums over windows, zero padding.
+/// Every kind of edge: one tensor with three readers (two share a group), concatenation, permutation
+/// and a bias before a linear layer, residual sums, one with a bias, slices, sums over windows, zero
+/// padding.
 pub(crate) fn everything(truncate: u32) -> Network {
     let mut b = Builder::new(TensorShape::new(2, 6, 6), truncate);
     let same = Pads::all(1);
@@ -167,9 +178,11 @@ pub(crate) fn everything(truncate: u32) -> Network {
     let both = b.local("concat", LocalMap::Concat, &[relu_a, relu_b], TensorShape::new(5, 6, 6));
     let turned = LocalMap::Permute { axes: [0, 2, 1] };
     let turned = b.local("permute", turned, &[both], TensorShape::new(5, 6, 6));
+    let turned = b.add_bias("bias of a masked tensor", turned, 1);
     let conv_d = b.conv("conv_d", turned, 3, 1, 1, Pads::default());
     let add = LocalMap::Add { shifts: vec![0, 1] };
     let sum = b.local("add", add, &[conv_d, conv_c], TensorShape::new(3, 6, 6));
+    let sum = b.add_bias("bias of shares", sum, 1 << truncate);
     let relu_c = b.step("relu_c", StepFunction::Relu, sum, None);
     let slice = LocalMap::Slice { start: [0, 1, 0], step: [1, 2, 2] };
     let slice = b.local("slice", slice, &[relu_c], TensorShape::new(3, 3, 3));
@@ -249,7 +262,11 @@ pub(crate) fn walk(
                     .zip(&node.inputs)
                     .map(|(words, id)| (words.as_slice(), architecture.tensors[*id].shape))
                     .collect();
-                map.apply(&with_shapes, output.shape, 64).iter().map(|w| *w as i64).collect()
+                let mut words = map.apply(&with_shapes, output.shape, 64);
+                if let Some(own) = weights {
+                    gazelle_share::local::add_bias(output.shape, &own.bias, &mut words, 64);
+                }
+                words.iter().map(|w| *w as i64).collect()
             }
         };
         values[node.output] = result;

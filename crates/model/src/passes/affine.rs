@@ -4,7 +4,7 @@ use gazelle_share::{Conv2d, LinearOp, LocalMap, Pads, TensorShape, plain};
 
 use super::{bypass, producers};
 use crate::float::each_channel;
-use crate::graph::{Graph, GraphNode, Op};
+use crate::graph::{Graph, GraphNode, Op, all_ones};
 
 /// Folds affine maps into each other and into the operators before and behind them.
 pub(super) fn fold(graph: &mut Graph) {
@@ -178,8 +178,86 @@ fn per_channel(list: Vec<f32>, shape: TensorShape) -> Vec<f32> {
     list
 }
 
-/// What is left becomes a 1x1 convolution of each channel alone; with one factor per element, of
-/// each element alone.
+/// How far a summand over its factor may lie from what is usual among the channels.
+const OUTLIER: f32 = 64.0;
+
+/// `max(a x + b, 0) = a max(x + b / a, 0)` for `a > 0`: factors go behind the ReLU into the weights
+/// that read it, through pools; what stays, a summand, is no work for ciphertexts.
+///
+/// Left alone: layers with a factor that is not positive (which one is the server's secret, and the
+/// client would have to know it to turn its share's sign), with channels whose factor all but
+/// vanishes (their summand would blow up the layer's range), or with a reader that takes no factors.
+/// Which layers these are is seen in the architecture, so it is public.
+pub(super) fn factors_behind_relu(graph: &mut Graph) {
+    for index in 0..graph.nodes.len() {
+        let Some(node) = graph.nodes.get(index) else { continue };
+        let Op::Affine { scale, shift } = &node.op else { continue };
+        let shape = graph.shape(node.output);
+        let (scale, shift, output) = (scale.clone(), shift.clone(), node.output);
+        let positive = scale.len() == shape.channels && scale.iter().all(|a| *a > f32::EPSILON);
+        if !positive || all_ones(&scale) {
+            continue;
+        }
+        let moved = zip(&shift, &scale, shape, |b, a| b / a);
+        let mut sizes = zip(&moved, &scale, shape, |b, a| b.abs() + 1.0 / a);
+        sizes.sort_by(f32::total_cmp);
+        let usual = sizes.get(sizes.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+        if sizes.last().is_none_or(|largest| *largest > OUTLIER * usual) {
+            continue;
+        }
+        let readers = graph.readers().get(output).cloned().unwrap_or_default();
+        let relus: Option<Vec<usize>> = readers
+            .iter()
+            .map(|reader| graph.nodes.get(*reader).filter(|n| n.op == Op::Relu).map(|n| n.output))
+            .collect();
+        let Some(relus) = relus.filter(|relus| !relus.is_empty()) else { continue };
+        if !relus.iter().all(|relu| absorb(graph, *relu, &scale, false)) {
+            continue;
+        }
+        for relu in relus {
+            absorb(graph, relu, &scale, true);
+        }
+        if let Some(node) = graph.nodes.get_mut(index) {
+            node.op = Op::Affine { scale: vec![1.0; scale.len()], shift: moved };
+        }
+    }
+}
+
+/// Whether all that read a tensor can take factors on it, through what commutes with them; with
+/// `apply` they do.
+fn absorb(graph: &mut Graph, tensor: usize, scale: &[f32], apply: bool) -> bool {
+    let shape = graph.shape(tensor);
+    let readers = graph.readers().get(tensor).cloned().unwrap_or_default();
+    if readers.is_empty() {
+        return false;
+    }
+    readers.into_iter().all(|reader| {
+        let Some(GraphNode { op, output, .. }) = graph.nodes.get(reader) else { return false };
+        let output = *output;
+        match op {
+            Op::Linear { .. } => {
+                let takes = takes(graph, reader, shape, scale);
+                if takes && apply {
+                    into_reader(graph, reader, shape, scale, &vec![0.0; scale.len()]);
+                }
+                takes
+            }
+            Op::Relu | Op::MaxPool { .. } | Op::AveragePool { .. }
+                if scale.len() == shape.channels =>
+            {
+                absorb(graph, output, scale, apply)
+            }
+            Op::Local(LocalMap::Reshape) => {
+                let scale = per_channel(full(scale, shape), graph.shape(output));
+                absorb(graph, output, &scale, apply)
+            }
+            _ => false,
+        }
+    })
+}
+
+/// What is left, but for bare summands, becomes a 1x1 convolution of each channel alone; with one
+/// factor per element, of each element alone.
 pub(super) fn to_depthwise(graph: &mut Graph) {
     let mut index = 0;
     while index < graph.nodes.len() {
@@ -188,6 +266,10 @@ pub(super) fn to_depthwise(graph: &mut Graph) {
             index += 1;
             continue;
         };
+        if all_ones(scale) {
+            index += 1;
+            continue;
+        }
         let (weights, bias) = (std::mem::take(scale), std::mem::take(shift));
         let (name, input, output) = (node.name.clone(), node.inputs.clone(), node.output);
         let Some(tensor) = graph.tensors.get(output).cloned() else { return };

@@ -10,7 +10,7 @@ use gazelle_share::{
 use super::scales::{caps, log2_ceil, scale_for};
 use super::{Candidate, rings};
 use crate::error::ModelError;
-use crate::graph::{Graph, GraphNode, Op};
+use crate::graph::{Graph, GraphNode, Op, all_ones};
 
 /// A network under construction.
 pub(super) struct Draft {
@@ -117,7 +117,7 @@ impl Builder<'_> {
             }
             let own = self.widths.get(node.output).copied().unwrap_or_default();
             width = width.max(own);
-            if matches!(node.op, Op::Local(_) | Op::AveragePool { .. }) {
+            if matches!(node.op, Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. }) {
                 reached.push(node.output);
             }
         }
@@ -208,6 +208,7 @@ impl Builder<'_> {
                 let input = self.value(first)?;
                 self.local(node, map.clone(), vec![input], self.scale(input))
             }
+            Op::Affine { scale, shift } if all_ones(scale) => self.add_bias(node, first, shift)?,
             Op::Affine { .. } | Op::LeakyRelu { .. } | Op::Multiply => {
                 let why = format!("node {:?} was not lowered", node.name);
                 return Err(ModelError::Quantise(why));
@@ -228,6 +229,30 @@ impl Builder<'_> {
         let output = self.tensor(&node.name, shape, scale, bits, open);
         self.emit(&node.name, NodeKind::Local(map), inputs, output);
         output
+    }
+
+    /// Constants on the server's share.
+    fn add_bias(
+        &mut self,
+        node: &GraphNode,
+        id: usize,
+        shift: &[f32],
+    ) -> Result<usize, ModelError> {
+        let input = self.value(id)?;
+        let scale = self.scale(input);
+        let unit = f64::from(scale).exp2();
+        let bias = shift.iter().map(|b| (f64::from(*b) * unit).round() as i64).collect();
+        let output = self.local(node, LocalMap::AddBias, vec![input], scale);
+        let bits = self.needed(node.output, scale);
+        if !self.is_open(output)
+            && let Some(tensor) = self.draft.tensors.get_mut(output)
+        {
+            tensor.value_bits = bits;
+        }
+        if let Some(slot) = self.draft.weights.last_mut() {
+            *slot = Some(LinearWeights { weights: Vec::new(), bias });
+        }
+        Ok(output)
     }
 
     /// The tensor behind a step: rescaled if it is still open.

@@ -50,6 +50,14 @@ pub(super) fn equalise(graph: &mut Graph, calibration: &mut Calibration) {
                     }
                 }
             }
+            Op::Affine { shift, .. } => {
+                let each = if shift.len() == output.len() { 1 } else { plane(Some(&node.output)) };
+                for (shift, factor) in shift.chunks_mut(each).zip(output) {
+                    for shift in shift.iter_mut() {
+                        *shift *= *factor as f32;
+                    }
+                }
+            }
             Op::Clip { low, high } => {
                 let factor = output.first().copied().unwrap_or(1.0) as f32;
                 *low *= factor;
@@ -108,11 +116,17 @@ impl Factors {
     }
 }
 
-/// Whether an operation keeps each channel apart and commutes with positive factors on it.
+/// Whether an operation keeps each channel apart and commutes with positive factors on it (an affine
+/// map of factor one, all that lowering leaves, with its summands scaled).
 fn homogeneous(op: &Op) -> bool {
     matches!(
         op,
-        Op::Relu | Op::Clip { .. } | Op::MaxPool { .. } | Op::AveragePool { .. } | Op::Local(_)
+        Op::Relu
+            | Op::Clip { .. }
+            | Op::MaxPool { .. }
+            | Op::AveragePool { .. }
+            | Op::Local(_)
+            | Op::Affine { .. }
     )
 }
 

@@ -43,7 +43,7 @@ pub(super) fn places(graph: &Graph) -> Vec<Place> {
             Op::Relu | Op::MaxPool { .. } | Op::Square | Op::Clip { .. } | Op::LeakyRelu { .. } => {
                 node.inputs.first().copied().unwrap_or_default()
             }
-            Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } => {
+            Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. } => {
                 let is_open = matches!(node.op, Op::Linear { .. })
                     || !matches!(node.op, Op::Local(LocalMap::Concat))
                         && node.inputs.iter().any(|id| open.get(*id) == Some(&true));
@@ -61,7 +61,7 @@ pub(super) fn places(graph: &Graph) -> Vec<Place> {
                 }
                 node.output
             }
-            _ => continue,
+            Op::Multiply => continue,
         };
         let cost = cost(graph, node);
         let bias = if matches!(node.op, Op::MaxPool { .. }) { TIES } else { 1.0 };

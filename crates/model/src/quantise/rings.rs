@@ -71,6 +71,10 @@ fn backwards(draft: &Draft, rings: &mut [u32]) {
                 }
             }
             NodeKind::Local(map) => {
+                if *map == LocalMap::AddBias && draft.open.get(node.output) == Some(&false) {
+                    let bits = draft.tensors.get(node.output).map_or(0, |t| t.value_bits);
+                    raise(rings, node.output, bits);
+                }
                 for (i, id) in node.inputs.iter().enumerate() {
                     let shift = match map {
                         LocalMap::Add { shifts } => shifts.get(i).copied().unwrap_or_default(),

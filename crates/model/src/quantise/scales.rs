@@ -21,6 +21,7 @@ pub(super) fn classes(graph: &Graph) -> Vec<usize> {
     for node in &graph.nodes {
         let joins = match &node.op {
             Op::Local(map) => !matches!(map, LocalMap::Add { .. } | LocalMap::SumPool(_)),
+            Op::Affine { .. } => true,
             _ => false,
         };
         if joins {

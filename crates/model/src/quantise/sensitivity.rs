@@ -9,6 +9,7 @@
 use gazelle_share::{Conv2d, LinearOp, LocalMap, TensorShape, Window};
 use rayon::prelude::*;
 
+use crate::float::each_channel;
 use crate::graph::{Graph, GraphNode, Op};
 
 /// Sums over inputs and probes, per graph tensor and channel: the squared gradient at the value
@@ -54,7 +55,9 @@ impl Sensitivity {
             let back = backward(graph, node, trace, &gradient);
             // A step rounds its input; anything else that is rounded is rounded itself.
             let rounded = match node.op {
-                Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } => &gradient,
+                Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. } => {
+                    &gradient
+                }
                 _ => back.first().unwrap_or(&gradient),
             };
             let sums = &mut self.sums[node.output];
@@ -143,7 +146,12 @@ fn backward(graph: &Graph, node: &GraphNode, trace: &[Vec<f32>], g: &[f32]) -> V
             }
             vec![back]
         }
-        Op::Affine { .. } | Op::Multiply => Vec::new(),
+        Op::Affine { scale, .. } => {
+            let mut back = g.to_vec();
+            each_channel(&mut back, shape, scale, |g, scale| *g *= scale);
+            vec![back]
+        }
+        Op::Multiply => Vec::new(),
     }
 }
 

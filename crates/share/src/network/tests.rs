@@ -193,7 +193,8 @@ proptest! {
                         kernel: [n, 1], stride: [1, n], pads: Pads::default(),
                     }),
                 },
-                NodeKind::Local(map) => *map = match field % 4 {
+                NodeKind::Local(map) => *map = match field % 5 {
+                    4 => LocalMap::AddBias,
                     0 => LocalMap::Add { shifts: vec![bits, 0] },
                     1 => LocalMap::Slice { start: [n, 0, 0], step: [1, n, 1] },
                     2 => LocalMap::Pad { before: [0, n, 0] },
