@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod and;
 pub mod elect;
 pub mod extend;
 pub mod planes;

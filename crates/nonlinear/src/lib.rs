@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod all_pairs;
 mod bits_message;
 mod circuits;
 pub mod garbled;

@@ -3,6 +3,7 @@
 mod suite {
     mod adversarial;
     mod common;
+    mod few_trips;
     mod garbled;
     mod gmw;
     mod rank;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | ReLU | relu(b), extend(b -> l'), re-share |
 //! | max-pool | per level of the tree: relu(b + 1) of differences; relu(b) or nothing; extend; re-share |
+//! | max-pool and ReLU of up to 4, few trips | sign(b + 1) of all differences, 0 included; ANDs to "is the largest" in 2 levels; keep, sum; extend; re-share |
 //! | clip | relu(b) of x; relu(b) of high - z; extend(b -> l'); re-share |
 //! | rescale | extend(b + 1 -> l') of v + 2^(b-1); re-share |
 //! | square | (extend(b + 1 -> W - 1) of v + 2^(b-1);) square mod 2^W, shifted by the bits to drop; extend; re-share |
@@ -17,6 +18,7 @@ use gazelle_convert::sign::ClientShare;
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{ProtocolError, Step, TensorShape};
 
+use crate::all_pairs;
 use crate::gmw::op::Op;
 use crate::pool::MaxTree;
 use crate::rank::Network;
@@ -43,12 +45,20 @@ impl Variant {
 
 /// Values compared pair by pair at most.
 const MAX_ALL_PAIRS: usize = 64;
+/// Words of a window whose pairs are all compared, at most.
+const MAX_TAPS: usize = 4;
 
 /// What happens to the words before an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Before {
     /// The differences of a level of the max tree; results are added and appended.
     Level(usize),
+    /// The differences of all pairs; the signs are appended.
+    Pairs,
+    /// The operands of a level of ANDs of signs; the results are appended.
+    Both(usize),
+    /// The inputs, each with whether it is kept; what is kept is summed by window.
+    Kept,
     /// As they are (after a pool: the tree's outputs), reduced to the operation's ring.
     Take,
     /// A public constant minus them; the same afterwards.
@@ -72,7 +82,7 @@ impl Chain {
     /// The chain, or why this backend does not compute the step.
     pub(crate) fn new(index: usize, step: &Step, variant: Variant) -> Result<Self, ProtocolError> {
         let made = match step.output {
-            StepOutput::Masked { bits } => Self::masked(step, bits),
+            StepOutput::Masked { bits } => Self::masked(step, bits, variant),
             StepOutput::Reveal => Self::revealed(step, variant),
         };
         made.map_err(|why| {
@@ -139,7 +149,7 @@ impl Chain {
         Ok(Self { ring: if known { bits - 1 } else { b + 1 }, keys: None, ops })
     }
 
-    fn masked(step: &Step, to: u32) -> Result<Self, &'static str> {
+    fn masked(step: &Step, to: u32, variant: Variant) -> Result<Self, &'static str> {
         let (b, left) = (step.value_bits, step.input_bits - step.truncate_bits);
         let mut ops: Vec<(Before, Op)> = Vec::new();
         // The ring of the input, and of the shares at the end of the function.
@@ -147,6 +157,23 @@ impl Chain {
             StepFunction::Relu => {
                 ops.push((Before::Take, Op::relu(b, ClientShare::Offline)));
                 (b, b, false)
+            }
+            StepFunction::MaxPool { window, relu: true }
+                if variant == Variant::FewTrips
+                    && (2..=MAX_TAPS).contains(&window.kernel.iter().product()) =>
+            {
+                if left < b + 1 {
+                    return Err("a max-pool needs one bit more in the ring");
+                }
+                let unit = TensorShape { channels: 1, ..step.input };
+                if MaxTree::new(window, unit).is_none() {
+                    return Err("a window is empty");
+                }
+                ops.push((Before::Pairs, Op::sign(b + 1, ClientShare::Offline)));
+                let levels = all_pairs::depth(window.kernel.iter().product());
+                ops.extend((0..levels).map(|level| (Before::Both(level), Op::And)));
+                ops.push((Before::Kept, Op::Keep { bits: b }));
+                (b + 1, b, false)
             }
             StepFunction::MaxPool { window, relu: rectify } => {
                 if left < b + 1 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gazelle_block::hash::HashSeed;
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
+use gazelle_convert::and::And as AndMasks;
 use gazelle_convert::elect::{ClientElect, winner};
 use gazelle_convert::extend::ClientExtend;
 use gazelle_convert::product::ClientProduct;
@@ -22,7 +23,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::op::Op;
-use crate::gmw::ops::{ClientElection, ClientReshare, ClientReveal, Extend, Relu, Sign, Square};
+use crate::gmw::ops::{
+    And, ClientElection, ClientReshare, ClientReveal, Extend, Keep, Relu, Sign, Square,
+};
 use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
 use crate::gmw::plan::{Chunk, GmwStep};
 use crate::gmw::run::{Client, initial, operand};
@@ -74,6 +77,8 @@ enum Begun {
     Relu { sign: ClientSign, select: Select, bits: u32, share: ClientShare, levels: usize },
     Sign { sign: ClientSign, bits: u32, share: ClientShare },
     Extend(ClientExtend),
+    And(AndMasks),
+    Keep { select: Select, bits: u32 },
     Square { cross: ClientProduct, bits: u32, share: ClientShare },
     Elect(ClientElect),
     Reveal { bits: u32, xor: bool },
@@ -132,6 +137,13 @@ fn begin(
                 }
                 Begun::Square { cross, bits, share }
             }
+            Op::And => Begun::And(AndMasks::begin(false, &mut up, &mut down)),
+            Op::Keep { bits } => {
+                let mut select = Select::begin(*bits, &mut up, &mut down);
+                let x = Zeroizing::new(operand::<Client>(step, shape, before, *bits, &words));
+                message.extend(&select.first(&x).to_bits());
+                Begun::Keep { select, bits: *bits }
+            }
             Op::Elect { rows } => Begun::Elect(ClientElect::begin(*rows, &mut down)),
             Op::Reveal { bits, xor } => Begun::Reveal { bits: *bits, xor: *xor },
             Op::Extend { from, to } => Begun::Extend(ClientExtend::begin(*from, *to, &mut down)),
@@ -165,6 +177,8 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
                 cross.finish(&received);
                 Box::new(Square::new(cross, bits, share))
             }
+            Begun::And(masks) => Box::new(And::new(masks)),
+            Begun::Keep { select, bits } => Box::new(Keep::new(select, bits, false)),
             Begun::Elect(elect) => Box::new(ClientElection::new(elect)),
             Begun::Reveal { bits, xor } => Box::new(ClientReveal::new(bits, xor)),
             Begun::Extend(mut extend) => {

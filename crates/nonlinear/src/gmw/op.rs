@@ -17,6 +17,10 @@ pub(crate) enum Op {
     /// `x^2` modulo `2^bits`, from x modulo `2^(bits - 1)`; then both shares are shifted right by
     /// `drop` bits, so that it is rounded up or down.
     Square { bits: u32, drop: u32, share: ClientShare },
+    /// x y of two shared bits, bits 0 and 1 of each word.
+    And,
+    /// d x modulo `2^bits`, d the top bit of each word; the client's x is known offline.
+    Keep { bits: u32 },
     /// From all comparisons of some rows, shares of each row's verdict: 0 for the winner.
     Elect { rows: usize },
     /// The client learns the words, of `bits` bits, shared by addition or by XOR.
@@ -40,6 +44,8 @@ impl Op {
             Self::Sign { tree, .. } => tree.levels() + 1,
             Self::Extend { .. }
             | Self::Reshare { .. }
+            | Self::And
+            | Self::Keep { .. }
             | Self::Square { .. }
             | Self::Elect { .. }
             | Self::Reveal { .. } => 1,
@@ -56,6 +62,8 @@ impl Op {
             Self::Extend { from, .. } => *from,
             Self::Square { bits, .. } => bits - 1,
             Self::Elect { .. } => 1,
+            Self::And => 2,
+            Self::Keep { .. } => 64,
         }
     }
 
@@ -75,6 +83,8 @@ impl Op {
                 (ServerSign::planes(tree, opening), ClientSign::planes(tree, *share, opening))
             }
             Self::Extend { .. } => (1, 1),
+            Self::And => (2, 2),
+            Self::Keep { bits } => (1 + *bits as usize, 1),
             Self::Square { bits, share, .. } => {
                 let width = *bits as usize - 1;
                 (width, if *share == ClientShare::Online { width } else { 0 })
@@ -98,11 +108,12 @@ impl Op {
                 (server, client)
             }
             Self::Extend { from, to } => ((to - from) as usize, 0),
+            Self::Keep { bits } => (0, *bits as usize),
             Self::Square { bits, share, .. } => {
                 let known = if *share == ClientShare::Offline { *bits as usize - 1 } else { 0 };
                 (product::offline_planes(bits - 1), known)
             }
-            Self::Reshare { .. } | Self::Elect { .. } | Self::Reveal { .. } => (0, 0),
+            Self::Reshare { .. } | Self::And | Self::Elect { .. } | Self::Reveal { .. } => (0, 0),
         }
     }
 
@@ -115,6 +126,7 @@ impl Op {
             }
             Self::Sign { tree, .. } => tree.rots(),
             Self::Extend { .. } | Self::Elect { .. } => (1, 0),
+            Self::And | Self::Keep { .. } => (1, 1),
             Self::Square { bits, .. } => (*bits as usize - 1, 0),
             Self::Reshare { .. } | Self::Reveal { .. } => (0, 0),
         }

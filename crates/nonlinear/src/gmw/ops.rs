@@ -1,6 +1,7 @@
 //! Operations online, for either party: halves of openings in, shares out.
 
 mod election;
+mod pairs;
 mod square;
 
 use gazelle_convert::Planes;
@@ -11,6 +12,7 @@ use gazelle_share::shares::ring_mask;
 use zeroize::Zeroize;
 
 pub(crate) use election::{ClientElection, ClientReveal, ServerElection, ServerReveal, Sign};
+pub(crate) use pairs::{And, KEPT, Keep};
 pub(crate) use square::Square;
 
 /// One operation of one chunk at one party. Openings come in order: `half`, then `complete`.

@@ -13,6 +13,7 @@ use gazelle_share::{ProtocolError, Step, TensorShape};
 use gazelle_wire::Cost;
 use gazelle_wire::traffic::framed_len;
 
+use crate::all_pairs::AllPairs;
 use crate::garbled::ot_cost;
 use crate::gmw::chain::{Before, Chain, Variant};
 use crate::gmw::op::Op;
@@ -32,6 +33,7 @@ pub(crate) struct Shape {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) levels: Option<MaxLevels>,
+    pub(crate) all_pairs: Option<AllPairs>,
     pub(crate) sums: Option<Vec<SumGroup>>,
     /// Lanes of each operation.
     pub(crate) lanes: Vec<usize>,
@@ -127,17 +129,24 @@ impl GmwStep {
             _ => levels.outputs.len(),
         };
         let lanes = self.chain.iter().map(lanes).collect();
-        Shape { inputs, outputs, levels: Some(levels), sums: None, lanes }
+        Shape { inputs, outputs, levels: Some(levels), all_pairs: None, sums: None, lanes }
     }
 
     fn shape(&self, units: usize, pooled: bool, inputs: usize, outputs: usize) -> Shape {
         let step = &self.step;
         let channels = |shape: TensorShape| TensorShape { channels: units, ..shape };
-        let levels = match &step.function {
-            StepFunction::MaxPool { window, .. } => {
-                MaxTree::new(window, step.input).map(|tree| tree.expand(units))
+        let by_pairs = self.chain.iter().any(|(before, _)| *before == Before::Pairs);
+        let (levels, all_pairs) = match &step.function {
+            StepFunction::MaxPool { window, .. } if by_pairs => {
+                (None, Some(AllPairs::new(window, channels(step.input))))
             }
-            _ => None,
+            StepFunction::MaxPool { window, .. } => {
+                (MaxTree::new(window, step.input).map(|tree| tree.expand(units)), None)
+            }
+            _ => (None, None),
+        };
+        let pairs = |f: fn(&AllPairs, usize) -> usize, level: usize| {
+            all_pairs.as_ref().map_or(0, |pairs| f(pairs, level))
         };
         let middle = if pooled { channels(function_shape(step)).len() } else { inputs };
         let sums = step.sum_pool.map(|window| sum_groups(&window, channels(function_shape(step))));
@@ -149,10 +158,13 @@ impl GmwStep {
                     levels.as_ref().map_or(0, |levels| levels.pairs[*level].0.len())
                 }
                 (_, Op::Reshare { .. }) => outputs,
+                (Before::Pairs, _) => pairs(|plan, _| plan.pairs.0.len(), 0),
+                (Before::Both(level), _) => pairs(|plan, level| plan.ands[level].0.len(), *level),
+                (Before::Kept, _) => pairs(|plan, _| plan.kept.len(), 0),
                 _ => middle,
             })
             .collect();
-        Shape { inputs, outputs, levels, sums, lanes }
+        Shape { inputs, outputs, levels, all_pairs, sums, lanes }
     }
 
     pub(crate) fn shape_of(&self, chunk: &Chunk) -> &Shape {

@@ -13,9 +13,10 @@ use gazelle_convert::Planes;
 use gazelle_share::shares::ring_mask;
 use zeroize::Zeroize;
 
+use crate::all_pairs::{AllPairs, Literal, ZERO};
 use crate::gmw::chain::Before;
 use crate::gmw::op::Op;
-use crate::gmw::ops::OnlineOp;
+use crate::gmw::ops::{KEPT, OnlineOp};
 use crate::gmw::plan::{GmwStep, Shape};
 
 /// Which party: constants are added by the server, and halves are counted per party.
@@ -214,6 +215,18 @@ impl<'a, R: Role> ChunkRun<'a, R> {
                 }
                 std::mem::swap(&mut self.words, &mut result);
             }
+            (Before::Pairs | Before::Both(_), _) => self.words.extend_from_slice(&result),
+            (Before::Kept, Op::Keep { bits }) => {
+                if let Some(plan) = &self.shape.all_pairs {
+                    let mut sums = vec![0u64; plan.outputs];
+                    for (z, (_, _, output)) in result.iter().zip(&plan.kept) {
+                        let sum = &mut sums[*output as usize];
+                        *sum = sum.wrapping_add(*z) & ring_mask(*bits);
+                    }
+                    self.words.zeroize();
+                    self.words = sums;
+                }
+            }
             (_, Op::Square { bits, drop, .. }) => {
                 let (up, mask) = (R::constant((1 << drop) - 1), ring_mask(*bits));
                 for z in &mut result {
@@ -266,6 +279,11 @@ pub(crate) fn operand<R: Role>(
 ) -> Vec<u64> {
     let mask = ring_mask(bits);
     let add = |constant: u64| words.iter().map(|x| x.wrapping_add(constant) & mask).collect();
+    if let Some(plan) = &shape.all_pairs
+        && let Some(words) = gathered::<R>(plan, before, mask, words)
+    {
+        return words;
+    }
     match (before, &shape.levels, &shape.sums) {
         (Before::Level(level), Some(levels), _) => {
             let (a, b) = &levels.pairs[*level];
@@ -291,5 +309,40 @@ pub(crate) fn operand<R: Role>(
             sums
         }
         _ => add(0),
+    }
+}
+
+/// A party's share of an operand of [`AllPairs`]; the bits that tell what is kept lie above `mask`,
+/// and only where they are there already.
+fn gathered<R: Role>(
+    plan: &AllPairs,
+    before: &Before,
+    mask: u64,
+    words: &[u64],
+) -> Option<Vec<u64>> {
+    let bit = |(id, flip): &Literal| {
+        let word = words.get(*id as usize).copied().unwrap_or_default();
+        word ^ if *flip { R::constant(1) } else { 0 }
+    };
+    match before {
+        Before::Pairs => {
+            let word = |id: &u32| if *id == ZERO { 0 } else { words[*id as usize] };
+            let (a, b) = &plan.pairs;
+            let difference = |(a, b): (&u32, &u32)| word(a).wrapping_sub(word(b)) & mask;
+            Some(a.iter().zip(b).map(difference).collect())
+        }
+        Before::Both(level) => {
+            let (a, b) = &plan.ands[*level];
+            Some(a.iter().zip(b).map(|(a, b)| bit(a) | bit(b) << 1).collect())
+        }
+        Before::Kept => {
+            let low = mask & ring_mask(KEPT);
+            let kept = plan
+                .kept
+                .iter()
+                .map(|(literal, input, _)| (words[*input as usize] & low) | bit(literal) << KEPT);
+            Some(kept.collect())
+        }
+        _ => None,
     }
 }

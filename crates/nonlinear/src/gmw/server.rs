@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gazelle_block::hash::HashSeed;
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::Planes;
+use gazelle_convert::and::And as AndMasks;
 use gazelle_convert::elect::ServerElect;
 use gazelle_convert::extend::ServerExtend;
 use gazelle_convert::product::ServerProduct;
@@ -21,7 +22,9 @@ use zeroize::Zeroize;
 
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::op::Op;
-use crate::gmw::ops::{Extend, Relu, ServerElection, ServerReshare, ServerReveal, Sign, Square};
+use crate::gmw::ops::{
+    And, Extend, Keep, Relu, ServerElection, ServerReshare, ServerReveal, Sign, Square,
+};
 use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
 use crate::gmw::plan::{Chunk, GmwStep};
 use crate::gmw::run::Server;
@@ -71,6 +74,8 @@ enum Begun {
     Relu { sign: ServerSign, select: Select, bits: u32, share: ClientShare, levels: usize },
     Sign { sign: ServerSign, bits: u32, share: ClientShare },
     Extend(ServerExtend),
+    And(AndMasks),
+    Keep { select: Select, bits: u32 },
     Square { cross: ServerProduct, bits: u32, share: ClientShare },
     Elect(ServerElect),
     Reveal(u32),
@@ -111,6 +116,10 @@ fn begin(
                 let (cross, u) = ServerProduct::begin(bits - 1, lanes, &mut down);
                 message.extend(&u.to_bits());
                 Begun::Square { cross, bits, share }
+            }
+            Op::And => Begun::And(AndMasks::begin(true, &mut down, &mut up)),
+            Op::Keep { bits } => {
+                Begun::Keep { select: Select::begin(*bits, &mut down, &mut up), bits: *bits }
             }
             Op::Elect { rows } => Begun::Elect(ServerElect::begin(*rows, &mut down)),
             Op::Reveal { bits, .. } => Begun::Reveal(*bits),
@@ -158,6 +167,11 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
                     cross.set_mask(take(count, lanes));
                 }
                 Box::new(Square::new(cross, bits, share))
+            }
+            Begun::And(masks) => Box::new(And::new(masks)),
+            Begun::Keep { mut select, bits } => {
+                select.set_first_offline(&take(count, lanes));
+                Box::new(Keep::new(select, bits, true))
             }
             Begun::Elect(elect) => Box::new(ServerElection::new(elect)),
             Begun::Reveal(bits) => Box::new(ServerReveal::new(bits)),

@@ -81,8 +81,10 @@ fn adversarial_a_garbled_reveal_survives_every_changed_message() {
 fn adversarial_a_gmw_max_pool_survives_every_changed_message() {
     let window = Window { kernel: [2, 2], stride: [2, 2], pads: Pads::default() };
     let pool = StepFunction::MaxPool { window, relu: true };
-    let (case, _) = Case::random(step(pool, [2, 4, 4], [6, 4, 11, 12]), 3);
+    let (case, _) = Case::random(step(pool.clone(), [2, 4, 4], [6, 4, 11, 12]), 3);
     tamper(Choice::Gmw, &case);
+    let (case, _) = Case::random(step(pool, [1, 2, 4], [4, 2, 7, 8]), 3);
+    tamper(Choice::GmwFewTrips, &case);
 }
 
 #[test]
