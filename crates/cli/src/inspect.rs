@@ -1,6 +1,7 @@
 //! `gazelle inspect`: can this model run privately, and what will it take?
 
 use gazelle::Description;
+use gazelle::backend::planner::StepPrediction;
 use gazelle::backend::{Machine, planner};
 use gazelle::wire::{Cost, Link};
 use gazelle_model::{ModelError, Unsupported};
@@ -35,6 +36,9 @@ struct LayerObject {
     ring_bits: u32,
     offline_bytes: u64,
     online_bytes: u64,
+    /// Of non-linear layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted: Option<StepPrediction>,
 }
 
 /// Prints what the model needs; exit code 1 if it cannot run.
@@ -95,7 +99,8 @@ fn supported(
         if shown.is_empty() {
             let tensors = &plan.architecture().tensors;
             ring_bits = tensors.iter().map(|tensor| tensor.ring_bits).max().unwrap_or(0);
-            shown = layers(&server);
+            let steps = planner::predict_steps(plan, &description, *link, &machine)?;
+            shown = layers(&server, &steps);
         }
     }
     Ok(Object {
@@ -110,7 +115,10 @@ fn supported(
     })
 }
 
-fn layers(server: &gazelle::backend::DefaultServer) -> Vec<LayerObject> {
+fn layers(
+    server: &gazelle::backend::DefaultServer,
+    predicted: &[StepPrediction],
+) -> Vec<LayerObject> {
     let plan = server.plan();
     let traffic = server.traffic();
     let total = |cost: Option<&Cost>| cost.map_or(0, Cost::total);
@@ -121,6 +129,7 @@ fn layers(server: &gazelle::backend::DefaultServer) -> Vec<LayerObject> {
         ring_bits: group.ring_bits,
         offline_bytes: total(traffic.linear.offline.get(index)),
         online_bytes: 0,
+        predicted: None,
     });
     let last = plan.steps().len().saturating_sub(1);
     let steps = plan.steps().iter().enumerate().map(|(index, step)| LayerObject {
@@ -130,6 +139,7 @@ fn layers(server: &gazelle::backend::DefaultServer) -> Vec<LayerObject> {
         ring_bits: step.input_bits,
         offline_bytes: total(traffic.nonlinear.offline.get(index)),
         online_bytes: total(traffic.nonlinear.online.get(index)),
+        predicted: predicted.get(index).copied(),
     });
     groups.chain(steps).collect()
 }
@@ -147,18 +157,22 @@ fn print(object: &Object) {
     }
     println!("input {:?}, rings up to 2^{}", object.input_shape, object.ring_bits);
     println!(
-        "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10}",
-        "layer", "kind", "protocol", "ring", "offline", "online"
+        "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10} {:>5} {:>9}",
+        "layer", "kind", "protocol", "ring", "offline", "online", "trips", "time"
     );
     for layer in &object.layers {
         println!(
-            "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10}",
+            "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10} {:>5} {:>9}",
             layer.name.chars().take(32).collect::<String>(),
             layer.kind,
             layer.protocol,
             layer.ring_bits,
             output::bytes(layer.offline_bytes),
-            output::bytes(layer.online_bytes)
+            output::bytes(layer.online_bytes),
+            layer.predicted.map_or_else(String::new, |step| step.trips.to_string()),
+            layer
+                .predicted
+                .map_or_else(String::new, |step| output::seconds(step.offline + step.online)),
         );
     }
     for (name, prediction) in &object.predicted {

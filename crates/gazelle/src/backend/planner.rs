@@ -19,7 +19,7 @@ use crate::traffic::PlannedTraffic;
 /// Round trips of the setup: handshake, coins and hints, base OTs in one direction.
 const SETUP_ROUND_TRIPS: f64 = 4.0;
 /// Round trips that the base OTs of the second direction (GMW) add.
-const SECOND_DIRECTION_ROUND_TRIPS: f64 = 1.0;
+const SECOND_DIRECTION_ROUND_TRIPS: f64 = 4.0;
 /// OTs from S to C that a GMW step makes before both parties swap corrections.
 const BATCH_ROTS: usize = 1 << 20;
 /// OTs of one batch of the extension, at most; a batch begins with a round trip.
@@ -40,8 +40,7 @@ pub fn choose(
     machine: &Machine,
     inferences: u32,
 ) -> Result<Choice, GazelleError> {
-    let link =
-        Link { bits_per_second: link.bits_per_second.min(FASTEST_BITS_PER_SECOND), ..link };
+    let link = Link { bits_per_second: link.bits_per_second.min(FASTEST_BITS_PER_SECOND), ..link };
     let plan = Plan::new(architecture.clone())?;
     let steps = plan.steps();
     let all_gmw = Choice::all(StepProtocol::Gmw);
@@ -148,6 +147,44 @@ fn step_times(price: &Price, machine: &Machine) -> (Stretch, Stretch) {
     )
 }
 
+/// What one non-linear step will take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+pub struct StepPrediction {
+    /// Seconds before the input.
+    pub offline: f64,
+    /// Seconds from the input on.
+    pub online: f64,
+    /// One-way messages online.
+    pub trips: usize,
+}
+
+/// Predicts every non-linear step of a compiled plan on a link.
+///
+/// # Errors
+/// [`GazelleError::Description`] if the description is not one of this program's suite.
+pub fn predict_steps(
+    plan: &Plan,
+    description: &Description,
+    link: Link,
+    machine: &Machine,
+) -> Result<Vec<StepPrediction>, GazelleError> {
+    let choice = Choice::parse(description)?;
+    let last = choice.steps.last().copied().unwrap_or(StepProtocol::Garbled);
+    let of = |(index, step): (usize, &Step)| {
+        let protocol = choice.steps.get(index).copied().unwrap_or(last);
+        let Some(price) = price(step, protocol, choice.ot) else {
+            return StepPrediction::default();
+        };
+        let (offline, online) = step_times(&price, machine);
+        StepPrediction {
+            offline: offline.on(link).0,
+            online: online.on(link).0,
+            trips: price.trips,
+        }
+    };
+    Ok(plan.steps().iter().enumerate().map(of).collect())
+}
+
 /// What the linear layers make the parties compute.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LinearWork {
@@ -243,6 +280,11 @@ pub fn predict(
         offline_turns += before.half_round_trips;
         online += after.on(link).0;
         online_turns += after.half_round_trips;
+    }
+    if second_direction {
+        // The first batch of the extension in each direction.
+        offline += link.round_trip.as_secs_f64();
+        offline_turns += 2.0;
     }
     let background = work.polynomials * machine.polynomial_ns
         + work.macs * machine.offline_mac_ns

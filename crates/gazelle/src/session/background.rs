@@ -7,6 +7,7 @@
 //! | waits for a group only where a step needs it | |
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::Scope;
@@ -141,7 +142,9 @@ fn work<T: Send>(
         }
         let Some(((_, group), item)) = waiting.pop_first() else { return };
         let start = Instant::now();
-        let result = compute(|| finish(group, item));
+        // A panic ends this session with an error, as it would on the protocol thread's side.
+        let computed = catch_unwind(AssertUnwindSafe(|| compute(|| finish(group, item))));
+        let Ok(result) = computed else { return };
         // Nobody waits any more: the session ended with an error.
         if results.send((group, (result, start.elapsed().as_secs_f64()))).is_err() {
             return;

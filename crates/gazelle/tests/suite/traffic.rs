@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use gazelle::ModelInfo;
-use gazelle::backend::{Choice, DefaultServer, StepProtocol};
+use gazelle::backend::{Choice, DefaultServer, Machine, Prediction, StepProtocol, planner};
+use gazelle::{Description, ModelInfo};
 use gazelle_model::{Options, import, quantise, samples};
 use gazelle_share::Network;
+use gazelle_wire::Link;
+
+use crate::networks::everything;
 
 /// The quantised network; nothing where the shared data is not there.
 fn minionn() -> Option<Network> {
@@ -25,6 +28,35 @@ fn compile(network: &Network, choice: &Choice) -> DefaultServer {
     let suite = choice.suite(network.architecture.nodes.len());
     let model = ModelInfo::default();
     DefaultServer::compile(suite, network.clone(), model, choice.to_value()).unwrap()
+}
+
+#[test]
+fn predictions_carry_the_planned_bytes_and_slower_links_take_longer() {
+    let network = everything(10);
+    let choice = Choice::uniform(&network.architecture, StepProtocol::Gmw).unwrap();
+    let server = compile(&network, &choice);
+    let description = Description::parse(server.description()).unwrap();
+    let (plan, traffic) = (server.plan(), server.traffic());
+    let machine = Machine::default();
+    let mut before = 0.0;
+    for link in [Link::MEMORY, Link::LAN, Link::WAN] {
+        let Prediction { setup, offline, online } =
+            planner::predict(plan, traffic, &description, link, &machine).unwrap();
+        for (phase, cost) in
+            [(setup, traffic.setup), (offline, traffic.offline), (online, traffic.online)]
+        {
+            assert_eq!(phase.bytes_sent, cost.client_to_server);
+            assert_eq!(phase.bytes_received, cost.server_to_client);
+            assert!(phase.seconds > 0.0);
+        }
+        let whole = setup.seconds + offline.seconds + online.seconds;
+        assert!(whole > before);
+        before = whole;
+        let steps = planner::predict_steps(plan, &description, link, &machine).unwrap();
+        assert_eq!(steps.len(), plan.steps().len());
+        let together: f64 = steps.iter().map(|step| step.online).sum();
+        assert!(together > 0.0 && together <= online.seconds);
+    }
 }
 
 #[test]
