@@ -9,14 +9,20 @@ use gazelle_share::step::StepFunction;
 use gazelle_share::{NodeKind, Step};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args().nth(1).ok_or("usage: quantise model.onnx")?;
+    let path =
+        std::env::args().nth(1).ok_or("usage: quantise model.onnx [fraction bits of weights]")?;
     let path = Path::new(&path);
     let start = Instant::now();
     let graph = import(&std::fs::read(path)?)?;
     println!("import: {:?}, {} multiply-adds", start.elapsed(), graph.macs());
     let calibration = samples::beside(path, &graph, 64);
     let start = Instant::now();
-    let quantised = quantise(&graph, &Options { calibration, ..Options::default() })?;
+    let weight_bits = match std::env::args().nth(2) {
+        Some(bits) => bits.parse()?,
+        None => Options::default().weight_bits,
+    };
+    let options = Options { calibration, weight_bits, ..Options::default() };
+    let quantised = quantise(&graph, &options)?;
     println!("quantise: {:?}", start.elapsed());
     let report = &quantised.report;
     println!(

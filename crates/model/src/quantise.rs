@@ -140,7 +140,8 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
     };
     let mut variance = evaluate::budget(&calibration.logits);
     let (mut last, mut best) = (None, None);
-    let mut tried = Vec::new();
+    // Widths checked last, and a budget that was too large.
+    let (mut tried, mut refused) = (Vec::new(), None);
     for _ in 0..ATTEMPTS {
         let widths = match fixed {
             Some(bits) => Some(vec![bits; lowered.tensors.len()]),
@@ -170,22 +171,37 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         let good = verdict.good();
         if good || fixed.is_some() {
             best = Some(Quantised { network: built.network, report });
-            // What is left of the budget buys narrower values.
-            if fixed.is_some() || verdict.slack < WORTHWHILE {
+            // What is left of the budget buys narrower values. Where the weights' own errors use it
+            // up, another bit of theirs is the cheaper one.
+            let weights = verdict.slack_of_rounding > WORTHWHILE * verdict.slack;
+            let slack = if weights { verdict.slack_of_rounding } else { verdict.slack };
+            if fixed.is_some() || slack < WORTHWHILE || candidate.weight_bits >= 20 {
                 break;
             }
-            variance *= verdict.slack;
+            if weights {
+                candidate.weight_bits += 1;
+                tried.clear();
+                refused = None;
+            }
+            // Between what was good and what was not.
+            let most = refused.map_or(slack, |bad: f64| (bad / variance).sqrt());
+            if most < 1.1 {
+                break;
+            }
+            variance *= slack.min(most);
             continue;
         }
         last = Some(report);
         if best.is_some() {
             break;
         }
+        refused = Some(variance);
         variance *= verdict.variance_factor;
         candidate.weight_bits += verdict.more_weight_bits;
         candidate.margin += verdict.more_margin;
         if verdict.more_weight_bits + verdict.more_margin > 0 {
             tried.clear();
+            refused = None;
         }
         if candidate.weight_bits > 20 {
             break;

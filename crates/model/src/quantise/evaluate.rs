@@ -37,6 +37,8 @@ pub(super) struct Verdict {
     pub(super) more_margin: u32,
     /// The variance allowed over the variance measured, a little less where it is above 1.
     pub(super) slack: f64,
+    /// What it would be if the deterministic reference had no error of its own.
+    pub(super) slack_of_rounding: f64,
 }
 
 impl Verdict {
@@ -68,8 +70,13 @@ impl Checked {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        let mut verdict =
-            Verdict { variance_factor: 1.0, more_weight_bits: 0, more_margin: 0, slack: 1.0 };
+        let mut verdict = Verdict {
+            variance_factor: 1.0,
+            more_weight_bits: 0,
+            more_margin: 0,
+            slack: 1.0,
+            slack_of_rounding: 1.0,
+        };
         if self.overflows > 0 {
             verdict.more_margin = 1;
         }
@@ -82,7 +89,8 @@ impl Checked {
             verdict.variance_factor = 0.5;
         }
         let room = (TOTAL_SHARE - self.relative_error) / (4.0 * self.sigma / self.least_scale);
-        verdict.slack = 0.95 * (1.0 / rounding).min(room).min(4.0).powi(2);
+        let slack = |room: f64| 0.95 * (1.0 / rounding).min(room).min(4.0).powi(2);
+        (verdict.slack, verdict.slack_of_rounding) = (slack(room), slack(f64::INFINITY));
         verdict
     }
 }
