@@ -3,6 +3,7 @@
 pub mod and;
 pub mod elect;
 pub mod extend;
+pub mod fused;
 pub mod planes;
 pub mod product;
 pub mod rot;

@@ -9,11 +9,6 @@
 //! A chunk of `lanes` elements uses one OT per element and position; the OTs of a position lie side
 //! by side, and so do their tweaks i. Strings are low bits of H, never of y or z.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "positions are counted by the plan that sized the OTs"
-)]
-
 use gazelle_block::hash::HashSeed;
 use gazelle_block::{BitVec, Block};
 use zeroize::Zeroize;

@@ -25,7 +25,7 @@ fn function(b: &mut Builder, step: &Step, s: &[Wire], c: &[Wire]) -> Vec<Wire> {
     let width = function_width(step).bits as usize;
     let x = arith::reconstruct(b, s, c, input_width(step) as usize);
     match step.function {
-        StepFunction::Relu => {
+        StepFunction::Relu | StepFunction::CoarseRelu { .. } => {
             let mut z = arith::relu(b, &x);
             z.truncate(width);
             z

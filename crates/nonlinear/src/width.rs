@@ -22,6 +22,7 @@ pub(crate) fn function_width(step: &Step) -> Width {
     let b = step.value_bits;
     match step.function {
         StepFunction::Relu
+        | StepFunction::CoarseRelu { .. }
         | StepFunction::Clip { .. }
         | StepFunction::MaxPool { relu: true, .. } => Width { bits: b - 1, signed: false },
         StepFunction::Square { drop_bits } => {
@@ -87,6 +88,11 @@ pub(crate) fn check(index: usize, step: &Step) -> Result<(), ProtocolError> {
         && (b > 31 || drop_bits > 2 * b - 2)
     {
         return refuse("the square is too wide");
+    }
+    if let StepFunction::CoarseRelu { drop_bits } = step.function
+        && drop_bits > b - 2
+    {
+        return refuse("nothing is left to compare");
     }
     if let StepFunction::Clip { high } = step.function
         && !(1..1i64 << (b - 1)).contains(&high)

@@ -48,6 +48,13 @@ pub struct Step {
 pub enum StepFunction {
     /// `max(v, 0)`.
     Relu,
+    /// `max(v, 0)`, but a v in `[0, 2^drop_bits)` may become 0. Sharing-based backends compare
+    /// without these bits, which is cheaper. For `v >= -2^(value_bits - 1) + 2^drop_bits`: no such
+    /// negative v becomes anything but 0, and smaller ones wrap.
+    CoarseRelu {
+        /// Low bits left out of the comparison, at most `value_bits - 2`.
+        drop_bits: u32,
+    },
     /// `min(max(v, 0), high)`, `0 < high < 2^(value_bits - 1)`.
     Clip {
         /// Upper end, at the scale of `v`.
@@ -187,6 +194,9 @@ impl Step {
             StepFunction::Square { drop_bits } if *drop_bits > 2 * b => {
                 return Err(format!("{drop_bits} bits dropped from a square of {b}-bit values"));
             }
+            StepFunction::CoarseRelu { drop_bits } if drop_bits + 2 > b => {
+                return Err(format!("{b}-bit values compared without {drop_bits} bits"));
+            }
             StepFunction::Clip { high } if !(1..1i64 << (b - 1)).contains(high) => {
                 return Err(format!("clipping {b}-bit values at {high}"));
             }
@@ -245,7 +255,9 @@ impl Step {
     /// is random.
     pub fn apply_rounded(&self, values: &[i64], mut below: impl FnMut() -> i64) -> Vec<i64> {
         let after: Vec<i64> = match &self.function {
-            StepFunction::Relu => values.iter().map(|v| (*v).max(0)).collect(),
+            StepFunction::Relu | StepFunction::CoarseRelu { .. } => {
+                values.iter().map(|v| (*v).max(0)).collect()
+            }
             StepFunction::Clip { high } => values.iter().map(|v| (*v).max(0).min(*high)).collect(),
             StepFunction::MaxPool { window, relu } => {
                 let mut maxima = window.fold(self.input, values, |a, b| a.max(*b));

@@ -3,6 +3,7 @@
 //! | step | chain |
 //! |---|---|
 //! | ReLU | relu(b), extend(b -> l'), re-share |
+//! | ReLU, few trips, an even number of levels | fused relu(b -> l'), re-share |
 //! | max-pool | per level of the tree: relu(b + 1) of differences; relu(b) or nothing; extend; re-share |
 //! | max-pool and ReLU of up to 4, few trips | sign(b + 1) of all differences, 0 included; ANDs to "is the largest" in 2 levels; keep, sum; extend; re-share |
 //! | clip | relu(b) of x; relu(b) of high - z; extend(b -> l'); re-share |
@@ -14,7 +15,7 @@
 //! A sum-pool comes before re-sharing, on extended shares. No extension where `l' <=` the ring.
 
 use gazelle_convert::elect::ROW_BITS;
-use gazelle_convert::sign::ClientShare;
+use gazelle_convert::sign::{ClientShare, SignTree};
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{ProtocolError, Step, TensorShape};
 
@@ -154,9 +155,20 @@ impl Chain {
         let mut ops: Vec<(Before, Op)> = Vec::new();
         // The ring of the input, and of the shares at the end of the function.
         let (ring, last, signed) = match &step.function {
-            StepFunction::Relu => {
-                ops.push((Before::Take, Op::relu(b, ClientShare::Offline)));
-                (b, b, false)
+            StepFunction::Relu | StepFunction::CoarseRelu { .. } => {
+                let drop = match step.function {
+                    StepFunction::CoarseRelu { drop_bits } => drop_bits,
+                    _ => 0,
+                };
+                // One opening less saves two trips if the levels are even in number, else none.
+                let even = SignTree::new(b.saturating_sub(drop).max(2)).levels().is_multiple_of(2);
+                if variant == Variant::FewTrips && even && to > b && 2 * to - b <= 64 {
+                    ops.push((Before::Take, Op::fused(b, drop, to)));
+                    (b, to, false)
+                } else {
+                    ops.push((Before::Take, Op::coarse_relu(b, drop, ClientShare::Offline)));
+                    (b, b, false)
+                }
             }
             StepFunction::MaxPool { window, relu: true }
                 if variant == Variant::FewTrips

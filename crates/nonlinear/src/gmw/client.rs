@@ -8,6 +8,7 @@ use gazelle_convert::Planes;
 use gazelle_convert::and::And as AndMasks;
 use gazelle_convert::elect::{ClientElect, winner};
 use gazelle_convert::extend::ClientExtend;
+use gazelle_convert::fused::ClientFused;
 use gazelle_convert::product::ClientProduct;
 use gazelle_convert::rot::{RotRecv, RotSend};
 use gazelle_convert::select::Select;
@@ -24,7 +25,8 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::op::Op;
 use crate::gmw::ops::{
-    And, ClientElection, ClientReshare, ClientReveal, Extend, Keep, Relu, Sign, Square,
+    And, ClientElection, ClientReshare, ClientReveal, Extend, Fused, Keep, Relu, Sign, Square,
+    compared,
 };
 use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
 use crate::gmw::plan::{Chunk, GmwStep};
@@ -74,7 +76,8 @@ impl<O: OtExtension> NonlinearClient for GmwClient<O> {
 
 /// An operation between `begin` and `finish`.
 enum Begun {
-    Relu { sign: ClientSign, select: Select, bits: u32, share: ClientShare, levels: usize },
+    Relu { sign: ClientSign, select: Select, bits: (u32, u32), share: ClientShare, levels: usize },
+    Fused { sign: ClientSign, select: ClientFused, bits: (u32, u32), levels: usize },
     Sign { sign: ClientSign, bits: u32, share: ClientShare },
     Extend(ClientExtend),
     And(AndMasks),
@@ -102,20 +105,30 @@ fn begin(
         down.set_lanes(lanes);
         up.set_lanes(lanes);
         begun.push(match op {
-            Op::Relu { bits, share, tree } => {
-                let (bits, share) = (*bits, *share);
+            Op::Relu { bits, drop, share, tree } => {
+                let (bits, drop, share) = (*bits, *drop, *share);
                 let x = Zeroizing::new(match share {
                     ClientShare::Offline => operand::<Client>(step, shape, before, bits, &words),
                     ClientShare::Online => Vec::new(),
                 });
-                let planes = Planes::from_words(&x, bits);
-                let (sign, d) = ClientSign::begin(bits, share, planes, lanes, &mut down, &mut up);
+                let (planes, width) = (compared(&x, bits, drop), bits - drop);
+                let (sign, d) = ClientSign::begin(width, share, planes, lanes, &mut down, &mut up);
                 message.extend(&d.to_bits());
                 let mut select = Select::begin(bits, &mut up, &mut down);
                 if share == ClientShare::Offline {
                     message.extend(&select.first(&x).to_bits());
                 }
-                Begun::Relu { sign, select, bits, share, levels: tree.levels() }
+                Begun::Relu { sign, select, bits: (bits, drop), share, levels: tree.levels() }
+            }
+            Op::Fused { bits, to, drop, tree } => {
+                let (bits, drop, share) = (*bits, *drop, ClientShare::Offline);
+                let x = Zeroizing::new(operand::<Client>(step, shape, before, bits, &words));
+                let (planes, width) = (compared(&x, bits, drop), bits - drop);
+                let (sign, d) = ClientSign::begin(width, share, planes, lanes, &mut down, &mut up);
+                message.extend(&d.to_bits());
+                let (select, d) = ClientFused::begin(bits, *to, &x, &mut down, &mut up);
+                message.extend(&d.to_bits());
+                Begun::Fused { sign, select, bits: (bits, drop), levels: tree.levels() }
             }
             Op::Sign { bits, share, .. } => {
                 let (bits, share) = (*bits, *share);
@@ -179,6 +192,10 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
             }
             Begun::And(masks) => Box::new(And::new(masks)),
             Begun::Keep { select, bits } => Box::new(Keep::new(select, bits, false)),
+            Begun::Fused { mut sign, select, bits: (bits, drop), levels } => {
+                sign.finish(&received);
+                Box::new(Fused::new(sign, select, bits, drop, levels))
+            }
             Begun::Elect(elect) => Box::new(ClientElection::new(elect)),
             Begun::Reveal { bits, xor } => Box::new(ClientReveal::new(bits, xor)),
             Begun::Extend(mut extend) => {

@@ -1,13 +1,15 @@
 //! The operations of a chain: openings, widths, random OTs.
 
-use gazelle_convert::product;
 use gazelle_convert::sign::{ClientShare, ClientSign, ServerSign, SignTree};
+use gazelle_convert::{fused, product};
 
 /// An operation on all lanes of a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Op {
-    /// `max(x, 0)` modulo `2^bits`.
-    Relu { bits: u32, share: ClientShare, tree: SignTree },
+    /// `max(x, 0)` modulo `2^bits`, compared without the lowest `drop` bits.
+    Relu { bits: u32, drop: u32, share: ClientShare, tree: SignTree },
+    /// As `Relu`, and extended from `2^bits` to `2^to`; the client's share is known offline.
+    Fused { bits: u32, to: u32, drop: u32, tree: SignTree },
     /// From `2^from` to `2^to`.
     Extend { from: u32, to: u32 },
     /// z - r.
@@ -30,7 +32,17 @@ pub(crate) enum Op {
 impl Op {
     /// `max(x, 0)`.
     pub(crate) fn relu(bits: u32, share: ClientShare) -> Self {
-        Self::Relu { bits, share, tree: SignTree::new(bits) }
+        Self::coarse_relu(bits, 0, share)
+    }
+
+    /// `max(x, 0)`, compared without the lowest `drop` bits: at most `bits - 2`.
+    pub(crate) fn coarse_relu(bits: u32, drop: u32, share: ClientShare) -> Self {
+        Self::Relu { bits, drop, share, tree: SignTree::new(bits - drop) }
+    }
+
+    /// The same, extended to `2^to`.
+    pub(crate) fn fused(bits: u32, drop: u32, to: u32) -> Self {
+        Self::Fused { bits, to, drop, tree: SignTree::new(bits - drop) }
     }
 
     /// `[x < 0]`.
@@ -40,7 +52,7 @@ impl Op {
 
     pub(crate) fn openings(&self) -> usize {
         match self {
-            Self::Relu { tree, .. } => tree.levels() + 2,
+            Self::Relu { tree, .. } | Self::Fused { tree, .. } => tree.levels() + 2,
             Self::Sign { tree, .. } => tree.levels() + 1,
             Self::Extend { .. }
             | Self::Reshare { .. }
@@ -56,6 +68,7 @@ impl Op {
     pub(crate) fn operand_bits(&self) -> u32 {
         match self {
             Self::Relu { bits, .. }
+            | Self::Fused { bits, .. }
             | Self::Sign { bits, .. }
             | Self::Reshare { bits }
             | Self::Reveal { bits, .. } => *bits,
@@ -70,7 +83,7 @@ impl Op {
     /// Planes of an opening, `(server, client)`.
     pub(crate) fn planes(&self, opening: usize) -> (usize, usize) {
         match self {
-            Self::Relu { bits, share, tree } => {
+            Self::Relu { bits, share, tree, .. } => {
                 if opening > tree.levels() {
                     return (1, 1);
                 }
@@ -78,6 +91,14 @@ impl Op {
                 let client = ClientSign::planes(tree, *share, opening);
                 let first = |used: bool| if used && opening == 0 { *bits as usize } else { 0 };
                 (server + first(true), client + first(*share == ClientShare::Online))
+            }
+            Self::Fused { to, tree, .. } => {
+                if opening > tree.levels() {
+                    return (1, 1);
+                }
+                let first = if opening == 0 { *to as usize + 1 } else { 0 };
+                let client = ClientSign::planes(tree, ClientShare::Offline, opening);
+                (ServerSign::planes(tree, opening) + first, client)
             }
             Self::Sign { share, tree, .. } => {
                 (ServerSign::planes(tree, opening), ClientSign::planes(tree, *share, opening))
@@ -98,10 +119,14 @@ impl Op {
     /// Offline planes, `(server, client)`.
     pub(crate) fn offline_planes(&self) -> (usize, usize) {
         match self {
-            Self::Relu { bits, share, tree } => {
+            Self::Relu { bits, share, tree, .. } => {
                 let (client, server) = tree.offline_bits(*share);
                 let first = if *share == ClientShare::Offline { *bits as usize } else { 0 };
                 (server, client + first)
+            }
+            Self::Fused { bits, to, tree, .. } => {
+                let (client, server) = tree.offline_bits(ClientShare::Offline);
+                (server, client + fused::offline_planes(*bits, *to))
             }
             Self::Sign { share, tree, .. } => {
                 let (client, server) = tree.offline_bits(*share);
@@ -123,6 +148,10 @@ impl Op {
             Self::Relu { tree, .. } => {
                 let (down, up) = tree.rots();
                 (down + 1, up + 1)
+            }
+            Self::Fused { tree, .. } => {
+                let (down, up) = tree.rots();
+                (down + 1, up + 2)
             }
             Self::Sign { tree, .. } => tree.rots(),
             Self::Extend { .. } | Self::Elect { .. } => (1, 0),

@@ -1,6 +1,7 @@
 //! Operations online, for either party: halves of openings in, shares out.
 
 mod election;
+mod fused;
 mod pairs;
 mod square;
 
@@ -9,9 +10,10 @@ use gazelle_convert::extend::{ClientExtend, ServerExtend};
 use gazelle_convert::select::Select;
 use gazelle_convert::sign::{ClientShare, ClientSign, ServerSign};
 use gazelle_share::shares::ring_mask;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use election::{ClientElection, ClientReveal, ServerElection, ServerReveal, Sign};
+pub(crate) use fused::Fused;
 pub(crate) use pairs::{And, KEPT, Keep};
 pub(crate) use square::Square;
 
@@ -43,11 +45,18 @@ fn split(planes: &Planes, count: usize) -> (Planes, Planes) {
     (head, tail)
 }
 
+/// The bits of a share that are compared: without the lowest `drop`.
+pub(crate) fn compared(x: &[u64], bits: u32, drop: u32) -> Planes {
+    let shifted = Zeroizing::new(x.iter().map(|x| x >> drop).collect::<Vec<u64>>());
+    Planes::from_words(&shifted, bits - drop)
+}
+
 /// What client and server have in common.
 pub(crate) struct Relu<S> {
     pub(crate) sign: S,
     pub(crate) select: Select,
     pub(crate) bits: u32,
+    pub(crate) drop: u32,
     pub(crate) share: ClientShare,
     pub(crate) levels: usize,
     x: Vec<u64>,
@@ -59,11 +68,11 @@ impl<S> Relu<S> {
     pub(crate) fn new(
         sign: S,
         select: Select,
-        bits: u32,
+        (bits, drop): (u32, u32),
         share: ClientShare,
         levels: usize,
     ) -> Self {
-        Self { sign, select, bits, share, levels, x: Vec::new(), opened: Vec::new() }
+        Self { sign, select, bits, drop, share, levels, x: Vec::new(), opened: Vec::new() }
     }
 
     fn open(&mut self, peer: &Planes) {
@@ -90,7 +99,7 @@ impl<S> Drop for Relu<S> {
 impl OnlineOp for Relu<ClientSign> {
     fn start(&mut self, x: Vec<u64>) {
         if self.share == ClientShare::Online {
-            self.sign.set_share(Planes::from_words(&x, self.bits));
+            self.sign.set_share(compared(&x, self.bits, self.drop));
         }
         self.x = x;
     }
@@ -111,7 +120,7 @@ impl OnlineOp for Relu<ClientSign> {
         if opening > self.levels {
             self.open(peer);
         } else if opening == 0 {
-            let (m, first) = split(peer, self.bits as usize - 1);
+            let (m, first) = split(peer, (self.bits - self.drop) as usize - 1);
             self.select.set_first(first);
             self.sign.complete(0, &m);
         } else {
@@ -126,7 +135,7 @@ impl OnlineOp for Relu<ClientSign> {
 
 impl OnlineOp for Relu<ServerSign> {
     fn start(&mut self, x: Vec<u64>) {
-        self.sign.set_share(Planes::from_words(&x, self.bits));
+        self.sign.set_share(compared(&x, self.bits, self.drop));
         self.x = x;
     }
 
@@ -147,7 +156,7 @@ impl OnlineOp for Relu<ServerSign> {
         if opening > self.levels {
             self.open(peer);
         } else if opening == 0 && self.share == ClientShare::Online {
-            let (e, first) = split(peer, self.bits as usize - 1);
+            let (e, first) = split(peer, (self.bits - self.drop) as usize - 1);
             self.select.set_first(first);
             self.sign.complete(0, &e);
         } else {

@@ -8,6 +8,7 @@ use gazelle_convert::Planes;
 use gazelle_convert::and::And as AndMasks;
 use gazelle_convert::elect::ServerElect;
 use gazelle_convert::extend::ServerExtend;
+use gazelle_convert::fused::{self, ServerFused};
 use gazelle_convert::product::ServerProduct;
 use gazelle_convert::rot::{RotRecv, RotSend};
 use gazelle_convert::select::Select;
@@ -23,7 +24,7 @@ use zeroize::Zeroize;
 use crate::gmw::online::{Ops, online as run_online};
 use crate::gmw::op::Op;
 use crate::gmw::ops::{
-    And, Extend, Keep, Relu, ServerElection, ServerReshare, ServerReveal, Sign, Square,
+    And, Extend, Fused, Keep, Relu, ServerElection, ServerReshare, ServerReveal, Sign, Square,
 };
 use crate::gmw::pipeline::{Made, Ot, Party, Receiving, Sending, Work, run as run_offline};
 use crate::gmw::plan::{Chunk, GmwStep};
@@ -71,7 +72,8 @@ impl<O: OtExtension> NonlinearServer for GmwServer<O> {
 
 /// An operation between `begin` and `finish`.
 enum Begun {
-    Relu { sign: ServerSign, select: Select, bits: u32, share: ClientShare, levels: usize },
+    Relu { sign: ServerSign, select: Select, bits: (u32, u32), share: ClientShare, levels: usize },
+    Fused { sign: ServerSign, select: ServerFused, bits: (u32, u32), levels: usize },
     Sign { sign: ServerSign, bits: u32, share: ClientShare },
     Extend(ServerExtend),
     And(AndMasks),
@@ -98,12 +100,19 @@ fn begin(
         down.set_lanes(lanes);
         up.set_lanes(lanes);
         begun.push(match op {
-            Op::Relu { bits, share, tree } => {
-                let (bits, share) = (*bits, *share);
-                let (sign, t) = ServerSign::begin(bits, share, lanes, &mut down, &mut up);
+            Op::Relu { bits, drop, share, tree } => {
+                let (bits, drop, share) = (*bits, *drop, *share);
+                let (sign, t) = ServerSign::begin(bits - drop, share, lanes, &mut down, &mut up);
                 message.extend(&t.to_bits());
                 let select = Select::begin(bits, &mut down, &mut up);
-                Begun::Relu { sign, select, bits, share, levels: tree.levels() }
+                Begun::Relu { sign, select, bits: (bits, drop), share, levels: tree.levels() }
+            }
+            Op::Fused { bits, to, drop, tree } => {
+                let (width, share) = (bits - drop, ClientShare::Offline);
+                let (sign, t) = ServerSign::begin(width, share, lanes, &mut down, &mut up);
+                message.extend(&t.to_bits());
+                let select = ServerFused::begin(*bits, *to, &mut down, &mut up);
+                Begun::Fused { sign, select, bits: (*bits, *drop), levels: tree.levels() }
             }
             Op::Sign { bits, share, .. } => {
                 let (bits, share) = (*bits, *share);
@@ -151,7 +160,7 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
         let count = op.offline_planes().1;
         ops.push_back(match begun {
             Begun::Relu { mut sign, mut select, bits, share, levels } => {
-                let first = if share == ClientShare::Offline { bits as usize } else { 0 };
+                let first = if share == ClientShare::Offline { bits.0 as usize } else { 0 };
                 sign.finish(&take(count - first, lanes));
                 if first > 0 {
                     select.set_first_offline(&take(first, lanes));
@@ -172,6 +181,15 @@ fn finish(step: &GmwStep, chunk: &Chunk, begun: Vec<Begun>, corrections: &BitVec
             Begun::Keep { mut select, bits } => {
                 select.set_first_offline(&take(count, lanes));
                 Box::new(Keep::new(select, bits, true))
+            }
+            Begun::Fused { mut sign, mut select, bits: (bits, drop), levels } => {
+                let first = match op {
+                    Op::Fused { to, .. } => fused::offline_planes(bits, *to),
+                    _ => 0,
+                };
+                sign.finish(&take(count - first, lanes));
+                select.finish(&take(first, lanes));
+                Box::new(Fused::new(sign, select, bits, drop, levels))
             }
             Begun::Elect(elect) => Box::new(ServerElection::new(elect)),
             Begun::Reveal(bits) => Box::new(ServerReveal::new(bits)),

@@ -117,6 +117,12 @@ fn adversarial_a_gmw_square_survives_every_changed_message() {
 }
 
 #[test]
+fn adversarial_a_fused_relu_survives_every_changed_message() {
+    let (case, _) = Case::random(step(StepFunction::Relu, [7, 1, 1], [6, 4, 10, 12]), 8);
+    tamper(Choice::GmwFewTrips, &case);
+}
+
+#[test]
 fn adversarial_material_of_one_backend_is_refused_by_the_other() {
     use gazelle_nonlinear::per_layer::PerLayerClientPrepared;
     use gazelle_share::testing::test_rng;

@@ -1,5 +1,6 @@
 //! The chains with the fewest trips: the same results, by what they cost.
 
+use gazelle_convert::sign::ClientShare;
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{Choice, PerLayer};
 use gazelle_ot::{IdealOt, Iknp, OtExtension};
@@ -95,4 +96,96 @@ fn transcript_of_a_2x2_pool_by_all_pairs_takes_eight_trips() {
     let up = 10 * 12 + 12 * 2 + 4 + 1 + 20;
     let bytes = pairs.online.total() - 8 * 8;
     assert!((down + up) / 8 <= bytes && bytes < (down + up) / 8 + 8, "{bytes}");
+}
+
+#[test]
+fn conformance_every_pair_of_shares_of_small_rings_gives_the_exact_fused_relu() {
+    for b in [2, 3, 6] {
+        let mut case = Case::new(step(StepFunction::Relu, [1, 1, 1], [b, 0, b, 11]), &[0], 1);
+        let pairs = || (0..1u64 << (2 * b)).map(|i| (i >> b, i & ring_mask(b)));
+        let relu: Vec<i64> =
+            pairs().map(|(c, s)| to_signed((c + s) & ring_mask(b), b).max(0)).collect();
+        case.step.input = TensorShape::vector(relu.len());
+        case.mask = Some(Shares::random(11, relu.len(), &mut test_rng(4)));
+        case.client = Shares::new(b, pairs().map(|pair| pair.0).collect());
+        case.server = Shares::new(b, pairs().map(|pair| pair.1).collect());
+        assert_eq!(case.run(&protocol(IdealOt, vec![Choice::GmwFewTrips])), relu, "b = {b}");
+    }
+}
+
+/// Online bits `(S to C, C to S)` of 1,000 elements, offline ones, ROTs and trips.
+#[test]
+fn transcript_of_a_fused_relu_saves_two_trips_where_levels_are_even() {
+    let protocol = protocol(IdealOt, Vec::new());
+    let price = |b: u32, choice| {
+        let step = step(StepFunction::Relu, [1000, 1, 1], [b, 8, b + 8, 20]);
+        protocol.prices(&step, choice).unwrap()
+    };
+    for (b, tree, fused) in [(3, 4, 2), (9, 6, 4), (12, 6, 6), (18, 8, 6)] {
+        let trips = |choice| price(b, choice).trips;
+        assert_eq!((trips(Choice::Gmw), trips(Choice::GmwFewTrips)), (tree, fused), "b = {b}");
+    }
+    assert_eq!(price(12, Choice::Gmw), price(12, Choice::GmwFewTrips));
+    // b = 9: 8 leaf bits, 21 of m and V, 2 + 5 in merges, 1; the client's 7, 1 and the result's 20.
+    let fused = price(9, Choice::GmwFewTrips);
+    let frames = |bits: u64| bits * 1000 / 8 + 2 * 8;
+    assert_eq!(fused.online.server_to_client, frames(8 + 21 + 7 + 1));
+    assert_eq!(fused.online.client_to_server, frames(7 + 1 + 20));
+    let tree = gazelle_convert::sign::SignTree::new(9);
+    let (up, down) = tree.offline_bits(ClientShare::Offline);
+    assert_eq!(fused.offline.server_to_client, down as u64 * 125 + 8);
+    assert_eq!(fused.offline.client_to_server, (up as u64 + 3 * 20 - 2 * 9) * 125 + 8);
+    assert_eq!(fused.rots, (1000 * (tree.rots().0 + 1), 1000 * (tree.rots().1 + 2)));
+}
+
+#[test]
+fn conformance_a_coarse_comparison_loses_small_positive_values_alone() {
+    for choice in [Choice::Gmw, Choice::GmwFewTrips] {
+        for drop_bits in 0..=3u32 {
+            let (b, function) = (5, StepFunction::CoarseRelu { drop_bits });
+            let mut case = Case::new(step(function, [1, 1, 1], [b, 0, b, 11]), &[0], 1);
+            let pairs = || (0..1u64 << (2 * b)).map(|i| (i >> b, i & ring_mask(b)));
+            let values: Vec<i64> =
+                pairs().map(|(c, s)| to_signed((c + s) & ring_mask(b), b)).collect();
+            case.step.input = TensorShape::vector(values.len());
+            case.mask = Some(Shares::random(11, values.len(), &mut test_rng(4)));
+            case.client = Shares::new(b, pairs().map(|pair| pair.0).collect());
+            case.server = Shares::new(b, pairs().map(|pair| pair.1).collect());
+            let mut kept = [0; 16];
+            for (z, v) in case.run(&protocol(IdealOt, vec![choice])).iter().zip(&values) {
+                if *v < (1 << drop_bits) - 16 {
+                    // Below its range a carry wraps: this is what the planner's margin is for.
+                    assert!(*z == 0 || (z - v) % 32 == 0, "{choice:?} {drop_bits}: {v} {z}");
+                    continue;
+                }
+                let small = (0..1 << drop_bits).contains(v);
+                assert!(*z == (*v).max(0) || (small && *z == 0), "{choice:?} {drop_bits}: {v} {z}");
+                if *v > 0 && *z == *v {
+                    kept[*v as usize] += 1;
+                }
+            }
+            // Of the 32 sharings of v those without a carry from the low bits keep it.
+            for (v, kept) in kept.iter().enumerate().skip(1).take((1 << drop_bits) - 1) {
+                assert_eq!(*kept, (v + 1) << (b - drop_bits), "{choice:?} {drop_bits} {v}");
+            }
+        }
+    }
+}
+
+/// Two bits left out of 12: 8 bits less online.
+#[test]
+fn transcript_of_a_coarse_relu_saves_bits_and_ots() {
+    let protocol = protocol(IdealOt, Vec::new());
+    let price = |drop_bits: u32, choice| {
+        let function = StepFunction::CoarseRelu { drop_bits };
+        let step = step(function, [8000, 1, 1], [12, 8, 20, 20]);
+        protocol.prices(&step, choice).unwrap()
+    };
+    let bits = |drop| (price(drop, Choice::Gmw).online.total() - 6 * 8) / 1000;
+    assert_eq!([bits(0), bits(1), bits(2), bits(3)], [71, 64, 63, 58]);
+    for drop in 0..=3 {
+        let ots = gazelle_convert::sign::SignTree::new(12 - drop).rots();
+        assert_eq!(price(drop, Choice::Gmw).rots, (8000 * (ots.0 + 2), 8000 * (ots.1 + 1)));
+    }
+    assert_eq!((price(3, Choice::Gmw).trips, price(3, Choice::GmwFewTrips).trips), (6, 4));
 }
