@@ -24,17 +24,3 @@ pub(crate) fn join(parts: impl IntoIterator<Item = BitVec>) -> BitVec {
     parts.into_iter().for_each(|part| all.extend(&part));
     all
 }
-
-/// Running sums of pairs, and the totals.
-pub(crate) fn starts(counts: &[(usize, usize)]) -> (Vec<(usize, usize)>, (usize, usize)) {
-    let mut next = (0, 0);
-    let starts = counts
-        .iter()
-        .map(|(a, b)| {
-            let start = next;
-            next = (next.0 + a, next.1 + b);
-            start
-        })
-        .collect();
-    (starts, next)
-}

@@ -1,13 +1,18 @@
-//! The trips of a step, at either party.
+//! The trips of a step, at either party. A trip is a message per piece of the step, so that the pool
+//! computes on some pieces while others are on the link.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::mpsc::channel as queue;
 
+use gazelle_block::BitVec;
 use gazelle_share::ProtocolError;
 use gazelle_wire::Channel;
 use rayon::prelude::*;
 
-use crate::gmw::messages::{Halves, join, starts};
+use crate::gmw::messages::{Halves, join};
 use crate::gmw::ops::OnlineOp;
+use crate::gmw::pipeline::{deliver, wait};
 use crate::gmw::plan::GmwStep;
 use crate::gmw::run::{ChunkRun, Role};
 use crate::gmw::schedule::Trip;
@@ -33,26 +38,74 @@ pub(crate) fn online<R: Role>(
         })
         .collect();
     for trip in &step.trips {
+        let counts = step.trip_bits(trip, &openings);
         let (Trip::Down(range) | Trip::Up(range)) = trip;
-        let here = openings.get(range.clone()).unwrap_or_default();
-        let bits = |chunk| match (trip, step.opening_bits(chunk, here)) {
-            (Trip::Down(_), (server, _)) => server,
-            (Trip::Up(_), (_, client)) => client,
-        };
-        let counts: Vec<usize> = step.chunks.iter().map(bits).collect();
-        let total = counts.iter().sum();
         if sends(trip) {
-            let parts: Vec<_> = runs.par_iter_mut().map(|run| run.send(range.clone())).collect();
-            channel.send(&Halves(join(parts)), &total)?;
-            channel.flush()?;
+            send(step, &mut runs, range, &counts, channel)?;
         } else {
-            let Halves(all) = channel.recv(&total)?;
-            let pairs: Vec<_> = counts.iter().map(|count| (*count, 0)).collect();
-            let (starts, _) = starts(&pairs);
-            runs.par_iter_mut().zip(starts).zip(&counts).for_each(|((run, (start, _)), count)| {
-                run.receive(range.clone(), &all.slice(start, *count));
-            });
+            receive(step, &mut runs, range, &counts, channel)?;
         }
     }
     Ok(runs.into_par_iter().map(ChunkRun::finish).collect())
+}
+
+/// Sends this party's halves of some openings; `counts` are the chunks' bits.
+fn send<R: Role>(
+    step: &GmwStep,
+    runs: &mut [ChunkRun<'_, R>],
+    openings: &Range<usize>,
+    counts: &[usize],
+    channel: &mut Channel,
+) -> Result<(), ProtocolError> {
+    let (made, results) = queue();
+    rayon::in_place_scope(|scope| {
+        for (chunk, run) in runs.iter_mut().enumerate() {
+            let (made, openings) = (made.clone(), openings.clone());
+            scope.spawn(move |_| deliver(&made, || (chunk, run.send(openings))));
+        }
+        let mut halves: Vec<Option<BitVec>> = counts.iter().map(|_| None).collect();
+        for piece in step.pieces() {
+            let mut parts = Vec::with_capacity(piece.len());
+            for chunk in piece.clone() {
+                loop {
+                    if let Some(part) = halves.get_mut(chunk).and_then(Option::take) {
+                        parts.push(part);
+                        break;
+                    }
+                    let (other, part) = wait(&results)?;
+                    if let Some(slot) = halves.get_mut(other) {
+                        *slot = Some(part);
+                    }
+                }
+            }
+            let total = counts.get(piece).unwrap_or_default().iter().sum();
+            channel.send(&Halves(join(parts)), &total)?;
+            channel.flush()?;
+        }
+        Ok(())
+    })
+}
+
+/// Receives the peer's halves of some openings.
+fn receive<R: Role>(
+    step: &GmwStep,
+    runs: &mut [ChunkRun<'_, R>],
+    openings: &Range<usize>,
+    counts: &[usize],
+    channel: &mut Channel,
+) -> Result<(), ProtocolError> {
+    rayon::in_place_scope(|scope| {
+        let mut runs = runs.iter_mut().zip(counts);
+        for piece in step.pieces() {
+            let total = counts.get(piece.clone()).unwrap_or_default().iter().sum();
+            let Halves(all) = channel.recv(&total)?;
+            let mut start = 0;
+            for (run, count) in runs.by_ref().take(piece.len()) {
+                let (half, openings) = (all.slice(start, *count), openings.clone());
+                start += count;
+                scope.spawn(move |_| run.receive(openings, &half));
+            }
+        }
+        Ok(())
+    })
 }

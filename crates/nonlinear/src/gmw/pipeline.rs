@@ -346,11 +346,11 @@ impl<B> Pool<B> {
 }
 
 fn panicked() -> ProtocolError {
-    ProtocolError::Caller("a task of the offline phase panicked".into())
+    ProtocolError::Caller("a task panicked".into())
 }
 
 /// The next result; a worker of the pool helps out meanwhile.
-fn wait<T>(results: &Receiver<Option<T>>) -> Result<T, ProtocolError> {
+pub(crate) fn wait<T>(results: &Receiver<Option<T>>) -> Result<T, ProtocolError> {
     loop {
         if let Ok(result) = results.try_recv() {
             return result.ok_or_else(panicked);
@@ -364,7 +364,7 @@ fn wait<T>(results: &Receiver<Option<T>>) -> Result<T, ProtocolError> {
 }
 
 /// Runs a task and hands over what it gives; nothing if it panics, so that nobody waits for ever.
-fn deliver<T>(results: &Sender<Option<T>>, task: impl FnOnce() -> T) {
+pub(crate) fn deliver<T>(results: &Sender<Option<T>>, task: impl FnOnce() -> T) {
     // Nobody listens only after an error, which is what counts then.
     let _ = results.send(catch_unwind(AssertUnwindSafe(task)).ok());
 }

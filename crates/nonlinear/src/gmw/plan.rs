@@ -26,6 +26,8 @@ use crate::width::function_shape;
 const CHUNK: usize = 4096;
 /// OTs from S to C per batch of the offline phase (at least one chunk's): a batch costs a round trip.
 const BATCH: usize = 1 << 20;
+/// Chunks per message of a trip.
+const PIECE: usize = 16;
 
 /// A chunk's index lists; chunks with as many units share them.
 #[derive(Debug, Clone)]
@@ -178,6 +180,23 @@ impl GmwStep {
         (0..count).step_by(batch).map(move |start| start..(start + batch).min(count))
     }
 
+    /// The chunks by messages of a trip.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let count = self.chunks.len();
+        (0..count).step_by(PIECE).map(move |start| start..(start + PIECE).min(count))
+    }
+
+    /// The chunks' bits in a trip.
+    pub(crate) fn trip_bits(&self, trip: &Trip, openings: &[(usize, usize)]) -> Vec<usize> {
+        let (Trip::Down(range) | Trip::Up(range)) = trip;
+        let here = openings.get(range.clone()).unwrap_or_default();
+        let bits = |chunk| match (trip, self.opening_bits(chunk, here)) {
+            (Trip::Down(_), (server, _)) => server,
+            (Trip::Up(_), (_, client)) => client,
+        };
+        self.chunks.iter().map(bits).collect()
+    }
+
     /// Sums `count(op) * lanes` over a chunk.
     fn per_chunk(&self, chunk: &Chunk, count: impl Fn(&Op) -> (usize, usize)) -> (usize, usize) {
         let lanes = &self.shape_of(chunk).lanes;
@@ -249,14 +268,12 @@ impl GmwStep {
         let openings = self.openings();
         let mut online = Cost::default();
         for trip in &self.trips {
-            let (Trip::Down(range) | Trip::Up(range)) = trip;
-            let bits = |pick: fn((usize, usize)) -> usize| -> usize {
-                let of = |chunk| pick(self.opening_bits(chunk, &openings[range.clone()]));
-                self.chunks.iter().map(of).sum()
-            };
+            let counts = self.trip_bits(trip, &openings);
+            let bytes = |piece: Range<usize>| counts[piece].iter().sum::<usize>().div_ceil(8);
+            let bytes = self.pieces().map(|piece| framed_len(bytes(piece))).sum::<u64>();
             match trip {
-                Trip::Down(_) => online.server_to_client += framed_len(bits(|x| x.0).div_ceil(8)),
-                Trip::Up(_) => online.client_to_server += framed_len(bits(|x| x.1).div_ceil(8)),
+                Trip::Down(_) => online.server_to_client += bytes,
+                Trip::Up(_) => online.client_to_server += bytes,
             }
         }
         (offline, online)
