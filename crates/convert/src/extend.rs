@@ -189,4 +189,60 @@ mod tests {
             assert!((f64::from(ones) - count / 2.0).abs() < 6.0 * (count / 4.0).sqrt());
         }
     }
+
+    #[test]
+    fn transcript_of_an_extension_is_the_difference_of_the_widths_and_one_bit_each_way() {
+        let lanes = 4096;
+        let mut rng = Prg::new(&Seed::from_bytes([2; 16]), 2);
+        for (from, to, z) in [(5, 9, 0), (5, 9, 31), (12, 20, 2048)] {
+            let dealt = Dealt::new(9, lanes);
+            let (mut server, t) = ServerExtend::begin(from, to, &mut dealt.send(lanes), &mut rng);
+            let mut client = ClientExtend::begin(from, to, &mut dealt.recv(lanes));
+            assert_eq!(t.count(), (to - from) as usize);
+            client.finish(&t);
+            let z = vec![z; lanes];
+            let mut sent: Vec<Vec<u64>> = (0..t.count()).map(|i| t.plane(i).to_vec()).collect();
+            sent.extend([server.half(&z), client.half(&z)]);
+            for plane in sent {
+                let ones: u32 = plane.iter().map(|w| w.count_ones()).sum();
+                assert!(ones.abs_diff(2048) < 6 * 32, "{ones}");
+            }
+        }
+    }
+
+    /// From 2 to 4 bits, all coins: each party's view is the same for every share of the other's.
+    #[test]
+    fn transcript_views_over_all_coins_do_not_depend_on_the_other_share() {
+        use std::collections::BTreeMap;
+        type View = BTreeMap<[u64; 4], usize>;
+        let (from, to) = (2, 4);
+        let mut client_views: BTreeMap<u64, View> = BTreeMap::new();
+        let mut server_views: BTreeMap<u64, View> = BTreeMap::new();
+        for (zs, zc) in (0..16u64).map(|i| (i >> 2, i & 3)) {
+            let (mut of_client, mut of_server) = (View::new(), View::new());
+            for coins in 0..1u64 << 6 {
+                let (k0, k1) = (coins & 3, coins >> 2 & 3);
+                let (rho, sigma) = (coins >> 4 & 1, coins >> 5);
+                let k = if rho == 1 { k1 } else { k0 };
+                let word = |word: u64| Planes::from_words(&[word], to - from);
+                let own = Vec::new();
+                let t = word(sigma.wrapping_sub(k1.wrapping_sub(k0)));
+                let pi = word(k0.wrapping_neg());
+                let mut client =
+                    ClientExtend { from, to, rho: vec![rho], pi: word(k), own: own.clone() };
+                let mut server = ServerExtend { from, to, sigma: vec![sigma], pi, own };
+                client.finish(&t);
+                let (m, e) = (server.half(&[zs]), client.half(&[zc]));
+                *of_client.entry([rho, k, t.to_words()[0], m[0]]).or_default() += 1;
+                *of_server.entry([k0, k1, sigma, e[0]]).or_default() += 1;
+                let (s, c) = (server.extend(&[zs], &e), client.extend(&[zc], &m));
+                if (zs + zc) & 3 < 2 {
+                    assert_eq!(s, ideal(from, to, &[zs], &[zc], &c));
+                }
+            }
+            assert!(*client_views.entry(zc).or_insert_with(|| of_client.clone()) == of_client);
+            assert!(*server_views.entry(zs).or_insert_with(|| of_server.clone()) == of_server);
+        }
+        assert_eq!((client_views.len(), server_views.len()), (4, 4));
+    }
 }

@@ -46,8 +46,15 @@ pub struct Select {
 impl Select {
     /// Offline, either party: takes one position of each direction.
     pub fn begin(bits: u32, send: &mut RotSend<'_>, recv: &mut RotRecv<'_>) -> Self {
-        let (k0, mut delta) = send.words();
-        let (choice, mut constant) = recv.words();
+        Self::from_strings(bits, send.words(), recv.words())
+    }
+
+    /// From the two strings sent, and the choice and string received.
+    fn from_strings(
+        bits: u32,
+        (k0, mut delta): (Vec<u64>, Vec<u64>),
+        (choice, mut constant): (Vec<u64>, Vec<u64>),
+    ) -> Self {
         for ((constant, delta), k0) in constant.iter_mut().zip(&mut delta).zip(&k0) {
             *constant = constant.wrapping_sub(*k0);
             *delta = delta.wrapping_sub(*k0);
@@ -162,5 +169,71 @@ mod tests {
             let x: Vec<u64> = xs.iter().zip(&xc).map(|(s, c)| s + c).collect();
             assert_eq!(zs, ideal(bits, &d, &x, &zc));
         }
+    }
+
+    #[test]
+    fn transcript_of_a_selection_is_b_bits_and_one_each_way_and_looks_uniform() {
+        let lanes = 4096;
+        for (bits, x, d) in [(6, 0, 0), (6, 63, u64::MAX), (13, 4000, 0)] {
+            let (down, up) = (Dealt::new(1, lanes), Dealt::new(2, lanes));
+            let mut client = Select::begin(bits, &mut up.send(lanes), &mut down.recv(lanes));
+            let mut server = Select::begin(bits, &mut down.send(lanes), &mut up.recv(lanes));
+            let words = vec![x; lanes];
+            for sent in [client.first(&words), server.first(&words)] {
+                assert_eq!(sent.count(), bits as usize);
+                for plane in 0..sent.count() {
+                    let ones: u32 = sent.plane(plane).iter().map(|w| w.count_ones()).sum();
+                    assert!(ones.abs_diff(2048) < 6 * 32, "{ones}");
+                }
+            }
+            let d = vec![d; lanes / 64];
+            for half in [client.mask(&d), server.mask(&d)] {
+                let ones: u32 = half.iter().map(|w| w.count_ones()).sum();
+                assert!(ones.abs_diff(2048) < 6 * 32, "{ones}");
+            }
+        }
+    }
+
+    /// Two bits, all coins: each party's view is the same for every share of the other's.
+    #[test]
+    fn transcript_views_over_all_coins_do_not_depend_on_the_other_shares() {
+        use std::collections::BTreeMap;
+        type View = BTreeMap<[u64; 6], usize>;
+        let mut client_views: BTreeMap<(u64, u64), View> = BTreeMap::new();
+        let mut server_views: BTreeMap<(u64, u64), View> = BTreeMap::new();
+        for shares in 0..64u64 {
+            let (xs, xc, ds, dc) = (shares & 3, shares >> 2 & 3, shares >> 4 & 1, shares >> 5);
+            let (mut of_client, mut of_server) = (View::new(), View::new());
+            for coins in 0..1u64 << 10 {
+                let take = |start: u32, bits: u32| coins >> start & ring_mask(bits);
+                let (x0, x1, rho_x) = (take(0, 2), take(2, 2), take(4, 1));
+                let (y0, y1, rho_y) = (take(5, 2), take(7, 2), take(9, 1));
+                let kx = if rho_x == 1 { x1 } else { x0 };
+                let ky = if rho_y == 1 { y1 } else { y0 };
+                let party = |sent: (u64, u64), received: (u64, u64)| {
+                    let one = |(a, b): (u64, u64)| (vec![a], vec![b]);
+                    Select::from_strings(2, one(sent), one(received))
+                };
+                let mut client = party((y0, y1), (rho_x, kx));
+                let mut server = party((x0, x1), (rho_y, ky));
+                let (tq, v) = (client.first(&[xc]), server.first(&[xs]));
+                let (half_c, half_s) = (client.mask(&[dc])[0], server.mask(&[ds])[0]);
+                let words = (tq.to_words()[0], v.to_words()[0]);
+                *of_client.entry([rho_x, kx, y0, y1, words.1, half_s]).or_default() += 1;
+                *of_server.entry([x0, x1, rho_y, ky, words.0, half_c]).or_default() += 1;
+                server.set_first_offline(&tq);
+                client.set_first(v);
+                let opened = [half_c ^ half_s];
+                let (zc, zs) = (client.select(&opened, &[xc]), server.select(&opened, &[xs]));
+                assert_eq!(zc[0].wrapping_add(zs[0]) & 3, ((ds ^ dc) * (xs + xc)) & 3);
+            }
+            assert!(
+                *client_views.entry((xc, dc)).or_insert_with(|| of_client.clone()) == of_client
+            );
+            assert!(
+                *server_views.entry((xs, ds)).or_insert_with(|| of_server.clone()) == of_server
+            );
+        }
+        assert_eq!((client_views.len(), server_views.len()), (8, 8));
     }
 }

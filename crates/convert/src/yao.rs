@@ -136,4 +136,30 @@ mod tests {
             assert!(ones.abs_diff(1 << 15) < 6 * 128);
         }
     }
+
+    #[test]
+    fn transcript_a_bit_costs_one_bit_in_16_bytes_in_or_one_bit_out() {
+        let mut rng = rng();
+        let delta = Delta::random(&mut rng);
+        let count = 77;
+        let bits = BitVec::random(count, &mut rng);
+        let choices = BitVec::random(count, &mut rng);
+        assert_eq!(client_corrections(&choices, &bits).len(), count);
+        let mut labels = server_zero_labels(&Seed::random(&mut rng), 0, count);
+        active_labels(&mut labels, &bits, &delta);
+        assert_eq!(std::mem::size_of_val(labels.as_slice()), 16 * count);
+        assert_eq!(colours(&labels).len(), count);
+        // An active label alone says nothing of its bit: colours are balanced for fixed bits.
+        let ones = |bits: BitVec| {
+            let mut labels = server_zero_labels(&Seed::from_bytes([3; 16]), 0, bits.len());
+            active_labels(&mut labels, &bits, &delta);
+            colours(&labels).count_ones()
+        };
+        for ones in [
+            ones(BitVec::zeros(1 << 16)),
+            ones(BitVec::from_words(vec![u64::MAX; 1 << 10], 1 << 16)),
+        ] {
+            assert!(ones.abs_diff(1 << 15) < 6 * 128, "{ones}");
+        }
+    }
 }

@@ -233,3 +233,45 @@ fn transcript_of_a_square_is_what_the_protocol_says() {
     assert_eq!(known.1, (framed_len(1000 * (253 + 7)), framed_len(1000 * 23)));
     assert_eq!(narrow.1, (framed_len(1000 * (10 + 253 + 7)), 0));
 }
+
+/// slope x + (1 - slope) max(x, 0), as the importer rewrites leaky ReLUs: a rescale and a ReLU of the
+/// same shares, joined by the next weights. Slopes may differ by channel and be negative.
+#[test]
+fn conformance_leaky_relus_of_all_slopes_come_from_a_rescale_and_a_relu() {
+    let (channels, plane, unit) = (8usize, 40usize, 64i64);
+    let slopes: [i64; 8] = [0, 1, 6, 13, 32, 64, -16, -64];
+    for (seed, t) in [(1, 0), (2, 5)] {
+        let relu = step(StepFunction::Relu, [channels, plane, 1], [10, t, 11 + t, 20]);
+        let (case, exact) = Case::random(relu.clone(), seed);
+        let rescale =
+            Case { step: Step { function: StepFunction::Rescale, ..relu }, ..case.clone() };
+        let gmw = Gmw { ot: IdealOt };
+        let (rectified, values) = (case.run(&gmw), rescale.run(&gmw));
+        for (i, x) in exact.iter().enumerate() {
+            let slope = slopes[i / plane];
+            let leaky = slope * values[i] + (unit - slope) * rectified[i];
+            let expected = (slope * x + (unit - slope) * (*x).max(0)) as f64 / f64::from(1 << t);
+            // Each of the two is rounded by less than one unit.
+            let bound = if t == 0 { 0.0 } else { (slope.abs() + (unit - slope).abs()) as f64 };
+            assert!((leaky as f64 - expected).abs() <= bound, "{slope} {x}: {leaky} {expected}");
+        }
+    }
+}
+
+/// 3x3 windows with stride 2 go by rows, then columns: 6 comparisons per output.
+#[test]
+fn transcript_of_a_3x3_pool_with_stride_2_is_six_comparisons_per_output() {
+    let window = Window { pads: Pads::default(), ..POOL };
+    let pool = |relu| StepFunction::MaxPool { window, relu };
+    let protocol = PerLayer::auto(IdealOt, HalfGates::default());
+    let rots = |function| {
+        let step = step(function, [2, 113, 113], [12, 8, 21, 20]);
+        protocol.prices(&step, Choice::Gmw).unwrap().rots
+    };
+    let (down, up) = gazelle_convert::sign::SignTree::new(13).rots();
+    let outputs = 56 * 56;
+    // One row more than outputs need is shared by nobody.
+    let comparisons = 2 * (6 * outputs + 2 * 56);
+    let extension = 2 * outputs;
+    assert_eq!(rots(pool(false)), (comparisons * (down + 1) + extension, comparisons * (up + 1)));
+}
