@@ -377,8 +377,8 @@ mod tests {
             dispatch(isa, Low(&input, &mut words, &mut planes));
             for (i, (block, word)) in input.iter().zip(&words).enumerate() {
                 assert_eq!(*word, block.0 as u64, "{}", isa.name());
-                for k in 0..8 {
-                    assert_eq!(planes[i / 64][k] >> (i % 64) & 1, word >> k & 1, "{}", isa.name());
+                for (k, plane) in planes[i / 64].iter().enumerate() {
+                    assert_eq!(plane >> (i % 64) & 1, word >> k & 1, "{}", isa.name());
                 }
             }
         }

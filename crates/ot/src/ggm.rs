@@ -138,7 +138,9 @@ impl Grower {
             let [left, _] = &totals;
             each(left);
         }
-        totals.iter_mut().for_each(|side| side.zeroize());
+        for side in &mut totals {
+            side.zeroize();
+        }
     }
 
     /// Grows all of `nodes` from its first `have` blocks, knowing everything but one path per tree.

@@ -234,7 +234,7 @@ fn transcript_of_a_square_is_what_the_protocol_says() {
     assert_eq!(narrow.1, (framed_len(1000 * (10 + 253 + 7)), 0));
 }
 
-/// slope x + (1 - slope) max(x, 0), as the importer rewrites leaky ReLUs: a rescale and a ReLU of the
+/// slope x + (1 - slope) max(x, 0), as the importer rewrites leaky `ReLUs`: a rescale and a ReLU of the
 /// same shares, joined by the next weights. Slopes may differ by channel and be negative.
 #[test]
 fn conformance_leaky_relus_of_all_slopes_come_from_a_rescale_and_a_relu() {

@@ -61,7 +61,9 @@ impl Code {
         if let Some(LeafRepairs { sibling, .. }) = repairs {
             repair(self.isa, out, &sibling.targets, &sibling.fixes);
         }
-        out.iter_mut().for_each(|leaf| *leaf = leaf.without_lsb());
+        for leaf in out.iter_mut() {
+            *leaf = leaf.without_lsb();
+        }
         if let Some(LeafRepairs { missing, .. }) = repairs {
             repair(self.isa, out, &missing.targets, &missing.fixes);
         }

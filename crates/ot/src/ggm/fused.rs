@@ -68,7 +68,7 @@ struct Part<'a> {
     right: &'a mut [Block],
 }
 
-impl<'a> Part<'a> {
+impl Part<'_> {
     #[inline(always)]
     fn split(self, count: usize) -> (Self, Self) {
         let Self { key, point, at, left, right } = self;
