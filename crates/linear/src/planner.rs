@@ -6,8 +6,8 @@
 //!      + bits_per_ns * nanoseconds of compute
 //! ```
 //!
-//! with J the inferences per setup (J = 1 for a revealed layer). [`search`] compares tilings,
-//! [`budget`] gives h and d.
+//! with J the inferences per setup (J = 1 for a revealed layer). `search` compares tilings,
+//! `budget` gives h and d.
 //!
 //! Source: docs/protocol.md, sections 3.6, 3.7 and 9.
 
