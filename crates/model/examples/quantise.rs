@@ -59,17 +59,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn traffic(step: &Step) -> f64 {
     let (b, l) = (step.value_bits, step.output_bits());
     // A comparison and selection of w-bit values.
-    let relu = |w: u32, known: bool| {
-        let (n, m) = (w - 1, w / 2);
+    let coarse = |w: u32, drop: u32, known: bool| {
+        let (n, m) = (w - drop - 1, (w - drop) / 2);
         let merges = 6 * m.saturating_sub(1) - 2 * m.next_power_of_two().ilog2();
         let (leaves, offline) =
-            if known { (n, 7 * (n / 2) + n % 2 + w) } else { (2 * n + w, 5 * (n / 2) + n % 2) };
+            if known { (n, 6 * (n / 2) + n % 2 + w) } else { (2 * n + w, 4 * (n / 2) + n % 2) };
         f64::from(leaves + merges + 2 + w + offline)
     };
+    let relu = |w: u32, known: bool| coarse(w, 0, known);
     let (values, outputs) = (step.input.len() as f64, step.function_shape().len() as f64);
     let reshare = f64::from(2 + l.saturating_sub(b) + l) * step.output_shape().len() as f64;
     let function = match &step.function {
         StepFunction::Relu => values * relu(b, true),
+        StepFunction::CoarseRelu { drop_bits } => values * coarse(b, *drop_bits, true),
         StepFunction::Clip { .. } => values * (relu(b, true) + relu(b, false)),
         StepFunction::MaxPool { window, relu: fused } => {
             let [rows, columns] = window.kernel;

@@ -107,8 +107,13 @@ fn evaluate(
             let x = trace.tensors.get(input).map(Vec::as_slice).unwrap_or_default();
             let v = round(step, x, coins);
             let limit = 1i64 << (step.value_bits - 1);
-            trace.overflows += v.iter().filter(|v| !(-limit..limit).contains(v)).count();
+            let lost = match step.function {
+                StepFunction::CoarseRelu { drop_bits } => 1i64 << drop_bits,
+                _ => 0,
+            };
+            trace.overflows += v.iter().filter(|v| !(lost - limit..limit).contains(v)).count();
             match (&step.function, coins.state) {
+                (StepFunction::CoarseRelu { .. }, Some(_)) => step.apply(&coarse(&v, lost, coins)),
                 (StepFunction::Square { drop_bits }, Some(_)) => {
                     let mask = (1i64 << drop_bits) - 1;
                     step.apply_rounded(&v, || coins.next() as i64 & mask)
@@ -127,6 +132,16 @@ fn evaluate(
         (NodeKind::Local(map), _) => local(architecture, node, map, &trace.tensors),
         (NodeKind::Linear(_), None) => Vec::new(),
     }
+}
+
+/// What a comparison without the lowest bits keeps: v in `[0, lost)` with probability
+/// `(v + 1) / lost`, which is whether the shares' dropped bits carry.
+fn coarse(values: &[i64], lost: i64, coins: &mut Coins) -> Vec<i64> {
+    let keep = |v: &i64| {
+        let small = (0..lost).contains(v);
+        if small && coins.next() as i64 & (lost - 1) > *v { 0 } else { *v }
+    };
+    values.iter().map(keep).collect()
 }
 
 fn local(
@@ -191,5 +206,25 @@ impl Coins {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_a_coarse_comparison_keeps_small_values_as_often_as_it_should() {
+        let mut coins = Coins::new(Rounding::Random(3));
+        for v in -3i64..12 {
+            let runs = 20_000;
+            let kept =
+                coarse(&vec![v; runs], 8, &mut coins).into_iter().filter(|z| *z == v).count();
+            let share = kept as f64 / runs as f64;
+            let expected = if (0..8).contains(&v) { (v + 1) as f64 / 8.0 } else { 1.0 };
+            // Zero stays zero either way.
+            let expected = if v == 0 { 1.0 } else { expected };
+            assert!((share - expected).abs() < 0.02, "{v}: {share}");
+        }
     }
 }

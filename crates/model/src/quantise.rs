@@ -114,6 +114,8 @@ struct Candidate {
     margin: u32,
     weight_bits: u32,
     resolution: u32,
+    /// Whether ReLUs may compare without the lowest bits.
+    coarse: bool,
 }
 
 /// Quantises a network (as imported; passes are run first).
@@ -137,6 +139,7 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         margin: source.margin(inputs.len(), *varied),
         weight_bits: options.weight_bits,
         resolution: options.resolution,
+        coarse: fixed.is_none(),
     };
     let mut variance = evaluate::budget(&calibration.logits);
     let (mut last, mut best) = (None, None);

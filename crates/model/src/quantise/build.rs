@@ -312,8 +312,20 @@ impl Builder<'_> {
         } else {
             self.value_bits(input).saturating_sub(truncate).max(2)
         };
+        let function = match (function, self.coarse(bits)) {
+            (StepFunction::Relu, drop_bits @ 1..) => StepFunction::CoarseRelu { drop_bits },
+            (function, _) => function,
+        };
         let step = self.new_step(function, input, truncate, bits);
         Ok(self.finish(node, step, input, scale, pool))
+    }
+
+    /// Low bits that a ReLU's comparison leaves out. Losing values below `2^s` costs `8^s rho / 12`
+    /// ulp^2, where rho, the density of values at 0, halves with each bit of width, against the
+    /// `1/4` of rounding: a tenth of that or so, for values spread over an eighth of their range.
+    fn coarse(&self, bits: u32) -> u32 {
+        let Candidate { coarse, margin, .. } = self.candidate;
+        if coarse && margin > 0 { bits.saturating_sub(margin + 3) / 3 } else { 0 }
     }
 
     fn clip(

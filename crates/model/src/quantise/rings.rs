@@ -26,9 +26,8 @@ pub(super) fn assign(draft: &mut Draft) -> Result<(), ModelError> {
     }
     for ((tensor, ring), open) in draft.tensors.iter_mut().zip(&rings).zip(&draft.open) {
         tensor.ring_bits = *ring;
-        if *open {
-            tensor.value_bits = *ring;
-        }
+        // Of a masked sum the readers may need less than the largest sum would.
+        tensor.value_bits = if *open { *ring } else { tensor.value_bits.min(*ring) };
     }
     for node in &mut draft.nodes {
         if let NodeKind::Step(step) = &mut node.kind {

@@ -136,14 +136,23 @@ pub(super) fn reduce_mean(importer: &mut Importer, call: &Call<'_>) -> Result<Dy
     let kept: Vec<usize> = (0..rank).filter(|axis| !axes.contains(axis)).collect();
     let size = |list: &[usize]| list.iter().filter_map(|axis| x.dims.get(*axis)).product::<usize>();
     let (rows, columns) = (size(&kept), size(&axes));
+    if !keep {
+        out_dims = kept.iter().filter_map(|axis| x.dims.get(*axis).copied()).collect();
+    }
+    // Rows and columns of images: a pool that the step before can take.
+    let mut sorted = axes.clone();
+    sorted.sort_unstable();
+    if let ([1, channels, height, width], [2, 3]) = (x.dims.as_slice(), sorted.as_slice()) {
+        let window = global(TensorShape::new(*channels, *height, *width));
+        let op = Op::AveragePool { window, divisor: columns as f32 };
+        let mean = importer.push(call.name, op, &[&x], vec![1, *channels, 1, 1])?;
+        return movement::relabel(importer, call.name, &mean, out_dims);
+    }
     let order: Vec<usize> = kept.iter().chain(&axes).copied().collect();
     let moved = movement::permute(importer, call.name, &x, &order)?;
     let flat = movement::relabel(importer, call.name, &moved, vec![1, rows, columns, 1])?;
     let window = global(TensorShape::new(rows, columns, 1));
     let op = Op::AveragePool { window, divisor: columns as f32 };
     let mean = importer.push(call.name, op, &[&flat], vec![1, rows, 1, 1])?;
-    if !keep {
-        out_dims = kept.iter().filter_map(|axis| x.dims.get(*axis).copied()).collect();
-    }
     movement::relabel(importer, call.name, &mean, out_dims)
 }
