@@ -114,7 +114,7 @@ struct Candidate {
     margin: u32,
     weight_bits: u32,
     resolution: u32,
-    /// Whether ReLUs may compare without the lowest bits.
+    /// Whether comparisons of a ReLU may go without the lowest bits.
     coarse: bool,
 }
 
