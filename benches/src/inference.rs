@@ -93,14 +93,13 @@ fn network(bench: &mut Bench, known: Known, machine: &mut Option<Machine>) -> Ou
             eprintln!("bench: {name} is not there (../shared/data/models); left out");
             return Ok(());
         };
-        let machine = match machine {
-            Some(machine) => *machine,
-            None => {
-                let start = Instant::now();
-                let calibrated = Machine::calibrate()?;
-                eprintln!("bench: calibrated in {:.2} s", start.elapsed().as_secs_f64());
-                *machine.insert(calibrated)
-            }
+        let machine = if let Some(machine) = machine {
+            *machine
+        } else {
+            let start = Instant::now();
+            let calibrated = Machine::calibrate()?;
+            eprintln!("bench: calibrated in {:.2} s", start.elapsed().as_secs_f64());
+            *machine.insert(calibrated)
         };
         for link in links {
             let start = Instant::now();

@@ -1,4 +1,4 @@
-//! A network of ImageNet's size: 224 x 224 pixels, 1000 classes, random weights.
+//! A network of the size that `ImageNet` asks for: 224 x 224 pixels, 1000 classes, random weights.
 
 use gazelle::Phase;
 use gazelle::backend::{Choice, StepProtocol};

@@ -5,10 +5,11 @@ use std::path::Path;
 use gazelle::backend::{Choice, DefaultServer, Machine, Prediction, StepProtocol, planner};
 use gazelle::{Description, ModelInfo};
 use gazelle_model::{Options, import, quantise, samples};
-use gazelle_share::Network;
+use gazelle_share::{Network, Node, NodeKind};
 use gazelle_wire::Link;
 
-use crate::networks::everything;
+use crate::networks::{everything, inputs};
+use crate::parties::{assert_traffic, run};
 
 /// The quantised network; nothing where the shared data is not there.
 fn minionn() -> Option<Network> {
@@ -57,6 +58,29 @@ fn predictions_carry_the_planned_bytes_and_slower_links_take_longer() {
         let together: f64 = steps.iter().map(|step| step.online).sum();
         assert!(together > 0.0 && together <= online.seconds);
     }
+}
+
+#[test]
+fn steps_with_few_trips_travel_in_the_description_and_cost_what_the_plan_says() {
+    let network = everything(10);
+    let gmw = Choice::uniform(&network.architecture, StepProtocol::Gmw).unwrap();
+    let is_step = |node: &&Node| matches!(node.kind, NodeKind::Step(_));
+    let count = network.architecture.nodes.iter().filter(is_step).count();
+    let mut steps = vec![StepProtocol::GmwFewTrips; count];
+    steps[count - 1] = StepProtocol::Garbled;
+    let choice = Choice { steps, ..gmw.clone() };
+    let server = compile(&network, &choice);
+    let description = Description::parse(server.description()).unwrap();
+    assert_eq!(Choice::parse(&description).unwrap(), choice);
+    let trips = |choice: &Choice| -> usize {
+        let server = compile(&network, choice);
+        let description = Description::parse(server.description()).unwrap();
+        let (link, machine) = (Link::WAN, Machine::default());
+        let steps = planner::predict_steps(server.plan(), &description, link, &machine).unwrap();
+        steps.iter().map(|step| step.trips).sum()
+    };
+    assert!(trips(&choice) < trips(&gmw));
+    assert_traffic(&run(&choice.suite(count), &network, &inputs(&network, 2)));
 }
 
 #[test]

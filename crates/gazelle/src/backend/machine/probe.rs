@@ -129,13 +129,13 @@ fn counts(server: &DefaultServer, choice: &Choice) -> Result<Run, GazelleError> 
 /// OT setup in one direction, by extension; best of two.
 pub(super) fn ot_setups() -> Result<[f64; 3], GazelleError> {
     Ok([
-        ot_setup(SoftSpoken::K8)?,
-        ot_setup(Ferret::new(Parameters::SMALL))?,
-        ot_setup(Ferret::new(Parameters::MEDIUM))?,
+        ot_setup(&SoftSpoken::K8)?,
+        ot_setup(&Ferret::new(Parameters::SMALL))?,
+        ot_setup(&Ferret::new(Parameters::MEDIUM))?,
     ])
 }
 
-fn ot_setup<O: OtExtension>(ot: O) -> Result<f64, GazelleError> {
+fn ot_setup<O: OtExtension>(ot: &O) -> Result<f64, GazelleError> {
     let mut best = f64::INFINITY;
     for _ in 0..2 {
         let (mut ours, mut theirs) = memory::pair();
@@ -250,7 +250,7 @@ fn convolve(input: TensorShape, maps: usize, kernel: usize, groups: usize) -> Li
     })
 }
 
-/// `layers` ReLUs of `16 side^2` elements, with next to no linear work between them.
+/// `layers` steps of `16 side^2` elements, with next to no linear work between them.
 pub(super) fn relus(layers: usize, side: usize) -> Network {
     let image = TensorShape::new(MAPS, side, side);
     let mut writer = Writer::new(image);
