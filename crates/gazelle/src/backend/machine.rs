@@ -102,22 +102,31 @@ impl Machine {
         }
     }
 
-    /// Two convolutions with as many polynomials, one with nine times the products.
+    /// Two convolutions with as many polynomials, one with nine times the products, against a
+    /// session with next to nothing in it.
     fn linear(&mut self) -> Result<(), GazelleError> {
+        let empty = probe::run(&probe::relus(1, 1), StepProtocol::Garbled)?;
         let narrow = probe::run(&probe::convolution(1), StepProtocol::Garbled)?;
         let wide = probe::run(&probe::convolution(3), StepProtocol::Garbled)?;
-        let solve = |narrow_ns: f64, wide_ns: f64, polynomials: (f64, f64)| {
+        let solve = |narrow_ns: f64, wide_ns: f64, polynomials: f64| {
             let per_mac = (wide_ns - narrow_ns) / (wide.macs - narrow.macs);
-            let per_mac = per_mac.max(0.02);
-            let rest = narrow_ns - per_mac * narrow.macs;
-            (per_mac, (rest / polynomials.0.max(1.0)).max(0.1 * narrow_ns / polynomials.0.max(1.0)))
+            let per_mac = per_mac.max(0.005);
+            let rest = (narrow_ns - per_mac * narrow.macs).max(0.1 * narrow_ns);
+            (per_mac, rest / polynomials.max(1.0))
         };
-        let setup = self.ot_setup_ns(AnyOt::default()) + self.handshake_ns;
-        let hints = |ns: f64| (ns - setup).max(0.2 * ns);
-        (self.hint_mac_ns, self.hint_ns) =
-            solve(hints(narrow.setup_ns), hints(wide.setup_ns), (narrow.hints, wide.hints));
-        (self.offline_mac_ns, self.polynomial_ns) =
-            solve(narrow.offline_ns, wide.offline_ns, (narrow.polynomials, wide.polynomials));
+        let more = |ns: f64, empty_ns: f64| (ns - empty_ns).max(0.1 * ns);
+        (self.hint_mac_ns, self.hint_ns) = solve(
+            more(narrow.setup_ns, empty.setup_ns),
+            more(wide.setup_ns, empty.setup_ns),
+            narrow.hints - empty.hints,
+        );
+        (self.offline_mac_ns, self.polynomial_ns) = solve(
+            more(narrow.offline_ns, empty.offline_ns),
+            more(wide.offline_ns, empty.offline_ns),
+            narrow.polynomials - empty.polynomials,
+        );
+        self.handshake_ns =
+            (empty.setup_ns - self.ot_setup_ns(AnyOt::default())).max(0.1 * empty.setup_ns);
         self.online_mac_ns = (wide.linear_online_ns / wide.macs).max(0.005);
         Ok(())
     }
@@ -152,10 +161,6 @@ impl Machine {
                 let (online_step, each) = solve(online(&tiny), online(&large), count, gates);
                 self.garbled_step_ns = f64::midpoint(self.garbled_step_ns, online_step);
                 self.and_online_ns = each;
-                self.handshake_ns = (tiny.setup_ns
-                    - self.ot_setup_ns(AnyOt::default())
-                    - tiny.hints * self.hint_ns)
-                    .max(0.5e6);
             }
             StepProtocol::Gmw | StepProtocol::GmwFewTrips => {
                 (self.gmw_step_ns, self.rot_ns) =
