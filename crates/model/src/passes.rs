@@ -9,11 +9,12 @@ mod clip;
 mod leaky;
 mod monotone;
 mod pools;
+mod products;
 
 use gazelle_share::{LinearOp, LocalMap, Pads};
 
-use crate::error::{ModelError, Unsupported};
-use crate::graph::{Graph, GraphNode, Op};
+use crate::error::ModelError;
+use crate::graph::{Graph, Op};
 
 /// Nodes of a network at most.
 const MAX_NODES: usize = 1 << 14;
@@ -21,7 +22,7 @@ const MAX_NODES: usize = 1 << 14;
 /// Runs all passes.
 ///
 /// # Errors
-/// [`ModelError::Unsupported`] names the nodes that have no private counterpart.
+/// [`ModelError::Malformed`] if the nodes are too many.
 pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
     if graph.nodes.len() > MAX_NODES {
         let count = graph.nodes.len();
@@ -32,6 +33,7 @@ pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
     monotone::pools_first(&mut graph);
     pools::divide_by_powers_of_two(&mut graph);
     clip::from_zero(&mut graph);
+    products::to_squares(&mut graph);
     affine::fold(&mut graph);
     leaky::rewrite(&mut graph);
     affine::fold(&mut graph);
@@ -41,16 +43,7 @@ pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
     affine::factors_behind_relu(&mut graph);
     affine::to_depthwise(&mut graph);
     drop_dead(&mut graph);
-    let unsupported: Vec<Unsupported> = graph.nodes.iter().filter_map(unsupported).collect();
-    if unsupported.is_empty() { Ok(graph) } else { Err(ModelError::Unsupported(unsupported)) }
-}
-
-fn unsupported(node: &GraphNode) -> Option<Unsupported> {
-    let (op, why) = match &node.op {
-        Op::Multiply => ("Mul", "a product of two private tensors"),
-        _ => return None,
-    };
-    Some(Unsupported { node: node.name.clone(), op: op.into(), why: why.into() })
+    Ok(graph)
 }
 
 /// The node that writes each tensor.

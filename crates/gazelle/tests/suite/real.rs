@@ -1,8 +1,9 @@
 //! Sessions with the real protocols on small networks: results, traffic, bad peers.
 
 use gazelle::backend::{AnyOt, Choice, DefaultSuite, StepProtocol};
+use gazelle_model::{Graph, Op, Options, Quantised, fixed, float, quantise};
 use gazelle_share::shares::to_signed;
-use gazelle_share::{Network, NodeKind, Shares, StepFunction};
+use gazelle_share::{LinearOp, Network, NodeKind, Shares, StepFunction, TensorShape};
 use gazelle_wire::recording::Mutation;
 
 use crate::adversarial::tamper_with_every_frame;
@@ -116,5 +117,37 @@ fn a_changed_frame_is_an_error_or_a_wrong_result_and_the_next_client_is_served()
     let network = tiny(TRUNCATE);
     for suite in suites(&network) {
         tamper_with_every_frame(&suite, &network, 8, &mutations);
+    }
+}
+
+#[test]
+fn a_product_of_two_private_tensors_lies_within_the_tolerance() {
+    let mut graph = Graph::new("x", TensorShape::vector(6), vec![1, 6]);
+    let wave =
+        |len: usize, f: f32| -> Vec<f32> { (0..len).map(|i| (i as f32 * f + f).sin()).collect() };
+    let dense = |graph: &mut Graph, input: usize, outputs: usize, f: f32| {
+        let inputs = graph.shape(input).len();
+        let op = LinearOp::FullyConnected { inputs, outputs };
+        let op = Op::Linear { op, weights: wave(inputs * outputs, f), bias: wave(outputs, 0.5) };
+        graph.push("dense", op, vec![input], TensorShape::vector(outputs))
+    };
+    let gates = vec![dense(&mut graph, 0, 5, 0.7), dense(&mut graph, 0, 5, 1.3)];
+    let product = graph.push("mul", Op::Multiply, gates, TensorShape::vector(5));
+    graph.output = dense(&mut graph, product, 3, 0.4);
+    let calibration: Vec<Vec<f32>> = (1..6).map(|i| wave(6, 0.3 * i as f32)).collect();
+    let options = Options { calibration: calibration.clone(), ..Options::default() };
+    let Quantised { network, report, .. } = quantise(&graph, &options).unwrap();
+    let encode = |x: &Vec<f32>| fixed::encode(&network.architecture, x).unwrap();
+    let inputs: Vec<Vec<i64>> = calibration.iter().map(encode).collect();
+    for suite in suites(&network) {
+        let run = run(&suite, &network, &inputs);
+        for (x, inference) in calibration.iter().zip(&run.inferences) {
+            let expected = float::run(&graph, x).unwrap();
+            assert_eq!(expected.len(), inference.values.len());
+            for (got, expected) in inference.logits().iter().zip(expected) {
+                let error = (got - f64::from(expected)).abs();
+                assert!(error <= report.tolerance, "{got}, not {expected}");
+            }
+        }
     }
 }

@@ -107,7 +107,8 @@ fn replace(graph: &mut Graph, index: usize) {
     graph.nodes.splice(index..=index, nodes);
 }
 
-fn takes(graph: &Graph, reader: usize) -> bool {
+/// Whether [`widen`] can let the reader read two tensors of one shape instead of one.
+pub(super) fn takes(graph: &Graph, reader: usize) -> bool {
     match graph.nodes.get(reader).map(|node| &node.op) {
         Some(Op::Linear { op: LinearOp::Conv(conv), .. }) => conv.groups == 1,
         Some(Op::Linear { op: LinearOp::FullyConnected { .. }, .. }) => true,
@@ -115,8 +116,15 @@ fn takes(graph: &Graph, reader: usize) -> bool {
     }
 }
 
-/// Lets a linear operator read x and ReLU(x), stacked along the channels.
-fn widen(graph: &mut Graph, reader: usize, shape: TensorShape, low: &[f32], high: &[f32]) {
+/// Lets a linear operator that read `low a + high b`, factors per channel, read a and b stacked
+/// along the channels.
+pub(super) fn widen(
+    graph: &mut Graph,
+    reader: usize,
+    shape: TensorShape,
+    low: &[f32],
+    high: &[f32],
+) {
     let Some(GraphNode { op: Op::Linear { op, weights, .. }, .. }) = graph.nodes.get_mut(reader)
     else {
         return;
