@@ -27,10 +27,10 @@ const EXTENSION_ROTS: usize = 2_252_218;
 
 /// The fastest link that a choice reckons with: bytes are never free (material is kept in memory),
 /// and on this machine's own memory both backends take about as long.
-const FASTEST_BITS_PER_SECOND: u64 = 10_000_000_000;
+const FASTEST_BITS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Chooses for a session of `inferences` on `link`: whatever takes less time in all, on a link of
-/// 10 Gbit/s at most.
+/// 1 Gbit/s at most.
 ///
 /// # Errors
 /// [`GazelleError::Plan`] if the network cannot be planned.
