@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::image_input::Encoder;
 use crate::input::{Content, Input};
 use crate::model_file::{self, Loaded};
+use crate::output::say;
 use crate::progress::Bar;
 use crate::{draw, output};
 
@@ -23,7 +24,7 @@ pub(crate) fn run(command: &Demo, quiet: bool, verbose: bool) -> Outcome {
     let (model, inputs) = model_file::embedded(command.backend, command.images)?;
     let talk = !command.json && !quiet;
     if talk {
-        println!("{}\n", model.summary());
+        say!("{}\n\n", model.summary());
     }
     let server = Arc::new(model.compile()?);
     // A second of calibration, before it can disturb the run.
@@ -92,19 +93,19 @@ fn client(
         }
         if let (false, Content::Image(image)) = (quiet, &input.content) {
             let terminal = std::io::stdout().is_terminal();
-            println!("{}", if terminal { draw::image(image) } else { draw::plain(image) });
+            say!("{}\n", if terminal { draw::image(image) } else { draw::plain(image) });
         }
-        println!("{:<24} {:<24} in the clear", input.name, "private");
+        say!("{:<24} {:<24} in the clear\n", input.name, "private");
         for (private, plain) in object.top.iter().zip(&plain) {
-            println!("{:<24} {:<24}{}", "", output::class(private), output::class(plain));
+            say!("{:<24} {:<24}{}\n", "", output::class(private), output::class(plain));
         }
         let same = object.plaintext_class == Some(object.class);
-        println!("{:<24} {}\n", "", if same { "same class" } else { "DIFFERENT CLASS" });
+        say!("{:<24} {}\n\n", "", if same { "same class" } else { "DIFFERENT CLASS" });
         if !quiet {
-            println!("{}", output::table(object.setup, &inference));
+            say!("{}\n", output::table(object.setup, &inference));
             // What comes after the first inference of a session takes less.
             if let Some(predicted) = predicted.take() {
-                println!("{}\n", output::predicted(&predicted, object.setup, &inference));
+                say!("{}\n\n", output::predicted(&predicted, object.setup, &inference));
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::arguments::Infer;
 use crate::failure::Failure;
 use crate::image_input::Encoder;
 use crate::input::{self, Input};
-use crate::output::{self, label};
+use crate::output::{self, label, say};
 use crate::progress::Bar;
 
 /// Connects, then prepares and computes one inference per input.
@@ -81,16 +81,16 @@ fn print(
     labels: &[String],
     quiet: bool,
 ) {
-    println!("{}: {}", input.name, label(labels, object.class));
+    say!("{}: {}\n", input.name, label(labels, object.class));
     for ranked in &object.top {
-        println!("  {}", output::class(ranked));
+        say!("  {}\n", output::class(ranked));
     }
     if !quiet {
-        print!("{}", output::table(object.setup, inference));
+        say!("{}", output::table(object.setup, inference));
         let all: Phase = sum(object.setup, inference);
-        println!("  in all: {}, {}", output::seconds(all.seconds), output::bytes(all.bytes()));
+        say!("  in all: {}, {}\n", output::seconds(all.seconds), output::bytes(all.bytes()));
         if let Some(predicted) = object.predicted {
-            println!("{}", output::predicted(&predicted, object.setup, inference));
+            say!("{}\n", output::predicted(&predicted, object.setup, inference));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::Outcome;
 use crate::arguments::{Inspect, ModelArguments};
 use crate::failure::Failure;
 use crate::model_file::{self, LoadFailure, Loaded};
-use crate::output;
+use crate::output::{self, say};
 
 /// The stable form of `--json`.
 #[derive(Debug, Serialize)]
@@ -146,23 +146,30 @@ fn layers(
 
 fn print(object: &Object) {
     if !object.supported {
-        println!("this model cannot run privately:");
+        say!("this model cannot run privately:\n");
         for node in &object.unsupported {
-            println!("  {node}");
+            say!("  {node}\n");
         }
         if let Some(why) = &object.why {
-            println!("  {why}");
+            say!("  {why}\n");
         }
         return;
     }
-    println!("input {:?}, rings up to 2^{}", object.input_shape, object.ring_bits);
-    println!(
-        "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10} {:>5} {:>9}",
-        "layer", "kind", "protocol", "ring", "offline", "online", "trips", "time"
+    say!("input {:?}, rings up to 2^{}\n", object.input_shape, object.ring_bits);
+    say!(
+        "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10} {:>5} {:>9}\n",
+        "layer",
+        "kind",
+        "protocol",
+        "ring",
+        "offline",
+        "online",
+        "trips",
+        "time"
     );
     for layer in &object.layers {
-        println!(
-            "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10} {:>5} {:>9}",
+        say!(
+            "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10} {:>5} {:>9}\n",
             layer.name.chars().take(32).collect::<String>(),
             layer.kind,
             layer.protocol,
@@ -176,12 +183,12 @@ fn print(object: &Object) {
         );
     }
     for (name, prediction) in &object.predicted {
-        println!("predicted on {name}:");
+        say!("predicted on {name}:\n");
         for phase in ["setup", "offline", "online"] {
             let at = |key: &str| prediction.get(phase).and_then(|phase| phase.get(key));
             let number = |key: &str| at(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);
-            println!(
-                "  {phase:<8} {:>10} {:>10} {:>5} round trips",
+            say!(
+                "  {phase:<8} {:>10} {:>10} {:>5} round trips\n",
                 output::seconds(number("seconds")),
                 output::bytes((number("bytes_sent") + number("bytes_received")) as u64),
                 number("turns")
@@ -189,8 +196,8 @@ fn print(object: &Object) {
         }
     }
     if let Some(report) = &object.fixed_point {
-        println!(
-            "fixed point: {} bits a value; {:.1} % of {} inputs get the class of the f32 network; tolerance {}",
+        say!(
+            "fixed point: {} bits a value; {:.1} % of {} inputs get the class of the f32 network; tolerance {}\n",
             output::widths(report),
             report.agreement * 100.0,
             report.checked_inputs,

@@ -1,6 +1,7 @@
 //! What the program prints: JSON objects for programs, tables for people.
 
 use std::fmt::Write;
+use std::io::Write as _;
 
 use gazelle::backend::Prediction;
 use gazelle::{Inference, Layer, Learnt, ModelInfo, Phase, peak_rss_bytes};
@@ -109,8 +110,23 @@ pub(crate) fn object<'a>(
 /// One JSON object as one line on standard output.
 pub(crate) fn json(object: &impl Serialize) -> Result<(), Failure> {
     let line = serde_json::to_string(object).map_err(Failure::run("output"))?;
-    println!("{line}");
-    Ok(())
+    writeln!(std::io::stdout(), "{line}").map_err(Failure::run("standard output"))
+}
+
+/// `print!` that ends the program with an error, where that would panic: a reader such as `head`
+/// may have closed the pipe.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::output::print(format_args!($($text)*))
+    };
+}
+pub(crate) use say;
+
+pub(crate) fn print(text: std::fmt::Arguments<'_>) {
+    if let Err(error) = std::io::stdout().write_fmt(text) {
+        eprintln!("gazelle: standard output: {error}");
+        std::process::exit(1);
+    }
 }
 
 /// A class for people, with its logit if that is known.

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::program::{Server, objects, output, root, stderr};
+use crate::program::{Server, gazelle, objects, output, root, stderr};
 
 fn model() -> PathBuf {
     root().join("models/mnist_d_minionn/model.onnx")
@@ -33,6 +34,22 @@ fn a_corrupt_model_is_an_error() {
             assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
         }
         std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_an_error_and_no_panic() {
+    for form in [&["inspect"][..], &["inspect", "--json"], &["demo"], &["demo", "--json"]] {
+        let mut command = gazelle(form);
+        if form.contains(&"inspect") {
+            command.arg(model());
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{form:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("standard output"), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
     }
 }
 
