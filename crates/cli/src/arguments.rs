@@ -78,8 +78,8 @@ pub(crate) struct ModelArguments {
     /// What the client learns (default: what model.toml says, or the logits)
     #[arg(long, value_enum)]
     pub(crate) reveal: Option<Reveal>,
-    /// How many classes `--reveal top-k` reveals
-    #[arg(long, default_value_t = 5, value_name = "K")]
+    /// How many classes `--reveal top-k` reveals, 1 to 64; all if the model has fewer
+    #[arg(long, default_value_t = 5, value_name = "K", value_parser = reveal_count)]
     pub(crate) reveal_count: usize,
     /// How many inferences a client makes per session, about: the more, the more is sent ahead once
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
@@ -193,6 +193,12 @@ impl From<Reveal> for gazelle_model::Reveal {
             Reveal::Class => Self::Class,
         }
     }
+}
+
+/// What one step ranks at most.
+fn reveal_count(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=64).contains(count));
+    count.ok_or_else(|| "not a number from 1 to 64".into())
 }
 
 /// `1/16` or `0.0625` -> 4.

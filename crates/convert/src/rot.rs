@@ -45,7 +45,11 @@ impl<'a> RotSend<'a> {
     /// Sets the number of elements of the positions that follow.
     pub fn set_lanes(&mut self, lanes: usize) {
         self.lanes = lanes;
-        self.buffers.iter_mut().for_each(|buffer| buffer.resize(lanes, 0));
+        for buffer in &mut self.buffers {
+            // A vector that grows leaves its words behind.
+            buffer.zeroize();
+            buffer.resize(lanes, 0);
+        }
     }
 
     /// The next position: `(k0, k0 ^ k1)` as `width` (at most 8) planes each.
@@ -94,6 +98,7 @@ impl<'a> RotRecv<'a> {
     /// Sets the number of elements of the positions that follow.
     pub fn set_lanes(&mut self, lanes: usize) {
         self.lanes = lanes;
+        self.buffer.zeroize();
         self.buffer.resize(lanes, 0);
     }
 

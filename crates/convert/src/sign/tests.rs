@@ -127,6 +127,46 @@ fn transcript_the_messages_of_a_leaf_are_jointly_uniform_for_fixed_shares() {
     }
 }
 
+/// b = 3: one two-bit leaf. A party's strings, choices and what it receives are together uniform,
+/// whatever the other's share is.
+#[test]
+fn transcript_a_partys_view_of_a_leaf_is_uniform_for_every_share_of_the_other() {
+    const BITS: usize = 14;
+    let lanes = 1 << 19;
+    let (mean, free) = ((lanes >> BITS) as f64, f64::from((1u32 << BITS) - 1));
+    for share in [ClientShare::Offline, ClientShare::Online] {
+        for (s, c) in [(0, 0), (3, 0), (0, 3), (1, 2), (2, 3), (3, 3)] {
+            let (_, opened) = run(3, share, 9, &vec![s; lanes], &vec![c; lanes]);
+            let dealt = Dealt::new(9, 2 * lanes);
+            let (mut recv, mut send) = (dealt.recv(lanes), dealt.send(lanes));
+            let (mut client, mut server): (Vec<Vec<u64>>, Vec<Vec<u64>>) = Default::default();
+            for _ in 0..2 {
+                let (rho, k) = recv.bits(3);
+                let (k0, delta) = send.bits(3);
+                client.push(rho);
+                client.extend((0..3).map(|i| k.plane(i).to_vec()));
+                server.extend((0..3).map(|i| k0.plane(i).to_vec()));
+                server.extend((0..3).map(|i| delta.plane(i).to_vec()));
+            }
+            // d, t, then C's and S's openings.
+            for (view, received) in [(&mut client, [1, 3]), (&mut server, [0, 2])] {
+                for message in received.map(|i| &opened[i]) {
+                    view.extend((0..message.count()).map(|i| message.plane(i).to_vec()));
+                }
+                assert_eq!(view.len(), BITS);
+                let mut counts = vec![0u32; 1 << BITS];
+                for lane in 0..lanes {
+                    let bit = |plane: &Vec<u64>| (plane[lane / 64] >> (lane % 64) & 1) as usize;
+                    counts[view.iter().fold(0, |value, plane| value << 1 | bit(plane))] += 1;
+                }
+                let square = |n: &u32| (f64::from(*n) - mean).powi(2) / mean;
+                let chi: f64 = counts.iter().map(square).sum();
+                assert!((chi - free).abs() < 6.0 * (2.0 * free).sqrt(), "{share:?} {s} {c}: {chi}");
+            }
+        }
+    }
+}
+
 #[test]
 fn known_answer_counts_of_the_tree() {
     // protocol.md 5.8, without selection and extension.

@@ -50,7 +50,8 @@ impl Made {
 
     fn room(&mut self, count: usize) -> &mut [Block] {
         if self.blocks.len() < count {
-            self.blocks.resize(count, Block::ZERO);
+            // A new buffer: one that grows would leave its blocks behind unwiped.
+            self.blocks = Zeroizing::new(vec![Block::ZERO; count]);
         }
         self.count = count;
         self.blocks.get_mut(..count).unwrap_or_default()
