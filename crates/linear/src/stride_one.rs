@@ -10,6 +10,13 @@
 //! row i lies at virtual row `(sh / ph) i`; the rows between (a *step* of `sh / ph`) are never read: a
 //! layer with a stride then reads the packing that suits a neighbour without one. A fully connected
 //! layer is a 1x1 convolution of an image of one pixel.
+//!
+//! Only taps that meet a pixel of the image for some output are kept. One that never leaves the
+//! padding adds nothing, and it reaches so far that it would share its exponent with another tap: a
+//! row and the zeros behind it (`geometry`) may be shorter than the kernel. With the taps that are
+//! kept all exponents differ: along an axis of n pixels and o outputs they reach `b <= o - 1` before
+//! and `a <= n - 1` behind their output, so that a row's `min(n, o + a) + max(b, o + a - n, 0)` slots
+//! are at least the `a + b + 1` that the kernel spans.
 
 use gazelle_share::{Conv2d, LinearOp, Pads, TensorShape};
 
@@ -61,6 +68,19 @@ pub(crate) fn as_conv(op: &LinearOp) -> Result<Conv2d, LinearError> {
     };
     check(&conv)?;
     Ok(conv)
+}
+
+/// How many of the numbers below `count` are `phase` modulo `phases`.
+fn in_phase(count: usize, phases: usize, phase: usize) -> usize {
+    count.saturating_sub(phase).div_ceil(phases)
+}
+
+/// Whether a tap reads one of `pixels` for one of `outputs`, which lie `step` apart.
+fn meets_a_pixel(shift: i64, step: usize, outputs: usize, pixels: usize) -> bool {
+    // The first output whose tap does not lie before the image.
+    let first = shift.min(0).unsigned_abs() as usize;
+    let first = first.div_ceil(step);
+    first < outputs && (first * step) as i64 + shift < pixels as i64
 }
 
 fn check(conv: &Conv2d) -> Result<(), LinearError> {
@@ -121,6 +141,7 @@ impl StrideOne {
         }
         let splits = [(ph / sh).max(1), (pw / sw).max(1)];
         let steps = [(sh / ph).max(1), (sw / pw).max(1)];
+        let output = conv.output();
         let mut taps = Vec::with_capacity(splits[0] * splits[1]);
         for u in 0..splits[0] {
             for v in 0..splits[1] {
@@ -130,17 +151,28 @@ impl StrideOne {
                         let row = (sh * u + a * conv.dilation[0]) as i64 - conv.pads.top as i64;
                         let column = (sw * v + b * conv.dilation[1]) as i64 - conv.pads.left as i64;
                         let (h, w) = (ph as i64, pw as i64);
-                        of_phase.push(Tap {
+                        let tap = Tap {
                             phase: [row.rem_euclid(h) as usize, column.rem_euclid(w) as usize],
                             shift: [row.div_euclid(h), column.div_euclid(w)],
                             kernel: a * conv.kernel[1] + b,
-                        });
+                        };
+                        let rows = in_phase(output.height, splits[0], u);
+                        let columns = in_phase(output.width, splits[1], v);
+                        let pixels = [
+                            in_phase(conv.input.height, ph, tap.phase[0]),
+                            in_phase(conv.input.width, pw, tap.phase[1]),
+                        ];
+                        if meets_a_pixel(tap.shift[0], steps[0], rows, pixels[0])
+                            && meets_a_pixel(tap.shift[1], steps[1], columns, pixels[1])
+                        {
+                            of_phase.push(tap);
+                        }
                     }
                 }
                 taps.push(of_phase);
             }
         }
-        Ok(Self { output: conv.output(), conv, splits, steps, taps })
+        Ok(Self { conv, output, splits, steps, taps })
     }
 
     /// Virtual maps: `splits[0] * splits[1] * maps`, output phase major.
@@ -159,10 +191,11 @@ impl StrideOne {
         ]
     }
 
-    /// Smallest and largest shift along `axis`.
+    /// Smallest and largest shift along `axis`; none reaches further than its own pixel if the
+    /// operator reads nothing but padding.
     pub(crate) fn reach(&self, axis: usize) -> (i64, i64) {
         let shifts = self.taps.iter().flatten().filter_map(|tap| tap.shift.get(axis).copied());
-        shifts.fold((i64::MAX, i64::MIN), |(low, high), s| (low.min(s), high.max(s)))
+        shifts.map(|s| (s, s)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or((0, 0))
     }
 
     /// Output phase and real map of a virtual map.

@@ -124,7 +124,7 @@ impl Transforms {
                         let exponents = &panel.columns[columns.clone()];
                         let mut transform = |into: &mut Fourier| {
                             for (&(_, e), &w) in exponents.iter().zip(&weights[columns.clone()]) {
-                                coefficients[e as usize] = i64::from(w);
+                                coefficients[e as usize] += i64::from(w);
                             }
                             let done = fft.forward_small(coefficients, into, scratch);
                             debug_assert_eq!(done, Ok(()));
