@@ -102,8 +102,8 @@ impl Loaded {
         link: Link,
         machine: &Machine,
     ) -> Result<DefaultServer, GazelleError> {
-        let architecture = &self.network.architecture;
-        let nodes = &architecture.nodes;
+        let architecture = &self.network.architecture();
+        let nodes = &architecture.nodes();
         let steps = nodes.iter().filter(|node| matches!(node.kind, NodeKind::Step(_))).count();
         let choice = match backend {
             Backend::Garbled => Choice::uniform(architecture, StepProtocol::Garbled)?,
@@ -123,7 +123,7 @@ impl Loaded {
     /// # Errors
     /// Which logit is not.
     pub(crate) fn check(&self, values: &[i64]) -> Result<(), Box<dyn std::error::Error>> {
-        let logits = fixed::decode(&self.network.architecture, values);
+        let logits = fixed::decode(&self.network.architecture(), values);
         if logits.len() != self.reference.len() {
             let (got, wanted) = (logits.len(), self.reference.len());
             return Err(format!("{}: {got} logits instead of {wanted}", self.name).into());
@@ -169,17 +169,15 @@ pub(crate) fn load(known: Known) -> Result<Option<Loaded>, Box<dyn std::error::E
     let options = Options { calibration: calibration.clone(), ..Options::default() };
     let quantised = quantise(&graph, &options)?;
     let first = calibration.first().ok_or("a network without samples")?;
-    let architecture = &quantised.network.architecture;
+    let architecture = &quantised.network.architecture();
     let input = fixed::encode(architecture, first)?;
     let trace = fixed::trace(&quantised.network, &input, Rounding::Nearest)?;
-    let last = architecture.nodes.last().and_then(|node| node.inputs.first()).copied();
-    let logits = last.and_then(|last| {
-        let unit = f64::from(-architecture.tensors.get(last)?.scale).exp2();
-        Some(trace.tensors.get(last)?.iter().map(|value| *value as f64 * unit).collect())
-    });
+    let last = architecture.last().input();
+    let unit = f64::from(-architecture.tensor(last).scale).exp2();
+    let reference = trace.tensors[last].iter().map(|value| *value as f64 * unit).collect();
     Ok(Some(Loaded {
         name: known.name,
-        reference: logits.ok_or("a network without an output")?,
+        reference,
         network: quantised.network,
         tolerance: quantised.report.tolerance,
         input,

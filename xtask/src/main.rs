@@ -1,4 +1,4 @@
-//! Project chores: `cargo xtask ci | tidy | bench … | generate … | vectors [--check]`.
+//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | vectors [--check]`.
 
 mod bench;
 mod ci;
@@ -19,6 +19,7 @@ usage: cargo xtask <chore>
 
   ci                 every check that a change has to pass, in order, stopping at the first failure
   tidy               the rules of the house that no compiler checks
+  house              the figures behind some of them: repeated names, public surface, import circles
   bench [...]        cargo run --release -p gazelle-benches -- ...
   generate NAME FILE an ONNX file of resnet50, squeezenet1.1, densenet121 or mobilenet-v1
                      with random weights [--side PIXELS] [--classes N] [--seed N]
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let result = match chore.as_str() {
         "ci" => ci::run(&root()),
         "tidy" => tidy::run(&root()),
+        "house" => tidy::house(&root()),
         "bench" => bench::run(&root(), &rest),
         "generate" => generate::run(&root(), &rest),
         "vectors" => vectors::run(&root(), rest.iter().any(|argument| argument == "--check")),

@@ -4,6 +4,8 @@
 //! pass, so each rule is tested on a planted offence.
 
 mod arrows;
+mod house;
+mod imports;
 mod kinds;
 mod links;
 mod manifests;
@@ -43,8 +45,14 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Prints the figures of `cargo xtask house`.
+pub(crate) fn house(root: &Path) -> Result<(), Failure> {
+    house::House::of(&read_tree(root)?).print();
+    Ok(())
+}
+
 fn complaints(files: &[File]) -> Vec<String> {
-    [arrows::check, manifests::check, sources::check, kinds::check, links::check]
+    [arrows::check, manifests::check, sources::check, house::check, kinds::check, links::check]
         .into_iter()
         .flat_map(|rule| rule(files))
         .collect()
@@ -73,6 +81,10 @@ fn read_tree(root: &Path) -> Result<Vec<File>, Failure> {
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
+}
+
+fn is_generated(file: &File) -> bool {
+    file.text.lines().next().is_some_and(|line| line.contains("@generated"))
 }
 
 /// The folder of a crate (`crates/ring`), if the path lies in one.

@@ -19,28 +19,27 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// For the model of a description. Checks what it needs itself: the rest is checked when the
-    /// session is accepted.
+    /// For the model of a description. Checks its interface; the rest is checked when the session
+    /// is accepted.
     pub(crate) fn new(description: &Description) -> Result<Self, Failure> {
-        description.architecture.validate().map_err(Failure::run("the server's description"))?;
         Self::of(&description.architecture, &description.model)
     }
 
-    /// As [`new`](Self::new), for a valid architecture.
+    /// As [`new`](Self::new), from the parts of a description.
     pub(crate) fn of(
         architecture: &gazelle::share::Architecture,
         model: &ModelInfo,
     ) -> Result<Self, Failure> {
         let interface = model.interface.clone();
         if let Some(interface) = &interface {
-            let inputs = architecture.input_shape().map_or(0, |shape| shape.len());
+            let inputs = architecture.input().shape.len();
             interface
                 .check(inputs, gazelle_model::reveal::classes(architecture))
                 .map_err(Failure::run("the server's description"))?;
         }
         Ok(Self {
             architecture: Some(architecture.clone()),
-            values: architecture.input_shape().map_or(0, |shape| shape.len()),
+            values: architecture.input().shape.len(),
             input: interface.as_ref().and_then(|interface| interface.input.clone()),
             activation: interface.and_then(|interface| interface.output.activation),
         })

@@ -88,7 +88,7 @@ fn supported(
     let mut shown = Vec::new();
     let mut ring_bits = 0;
     for link in links {
-        let architecture = &model.quantised.network.architecture;
+        let architecture = &model.quantised.network.architecture();
         model.choice = model_file::choose(architecture, arguments.wanted(*link), &machine)?;
         let server = model.compile()?;
         let (plan, traffic) = (server.plan(), server.traffic());
@@ -97,7 +97,7 @@ fn supported(
         let value = serde_json::to_value(prediction).map_err(Failure::run("prediction"))?;
         predicted.insert(link.to_string(), value);
         if shown.is_empty() {
-            let tensors = &plan.architecture().tensors;
+            let tensors = plan.architecture().tensors();
             ring_bits = tensors.iter().map(|tensor| tensor.ring_bits).max().unwrap_or(0);
             let steps = planner::predict_steps(plan, &description, *link, &machine)?;
             shown = layers(&server, &steps);

@@ -114,7 +114,7 @@ fn build(
     gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
     let tolerance = quantised.report.tolerance;
     let info = ModelInfo { name, interface: Some(interface), tolerance };
-    let choice = choose(&quantised.network.architecture, wanted, &Machine::default())
+    let choice = choose(&quantised.network.architecture(), wanted, &Machine::default())
         .map_err(Failure::from)?;
     Ok(Loaded { graph, quantised, info, choice })
 }
@@ -182,7 +182,7 @@ fn name_of(path: &Path) -> String {
 impl Loaded {
     /// Non-linear steps.
     pub(crate) fn steps(&self) -> usize {
-        let nodes = &self.quantised.network.architecture.nodes;
+        let nodes = &self.quantised.network.architecture().nodes();
         nodes.iter().filter(|node| matches!(node.kind, NodeKind::Step(_))).count()
     }
 
@@ -202,14 +202,14 @@ impl Loaded {
 
     /// Some lines for people.
     pub(crate) fn summary(&self) -> String {
-        let architecture = &self.quantised.network.architecture;
+        let architecture = &self.quantised.network.architecture();
         let linear = |kind: &NodeKind| match kind {
             NodeKind::Linear(op) => Some(op.macs()),
             _ => None,
         };
-        let macs: Vec<u64> = architecture.nodes.iter().filter_map(|n| linear(&n.kind)).collect();
+        let macs: Vec<u64> = architecture.nodes().iter().filter_map(|n| linear(&n.kind)).collect();
         let elements: usize = architecture
-            .nodes
+            .nodes()
             .iter()
             .filter_map(|node| match &node.kind {
                 NodeKind::Step(step) if matches!(step.output, StepOutput::Masked { .. }) => {

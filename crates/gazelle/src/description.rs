@@ -40,10 +40,10 @@ pub struct Description {
 }
 
 impl Description {
-    /// Parses a server's bytes; checks nothing further.
+    /// Parses a server's bytes. The architecture is valid then; nothing else is checked.
     ///
     /// # Errors
-    /// [`GazelleError::Description`] if they are not a description.
+    /// [`GazelleError::Description`] if they are not a description, or not one of a valid network.
     pub fn parse(bytes: &[u8]) -> Result<Self, GazelleError> {
         serde_json::from_slice(bytes).map_err(|error| GazelleError::Description(error.to_string()))
     }

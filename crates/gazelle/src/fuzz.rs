@@ -3,10 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use gazelle_prg::{Prg, Seed};
-use gazelle_share::{
-    Architecture, LinearOp, LinearWeights, Network, Node, NodeKind, Step, StepFunction, StepOutput,
-    Tensor, TensorShape,
-};
+use gazelle_share::{LinearWeights, NetworkBuilder, StepFunction, TensorId, TensorShape};
 use gazelle_wire::Channel;
 use gazelle_wire::recording::{Recording, frames};
 use gazelle_wire::testing::run_two_recorded;
@@ -149,64 +146,21 @@ fn session(channel: Channel) -> Result<Vec<i64>, GazelleError> {
 }
 
 /// Fully connected 6 to 4, ReLU, fully connected 4 to 3, revealed.
+#[expect(clippy::expect_used, reason = "the network is fixed")]
 fn compile() -> DefaultServer {
-    let tensor = |name: &str, len: usize, ring_bits: u32| Tensor {
-        name: name.into(),
-        shape: TensorShape::vector(len),
-        scale: 0,
-        ring_bits,
-        value_bits: VALUES,
+    let mut network = NetworkBuilder::new(TensorShape::vector(6), RING, TRUNCATE, VALUES);
+    let dense = |network: &mut NetworkBuilder, name: &str, input, outputs: usize| {
+        let op = network.fully_connected(input, outputs);
+        let weights = (0..op.weight_len() as i32).map(|i| (i % 5 - 2) << TRUNCATE).collect();
+        let bias = vec![1 << TRUNCATE; outputs];
+        network.linear(name, op, input, LinearWeights { weights, bias })
     };
-    let step = |function: StepFunction, len: usize, output: StepOutput| {
-        NodeKind::Step(Step {
-            function,
-            input: TensorShape::vector(len),
-            input_bits: RING,
-            truncate_bits: TRUNCATE,
-            value_bits: VALUES,
-            sum_pool: None,
-            output,
-        })
-    };
-    let dense = |inputs: usize, outputs: usize| {
-        NodeKind::Linear(LinearOp::FullyConnected { inputs, outputs })
-    };
-    let kinds = [
-        dense(6, 4),
-        step(StepFunction::Relu, 4, StepOutput::Masked { bits: RING }),
-        dense(4, 3),
-        step(StepFunction::Round, 3, StepOutput::Reveal),
-    ];
-    let weights = |inputs: i32, outputs: usize| LinearWeights {
-        weights: (0..inputs * outputs as i32).map(|i| (i % 5 - 2) << TRUNCATE).collect(),
-        bias: vec![1 << TRUNCATE; outputs],
-    };
-    let network = Network {
-        architecture: Architecture {
-            tensors: vec![
-                tensor("input", 6, RING),
-                tensor("a", 4, RING),
-                tensor("b", 4, RING),
-                tensor("c", 3, RING),
-                tensor("output", 3, VALUES),
-            ],
-            nodes: kinds
-                .into_iter()
-                .enumerate()
-                .map(|(i, kind)| Node {
-                    name: format!("{i}"),
-                    kind,
-                    inputs: vec![i],
-                    output: i + 1,
-                })
-                .collect(),
-            output: 4,
-        },
-        weights: vec![Some(weights(6, 4)), None, Some(weights(4, 3)), None],
-    };
+    let hidden = dense(&mut network, "0", TensorId::INPUT, 4);
+    let hidden = network.step("1", StepFunction::Relu, hidden, None);
+    let logits = dense(&mut network, "2", hidden, 3);
+    let network = network.build(logits).expect("a valid network");
     let choice = Choice::default();
     let model = ModelInfo { name: "fuzz".into(), ..ModelInfo::default() };
-    #[expect(clippy::expect_used, reason = "the network is fixed")]
     Server::compile(choice.suite(2), network, model, choice.to_value()).expect("a valid network")
 }
 

@@ -9,7 +9,10 @@ mod tensors;
 
 use std::sync::Arc;
 
-use gazelle_share::{Architecture, LinearGroup, MaskKind, NodeKind, Shares, Step, TensorId};
+use gazelle_share::{
+    Architecture, LinearGroup, LinearOp, LocalMap, MaskKind, Node, NodeId, NodeKind, Shares, Step,
+    TensorId,
+};
 
 use crate::error::GazelleError;
 
@@ -22,13 +25,11 @@ pub struct Plan {
     groups: Arc<[LinearGroup]>,
     places: Vec<GroupPlace>,
     steps: Arc<[Step]>,
-    step_nodes: Vec<usize>,
-    /// Per tensor: whether the client's share is a mask, known before any linear layer is.
-    masked: Vec<bool>,
+    step_nodes: Vec<NodeId>,
     /// Roots (the input and the steps' outputs) whose mask the client draws itself.
     drawn: Vec<TensorId>,
-    /// Per node: its group and operator, or its step.
-    work: Vec<Work>,
+    /// Per node: its group and its position there, or the number of its step.
+    places_of: Vec<(usize, usize)>,
 }
 
 /// Where a linear group sits in the network.
@@ -37,9 +38,17 @@ pub(crate) struct GroupPlace {
     /// The masked tensor that it reads.
     pub(crate) tensor: TensorId,
     /// Its operators' nodes, in the group's order.
-    pub(crate) nodes: Vec<usize>,
+    pub(crate) nodes: Vec<NodeId>,
     /// For a fresh mask: the roots whose masks it fills.
     pub(crate) fresh: Option<FreshMask>,
+}
+
+impl GroupPlace {
+    /// The first of its nodes.
+    #[expect(clippy::indexing_slicing, reason = "a group is made for its first node")]
+    pub(crate) fn first(&self) -> NodeId {
+        self.nodes[0]
+    }
 }
 
 /// How a fresh group mask becomes the masks of root tensors.
@@ -53,58 +62,49 @@ pub(crate) struct FreshMask {
 }
 
 /// What a node is to a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// Operator `op` of group `group`.
-    Linear { group: usize, op: usize },
-    /// Step number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Task<'a> {
+    /// The operator at `position` of group `group`.
+    Linear { op: &'a LinearOp, group: usize, position: usize },
+    /// The step of this number.
     Step(usize),
     /// A map on both parties' shares.
-    Local,
+    Local(&'a LocalMap),
 }
 
 impl Plan {
     /// Derives the plan.
     ///
     /// # Errors
-    /// [`GazelleError::Plan`] if the architecture is not valid, or if a linear layer reads a
-    /// tensor that is not masked.
+    /// [`GazelleError::Plan`] if the output of a linear layer is never used, or if the masks cannot
+    /// be assigned.
+    #[expect(clippy::indexing_slicing, reason = "node ids are places among the nodes")]
     pub fn new(architecture: Architecture) -> Result<Self, GazelleError> {
-        architecture.validate().map_err(|error| GazelleError::Plan(error.to_string()))?;
-        let architecture = Arc::new(architecture);
-        let masked = masks::masked_tensors(&architecture)?;
-        let (mut groups, mut places) = groups::linear_groups(&architecture, &masked)?;
-        let drawn = masks::assign(&architecture, &mut groups, &mut places)?;
+        let (mut groups, mut places) = groups::linear_groups(&architecture)?;
+        let drawn = masks::assign(&architecture, &mut groups, &mut places);
+        let mut places_of = vec![(0, 0); architecture.nodes().len()];
+        for (group, place) in places.iter().enumerate() {
+            for (position, node) in place.nodes.iter().enumerate() {
+                places_of[node.index()] = (group, position);
+            }
+        }
         let mut steps = Vec::new();
         let mut step_nodes = Vec::new();
-        let mut work = vec![Work::Local; architecture.nodes.len()];
-        for (node, slot) in architecture.nodes.iter().zip(&mut work) {
+        for (id, node) in architecture.node_ids().zip(architecture.nodes()) {
             if let NodeKind::Step(step) = &node.kind {
-                *slot = Work::Step(steps.len());
+                places_of[id.index()] = (steps.len(), 0);
                 steps.push(step.clone());
-            }
-        }
-        for (index, slot) in work.iter().enumerate() {
-            if matches!(slot, Work::Step(_)) {
-                step_nodes.push(index);
-            }
-        }
-        for (group, place) in places.iter().enumerate() {
-            for (op, node) in place.nodes.iter().enumerate() {
-                if let Some(slot) = work.get_mut(*node) {
-                    *slot = Work::Linear { group, op };
-                }
+                step_nodes.push(id);
             }
         }
         let plan = Self {
-            architecture,
+            architecture: Arc::new(architecture),
             groups: groups.into(),
             places,
             steps: steps.into(),
             step_nodes,
-            masked,
             drawn,
-            work,
+            places_of,
         };
         masks::assert_rule(&plan)?;
         Ok(plan)
@@ -126,14 +126,17 @@ impl Plan {
     }
 
     /// Name of a step's node.
+    ///
+    /// # Panics
+    /// If there are not so many [`steps`](Self::steps).
+    #[expect(clippy::indexing_slicing, reason = "steps and their nodes are pushed together")]
     pub fn step_name(&self, step: usize) -> &str {
-        let node = self.step_nodes.get(step).and_then(|node| self.architecture.nodes.get(*node));
-        node.map_or("", |node| &node.name)
+        &self.architecture.node(self.step_nodes[step]).name
     }
 
     /// Elements of the largest tensor, and of all together: bounds a session's memory.
     pub fn elements(&self) -> (usize, usize) {
-        let lens = self.architecture.tensors.iter().map(|tensor| tensor.shape.len());
+        let lens = self.architecture.tensors().iter().map(|tensor| tensor.shape.len());
         (lens.clone().max().unwrap_or(0), lens.sum())
     }
 
@@ -141,16 +144,21 @@ impl Plan {
         &self.places
     }
 
-    pub(crate) fn work(&self) -> &[Work] {
-        &self.work
+    /// All nodes in order, and what each is to a session.
+    pub(crate) fn walk(&self) -> impl Iterator<Item = (NodeId, &Node, Task<'_>)> {
+        let nodes = self.architecture.node_ids().zip(self.architecture.nodes());
+        nodes.zip(&self.places_of).map(|((id, node), place)| {
+            let task = match (&node.kind, *place) {
+                (NodeKind::Linear(op), (group, position)) => Task::Linear { op, group, position },
+                (NodeKind::Step(_), (number, _)) => Task::Step(number),
+                (NodeKind::Local(map), _) => Task::Local(map),
+            };
+            (id, node, task)
+        })
     }
 
     pub(crate) fn drawn(&self) -> &[TensorId] {
         &self.drawn
-    }
-
-    pub(crate) fn is_masked(&self, tensor: TensorId) -> bool {
-        self.masked.get(tensor).copied().unwrap_or(false)
     }
 
     /// Splits the fresh mask r of `group` into the masks of its roots.
@@ -169,7 +177,7 @@ impl Plan {
         let mut rest = words.as_slice();
         let mut masks = Vec::with_capacity(fresh.roots.len());
         for root in &fresh.roots {
-            let len = self.architecture.tensors.get(*root).map_or(0, |tensor| tensor.shape.len());
+            let len = self.architecture.tensor(*root).shape.len();
             let (head, tail) = rest.split_at(len.min(rest.len()));
             masks.push((*root, Shares::new(r.bits(), head.to_vec())));
             rest = tail;
@@ -178,29 +186,13 @@ impl Plan {
         masks
     }
 
-    /// Groups in the order of the network (for reports): `(first node, group)`.
-    pub(crate) fn report_order(&self) -> Vec<(usize, ReportLayer)> {
-        let groups = self.places.iter().enumerate().map(|(group, place)| {
-            (place.nodes.first().copied().unwrap_or(0), ReportLayer::Group(group))
-        });
-        let steps =
-            self.step_nodes.iter().enumerate().map(|(step, node)| (*node, ReportLayer::Step(step)));
-        let mut layers: Vec<_> = groups.chain(steps).collect();
-        layers.sort_by_key(|(node, _)| *node);
-        layers
+    /// The nodes of the steps, in order.
+    pub(crate) fn step_nodes(&self) -> &[NodeId] {
+        &self.step_nodes
     }
 
     /// How many groups bring their own fresh mask.
     pub fn fresh_groups(&self) -> usize {
         self.groups.iter().filter(|group| group.mask == MaskKind::Fresh).count()
     }
-}
-
-/// A line of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReportLayer {
-    /// A linear group.
-    Group(usize),
-    /// A non-linear step.
-    Step(usize),
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use gazelle_wire::{Channel, Traffic};
 use serde::Serialize;
 
-use crate::plan::{Plan, ReportLayer};
+use crate::plan::Plan;
 
 /// One phase, as one party saw it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -63,7 +63,7 @@ pub struct InferenceReport {
     pub layers: Vec<Layer>,
 }
 
-/// Layers in the order of the network; `group` and `step` look up by index.
+/// Layers in the order of the network, from the phases of all groups and of all steps.
 pub(crate) fn layers(
     plan: &Plan,
     linear: &str,
@@ -71,25 +71,35 @@ pub(crate) fn layers(
     offline: (&[Phase], &[Phase]),
     online: (&[Phase], &[Phase]),
 ) -> Vec<Layer> {
-    let at = |phases: &[Phase], index: usize| phases.get(index).copied().unwrap_or_default();
-    let last = plan.steps().len().saturating_sub(1);
-    let layer = |which: ReportLayer| match which {
-        ReportLayer::Group(group) => Layer {
-            name: plan.groups().get(group).map_or_else(String::new, |group| group.name.clone()),
+    let phases = offline.0.iter().zip(online.0);
+    let groups = plan.groups().iter().zip(plan.places()).zip(phases).map(|(group, phases)| {
+        let ((group, place), (offline, online)) = (group, phases);
+        let layer = Layer {
+            name: group.name.clone(),
             kind: "linear",
             protocol: linear.to_owned(),
-            offline: at(offline.0, group),
-            online: at(online.0, group),
-        },
-        ReportLayer::Step(step) => Layer {
-            name: plan.step_name(step).to_owned(),
-            kind: if step == last { "output" } else { "nonlinear" },
-            protocol: nonlinear.get(step).cloned().unwrap_or_default(),
-            offline: at(offline.1, step),
-            online: at(online.1, step),
-        },
-    };
-    plan.report_order().into_iter().map(|(_, which)| layer(which)).collect()
+            offline: *offline,
+            online: *online,
+        };
+        (place.first(), layer)
+    });
+    let phases = offline.1.iter().zip(online.1);
+    let steps = plan.step_nodes().iter().zip(nonlinear).zip(phases).map(|(step, phases)| {
+        let ((id, protocol), (offline, online)) = (step, phases);
+        let node = plan.architecture().node(*id);
+        let reveals = node.output == plan.architecture().output();
+        let layer = Layer {
+            name: node.name.clone(),
+            kind: if reveals { "output" } else { "nonlinear" },
+            protocol: protocol.clone(),
+            offline: *offline,
+            online: *online,
+        };
+        (*id, layer)
+    });
+    let mut layers: Vec<_> = groups.chain(steps).collect();
+    layers.sort_by_key(|(node, _)| *node);
+    layers.into_iter().map(|(_, layer)| layer).collect()
 }
 
 /// Measures a stretch of work on a channel.

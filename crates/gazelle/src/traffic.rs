@@ -3,7 +3,7 @@
 use gazelle_share::{LinearProtocol, LinearTraffic, NonlinearProtocol, NonlinearTraffic};
 use gazelle_wire::handshake::Hello;
 use gazelle_wire::traffic::framed_len;
-use gazelle_wire::{Cost, Message, PackedShape};
+use gazelle_wire::{Cost, Message};
 
 use crate::plan::Plan;
 use crate::session::message::{Command, MaskedInput};
@@ -35,12 +35,7 @@ impl PlannedTraffic {
         let nonlinear = nonlinear.0.traffic(nonlinear.1);
         let command =
             Cost { client_to_server: framed_len(Command::encoded_len(&())), server_to_client: 0 };
-        let input = plan.architecture().tensors.first().map_or(0, |tensor| {
-            MaskedInput::encoded_len(&PackedShape {
-                count: tensor.shape.len(),
-                bits: tensor.ring_bits,
-            })
-        });
+        let input = MaskedInput::encoded_len(&MaskedInput::shape(plan.architecture()));
         let input = Cost { client_to_server: framed_len(input), server_to_client: 0 };
         Self {
             setup: handshake(description) + linear.setup + nonlinear.setup,

@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         report.calibration_inputs
     );
     let mut total = 0.0;
-    for node in &quantised.network.architecture.nodes {
+    for node in quantised.network.architecture().nodes() {
         let NodeKind::Step(step) = &node.kind else { continue };
         let bytes = traffic(step) / 8.0;
         total += bytes;

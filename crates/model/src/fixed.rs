@@ -1,8 +1,8 @@
 //! The exact fixed-point reference: what the private computation gives, up to rounding.
 
 use gazelle_share::{
-    Architecture, LinearWeights, LocalMap, Network, Node, NodeKind, Step, StepFunction,
-    TensorShape, plain,
+    Architecture, LinearWeights, LocalMap, Network, Node, NodeKind, Step, StepFunction, TensorId,
+    TensorMap, TensorShape, plain,
 };
 
 use crate::error::ModelError;
@@ -17,10 +17,10 @@ pub enum Rounding {
 }
 
 /// Values of all tensors and how often one did not fit its width.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Trace {
     /// By tensor.
-    pub tensors: Vec<Vec<i64>>,
+    pub tensors: TensorMap<Vec<i64>>,
     /// Values that left their range (the protocol would wrap them).
     pub overflows: usize,
 }
@@ -30,10 +30,7 @@ pub struct Trace {
 /// # Errors
 /// [`ModelError::Input`] if the number of elements is wrong, or one is not finite.
 pub fn encode(architecture: &Architecture, input: &[f32]) -> Result<Vec<i64>, ModelError> {
-    let tensor = architecture
-        .tensors
-        .first()
-        .ok_or_else(|| ModelError::Input("the network has no input".into()))?;
+    let tensor = architecture.input();
     if input.len() != tensor.shape.len() {
         let (expected, got) = (tensor.shape.len(), input.len());
         return Err(ModelError::Input(format!("expected {expected} elements, got {got}")));
@@ -49,7 +46,7 @@ pub fn encode(architecture: &Architecture, input: &[f32]) -> Result<Vec<i64>, Mo
 
 /// Decodes revealed values: `v / 2^scale` of the output tensor.
 pub fn decode(architecture: &Architecture, values: &[i64]) -> Vec<f64> {
-    let scale = architecture.tensors.get(architecture.output).map_or(0, |tensor| tensor.scale);
+    let scale = architecture.tensor(architecture.output()).scale;
     values.iter().map(|value| *value as f64 * f64::from(-scale).exp2()).collect()
 }
 
@@ -59,31 +56,26 @@ pub fn decode(architecture: &Architecture, values: &[i64]) -> Vec<f64> {
 /// [`ModelError::Input`] if the number of elements is wrong.
 pub fn run(network: &Network, input: &[i64], rounding: Rounding) -> Result<Vec<i64>, ModelError> {
     let mut trace = trace(network, input, rounding)?;
-    let output = network.architecture.output;
-    Ok(trace.tensors.get_mut(output).map(std::mem::take).unwrap_or_default())
+    Ok(std::mem::take(&mut trace.tensors[network.architecture().output()]))
 }
 
-/// All tensors for one encoded input. The network must be valid.
+/// All tensors for one encoded input.
 ///
 /// # Errors
 /// As [`run`].
 pub fn trace(network: &Network, input: &[i64], rounding: Rounding) -> Result<Trace, ModelError> {
-    let architecture = &network.architecture;
-    let expected = architecture.input_shape().map_or(0, |shape| shape.len());
+    let architecture = network.architecture();
+    let expected = architecture.input().shape.len();
     if input.len() != expected {
         let got = input.len();
         return Err(ModelError::Input(format!("expected {expected} elements, got {got}")));
     }
-    let mut trace = Trace { tensors: vec![Vec::new(); architecture.tensors.len()], overflows: 0 };
-    if let Some(first) = trace.tensors.first_mut() {
-        *first = input.to_vec();
-    }
+    let mut trace = Trace { tensors: architecture.per_tensor(Vec::new()), overflows: 0 };
+    trace.tensors[TensorId::INPUT] = input.to_vec();
     let mut coins = Coins::new(rounding);
-    for (node, weights) in architecture.nodes.iter().zip(&network.weights) {
-        let value = evaluate(architecture, node, weights.as_ref(), &mut trace, &mut coins);
-        if let Some(slot) = trace.tensors.get_mut(node.output) {
-            *slot = value;
-        }
+    for (node, weights) in network.layers() {
+        let value = evaluate(architecture, node, weights, &mut trace, &mut coins);
+        trace.tensors[node.output] = value;
     }
     Ok(trace)
 }
@@ -91,20 +83,18 @@ pub fn trace(network: &Network, input: &[i64], rounding: Rounding) -> Result<Tra
 fn evaluate(
     architecture: &Architecture,
     node: &Node,
-    weights: Option<&LinearWeights>,
+    weights: &LinearWeights,
     trace: &mut Trace,
     coins: &mut Coins,
 ) -> Vec<i64> {
-    let input = node.inputs.first().copied().unwrap_or_default();
-    match (&node.kind, weights) {
-        (NodeKind::Linear(op), Some(weights)) => {
-            let words = to_words(trace.tensors.get(input).map(Vec::as_slice).unwrap_or_default());
-            let mut y = plain::apply(op, weights, &words, 64);
+    let x = &trace.tensors[node.input()];
+    match &node.kind {
+        NodeKind::Linear(op) => {
+            let mut y = plain::apply(op, weights, &to_words(x), 64);
             plain::add_bias(op, weights, &mut y, 64);
             from_words(y)
         }
-        (NodeKind::Step(step), _) => {
-            let x = trace.tensors.get(input).map(Vec::as_slice).unwrap_or_default();
+        NodeKind::Step(step) => {
             let v = round(step, x, coins);
             let limit = 1i64 << (step.value_bits - 1);
             let lost = match step.function {
@@ -121,16 +111,19 @@ fn evaluate(
                 _ => step.apply(&v),
             }
         }
-        (NodeKind::Local(LocalMap::AddBias), Some(weights)) => {
-            let mut words =
-                to_words(trace.tensors.get(input).map(Vec::as_slice).unwrap_or_default());
-            if let Some(tensor) = architecture.tensors.get(node.output) {
-                gazelle_share::local::add_bias(tensor.shape, &weights.bias, &mut words, 64);
-            }
+        NodeKind::Local(LocalMap::AddBias) => {
+            let mut words = to_words(x);
+            let shape = architecture.tensor(node.output).shape;
+            gazelle_share::local::add_bias(shape, &weights.bias, &mut words, 64);
             from_words(words)
         }
-        (NodeKind::Local(map), _) => local(architecture, node, map, &trace.tensors),
-        (NodeKind::Linear(_), None) => Vec::new(),
+        NodeKind::Local(map) => {
+            let of =
+                |id: &TensorId| (trace.tensors[*id].as_slice(), architecture.tensor(*id).shape);
+            let inputs: Vec<(&[i64], TensorShape)> = node.inputs.iter().map(of).collect();
+            let output = architecture.tensor(node.output).shape;
+            map.apply_with(&inputs, output, |sum, x, shift| sum.wrapping_add(x << (shift & 63)))
+        }
     }
 }
 
@@ -142,22 +135,6 @@ fn coarse(values: &[i64], lost: i64, coins: &mut Coins) -> Vec<i64> {
         if small && coins.next() as i64 & (lost - 1) > *v { 0 } else { *v }
     };
     values.iter().map(keep).collect()
-}
-
-fn local(
-    architecture: &Architecture,
-    node: &Node,
-    map: &LocalMap,
-    tensors: &[Vec<i64>],
-) -> Vec<i64> {
-    let shape = |id: usize| architecture.tensors.get(id).map(|tensor| tensor.shape);
-    let inputs: Vec<(&[i64], TensorShape)> = node
-        .inputs
-        .iter()
-        .filter_map(|id| Some((tensors.get(*id)?.as_slice(), shape(*id)?)))
-        .collect();
-    let Some(output) = shape(node.output) else { return Vec::new() };
-    map.apply_with(&inputs, output, |sum, x, shift| sum.wrapping_add(x << (shift & 63)))
 }
 
 /// Drops the step's bits.

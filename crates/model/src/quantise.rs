@@ -12,7 +12,7 @@ mod calibrate;
 mod equalise;
 mod evaluate;
 mod places;
-mod rings;
+pub(crate) mod rings;
 mod scales;
 mod sensitivity;
 mod widths;

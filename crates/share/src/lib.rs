@@ -18,7 +18,10 @@ pub use linear::{
     LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind,
 };
 pub use local::LocalMap;
-pub use network::{Architecture, LinearWeights, Network, Node, NodeKind, Tensor, TensorId};
+pub use network::{
+    Architecture, ArchitectureParts, LinearWeights, Network, NetworkBuilder, Node, NodeId,
+    NodeKind, Tensor, TensorId, TensorMap,
+};
 pub use nonlinear::{
     NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
 };

@@ -1,6 +1,6 @@
 //! Rules about source files.
 
-use super::{File, crate_of};
+use super::{File, crate_of, is_generated};
 
 /// Lines from which a file is reported.
 const LONG: usize = 500;
@@ -37,10 +37,6 @@ pub(super) fn long_files(files: &[File]) -> Vec<String> {
         .filter(|(_, lines)| *lines > LONG)
         .map(|(file, lines)| format!("{}: {lines} lines", file.path))
         .collect()
-}
-
-fn is_generated(file: &File) -> bool {
-    file.text.lines().next().is_some_and(|line| line.contains("@generated"))
 }
 
 fn check_line(file: &File, line: &str) -> Vec<String> {

@@ -105,9 +105,9 @@ impl Machine {
     /// Two convolutions with as many polynomials, one with nine times the products, against a
     /// session with next to nothing in it.
     fn linear(&mut self) -> Result<(), GazelleError> {
-        let empty = probe::run(&probe::relus(1, 1), StepProtocol::Garbled)?;
-        let narrow = probe::run(&probe::convolution(1), StepProtocol::Garbled)?;
-        let wide = probe::run(&probe::convolution(3), StepProtocol::Garbled)?;
+        let empty = probe::run(&probe::relus(1, 1)?, StepProtocol::Garbled)?;
+        let narrow = probe::run(&probe::convolution(1)?, StepProtocol::Garbled)?;
+        let wide = probe::run(&probe::convolution(3)?, StepProtocol::Garbled)?;
         let solve = |narrow_ns: f64, wide_ns: f64, polynomials: f64| {
             let per_mac = (wide_ns - narrow_ns) / (wide.macs - narrow.macs);
             let per_mac = per_mac.max(0.005);
@@ -134,10 +134,10 @@ impl Machine {
     /// Many tiny steps, and one large one.
     fn steps(&mut self, protocol: StepProtocol) -> Result<(), GazelleError> {
         let large = match protocol {
-            StepProtocol::Garbled => probe::relus(1, 32),
-            StepProtocol::Gmw | StepProtocol::GmwFewTrips => probe::relus(1, 64),
+            StepProtocol::Garbled => probe::relus(1, 32)?,
+            StepProtocol::Gmw | StepProtocol::GmwFewTrips => probe::relus(1, 64)?,
         };
-        let tiny = probe::run(&probe::relus(8, 4), protocol)?;
+        let tiny = probe::run(&probe::relus(8, 4)?, protocol)?;
         let large = probe::run(&large, protocol)?;
         let linear = |run: &probe::Run| {
             run.polynomials * self.polynomial_ns + run.macs * self.offline_mac_ns

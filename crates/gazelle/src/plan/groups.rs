@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use gazelle_share::{
-    Architecture, Conv2d, LinearGroup, LinearOp, LocalMap, MaskKind, NodeKind, Pads, StepOutput,
-    TensorId, TensorShape,
+    Architecture, Conv2d, LinearGroup, LinearOp, MaskKind, NodeKind, Pads, StepOutput, TensorId,
+    TensorMap, TensorShape,
 };
 
 use crate::error::GazelleError;
@@ -47,23 +47,16 @@ impl Packing {
 /// All groups, masks still undecided ([`MaskKind::Given`]), in the order of their first nodes.
 pub(crate) fn linear_groups(
     architecture: &Architecture,
-    masked: &[bool],
 ) -> Result<(Vec<LinearGroup>, Vec<GroupPlace>), GazelleError> {
     let mut groups: Vec<LinearGroup> = Vec::new();
     let mut places: Vec<GroupPlace> = Vec::new();
     let mut known: HashMap<(TensorId, Packing), usize> = HashMap::new();
     let fates = fates(architecture);
-    for (index, node) in architecture.nodes.iter().enumerate() {
+    for (id, node) in architecture.node_ids().zip(architecture.nodes()) {
         let NodeKind::Linear(op) = &node.kind else { continue };
-        let tensor = node.inputs.first().copied().unwrap_or(usize::MAX);
-        if !masked.get(tensor).copied().unwrap_or(false) {
-            return Err(GazelleError::Plan(format!(
-                "{}: a linear layer must read a masked tensor; a rescaling step is missing",
-                node.name
-            )));
-        }
-        let ring_bits = architecture.tensors.get(tensor).map_or(0, |tensor| tensor.ring_bits);
-        let fate = fates.get(node.output).copied().unwrap_or_default();
+        let tensor = node.input();
+        let ring_bits = architecture.tensor(tensor).ring_bits;
+        let fate = fates[node.output];
         let Some(truncate) = fate.truncate else {
             return Err(GazelleError::Plan(format!("{}: its output is never used", node.name)));
         };
@@ -88,7 +81,7 @@ pub(crate) fn linear_groups(
         group.ops.push(op.clone());
         group.truncate_bits.push(truncate);
         group.revealed |= fate.revealed;
-        place.nodes.push(index);
+        place.nodes.push(id);
     }
     Ok((groups, places))
 }
@@ -103,10 +96,10 @@ struct Fate {
 }
 
 /// Per tensor, by one walk from the end.
-fn fates(architecture: &Architecture) -> Vec<Fate> {
-    let mut fates = vec![Fate::default(); architecture.tensors.len()];
-    for node in architecture.nodes.iter().rev() {
-        let after = fates.get(node.output).copied().unwrap_or_default();
+fn fates(architecture: &Architecture) -> TensorMap<Fate> {
+    let mut fates = architecture.per_tensor(Fate::default());
+    for node in architecture.nodes().iter().rev() {
+        let after = fates[node.output];
         for (position, input) in node.inputs.iter().enumerate() {
             let fate = match &node.kind {
                 NodeKind::Linear(_) => continue,
@@ -114,24 +107,19 @@ fn fates(architecture: &Architecture) -> Vec<Fate> {
                     truncate: Some(step.truncate_bits),
                     revealed: matches!(step.output, StepOutput::Reveal),
                 },
-                NodeKind::Local(map) => {
-                    let shift = match map {
-                        LocalMap::Add { shifts } => shifts.get(position).copied().unwrap_or(0),
-                        _ => 0,
-                    };
-                    Fate {
-                        truncate: after.truncate.map(|bits| bits.saturating_sub(shift)),
-                        revealed: after.revealed,
-                    }
-                }
+                NodeKind::Local(_) => Fate {
+                    truncate: after
+                        .truncate
+                        .map(|bits| bits.saturating_sub(node.kind.shift(position))),
+                    revealed: after.revealed,
+                },
             };
-            if let Some(slot) = fates.get_mut(*input) {
-                slot.truncate = match (slot.truncate, fate.truncate) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
-                    (a, b) => a.or(b),
-                };
-                slot.revealed |= fate.revealed;
-            }
+            let slot = &mut fates[*input];
+            slot.truncate = match (slot.truncate, fate.truncate) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            slot.revealed |= fate.revealed;
         }
     }
     fates

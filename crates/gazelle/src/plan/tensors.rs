@@ -1,67 +1,54 @@
 //! One party's shares of a network's tensors while it walks along.
 
-use gazelle_share::{Architecture, Node, NodeKind, Shares, TensorId};
+use gazelle_share::{Architecture, LocalMap, Node, Shares, TensorId, TensorMap};
 
 use crate::error::GazelleError;
 
 /// Shares by tensor; dropped (and wiped) after their last use.
 pub(crate) struct Tensors {
-    shares: Vec<Option<Shares>>,
-    readers: Vec<usize>,
+    shares: TensorMap<Option<Shares>>,
+    readers: TensorMap<usize>,
 }
 
 impl Tensors {
     /// Nothing known yet.
     pub(crate) fn new(architecture: &Architecture) -> Self {
-        let mut readers = vec![0; architecture.tensors.len()];
-        for input in architecture.nodes.iter().flat_map(|node| &node.inputs) {
-            if let Some(count) = readers.get_mut(*input) {
-                *count += 1;
-            }
+        let mut readers = architecture.per_tensor(0);
+        for input in architecture.nodes().iter().flat_map(|node| &node.inputs) {
+            readers[*input] += 1;
         }
-        Self { shares: vec![None; architecture.tensors.len()], readers }
+        Self { shares: architecture.per_tensor(None), readers }
     }
 
     pub(crate) fn set(&mut self, tensor: TensorId, share: Shares) {
-        if let Some(slot) = self.shares.get_mut(tensor) {
-            *slot = Some(share);
-        }
+        self.shares[tensor] = Some(share);
     }
 
     pub(crate) fn has(&self, tensor: TensorId) -> bool {
-        self.shares.get(tensor).is_some_and(Option::is_some)
+        self.shares[tensor].is_some()
     }
 
     pub(crate) fn get(&self, tensor: TensorId) -> Result<&Shares, GazelleError> {
-        self.shares
-            .get(tensor)
-            .and_then(Option::as_ref)
-            .ok_or_else(|| GazelleError::Plan(format!("tensor {tensor} is used before it exists")))
+        self.shares[tensor].as_ref().ok_or_else(|| missing(tensor))
     }
 
     /// The share, for one of its readers: moved out for the last one.
     pub(crate) fn take(&mut self, tensor: TensorId) -> Result<Shares, GazelleError> {
-        let left = self.readers.get_mut(tensor).map_or(0, |count| {
-            *count = count.saturating_sub(1);
-            *count
-        });
-        let share = if left == 0 {
-            self.shares.get_mut(tensor).and_then(Option::take)
+        let share = if self.readers[tensor] <= 1 {
+            self.shares[tensor].take()
         } else {
-            self.shares.get(tensor).cloned().flatten()
+            self.shares[tensor].clone()
         };
-        share.ok_or_else(|| GazelleError::Plan(format!("tensor {tensor} is used before it exists")))
+        self.release(tensor);
+        share.ok_or_else(|| missing(tensor))
     }
 
     /// Says that one reader of `tensor` is done.
     pub(crate) fn release(&mut self, tensor: TensorId) {
-        if let Some(count) = self.readers.get_mut(tensor) {
-            *count = count.saturating_sub(1);
-            if *count == 0
-                && let Some(slot) = self.shares.get_mut(tensor)
-            {
-                *slot = None;
-            }
+        let left = self.readers[tensor].saturating_sub(1);
+        self.readers[tensor] = left;
+        if left == 0 {
+            self.shares[tensor] = None;
         }
     }
 
@@ -70,17 +57,17 @@ impl Tensors {
         &self,
         architecture: &Architecture,
         node: &Node,
+        map: &LocalMap,
     ) -> Result<Shares, GazelleError> {
-        let NodeKind::Local(map) = &node.kind else {
-            return Err(GazelleError::Plan(format!("{}: not a local map", node.name)));
-        };
-        let missing = || GazelleError::Plan(format!("{}: unknown tensor", node.name));
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for input in &node.inputs {
-            let shape = architecture.tensors.get(*input).ok_or_else(missing)?.shape;
-            inputs.push((self.get(*input)?.words(), shape));
+            inputs.push((self.get(*input)?.words(), architecture.tensor(*input).shape));
         }
-        let output = architecture.tensors.get(node.output).ok_or_else(missing)?;
+        let output = architecture.tensor(node.output);
         Ok(Shares::new(output.ring_bits, map.apply(&inputs, output.shape, output.ring_bits)))
     }
+}
+
+fn missing(tensor: TensorId) -> GazelleError {
+    GazelleError::Plan(format!("tensor {} is used before it exists", tensor.index()))
 }

@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::Scope;
 use std::time::Instant;
 
-use gazelle_share::{ProtocolError, Shares};
+use gazelle_share::{LinearGroup, NodeId, ProtocolError, Shares};
 
 use crate::error::GazelleError;
-use crate::plan::Plan;
+use crate::plan::{GroupPlace, Plan};
 
 /// Runs `work` with threads that the protocol threads do not use: their own short tasks would
 /// otherwise queue behind a whole group.
@@ -34,14 +34,22 @@ pub(crate) fn compute<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// A group's shares and the seconds that they took.
 type Finished = (Result<Vec<Shares>, ProtocolError>, f64);
+/// A group, after the first of its nodes: what comes first in the network is computed first.
+type Rank = (NodeId, usize);
 
 /// The protocol thread's end of a worker.
 pub(crate) struct Background<T> {
-    todo: Option<Sender<(usize, T)>>,
+    todo: Option<Sender<(Rank, T)>>,
     done: Receiver<(usize, Finished)>,
-    shares: Vec<Option<Vec<Shares>>>,
-    seconds: Vec<f64>,
-    names: Vec<String>,
+    slots: Vec<Slot>,
+}
+
+/// What is known of a group.
+struct Slot {
+    name: String,
+    first: NodeId,
+    shares: Option<Vec<Shares>>,
+    seconds: f64,
 }
 
 impl<T: Send> Background<T> {
@@ -58,28 +66,26 @@ impl<T: Send> Background<T> {
     {
         let (todo, queue) = channel();
         let (results, done) = channel();
-        let ranks: Vec<usize> =
-            plan.places().iter().map(|p| p.nodes.first().copied().unwrap_or(0)).collect();
-        let worker = move || work(&queue, &results, &ranks, &finish);
+        let worker = move || work(&queue, &results, &finish);
         std::thread::Builder::new()
             .name("linear".into())
             .spawn_scoped(scope, worker)
             .map_err(|_| GazelleError::Panicked)?;
-        let groups = plan.groups();
-        Ok(Self {
-            todo: Some(todo),
-            done,
-            shares: groups.iter().map(|_| None).collect(),
-            seconds: vec![0.0; groups.len()],
-            names: groups.iter().map(|group| group.name.clone()).collect(),
-        })
+        let slot = |(group, place): (&LinearGroup, &GroupPlace)| Slot {
+            name: group.name.clone(),
+            first: place.first(),
+            shares: None,
+            seconds: 0.0,
+        };
+        let slots = plan.groups().iter().zip(plan.places()).map(slot).collect();
+        Ok(Self { todo: Some(todo), done, slots })
     }
 
     /// Hands a group over.
     pub(crate) fn give(&self, group: usize, work: T) {
-        if let Some(todo) = &self.todo {
+        if let (Some(todo), Some(slot)) = (&self.todo, self.slots.get(group)) {
             // The worker is gone only after an error, which `wait` reports.
-            let _ = todo.send((group, work));
+            let _ = todo.send(((slot.first, group), work));
         }
     }
 
@@ -90,40 +96,35 @@ impl<T: Send> Background<T> {
 
     /// Waits for a group; its shares per operator, to be taken.
     pub(crate) fn wait(&mut self, group: usize) -> Result<&mut Vec<Shares>, GazelleError> {
-        while self.shares.get(group).is_some_and(Option::is_none) {
+        while self.slots.get(group).is_some_and(|slot| slot.shares.is_none()) {
             let (index, (result, seconds)) =
                 self.done.recv().map_err(|_| GazelleError::Panicked)?;
-            let name = self.names.get(index).cloned().unwrap_or_default();
-            let shares = result.map_err(GazelleError::layer(name))?;
-            if let (Some(slot), Some(time)) =
-                (self.shares.get_mut(index), self.seconds.get_mut(index))
-            {
-                (*slot, *time) = (Some(shares), seconds);
-            }
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            slot.shares = Some(result.map_err(GazelleError::layer(&slot.name))?);
+            slot.seconds = seconds;
         }
         let missing = || GazelleError::Plan(format!("there is no linear group {group}"));
-        self.shares.get_mut(group).and_then(Option::as_mut).ok_or_else(missing)
+        self.slots.get_mut(group).and_then(|slot| slot.shares.as_mut()).ok_or_else(missing)
     }
 
     /// Waits for all groups; their shares, and the seconds of each.
     pub(crate) fn all(mut self) -> Result<(Vec<Vec<Shares>>, Vec<f64>), GazelleError> {
         self.no_more();
-        for group in 0..self.shares.len() {
-            self.wait(group)?;
+        let mut all = (Vec::with_capacity(self.slots.len()), Vec::new());
+        for group in 0..self.slots.len() {
+            all.0.push(std::mem::take(self.wait(group)?));
         }
-        let shares = std::mem::take(&mut self.shares);
-        let seconds = std::mem::take(&mut self.seconds);
-        Ok((shares.into_iter().map(Option::unwrap_or_default).collect(), seconds))
+        all.1.extend(self.slots.iter().map(|slot| slot.seconds));
+        Ok(all)
     }
 }
 
 fn work<T: Send>(
-    queue: &Receiver<(usize, T)>,
+    queue: &Receiver<(Rank, T)>,
     results: &Sender<(usize, Finished)>,
-    ranks: &[usize],
     finish: &(dyn Fn(usize, T) -> Result<Vec<Shares>, ProtocolError> + Sync),
 ) {
-    let mut waiting: BTreeMap<(usize, usize), T> = BTreeMap::new();
+    let mut waiting: BTreeMap<Rank, T> = BTreeMap::new();
     let mut open = true;
     loop {
         let next = if waiting.is_empty() && open {
@@ -132,9 +133,8 @@ fn work<T: Send>(
             queue.try_recv()
         };
         match next {
-            Ok((group, item)) => {
-                let rank = ranks.get(group).copied().unwrap_or(usize::MAX);
-                waiting.insert((rank, group), item);
+            Ok((rank, item)) => {
+                waiting.insert(rank, item);
                 continue;
             }
             Err(TryRecvError::Disconnected) => open = false,

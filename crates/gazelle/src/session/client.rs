@@ -3,15 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_share::{
-    LinearClient, LinearProtocol, NodeKind, NonlinearClient, NonlinearProtocol, Output, Shares,
-    StepOutput,
+    LinearClient, LinearProtocol, NonlinearClient, NonlinearProtocol, Output, Shares, TensorId,
 };
-use gazelle_wire::{Channel, PackedShape};
+use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use crate::description::Description;
 use crate::error::GazelleError;
-use crate::plan::{Plan, Work};
+use crate::plan::{Plan, Task};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::message::{Command, MaskedInput};
@@ -216,9 +215,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
 
     /// Checks the input against its tensor's range; gives reduced words.
     fn encode(&self, input: &[i64]) -> Result<Shares, GazelleError> {
-        let tensor = self.plan.architecture().tensors.first();
-        let (len, ring, bits) = tensor
-            .map_or((0, 1, 1), |tensor| (tensor.shape.len(), tensor.ring_bits, tensor.value_bits));
+        let tensor = self.plan.architecture().input();
+        let (len, bits) = (tensor.shape.len(), tensor.value_bits);
         if input.len() != len {
             return Err(GazelleError::Caller(format!(
                 "the model takes {len} input values, not {}",
@@ -231,7 +229,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
                 "input value {value} is outside the model's range of {bits} bits"
             )));
         }
-        Ok(Shares::new(ring, input.iter().map(|value| *value as u64).collect()))
+        Ok(Shares::new(tensor.ring_bits, input.iter().map(|value| *value as u64).collect()))
     }
 
     fn prepare_inner(
@@ -277,7 +275,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let meter = Meter::start(&self.channel);
         self.channel.send(&Command::Infer { id }, &())?;
         let before = Meter::start(&self.channel);
-        let shape = PackedShape { count: input.len(), bits: input.bits() };
+        let shape = MaskedInput::shape(self.plan.architecture());
         self.channel.send(&MaskedInput(input.sub(&input_mask)), &shape)?;
         self.channel.flush()?;
         let sent = before.stop(&self.channel);
@@ -302,9 +300,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let values =
             revealed.ok_or_else(|| GazelleError::Plan("the last step reveals nothing".into()))?;
         let architecture = self.plan.architecture();
-        let scale = architecture.tensors.get(architecture.output).map_or(0, |t| t.scale);
+        let scale = architecture.tensor(architecture.output()).scale;
         let mut groups_online = vec![Phase::default(); self.plan.groups().len()];
-        let reads_input = self.plan.places().iter().position(|place| place.tensor == 0);
+        let reads_input =
+            self.plan.places().iter().position(|place| place.tensor == TensorId::INPUT);
         if let Some(slot) = groups_online.get_mut(reads_input.unwrap_or(0)) {
             *slot = sent;
         }
@@ -348,44 +347,41 @@ impl<N: NonlinearClient> Talk<'_, N> {
         let (mut tensors, mut groups_offline) =
             linear_client::run(plan, linear, channel, &background, rng)?;
         background.no_more();
-        let input_mask = tensors.get(0)?.clone();
+        let input_mask = tensors.get(TensorId::INPUT)?.clone();
         let architecture = plan.architecture();
         let mut steps = Vec::with_capacity(plan.steps().len());
         let mut steps_offline = Vec::with_capacity(plan.steps().len());
-        for (node, work) in architecture.nodes.iter().zip(plan.work()) {
-            match *work {
-                Work::Linear { group, op } => {
-                    let bits = architecture.tensors.get(node.output).map_or(1, |t| t.ring_bits);
+        for (_, node, task) in plan.walk() {
+            match task {
+                Task::Linear { group, position, .. } => {
+                    let bits = architecture.tensor(node.output).ring_bits;
                     let u = background
                         .wait(group)?
-                        .get_mut(op)
+                        .get_mut(position)
                         .map(|u| std::mem::replace(u, Shares::zero(1, 0)))
                         .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
                     tensors.set(node.output, u.reduce(bits));
                 }
-                Work::Local => {
+                Task::Local(map) => {
                     if !tensors.has(node.output) {
-                        let share = tensors.local(architecture, node)?;
+                        let share = tensors.local(architecture, node, map)?;
                         tensors.set(node.output, share);
                     }
                 }
-                Work::Step(step) => {
+                Task::Step(number) => {
                     let meter = Meter::start(channel);
-                    let input = node.inputs.first().copied().unwrap_or(usize::MAX);
-                    let masked = matches!(&node.kind, NodeKind::Step(step)
-                        if matches!(step.output, StepOutput::Masked { .. }));
-                    let output = if masked {
+                    let output = if architecture.is_masked(node.output) {
                         Output::Masked(tensors.get(node.output)?)
                     } else {
                         Output::Reveal
                     };
                     let prepared = nonlinear
-                        .offline(step, tensors.get(input)?, output, channel, rng)
+                        .offline(number, tensors.get(node.input())?, output, channel, rng)
                         .map_err(GazelleError::layer(&node.name))?;
                     steps.push(prepared);
                     steps_offline.push(meter.stop(channel));
                     if let Some(observer) = observer {
-                        let (done, of) = (step + 1, plan.steps().len());
+                        let (done, of) = (number + 1, plan.steps().len());
                         let layer = &node.name;
                         observer(&Progress { phase: "offline", done, of, layer });
                     }

@@ -9,7 +9,7 @@ use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use crate::error::GazelleError;
-use crate::plan::{Plan, Tensors};
+use crate::plan::{GroupPlace, Plan, Tensors};
 use crate::report::Phase;
 use crate::session::background::Background;
 
@@ -29,8 +29,8 @@ pub(crate) fn run<C: LinearClient>(
     let tensors = std::thread::scope(|scope| {
         let requests = scope.spawn(move || -> Result<Tensors, GazelleError> {
             let mut masks = Masks::new(plan);
-            for (index, group) in groups.iter().enumerate() {
-                let mask = masks.of(plan, index, group, rng)?;
+            for (index, (group, place)) in groups.iter().zip(plan.places()).enumerate() {
+                let mask = masks.of(plan, group, place, rng)?;
                 let (start, before) = (Instant::now(), send.sent());
                 let mask = mask.map_or(Mask::Fresh, Mask::Given);
                 let (r, pending) = client
@@ -95,17 +95,15 @@ impl Masks {
     fn of(
         &mut self,
         plan: &Plan,
-        index: usize,
         group: &LinearGroup,
+        place: &GroupPlace,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Option<&Shares>, GazelleError> {
         if group.mask == MaskKind::Fresh {
             return Ok(None);
         }
         self.complete(plan, rng)?;
-        let place = plan.places().get(index);
-        let tensor = place.map_or(usize::MAX, |place| place.tensor);
-        self.tensors.get(tensor).map(Some)
+        self.tensors.get(place.tensor).map(Some)
     }
 
     /// Draws the remaining masks and derives those of local maps; all fresh groups are through.
@@ -119,14 +117,14 @@ impl Masks {
         }
         let architecture = plan.architecture();
         for root in plan.drawn() {
-            if let Some(tensor) = architecture.tensors.get(*root) {
-                self.tensors.set(*root, Shares::random(tensor.ring_bits, tensor.shape.len(), rng));
-            }
+            let tensor = architecture.tensor(*root);
+            self.tensors.set(*root, Shares::random(tensor.ring_bits, tensor.shape.len(), rng));
         }
-        for node in &architecture.nodes {
-            let local = matches!(node.kind, NodeKind::Local(_));
-            if local && plan.is_masked(node.output) {
-                let derived = self.tensors.local(architecture, node)?;
+        for node in architecture.nodes() {
+            if let NodeKind::Local(map) = &node.kind
+                && architecture.is_masked(node.output)
+            {
+                let derived = self.tensors.local(architecture, node, map)?;
                 self.tensors.set(node.output, derived);
             }
         }

@@ -1,6 +1,6 @@
 //! The sessions' own messages.
 
-use gazelle_share::Shares;
+use gazelle_share::{Architecture, Shares};
 use gazelle_wire::packed::{pack, unpack};
 use gazelle_wire::{DecodeError, Message, PackedShape, Reader};
 
@@ -46,6 +46,14 @@ impl Message for Command {
 
 /// The client's input under its mask: x - r modulo the input's ring.
 pub(crate) struct MaskedInput(pub(crate) Shares);
+
+impl MaskedInput {
+    /// Of a network's input.
+    pub(crate) fn shape(architecture: &Architecture) -> PackedShape {
+        let input = architecture.input();
+        PackedShape { count: input.shape.len(), bits: input.ring_bits }
+    }
+}
 
 impl Message for MaskedInput {
     type Shape = PackedShape;

@@ -127,13 +127,12 @@ impl Offer {
             return Err(GazelleError::Description(format!("tolerance {tolerance}")));
         }
         // Before anything is allocated by the description's sizes.
-        description.architecture.validate().map_err(|e| refuse(&e))?;
-        let tensors = &description.architecture.tensors;
+        let tensors = description.architecture.tensors();
         let elements: u64 = tensors.iter().map(|tensor| tensor.shape.len() as u64).sum();
         self.limit_memory(16 * elements)?;
         if let Some(interface) = &description.model.interface {
             let architecture = &description.architecture;
-            let input = architecture.input_shape().map_or(0, |shape| shape.len());
+            let input = architecture.input().shape.len();
             let classes = gazelle_model::reveal::classes(architecture);
             interface.check(input, classes).map_err(|e| refuse(&e))?;
             if interface.output.reveal != gazelle_model::reveal::revealed(architecture) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::description::{self, Description, ModelInfo};
 use crate::error::GazelleError;
-use crate::plan::Plan;
+use crate::plan::{GroupPlace, Plan};
 use crate::report::{InferenceReport, Meter, Phase};
 use crate::session::offer::{handshake_error, memory_estimate};
 use crate::session::server_run::Session;
@@ -48,7 +48,7 @@ pub struct ServerReport {
 pub struct Server<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) suite: Suite<L, N>,
     pub(crate) plan: Plan,
-    pub(crate) weights: Vec<Option<LinearWeights>>,
+    pub(crate) network: Network,
     pub(crate) linear: Arc<L::Compiled>,
     pub(crate) nonlinear: Arc<N::Compiled>,
     pub(crate) names: Vec<String>,
@@ -75,18 +75,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Server<L, N> {
         model: ModelInfo,
         choice: Value,
     ) -> Result<Self, GazelleError> {
-        network.validate().map_err(|error| GazelleError::Plan(error.to_string()))?;
-        let Network { architecture, weights } = network;
-        let plan = Plan::new(architecture)?;
-        let grouped = plan
-            .places()
-            .iter()
-            .map(|place| {
-                let of = |node: &usize| weights.get(*node).and_then(Option::as_ref);
-                place.nodes.iter().map(of).collect::<Option<Vec<_>>>()
-            })
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| GazelleError::Plan("a linear layer has no weights".into()))?;
+        let plan = Plan::new(network.architecture().clone())?;
+        let weights_of = |place: &GroupPlace| -> Vec<&LinearWeights> {
+            place.nodes.iter().map(|node| network.weights(*node)).collect()
+        };
+        let grouped: Vec<_> = plan.places().iter().map(weights_of).collect();
         let refuse = GazelleError::layer("plan of the linear layers");
         let linear_plan = suite.linear().plan(plan.groups(), &grouped).map_err(refuse)?;
         let refuse = GazelleError::layer("plan of the linear layers");
@@ -131,7 +124,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Server<L, N> {
         Ok(Self {
             suite,
             plan,
-            weights,
+            network,
             linear: Arc::new(linear),
             nonlinear: Arc::new(nonlinear),
             names,

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use gazelle_share::{
-    Architecture, LinearOp, LinearProtocol, LinearServer, LinearWeights, LocalMap, Node, NodeKind,
-    NonlinearProtocol, NonlinearServer, Shares,
+    LinearOp, LinearProtocol, LinearServer, LinearWeights, LocalMap, NonlinearProtocol,
+    NonlinearServer, Shares, TensorId, TensorShape, local,
 };
-use gazelle_wire::{Channel, PackedShape};
+use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use crate::error::GazelleError;
-use crate::plan::{Plan, Tensors, Work};
+use crate::plan::{Plan, Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::message::{Command, MaskedInput};
@@ -126,57 +126,47 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
         let mut groups_online = vec![Phase::default(); plan.groups().len()];
         let mut steps_online = Vec::with_capacity(steps.len());
         let mut tensors = Tensors::new(architecture);
-        let input = architecture.tensors.first();
-        let shape = input.map_or(PackedShape { count: 0, bits: 1 }, |tensor| PackedShape {
-            count: tensor.shape.len(),
-            bits: tensor.ring_bits,
-        });
-        let MaskedInput(input) = channel.recv(&shape)?;
-        tensors.set(0, input);
+        let MaskedInput(input) = channel.recv(&MaskedInput::shape(architecture))?;
+        tensors.set(TensorId::INPUT, input);
         let mut steps = steps.into_iter();
-        for (index, (node, work)) in architecture.nodes.iter().zip(plan.work()).enumerate() {
-            let first = node.inputs.first().copied().unwrap_or(usize::MAX);
-            match *work {
-                Work::Linear { group, op } => {
+        for (id, node, work) in plan.walk() {
+            let first = node.input();
+            let weights = server.network.weights(id);
+            match work {
+                Task::Linear { op, group, position } => {
                     let start = Instant::now();
                     let v = shares
                         .get_mut(group)
-                        .and_then(|ops| ops.get_mut(op))
+                        .and_then(|ops| ops.get_mut(position))
                         .map(|v| std::mem::replace(v, Shares::zero(1, 0)))
                         .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
-                    let weights = server
-                        .weights
-                        .get(index)
-                        .and_then(Option::as_ref)
-                        .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
-                    let bits = architecture.tensors.get(node.output).map_or(1, |t| t.ring_bits);
-                    let y = linear_layer(node, weights, tensors.get(first)?, &v)?;
+                    let bits = architecture.tensor(node.output).ring_bits;
+                    let y = linear_layer(op, weights, tensors.get(first)?, &v);
                     tensors.set(node.output, y.reduce(bits));
                     tensors.release(first);
                     if let Some(slot) = groups_online.get_mut(group) {
                         slot.seconds += start.elapsed().as_secs_f64();
                     }
                 }
-                Work::Local => {
-                    let mut share = tensors.local(architecture, node)?;
-                    if matches!(node.kind, NodeKind::Local(LocalMap::AddBias)) {
-                        let weights = server.weights.get(index).and_then(Option::as_ref);
-                        let own = weights.ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
-                        share = add_own(architecture, node, own, share);
+                Task::Local(map) => {
+                    let mut share = tensors.local(architecture, node, map)?;
+                    if *map == LocalMap::AddBias {
+                        let shape = architecture.tensor(node.output).shape;
+                        share = add_bias(shape, weights, share);
                     }
                     tensors.set(node.output, share);
                     for input in &node.inputs {
                         tensors.release(*input);
                     }
                 }
-                Work::Step(step) => {
+                Task::Step(number) => {
                     let meter = Meter::start(channel);
                     let input = tensors.take(first)?;
                     let prepared =
                         steps.next().ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
                     let result = self
                         .nonlinear
-                        .online(step, prepared, input, channel)
+                        .online(number, prepared, input, channel)
                         .map_err(GazelleError::layer(&node.name))?;
                     if let Some(share) = result {
                         tensors.set(node.output, share);
@@ -196,22 +186,6 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
         );
         Ok(InferenceReport { offline, online, layers })
     }
-}
-
-/// The server's share with its own constants added ([`LocalMap::AddBias`]).
-fn add_own(
-    architecture: &Architecture,
-    node: &Node,
-    weights: &LinearWeights,
-    share: Shares,
-) -> Shares {
-    let bits = share.bits();
-    let shape = architecture.tensors.get(node.output).map(|tensor| tensor.shape);
-    let mut words = share.into_words();
-    if let Some(shape) = shape {
-        gazelle_share::local::add_bias(shape, &weights.bias, &mut words, bits);
-    }
-    Shares::new(bits, words)
 }
 
 /// Reads and answers the requests of all groups; times and bytes of each.
@@ -242,35 +216,15 @@ fn receive_all<S: LinearServer>(
 }
 
 /// S's share of a linear layer's output, modulo the group's ring: `W (x - r) + v + bias`.
-fn linear_layer(
-    node: &Node,
-    weights: &LinearWeights,
-    input: &Shares,
-    v: &Shares,
-) -> Result<Shares, GazelleError> {
-    let NodeKind::Linear(op) = &node.kind else {
-        return Err(GazelleError::Plan(format!("{}: not linear", node.name)));
-    };
+fn linear_layer(op: &LinearOp, weights: &LinearWeights, input: &Shares, v: &Shares) -> Shares {
     let bits = v.bits();
-    let product =
-        Shares::new(bits, gazelle_linear::plain_kernels::apply(op, weights, input.words(), bits));
-    if product.len() != v.len() {
-        return Err(GazelleError::Plan(format!(
-            "{}: {} outputs, {} shares",
-            node.name,
-            product.len(),
-            v.len()
-        )));
-    }
-    Ok(product.add(v).add(&Shares::new(bits, bias_words(op, weights))))
+    let product = gazelle_linear::plain_kernels::apply(op, weights, input.words(), bits);
+    add_bias(op.output_shape(), weights, Shares::new(bits, product).add(v))
 }
 
-/// The bias of every output element.
-fn bias_words(op: &LinearOp, weights: &LinearWeights) -> Vec<u64> {
-    let shape = op.output_shape();
-    if weights.bias.len() == shape.len() {
-        return weights.bias.iter().map(|bias| *bias as u64).collect();
-    }
-    let pixels = shape.height * shape.width;
-    weights.bias.iter().flat_map(|bias| std::iter::repeat_n(*bias as u64, pixels)).collect()
+fn add_bias(shape: TensorShape, weights: &LinearWeights, share: Shares) -> Shares {
+    let bits = share.bits();
+    let mut words = share.into_words();
+    local::add_bias(shape, &weights.bias, &mut words, bits);
+    Shares::new(bits, words)
 }

@@ -63,7 +63,7 @@ fn layers_come_in_the_order_of_the_network_and_add_up() {
 
 #[test]
 fn each_root_has_one_source_of_its_mask() {
-    let plan = Plan::new(everything(0).architecture).unwrap();
+    let plan = Plan::new(everything(0).architecture().clone()).unwrap();
     let kinds: Vec<(&str, MaskKind)> =
         plan.groups().iter().map(|group| (group.name.as_str(), group.mask)).collect();
     // conv_c reads the input a second time; conv_e and conv_f read derived tensors.

@@ -3,61 +3,40 @@
 use gazelle_share::shares::to_signed;
 use gazelle_share::testing::test_rng;
 use gazelle_share::{
-    Architecture, Conv2d, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind, Pads, Step,
-    StepFunction, StepOutput, Tensor, TensorId, TensorShape, Window, plain,
+    LinearOp, LinearWeights, LocalMap, Network, NetworkBuilder, NodeKind, Pads, Step, StepFunction,
+    TensorId, TensorShape, Window, plain,
 };
 use rand_core::Rng;
 
 /// Bits of all values.
 const VALUES: u32 = 20;
 
-/// Writes a network node by node. Weights are multiples of `2^truncate`, and every step drops as
-/// many bits: exact protocols give exact results.
+/// Writes a network with random weights. Weights are multiples of `2^truncate`, and every step drops
+/// as many bits: exact protocols give exact results.
 pub(crate) struct Builder {
     truncate: u32,
-    tensors: Vec<Tensor>,
-    nodes: Vec<Node>,
-    weights: Vec<Option<LinearWeights>>,
+    network: NetworkBuilder,
     rng: gazelle_prg::Prg,
+}
+
+impl std::ops::Deref for Builder {
+    type Target = NetworkBuilder;
+
+    fn deref(&self) -> &NetworkBuilder {
+        &self.network
+    }
+}
+
+impl std::ops::DerefMut for Builder {
+    fn deref_mut(&mut self) -> &mut NetworkBuilder {
+        &mut self.network
+    }
 }
 
 impl Builder {
     pub(crate) fn new(input: TensorShape, truncate: u32) -> Self {
-        let mut builder = Self {
-            truncate,
-            tensors: Vec::new(),
-            nodes: Vec::new(),
-            weights: Vec::new(),
-            rng: test_rng(7),
-        };
-        builder.tensor("input", input, builder.ring());
-        builder
-    }
-
-    /// Ring of all tensors but the output.
-    fn ring(&self) -> u32 {
-        VALUES + self.truncate + 2
-    }
-
-    fn tensor(&mut self, name: &str, shape: TensorShape, ring_bits: u32) -> TensorId {
-        let value_bits = VALUES.min(ring_bits);
-        self.tensors.push(Tensor { name: name.into(), shape, scale: 0, ring_bits, value_bits });
-        self.tensors.len() - 1
-    }
-
-    fn node(
-        &mut self,
-        name: &str,
-        kind: NodeKind,
-        inputs: &[TensorId],
-        output: TensorShape,
-        weights: Option<LinearWeights>,
-        ring_bits: u32,
-    ) -> TensorId {
-        let output = self.tensor(name, output, ring_bits);
-        self.nodes.push(Node { name: name.into(), kind, inputs: inputs.to_vec(), output });
-        self.weights.push(weights);
-        output
+        let network = NetworkBuilder::new(input, VALUES + truncate + 2, truncate, VALUES);
+        Self { truncate, network, rng: test_rng(7) }
     }
 
     /// A linear node with weights in -2..=1 and biases in -4..=3.
@@ -65,12 +44,10 @@ impl Builder {
         let weights: Vec<i32> = (0..op.weight_len())
             .map(|_| ((self.rng.next_u32() & 3) as i32 - 2) << self.truncate)
             .collect();
-        let shape = op.output_shape();
-        let bias = (0..shape.channels)
+        let bias = (0..op.output_shape().channels)
             .map(|_| (i64::from(self.rng.next_u32() & 7) - 4) << self.truncate)
             .collect();
-        let weights = LinearWeights { weights, bias };
-        self.node(name, NodeKind::Linear(op), &[input], shape, Some(weights), self.ring())
+        self.network.linear(name, op, input, LinearWeights { weights, bias })
     }
 
     pub(crate) fn conv(
@@ -82,15 +59,7 @@ impl Builder {
         stride: usize,
         pads: Pads,
     ) -> TensorId {
-        let op = LinearOp::Conv(Conv2d {
-            input: self.tensors[input].shape,
-            maps,
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            pads,
-            dilation: [1; 2],
-            groups: 1,
-        });
+        let op = self.network.conv(input, maps, kernel, stride, pads);
         self.linear(name, op, input)
     }
 
@@ -100,67 +69,20 @@ impl Builder {
         input: TensorId,
         outputs: usize,
     ) -> TensorId {
-        let inputs = self.tensors[input].shape.len();
-        self.linear(name, LinearOp::FullyConnected { inputs, outputs }, input)
-    }
-
-    pub(crate) fn local(
-        &mut self,
-        name: &str,
-        map: LocalMap,
-        inputs: &[TensorId],
-        output: TensorShape,
-    ) -> TensorId {
-        self.node(name, NodeKind::Local(map), inputs, output, None, self.ring())
+        let op = self.network.fully_connected(input, outputs);
+        self.linear(name, op, input)
     }
 
     /// Constants of the server's in `unit * (-4..=3)`, one per channel.
     pub(crate) fn add_bias(&mut self, name: &str, input: TensorId, unit: i64) -> TensorId {
-        let shape = self.tensors[input].shape;
-        let bias =
-            (0..shape.channels).map(|_| (i64::from(self.rng.next_u32() & 7) - 4) * unit).collect();
-        let own = LinearWeights { weights: Vec::new(), bias };
-        let map = NodeKind::Local(LocalMap::AddBias);
-        self.node(name, map, &[input], shape, Some(own), self.ring())
-    }
-
-    pub(crate) fn step(
-        &mut self,
-        name: &str,
-        function: StepFunction,
-        input: TensorId,
-        sum_pool: Option<Window>,
-    ) -> TensorId {
-        let step = Step {
-            function,
-            input: self.tensors[input].shape,
-            input_bits: self.ring(),
-            truncate_bits: self.truncate,
-            value_bits: VALUES,
-            sum_pool,
-            output: StepOutput::Masked { bits: self.ring() },
-        };
-        let shape = step.output_shape();
-        self.node(name, NodeKind::Step(step), &[input], shape, None, self.ring())
+        let channels = self.shape(input).channels;
+        let bias = (0..channels).map(|_| (i64::from(self.rng.next_u32() & 7) - 4) * unit).collect();
+        self.network.add_bias(name, input, bias)
     }
 
     /// Reveals `input` and ends the network.
-    pub(crate) fn reveal(mut self, input: TensorId) -> Network {
-        let shape = self.tensors[input].shape;
-        let step = Step {
-            function: StepFunction::Round,
-            input: shape,
-            input_bits: self.ring(),
-            truncate_bits: self.truncate,
-            value_bits: VALUES,
-            sum_pool: None,
-            output: StepOutput::Reveal,
-        };
-        let output = self.node("output", NodeKind::Step(step), &[input], shape, None, VALUES);
-        Network {
-            architecture: Architecture { tensors: self.tensors, nodes: self.nodes, output },
-            weights: self.weights,
-        }
+    pub(crate) fn reveal(self, input: TensorId) -> Network {
+        self.network.build(input).unwrap()
     }
 }
 
@@ -170,9 +92,9 @@ impl Builder {
 pub(crate) fn everything(truncate: u32) -> Network {
     let mut b = Builder::new(TensorShape::new(2, 6, 6), truncate);
     let same = Pads::all(1);
-    let conv_a = b.conv("conv_a", 0, 3, 3, 1, same);
-    let conv_b = b.conv("conv_b", 0, 2, 3, 1, same);
-    let conv_c = b.conv("conv_c", 0, 3, 1, 1, Pads::default());
+    let conv_a = b.conv("conv_a", TensorId::INPUT, 3, 3, 1, same);
+    let conv_b = b.conv("conv_b", TensorId::INPUT, 2, 3, 1, same);
+    let conv_c = b.conv("conv_c", TensorId::INPUT, 3, 1, 1, Pads::default());
     let relu_a = b.step("relu_a", StepFunction::Relu, conv_a, None);
     let relu_b = b.step("relu_b", StepFunction::Relu, conv_b, None);
     let both = b.local("concat", LocalMap::Concat, &[relu_a, relu_b], TensorShape::new(5, 6, 6));
@@ -209,7 +131,7 @@ fn window_of(kernel: usize, stride: usize) -> Window {
 /// A network with one hidden layer.
 pub(crate) fn tiny(truncate: u32) -> Network {
     let mut b = Builder::new(TensorShape::new(1, 4, 4), truncate);
-    let conv = b.conv("conv", 0, 2, 3, 1, Pads::all(1));
+    let conv = b.conv("conv", TensorId::INPUT, 2, 3, 1, Pads::all(1));
     let relu = b.step("relu", StepFunction::Relu, conv, None);
     let logits = b.fully_connected("fc", relu, 3);
     b.reveal(logits)
@@ -218,7 +140,7 @@ pub(crate) fn tiny(truncate: u32) -> Network {
 /// Inputs in -4..=3.
 pub(crate) fn inputs(network: &Network, count: usize) -> Vec<Vec<i64>> {
     let mut rng = test_rng(11);
-    let len = network.architecture.tensors[0].shape.len();
+    let len = network.architecture().input().shape.len();
     (0..count).map(|_| (0..len).map(|_| i64::from(rng.next_u32() & 7) - 4).collect()).collect()
 }
 
@@ -240,36 +162,33 @@ pub(crate) fn walk(
     input: &[i64],
     mut compute: impl FnMut(&str, &Step, &[i64]) -> Vec<i64>,
 ) -> Vec<i64> {
-    let architecture = &network.architecture;
-    let mut values: Vec<Vec<i64>> = vec![Vec::new(); architecture.tensors.len()];
-    values[0] = input.to_vec();
-    for (node, weights) in architecture.nodes.iter().zip(&network.weights) {
+    let architecture = network.architecture();
+    let mut values = architecture.per_tensor(Vec::new());
+    values[TensorId::INPUT] = input.to_vec();
+    for (node, weights) in network.layers() {
         let words = |id: TensorId| -> Vec<u64> { values[id].iter().map(|v| *v as u64).collect() };
-        let output = &architecture.tensors[node.output];
+        let output = architecture.tensor(node.output);
         let result: Vec<i64> = match &node.kind {
             NodeKind::Linear(op) => {
-                let weights = weights.as_ref().unwrap();
-                let product = plain::apply(op, weights, &words(node.inputs[0]), 64);
+                let product = plain::apply(op, weights, &words(node.input()), 64);
                 let pixels = output.shape.height * output.shape.width;
                 let sums = product.iter().enumerate();
                 sums.map(|(i, y)| *y as i64 + weights.bias[i / pixels]).collect()
             }
-            NodeKind::Step(step) => compute(&node.name, step, &values[node.inputs[0]]),
+            NodeKind::Step(step) => compute(&node.name, step, &values[node.input()]),
             NodeKind::Local(map) => {
                 let inputs: Vec<Vec<u64>> = node.inputs.iter().map(|id| words(*id)).collect();
                 let with_shapes: Vec<_> = inputs
                     .iter()
                     .zip(&node.inputs)
-                    .map(|(words, id)| (words.as_slice(), architecture.tensors[*id].shape))
+                    .map(|(words, id)| (words.as_slice(), architecture.tensor(*id).shape))
                     .collect();
                 let mut words = map.apply(&with_shapes, output.shape, 64);
-                if let Some(own) = weights {
-                    gazelle_share::local::add_bias(output.shape, &own.bias, &mut words, 64);
-                }
+                gazelle_share::local::add_bias(output.shape, &weights.bias, &mut words, 64);
                 words.iter().map(|w| *w as i64).collect()
             }
         };
         values[node.output] = result;
     }
-    values[architecture.output].clone()
+    values[architecture.output()].clone()
 }

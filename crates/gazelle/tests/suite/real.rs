@@ -15,9 +15,9 @@ use crate::recorded::Recorded;
 const TRUNCATE: u32 = 10;
 
 fn suites(network: &Network) -> [DefaultSuite; 2] {
-    let steps = network.architecture.nodes.iter();
+    let steps = network.architecture().nodes().iter();
     let steps = steps.filter(|node| matches!(node.kind, NodeKind::Step(_))).count();
-    let gmw = Choice::uniform(&network.architecture, StepProtocol::Gmw).unwrap();
+    let gmw = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();
     [Choice::all(StepProtocol::Garbled).suite(steps), gmw.suite(steps)]
 }
 
@@ -137,7 +137,7 @@ fn a_product_of_two_private_tensors_lies_within_the_tolerance() {
     let calibration: Vec<Vec<f32>> = (1..6).map(|i| wave(6, 0.3 * i as f32)).collect();
     let options = Options { calibration: calibration.clone(), ..Options::default() };
     let Quantised { network, report, .. } = quantise(&graph, &options).unwrap();
-    let encode = |x: &Vec<f32>| fixed::encode(&network.architecture, x).unwrap();
+    let encode = |x: &Vec<f32>| fixed::encode(network.architecture(), x).unwrap();
     let inputs: Vec<Vec<i64>> = calibration.iter().map(encode).collect();
     for suite in suites(&network) {
         let run = run(&suite, &network, &inputs);

@@ -20,17 +20,17 @@ fn squeezenet_gives_the_reference_within_the_tolerance_and_the_planned_traffic()
     let calibration = vec![image(graph.input_shape().len())];
     let options = Options { calibration: calibration.clone(), effort: 1, ..Options::default() };
     let quantised = quantise(&graph, &options).unwrap();
-    let architecture = &quantised.network.architecture;
+    let architecture = &quantised.network.architecture();
     let choice = Choice::uniform(architecture, StepProtocol::Gmw).unwrap();
     let input = fixed::encode(architecture, &calibration[0]).unwrap();
-    let steps = architecture.nodes.len();
+    let steps = architecture.nodes().len();
     let run = run(&choice.suite(steps), &quantised.network, std::slice::from_ref(&input));
     assert_traffic(&run);
     let inference = &run.inferences[0];
     // The reference's logits before they are rounded for the reveal.
     let trace = fixed::trace(&quantised.network, &input, Rounding::Nearest).unwrap();
-    let last = architecture.nodes.last().unwrap().inputs[0];
-    let unit = f64::from(-architecture.tensors[last].scale).exp2();
+    let last = architecture.last().input();
+    let unit = f64::from(-architecture.tensor(last).scale).exp2();
     let tolerance = quantised.report.tolerance;
     let logits = inference.logits();
     assert_eq!(logits.len(), 1000);

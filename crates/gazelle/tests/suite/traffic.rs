@@ -26,7 +26,7 @@ fn minionn() -> Option<Network> {
 }
 
 fn compile(network: &Network, choice: &Choice) -> DefaultServer {
-    let suite = choice.suite(network.architecture.nodes.len());
+    let suite = choice.suite(network.architecture().nodes().len());
     let model = ModelInfo::default();
     DefaultServer::compile(suite, network.clone(), model, choice.to_value()).unwrap()
 }
@@ -34,7 +34,7 @@ fn compile(network: &Network, choice: &Choice) -> DefaultServer {
 #[test]
 fn predictions_carry_the_planned_bytes_and_slower_links_take_longer() {
     let network = everything(10);
-    let choice = Choice::uniform(&network.architecture, StepProtocol::Gmw).unwrap();
+    let choice = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();
     let server = compile(&network, &choice);
     let description = Description::parse(server.description()).unwrap();
     let (plan, traffic) = (server.plan(), server.traffic());
@@ -63,9 +63,9 @@ fn predictions_carry_the_planned_bytes_and_slower_links_take_longer() {
 #[test]
 fn steps_with_few_trips_travel_in_the_description_and_cost_what_the_plan_says() {
     let network = everything(10);
-    let gmw = Choice::uniform(&network.architecture, StepProtocol::Gmw).unwrap();
+    let gmw = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();
     let is_step = |node: &&Node| matches!(node.kind, NodeKind::Step(_));
-    let count = network.architecture.nodes.iter().filter(is_step).count();
+    let count = network.architecture().nodes().iter().filter(is_step).count();
     let mut steps = vec![StepProtocol::GmwFewTrips; count];
     steps[count - 1] = StepProtocol::Garbled;
     let choice = Choice { steps, ..gmw.clone() };
@@ -86,7 +86,7 @@ fn steps_with_few_trips_travel_in_the_description_and_cost_what_the_plan_says() 
 #[test]
 fn minionn_stays_under_the_traffic_that_was_promised() {
     let Some(network) = minionn() else { return };
-    let cold = Choice::uniform(&network.architecture, StepProtocol::Gmw).unwrap();
+    let cold = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();
     let traffic = compile(&network, &cold).traffic().clone();
     let offline = |traffic: &gazelle::PlannedTraffic| -> u64 {
         traffic.linear.offline.iter().map(gazelle_wire::Cost::total).sum()

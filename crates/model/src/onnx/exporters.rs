@@ -112,7 +112,7 @@ fn whole_way(net: Net, output: &str) -> Graph {
         ..Options::default()
     };
     let quantised = quantise(&graph, &options).unwrap();
-    let (network, architecture) = (&quantised.network, &quantised.network.architecture);
+    let (network, architecture) = (&quantised.network, quantised.network.architecture());
     for input in &calibration {
         let expected = float::run(&graph, input).unwrap();
         let scale = expected.iter().fold(1f32, |m, x| m.max(x.abs()));
@@ -122,7 +122,7 @@ fn whole_way(net: Net, output: &str) -> Graph {
         let encoded = fixed::encode(architecture, input).unwrap();
         let trace = fixed::trace(network, &encoded, Rounding::Random(7)).unwrap();
         assert_eq!(trace.overflows, 0);
-        let logits = fixed::decode(architecture, &trace.tensors[architecture.output]);
+        let logits = fixed::decode(architecture, &trace.tensors[architecture.output()]);
         for (got, expected) in logits.iter().zip(&expected) {
             let limit = f64::from(0.02 * scale) + 1.0 / 32.0;
             assert!((got - f64::from(*expected)).abs() <= limit, "{got} {expected}");

@@ -128,11 +128,11 @@ fn agrees_in_fixed_point(writer: Writer) {
     let network = quantise(&graph, &options).unwrap().network;
     let expected = float::run(&graph, &input).unwrap();
     let scale = expected.iter().fold(1f32, |m, x| m.max(x.abs()));
-    let encoded = fixed::encode(&network.architecture, &input).unwrap();
+    let encoded = fixed::encode(network.architecture(), &input).unwrap();
     let trace = fixed::trace(&network, &encoded, Rounding::Random(5)).unwrap();
     assert_eq!(trace.overflows, 0);
-    let values = &trace.tensors[network.architecture.output];
-    for (got, expected) in fixed::decode(&network.architecture, values).iter().zip(&expected) {
+    let values = &trace.tensors[network.architecture().output()];
+    for (got, expected) in fixed::decode(network.architecture(), values).iter().zip(&expected) {
         let limit = f64::from(0.02 * scale) + 1.0 / 32.0;
         assert!((got - f64::from(*expected)).abs() < limit, "{got} {expected}");
     }
@@ -310,11 +310,11 @@ fn properties_a_network_of_many_nodes_agrees_in_fixed_point() {
     let input: Vec<f32> = (0..36).map(|i| (i as f32 * 0.7).sin().abs()).collect();
     let options = Options { calibration: vec![input.clone()], ..Options::default() };
     let network = quantise(&graph, &options).unwrap().network;
-    let encoded = fixed::encode(&network.architecture, &input).unwrap();
+    let encoded = fixed::encode(network.architecture(), &input).unwrap();
     let values = fixed::run(&network, &encoded, Rounding::Random(5)).unwrap();
     let expected = float::run(&graph, &input).unwrap();
     let scale = expected.iter().fold(1f32, |m, x| m.max(x.abs()));
-    for (got, expected) in fixed::decode(&network.architecture, &values).iter().zip(&expected) {
+    for (got, expected) in fixed::decode(network.architecture(), &values).iter().zip(&expected) {
         assert!((got - f64::from(*expected)).abs() < f64::from(0.02 * scale) + 0.04);
     }
     assert!(graph.nodes.iter().any(|node| matches!(node.op, Op::MaxPool { .. })));

@@ -115,7 +115,7 @@ mod tests {
             let quantised = quantise(&graph, &options).unwrap();
             for input in &inputs {
                 let expected = float::run(&graph, input).unwrap();
-                let architecture = &quantised.network.architecture;
+                let architecture = quantised.network.architecture();
                 let words = fixed::encode(architecture, input).unwrap();
                 let values = fixed::run(&quantised.network, &words, Rounding::Random(1)).unwrap();
                 let values = fixed::decode(architecture, &values);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use gazelle_share::{
-    Architecture, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind, Step, StepFunction,
-    StepOutput, Tensor, TensorShape, Window,
+    Architecture, ArchitectureParts, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind,
+    Step, StepFunction, StepOutput, Tensor, TensorId, TensorMap, TensorShape, Window,
 };
 
 use super::scales::{caps, log2_ceil, scale_for};
@@ -16,9 +16,9 @@ use crate::graph::{Graph, GraphNode, Op, all_ones};
 pub(super) struct Draft {
     pub(super) tensors: Vec<Tensor>,
     pub(super) nodes: Vec<Node>,
-    pub(super) weights: Vec<Option<LinearWeights>>,
-    /// Per tensor: shares that still need a step before a linear operator may read them.
-    pub(super) open: Vec<bool>,
+    pub(super) weights: Vec<LinearWeights>,
+    /// Whether a linear operator may read a tensor; of the others, the shares still need a step.
+    pub(super) masked: TensorMap<bool>,
 }
 
 /// A finished network, the widths of its steps and the fraction bits of its weights.
@@ -43,7 +43,12 @@ pub(super) fn build(
         caps: caps(graph, ranges, candidate, widths),
         candidate,
         widths,
-        draft: Draft { tensors: vec![], nodes: vec![], weights: vec![], open: vec![] },
+        draft: Draft {
+            tensors: vec![],
+            nodes: vec![],
+            weights: vec![],
+            masked: TensorMap::default(),
+        },
         values: HashMap::new(),
         rescaled: HashMap::new(),
         weight_bits: Vec::new(),
@@ -69,16 +74,17 @@ pub(super) fn build(
     }
     builder.reveal()?;
     let mut draft = builder.draft;
-    rings::assign(&mut draft)?;
-    let output = draft.tensors.len() - 1;
-    let architecture = Architecture { tensors: draft.tensors, nodes: draft.nodes, output };
+    rings::assign(&mut draft.tensors, &mut draft.nodes, &draft.masked)?;
+    let refuse = |error: gazelle_share::ProtocolError| ModelError::Quantise(error.to_string());
+    let output = TensorId::new(draft.tensors.len() - 1);
+    let parts = ArchitectureParts { tensors: draft.tensors, nodes: draft.nodes, output };
+    let architecture = Architecture::new(parts).map_err(refuse)?;
     let width = |node: &Node| match &node.kind {
         NodeKind::Step(step) => Some((node.name.clone(), step.value_bits)),
         _ => None,
     };
-    let step_bits = architecture.nodes.iter().filter_map(width).collect();
-    let network = Network { architecture, weights: draft.weights };
-    network.validate().map_err(|error| ModelError::Quantise(error.to_string()))?;
+    let step_bits = architecture.nodes().iter().filter_map(width).collect();
+    let network = Network::new(architecture, draft.weights).map_err(refuse)?;
     Ok(Built { network, step_bits, weight_bits: builder.weight_bits })
 }
 
@@ -144,14 +150,15 @@ impl Builder<'_> {
     ) -> usize {
         let name = name.chars().take(200).collect();
         self.draft.tensors.push(Tensor { name, shape, scale, ring_bits: bits, value_bits: bits });
-        self.draft.open.push(open);
+        self.draft.masked.push(!open);
         self.draft.tensors.len() - 1
     }
 
     fn emit(&mut self, name: &str, kind: NodeKind, inputs: Vec<usize>, output: usize) {
         let name = name.chars().take(200).collect();
-        self.draft.nodes.push(Node { name, kind, inputs, output });
-        self.draft.weights.push(None);
+        let inputs = inputs.into_iter().map(TensorId::new).collect();
+        self.draft.nodes.push(Node { name, kind, inputs, output: TensorId::new(output) });
+        self.draft.weights.push(LinearWeights::default());
     }
 
     fn shape(&self, id: usize) -> TensorShape {
@@ -167,7 +174,7 @@ impl Builder<'_> {
     }
 
     fn is_open(&self, id: usize) -> bool {
-        self.draft.open.get(id) == Some(&true)
+        !self.draft.masked[TensorId::new(id)]
     }
 
     fn input(&mut self) {
@@ -250,7 +257,7 @@ impl Builder<'_> {
             tensor.value_bits = bits;
         }
         if let Some(slot) = self.draft.weights.last_mut() {
-            *slot = Some(LinearWeights { weights: Vec::new(), bias });
+            *slot = LinearWeights { weights: Vec::new(), bias };
         }
         Ok(output)
     }
@@ -412,7 +419,7 @@ impl Builder<'_> {
         let output = self.tensor(&node.name, op.output_shape(), scale, 1, true);
         self.emit(&node.name, NodeKind::Linear(op.clone()), vec![input], output);
         if let Some(slot) = self.draft.weights.last_mut() {
-            *slot = Some(LinearWeights { weights, bias });
+            *slot = LinearWeights { weights, bias };
         }
         self.weight_bits.push((node.name.clone(), bits));
         Ok(output)

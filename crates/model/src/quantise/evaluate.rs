@@ -105,15 +105,14 @@ pub(super) fn evaluate(
     expected: &[Vec<f32>],
     effort: u64,
 ) -> Result<Checked, ModelError> {
-    let architecture = &network.architecture;
-    let macs: u64 = architecture.nodes.iter().map(node_macs).sum();
+    let architecture = network.architecture();
+    let macs: u64 = architecture.nodes().iter().map(node_macs).sum();
     let passes = (effort / macs.max(1)).clamp(4, MAX_INPUTS * (MAX_RUNS + 1));
     let count = (passes / 4).clamp(1, MAX_INPUTS).min(inputs.len() as u64);
     let runs = (passes / count.max(1)).saturating_sub(1).clamp(2, MAX_RUNS);
-    let before = architecture.nodes.last().and_then(|node| node.inputs.first()).copied();
-    let before = before.unwrap_or_default();
-    let unit = architecture.tensors.get(before).map_or(1.0, |t| f64::from(-t.scale).exp2());
-    let resolution = architecture.tensors.get(architecture.output).map_or(0, |t| t.scale);
+    let before = architecture.last().input();
+    let unit = f64::from(-architecture.tensor(before).scale).exp2();
+    let resolution = architecture.tensor(architecture.output()).scale;
     let mut checked = Checked {
         inputs: count as usize,
         relative_error: 0.0,
@@ -139,7 +138,7 @@ pub(super) fn evaluate(
         let mut run = |rounding| -> Result<Vec<f64>, ModelError> {
             let mut trace = fixed::trace(network, &encoded, rounding)?;
             seen.overflows += trace.overflows;
-            let logits = trace.tensors.get_mut(before).map(std::mem::take).unwrap_or_default();
+            let logits = std::mem::take(&mut trace.tensors[before]);
             Ok(logits.into_iter().map(|v| v as f64 * unit).collect())
         };
         let nearest = run(Rounding::Nearest)?;

@@ -54,10 +54,10 @@ fn check(model: &str, toml: &str, images: &[Image]) {
         let tensor = input.tensor(&pixels).unwrap();
         let logits = float::run(&graph, &tensor).unwrap();
         right_f32 += usize::from(pack::argmax(&logits) == image.label);
-        let encoded = fixed::encode(&network.architecture, &tensor).unwrap();
+        let encoded = fixed::encode(network.architecture(), &tensor).unwrap();
         let mut trace = fixed::trace(&network, &encoded, Rounding::Random(i as u64)).unwrap();
         overflows += trace.overflows;
-        let values = std::mem::take(&mut trace.tensors[network.architecture.output]);
+        let values = std::mem::take(&mut trace.tensors[network.architecture().output()]);
         let logits: Vec<f32> = values.iter().map(|v| *v as f32).collect();
         right += usize::from(pack::argmax(&logits) == image.label);
     }

@@ -58,11 +58,11 @@ fn known_answer_positive_factors_leave_a_summand() {
         ..Options::default()
     };
     let network = quantise(&graph, &options).unwrap().network;
-    let maps = network.architecture.nodes.iter();
+    let maps = network.architecture().nodes().iter();
     assert_eq!(maps.filter(|n| n.kind == NodeKind::Local(LocalMap::AddBias)).count(), 1);
-    let encoded = fixed::encode(&network.architecture, &input()).unwrap();
+    let encoded = fixed::encode(network.architecture(), &input()).unwrap();
     let values = fixed::run(&network, &encoded, Rounding::Random(3)).unwrap();
-    for (a, b) in fixed::decode(&network.architecture, &values).iter().zip(&expected) {
+    for (a, b) in fixed::decode(network.architecture(), &values).iter().zip(&expected) {
         assert!((a - f64::from(*b)).abs() < 0.05, "{a} {b}");
     }
 }

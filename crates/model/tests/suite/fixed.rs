@@ -10,7 +10,7 @@ fn quantised(model: &str, samples: &[Sample]) -> Option<Quantised> {
     let calibration = samples.iter().map(|sample| sample.input.clone()).collect();
     let quantised = quantise(&graph, &Options { calibration, ..Options::default() }).unwrap();
     let rings: Vec<u32> =
-        quantised.network.architecture.tensors.iter().map(|tensor| tensor.ring_bits).collect();
+        quantised.network.architecture().tensors().iter().map(|tensor| tensor.ring_bits).collect();
     println!("{model}: {:?} rings {rings:?}", quantised.report);
     Some(quantised)
 }
@@ -25,13 +25,13 @@ fn check(model: &str, runs: u64) {
     for (i, sample) in samples.iter().enumerate() {
         let scale = pack::scale(&sample.logits);
         assert!(quantised.report.tolerance <= f64::from(0.01 * scale + 1.0 / 32.0), "{model} {i}");
-        let input = fixed::encode(&network.architecture, &sample.input).unwrap();
+        let input = fixed::encode(network.architecture(), &sample.input).unwrap();
         for seed in 0..runs {
             let trace = fixed::trace(network, &input, Rounding::Random(seed + 1000)).unwrap();
             assert_eq!(trace.overflows, 0, "{model} {i}");
-            let output = &trace.tensors[network.architecture.output];
+            let output = &trace.tensors[network.architecture().output()];
             let logits: Vec<f32> =
-                fixed::decode(&network.architecture, output).iter().map(|x| *x as f32).collect();
+                fixed::decode(network.architecture(), output).iter().map(|x| *x as f32).collect();
             let limit = 0.02 * scale + 1.0 / 32.0;
             for (got, expected) in logits.iter().zip(&sample.logits) {
                 assert!((got - expected).abs() <= limit, "{model} {i}: {got} not {expected}");
@@ -69,14 +69,14 @@ fn known_answer_squeezenet_keeps_images_that_it_was_not_calibrated_on() {
         let options = Options { calibration, input_range: (-1.0, 1.0), ..Options::default() };
         let quantised = quantise(&graph, &options).unwrap();
         let network = &quantised.network;
-        let input = fixed::encode(&network.architecture, &samples[k].input).unwrap();
+        let input = fixed::encode(network.architecture(), &samples[k].input).unwrap();
         let scale = pack::scale(&samples[k].logits);
         for rounding in [Rounding::Nearest, Rounding::Random(5)] {
             let trace = fixed::trace(network, &input, rounding).unwrap();
             assert_eq!(trace.overflows, 0, "image {k}");
-            let output = &trace.tensors[network.architecture.output];
+            let output = &trace.tensors[network.architecture().output()];
             let logits: Vec<f32> =
-                fixed::decode(&network.architecture, output).iter().map(|x| *x as f32).collect();
+                fixed::decode(network.architecture(), output).iter().map(|x| *x as f32).collect();
             let pairs = logits.iter().zip(&samples[k].logits);
             let worst = pairs.map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max);
             println!("image {k}: {worst} with logits up to {scale}, {rounding:?}");

@@ -70,13 +70,13 @@ fn check(name: &str, bytes: &[u8]) {
     let network = &quantised.network;
     let expected = float::run(&graph, &input).unwrap();
     let scale = pack::scale(&expected);
-    let encoded = fixed::encode(&network.architecture, &input).unwrap();
+    let encoded = fixed::encode(network.architecture(), &input).unwrap();
     let trace = fixed::trace(network, &encoded, Rounding::Random(9)).unwrap();
     assert_eq!(trace.overflows, 0, "{name}");
-    let rings = network.architecture.tensors.iter().map(|tensor| tensor.ring_bits);
+    let rings = network.architecture().tensors().iter().map(|tensor| tensor.ring_bits);
     println!("{name}: largest ring {:?}, {:?}", rings.max(), quantised.report.relative_error);
-    let values = &trace.tensors[network.architecture.output];
-    for (got, expected) in fixed::decode(&network.architecture, values).iter().zip(&expected) {
+    let values = &trace.tensors[network.architecture().output()];
+    for (got, expected) in fixed::decode(network.architecture(), values).iter().zip(&expected) {
         let limit = f64::from(0.05 * scale) + 1.0 / 32.0;
         assert!((got - f64::from(*expected)).abs() <= limit, "{name}: {got} {expected}");
     }

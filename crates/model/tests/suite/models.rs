@@ -40,7 +40,7 @@ fn known_answer_the_shipped_networks_meet_their_bounds() {
             let scale = expected.iter().fold(1f32, |m, x| m.max(x.abs()));
             let logits = float::run(&graph, input).unwrap();
             assert!(logits.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4 * scale));
-            let architecture = &quantised.network.architecture;
+            let architecture = &quantised.network.architecture();
             let encoded = fixed::encode(architecture, input).unwrap();
             let values = fixed::run(&quantised.network, &encoded, Rounding::Random(3)).unwrap();
             for (got, expected) in fixed::decode(architecture, &values).iter().zip(&expected) {
@@ -58,9 +58,9 @@ fn properties_the_tolerance_holds_over_many_random_runs_and_is_not_loose() {
     let calibration = samples::beside(&path, &graph, 64);
     let options = Options { calibration: calibration.clone(), ..Options::default() };
     let quantised = quantise(&graph, &options).unwrap();
-    let (network, architecture) = (&quantised.network, &quantised.network.architecture);
-    let before = architecture.nodes.last().unwrap().inputs[0];
-    let unit = f64::from(-architecture.tensors[before].scale).exp2();
+    let (network, architecture) = (&quantised.network, &quantised.network.architecture());
+    let before = architecture.last().input();
+    let unit = f64::from(-architecture.tensor(before).scale).exp2();
     let (mut worst, mut squares, mut count) = (0f64, 0f64, 0f64);
     for input in &calibration {
         let encoded = fixed::encode(architecture, input).unwrap();
@@ -88,7 +88,7 @@ fn properties_guaranteed_ranges_hold_for_every_input() {
     let graph = import(&std::fs::read(&path).unwrap()).unwrap();
     let options = Options { guaranteed: true, ..Options::default() };
     let quantised = quantise(&graph, &options).unwrap();
-    let architecture = &quantised.network.architecture;
+    let architecture = &quantised.network.architecture();
     // The worst images for single neurons: one or zero by the sign of noise.
     for seed in 0..50u32 {
         let bit = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed * 977) >> 13) & 1;
@@ -105,13 +105,13 @@ fn properties_without_calibration_inputs_the_network_still_works() {
     let path = path("mnist_d_minionn");
     let graph = import(&std::fs::read(&path).unwrap()).unwrap();
     let quantised = quantise(&graph, &Options::default()).unwrap();
-    let architecture = &quantised.network.architecture;
+    let architecture = &quantised.network.architecture();
     for input in samples::beside(&path, &graph, 20) {
         let expected = float::run(&graph, &input).unwrap();
         let encoded = fixed::encode(architecture, &input).unwrap();
         let trace = fixed::trace(&quantised.network, &encoded, Rounding::Random(1)).unwrap();
         assert_eq!(trace.overflows, 0);
-        let logits = fixed::decode(architecture, &trace.tensors[architecture.output]);
+        let logits = fixed::decode(architecture, &trace.tensors[architecture.output()]);
         for (got, expected) in logits.iter().zip(&expected) {
             assert!((got - f64::from(*expected)).abs() < 0.2);
         }

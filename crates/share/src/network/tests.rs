@@ -16,7 +16,7 @@ fn step(function: StepFunction, input: TensorShape, bits: [u32; 3], output: Step
 }
 
 /// x -> conv -> (+ x shifted) -> ReLU -> max-pool -> fully connected -> logits.
-fn sample() -> Architecture {
+fn sample() -> ArchitectureParts {
     let image = TensorShape::new(2, 4, 4);
     let pooled = TensorShape::new(2, 2, 2);
     let conv = Conv2d {
@@ -35,12 +35,12 @@ fn sample() -> Architecture {
     let node = |name: &str, kind, inputs: &[usize], output| Node {
         name: name.into(),
         kind,
-        inputs: inputs.to_vec(),
-        output,
+        inputs: ids(inputs),
+        output: TensorId(output),
     };
     let linear = |op| NodeKind::Linear(op);
     let fc = LinearOp::FullyConnected { inputs: 8, outputs: 3 };
-    Architecture {
+    ArchitectureParts {
         tensors: vec![
             tensor("x", image, 22, 13),
             tensor("conv", image, 22, 22),
@@ -68,16 +68,20 @@ fn sample() -> Architecture {
                 6,
             ),
         ],
-        output: 6,
+        output: TensorId(6),
     }
 }
 
 #[test]
 fn known_answer_a_sound_architecture_passes() {
-    sample().validate().unwrap();
+    Architecture::new(sample()).unwrap();
 }
 
-type Change = fn(&mut Architecture);
+fn ids(ids: &[usize]) -> Vec<TensorId> {
+    ids.iter().copied().map(TensorId).collect()
+}
+
+type Change = fn(&mut ArchitectureParts);
 
 #[test]
 fn adversarial_every_broken_rule_is_refused() {
@@ -90,13 +94,13 @@ fn adversarial_every_broken_rule_is_refused() {
         ("ring too wide", |a| a.tensors[1].ring_bits = 63),
         ("no value bits", |a| a.tensors[0].value_bits = 0),
         ("scale", |a| a.tensors[0].scale = 1000),
-        ("input beyond the end", |a| a.nodes[0].inputs = vec![99]),
-        ("output beyond the end", |a| a.nodes[0].output = 99),
-        ("reads itself", |a| a.nodes[0].inputs = vec![1]),
-        ("reads the future", |a| a.nodes[1].inputs = vec![1, 4]),
-        ("written twice", |a| a.nodes[2].output = 2),
-        ("two inputs for one", |a| a.nodes[0].inputs = vec![0, 0]),
-        ("linear reads open shares", |a| a.nodes[4].inputs = vec![1]),
+        ("input beyond the end", |a| a.nodes[0].inputs = ids(&[99])),
+        ("output beyond the end", |a| a.nodes[0].output = TensorId(99)),
+        ("reads itself", |a| a.nodes[0].inputs = ids(&[1])),
+        ("reads the future", |a| a.nodes[1].inputs = ids(&[1, 4])),
+        ("written twice", |a| a.nodes[2].output = TensorId(2)),
+        ("two inputs for one", |a| a.nodes[0].inputs = ids(&[0, 0])),
+        ("linear reads open shares", |a| a.nodes[4].inputs = ids(&[1])),
         ("shift too small for the ring", |a| {
             a.nodes[1].kind = NodeKind::Local(LocalMap::Add { shifts: vec![0, 1] });
             a.tensors[0].ring_bits = 20;
@@ -107,33 +111,30 @@ fn adversarial_every_broken_rule_is_refused() {
             }
         }),
         ("nothing revealed", |a| a.nodes.truncate(5)),
-        ("another output", |a| a.output = 3),
+        ("another output", |a| a.output = TensorId(3)),
         ("a name without end", |a| a.nodes[0].name = "x".repeat(1 << 20)),
     ];
     for (what, change) in broken {
         let mut architecture = sample();
         change(&mut architecture);
-        let refused = architecture.validate();
+        let refused = Architecture::new(architecture);
         assert!(matches!(refused, Err(ProtocolError::Plan(_))), "{what}: {refused:?}");
     }
 }
 
 #[test]
 fn adversarial_missing_weights_are_refused() {
-    let weights = |len: usize, bias: usize| {
-        Some(LinearWeights { weights: vec![1; len], bias: vec![0; bias] })
-    };
-    let good = vec![weights(36, 2), None, None, None, weights(24, 3), None];
-    let network = |weights| Network { architecture: sample(), weights };
-    network(good.clone()).validate().unwrap();
-    for (at, wrong) in
-        [(0, None), (0, weights(35, 2)), (0, weights(36, 5)), (1, weights(1, 1)), (4, None)]
-    {
+    let of = |len: usize, bias: usize| LinearWeights { weights: vec![1; len], bias: vec![0; bias] };
+    let none = || of(0, 0);
+    let good = vec![of(36, 2), none(), none(), none(), of(24, 3), none()];
+    let network = |weights| Network::new(Architecture::new(sample()).unwrap(), weights);
+    network(good.clone()).unwrap();
+    for (at, wrong) in [(0, none()), (0, of(35, 2)), (0, of(36, 5)), (1, of(1, 1)), (4, none())] {
         let mut changed = good.clone();
         changed[at] = wrong;
-        assert!(network(changed).validate().is_err(), "{at}");
+        assert!(network(changed).is_err(), "{at}");
     }
-    assert!(network(vec![]).validate().is_err());
+    assert!(network(vec![]).is_err());
 }
 
 /// Any number anywhere.
@@ -158,10 +159,10 @@ proptest! {
             2 => tensor.shape.width = n,
             3 => tensor.ring_bits = bits,
             4 => tensor.value_bits = bits,
-            5 => a.nodes[id].output = n,
-            6 => a.nodes[id].inputs = vec![n],
-            7 => a.nodes[id].inputs.push(n),
-            8 => a.output = n,
+            5 => a.nodes[id].output = TensorId(n),
+            6 => a.nodes[id].inputs = vec![TensorId(n)],
+            7 => a.nodes[id].inputs.push(TensorId(n)),
+            8 => a.output = TensorId(n),
             _ => match &mut a.nodes[id].kind {
                 NodeKind::Linear(LinearOp::FullyConnected { inputs, outputs }) => {
                     *(if field % 2 == 0 { inputs } else { outputs }) = n;
@@ -202,15 +203,13 @@ proptest! {
                 },
             },
         }
-        if a.validate().is_err() {
-            return Ok(());
-        }
-        let mut values: Vec<Vec<u64>> = vec![Vec::new(); a.tensors.len()];
-        values[0] = vec![1; a.tensors[0].shape.len()];
-        for node in &a.nodes {
-            let output = &a.tensors[node.output];
-            let first = &values[node.inputs[0]];
-            values[node.output] = match &node.kind {
+        let Ok(a) = Architecture::new(a) else { return Ok(()) };
+        let mut values = a.per_tensor(Vec::new());
+        values[TensorId::INPUT] = vec![1; a.input().shape.len()];
+        for node in a.nodes() {
+            let output = a.tensor(node.output);
+            let first: &Vec<u64> = &values[node.input()];
+            let written = match &node.kind {
                 NodeKind::Linear(op) => {
                     let weights =
                         LinearWeights { weights: vec![1; op.weight_len()], bias: vec![] };
@@ -227,12 +226,13 @@ proptest! {
                     let inputs: Vec<(&[u64], TensorShape)> = node
                         .inputs
                         .iter()
-                        .map(|id| (values[*id].as_slice(), a.tensors[*id].shape))
+                        .map(|id| (values[*id].as_slice(), a.tensor(*id).shape))
                         .collect();
                     map.apply(&inputs, output.shape, output.ring_bits)
                 }
             };
-            prop_assert_eq!(values[node.output].len(), output.shape.len());
+            prop_assert_eq!(written.len(), output.shape.len());
+            values[node.output] = written;
         }
     }
 }

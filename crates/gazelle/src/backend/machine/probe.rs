@@ -7,8 +7,8 @@ use gazelle_block::Delta;
 use gazelle_ot::ferret::Parameters;
 use gazelle_ot::{Ferret, OtExtension, SoftSpoken};
 use gazelle_share::{
-    Architecture, Conv2d, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind, Pads, Step,
-    StepFunction, StepOutput, Tensor, TensorId, TensorShape,
+    Conv2d, LinearOp, LinearWeights, LocalMap, Network, NetworkBuilder, Pads, StepFunction,
+    TensorId, TensorShape,
 };
 use gazelle_wire::{Channel, memory};
 
@@ -52,11 +52,11 @@ const SESSIONS: usize = 3;
 /// Sessions of one inference each: what is predicted is the first inference of a session, in which
 /// nothing is warm.
 pub(super) fn run(network: &Network, protocol: StepProtocol) -> Result<Run, GazelleError> {
-    let choice = Choice::uniform(&network.architecture, protocol)?;
+    let choice = Choice::uniform(network.architecture(), protocol)?;
     // Setup is compared with the simplest extension's where only linear layers are of interest.
     let ot = if protocol == StepProtocol::Garbled { AnyOt::default() } else { choice.ot };
     let choice = Choice { ot, ..choice };
-    let steps = network.architecture.nodes.len();
+    let steps = network.architecture().nodes().len();
     let server = Arc::new(DefaultServer::compile(
         choice.suite(steps),
         network.clone(),
@@ -93,9 +93,9 @@ fn session(
         serving.serve(theirs, &ServerLimits::default(), &mut gazelle_prg::system_rng()?)
     });
     let mut rng = gazelle_prg::system_rng()?;
-    let suite = choice.suite(network.architecture.nodes.len());
+    let suite = choice.suite(network.architecture().nodes().len());
     let mut client = Offer::receive(ours, Limits::default(), None)?.accept(suite, &mut rng)?;
-    let input = vec![1i64; network.architecture.input_shape().map_or(0, |shape| shape.len())];
+    let input = vec![1i64; network.architecture().input().shape.len()];
     let setup = client.setup().seconds;
     let prepared = client.prepare(&mut rng)?;
     let report = client.infer(prepared, &input)?.report;
@@ -161,113 +161,59 @@ fn ot_setup<O: OtExtension>(ot: &O) -> Result<f64, GazelleError> {
     Ok(best)
 }
 
-fn relu(input: TensorShape) -> Step {
-    Step {
-        function: StepFunction::Relu,
-        input,
-        input_bits: RING,
-        truncate_bits: TRUNCATE_BITS,
-        value_bits: VALUE_BITS,
-        sum_pool: None,
-        output: StepOutput::Masked { bits: RING },
-    }
+fn builder(image: TensorShape) -> NetworkBuilder {
+    NetworkBuilder::new(image, RING, TRUNCATE_BITS, VALUE_BITS)
 }
 
-/// A network as it is written down.
-struct Writer {
-    tensors: Vec<Tensor>,
-    nodes: Vec<Node>,
-    weights: Vec<Option<LinearWeights>>,
+fn linear(network: &mut NetworkBuilder, op: LinearOp, input: TensorId) -> TensorId {
+    let weight = |i: usize| ((i * 37) % 101) as i32 - 50;
+    let weights = (0..op.weight_len()).map(weight).collect();
+    let bias = vec![0; op.output_shape().channels];
+    network.linear("linear", op, input, LinearWeights { weights, bias })
 }
 
-impl Writer {
-    fn new(input: TensorShape) -> Self {
-        let mut writer = Self { tensors: Vec::new(), nodes: Vec::new(), weights: Vec::new() };
-        writer.tensor(input, RING);
-        writer
-    }
-
-    fn tensor(&mut self, shape: TensorShape, ring_bits: u32) -> TensorId {
-        let name = format!("t{}", self.tensors.len());
-        let value_bits = VALUE_BITS.min(ring_bits);
-        self.tensors.push(Tensor { name, shape, scale: 0, ring_bits, value_bits });
-        self.tensors.len() - 1
-    }
-
-    /// Reads the newest tensor.
-    fn node(&mut self, kind: NodeKind, output: TensorShape, ring_bits: u32) {
-        let input = self.tensors.len() - 1;
-        let output = self.tensor(output, ring_bits);
-        let name = format!("n{}", self.nodes.len());
-        self.nodes.push(Node { name, kind, inputs: vec![input], output });
-        if self.weights.len() < self.nodes.len() {
-            self.weights.push(None);
-        }
-    }
-
-    fn linear(&mut self, op: LinearOp) {
-        let shape = op.output_shape();
-        let weight = |i: usize| ((i * 37) % 101) as i32 - 50;
-        self.weights.push(Some(LinearWeights {
-            weights: (0..op.weight_len()).map(weight).collect(),
-            bias: vec![0; shape.channels],
-        }));
-        self.node(NodeKind::Linear(op), shape, RING);
-    }
-
-    fn relu(&mut self, shape: TensorShape) {
-        self.node(NodeKind::Step(relu(shape)), shape, RING);
-    }
-
-    /// One pixel of each channel.
-    fn corner(&mut self, shape: TensorShape) {
-        let slice = LocalMap::Slice { start: [0; 3], step: [1, shape.height, shape.width] };
-        self.node(NodeKind::Local(slice), TensorShape::new(shape.channels, 1, 1), RING);
-    }
-
-    /// Ten outputs that are revealed.
-    fn end(mut self, inputs: usize) -> Network {
-        self.linear(LinearOp::FullyConnected { inputs, outputs: 10 });
-        let shape = TensorShape::vector(10);
-        let reveal =
-            Step { function: StepFunction::Round, output: StepOutput::Reveal, ..relu(shape) };
-        self.node(NodeKind::Step(reveal), shape, VALUE_BITS);
-        let output = self.tensors.len() - 1;
-        let Self { tensors, nodes, weights } = self;
-        Network { architecture: Architecture { tensors, nodes, output }, weights }
-    }
+/// One pixel of each channel.
+fn corner(network: &mut NetworkBuilder, input: TensorId) -> TensorId {
+    let shape = network.shape(input);
+    let map = LocalMap::Slice { start: [0; 3], step: [1, shape.height, shape.width] };
+    network.local("corner", map, &[input], TensorShape::new(shape.channels, 1, 1))
 }
 
-fn convolve(input: TensorShape, maps: usize, kernel: usize, groups: usize) -> LinearOp {
-    LinearOp::Conv(Conv2d {
-        input,
-        maps,
-        kernel: [kernel; 2],
-        stride: [1; 2],
-        pads: Pads::all(kernel / 2),
-        dilation: [1; 2],
-        groups,
-    })
+/// Ten outputs that are revealed.
+fn end(mut network: NetworkBuilder, input: TensorId) -> Result<Network, GazelleError> {
+    let op = network.fully_connected(input, 10);
+    let logits = linear(&mut network, op, input);
+    network.build(logits).map_err(GazelleError::layer("a network to measure"))
 }
 
 /// `layers` steps of `16 side^2` elements, with next to no linear work between them.
-pub(super) fn relus(layers: usize, side: usize) -> Network {
+pub(super) fn relus(layers: usize, side: usize) -> Result<Network, GazelleError> {
     let image = TensorShape::new(MAPS, side, side);
-    let mut writer = Writer::new(image);
+    let mut network = builder(image);
+    let mut at = TensorId::INPUT;
     for _ in 0..layers {
-        writer.linear(convolve(image, MAPS, 1, MAPS));
-        writer.relu(image);
+        let scaling = Conv2d {
+            input: image,
+            maps: MAPS,
+            kernel: [1; 2],
+            stride: [1; 2],
+            pads: Pads::default(),
+            dilation: [1; 2],
+            groups: MAPS,
+        };
+        at = linear(&mut network, LinearOp::Conv(scaling), at);
+        at = network.step("relu", StepFunction::Relu, at, None);
     }
-    writer.corner(image);
-    writer.end(MAPS)
+    at = corner(&mut network, at);
+    end(network, at)
 }
 
 /// One convolution of 64 maps of 32 x 32 pixels, almost all of which are dropped.
-pub(super) fn convolution(kernel: usize) -> Network {
-    let image = TensorShape::new(WIDE, SIDE, SIDE);
-    let mut writer = Writer::new(image);
-    writer.linear(convolve(image, WIDE, kernel, 1));
-    writer.corner(image);
-    writer.relu(TensorShape::new(WIDE, 1, 1));
-    writer.end(WIDE)
+pub(super) fn convolution(kernel: usize) -> Result<Network, GazelleError> {
+    let mut network = builder(TensorShape::new(WIDE, SIDE, SIDE));
+    let op = network.conv(TensorId::INPUT, WIDE, kernel, 1, Pads::all(kernel / 2));
+    let mut at = linear(&mut network, op, TensorId::INPUT);
+    at = corner(&mut network, at);
+    at = network.step("relu", StepFunction::Relu, at, None);
+    end(network, at)
 }

@@ -1,0 +1,144 @@
+//! A checked architecture: who holds one may rely on every index, shape, width and ring condition.
+
+#![expect(clippy::indexing_slicing, reason = "ids of an architecture are places in it")]
+
+use std::ops::{Index, IndexMut};
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{ArchitectureParts, Node, NodeId, Tensor, TensorId};
+use crate::error::ProtocolError;
+
+/// The public part of a network, checked when it was made or decoded.
+///
+/// Methods that take an id panic on one of a larger architecture, and on no other.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "ArchitectureParts")]
+pub struct Architecture {
+    parts: ArchitectureParts,
+    masked: TensorMap<bool>,
+}
+
+impl Architecture {
+    /// Checks everything that a description from a stranger may get wrong: every index, shape,
+    /// width and ring condition (protocol.md 2 and 5.1), in time linear in the parts.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Plan`] names the node and what does not hold.
+    pub fn new(parts: ArchitectureParts) -> Result<Self, ProtocolError> {
+        let masked = TensorMap(parts.check()?);
+        Ok(Self { parts, masked })
+    }
+
+    /// All tensors; the first one is the input.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.parts.tensors
+    }
+
+    /// All operations in topological order; the last one reveals the output.
+    pub fn nodes(&self) -> &[Node] {
+        &self.parts.nodes
+    }
+
+    /// The names of all nodes, in the same order.
+    pub fn node_ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.parts.nodes.len()).map(NodeId)
+    }
+
+    /// The tensor of this name.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.parts.tensors[id.0]
+    }
+
+    /// The node of this name.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.parts.nodes[id.0]
+    }
+
+    /// The network's input.
+    pub fn input(&self) -> &Tensor {
+        self.tensor(TensorId::INPUT)
+    }
+
+    /// What the last node reveals.
+    pub fn output(&self) -> TensorId {
+        self.parts.output
+    }
+
+    /// The last node, which reveals the output.
+    pub fn last(&self) -> &Node {
+        &self.parts.nodes[self.parts.nodes.len() - 1]
+    }
+
+    /// Whether the client's share of a tensor is a mask: of the input, of a step's output, and of
+    /// what local maps make of such.
+    pub fn is_masked(&self, id: TensorId) -> bool {
+        self.masked[id]
+    }
+
+    /// The same `value` for every tensor.
+    pub fn per_tensor<T: Clone>(&self, value: T) -> TensorMap<T> {
+        TensorMap::new(value, self.parts.tensors.len())
+    }
+
+    /// Per tensor: [`is_masked`](Self::is_masked).
+    pub fn masked(&self) -> &TensorMap<bool> {
+        &self.masked
+    }
+
+    /// The parts, to be changed and checked again.
+    pub fn into_parts(self) -> ArchitectureParts {
+        self.parts
+    }
+}
+
+impl TryFrom<ArchitectureParts> for Architecture {
+    type Error = ProtocolError;
+
+    fn try_from(parts: ArchitectureParts) -> Result<Self, ProtocolError> {
+        Self::new(parts)
+    }
+}
+
+impl Serialize for Architecture {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts.serialize(serializer)
+    }
+}
+
+/// A value for each tensor of an architecture; see [`Architecture::per_tensor`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TensorMap<T>(Vec<T>);
+
+impl<T: Clone> TensorMap<T> {
+    /// The same `value` for each of `count` tensors.
+    pub fn new(value: T, count: usize) -> Self {
+        Self(vec![value; count])
+    }
+}
+
+impl<T> TensorMap<T> {
+    /// The value of one more tensor.
+    pub fn push(&mut self, value: T) {
+        self.0.push(value);
+    }
+
+    /// All values with the tensors that they belong to.
+    pub fn iter(&self) -> impl Iterator<Item = (TensorId, &T)> {
+        self.0.iter().enumerate().map(|(index, value)| (TensorId(index), value))
+    }
+}
+
+impl<T> Index<TensorId> for TensorMap<T> {
+    type Output = T;
+
+    fn index(&self, id: TensorId) -> &T {
+        &self.0[id.0]
+    }
+}
+
+impl<T> IndexMut<TensorId> for TensorMap<T> {
+    fn index_mut(&mut self, id: TensorId) -> &mut T {
+        &mut self.0[id.0]
+    }
+}
