@@ -1,0 +1,139 @@
+//! An OT extension of one's own in a whole session: both parties garble with it, over TCP it would be
+//! the same. docs/swapping.md explains the trait; its conformance suite is
+//! `gazelle_ot::testing::conformance`.
+//!
+//! `cargo run --example own_ot -p gazelle`
+
+use std::error::Error;
+use std::thread;
+
+use gazelle::share::{
+    LinearWeights, Network, NetworkBuilder, ProtocolError, StepFunction, TensorId, TensorShape,
+};
+use gazelle::{Limits, ModelInfo, Offer, Server, ServerLimits, Suite, system_rng, wire};
+use gazelle_block::{BitVec, Block, Blocks, Delta};
+use gazelle_garble::HalfGates;
+use gazelle_linear::PublicCoin;
+use gazelle_nonlinear::Garbled;
+use gazelle_ot::{OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender, base};
+use gazelle_wire::{Channel, traffic::framed_len};
+use rand_core::CryptoRng;
+
+/// A base OT per OT. The base OT gives the sender s0, s1 and the receiver s_b; the sender sends
+/// c = s0 ^ s1 ^ Delta (lowest bits cleared), so that s_b ^ b c = s0 ^ b Delta.
+#[derive(Clone, Copy)]
+struct Direct;
+
+struct Sender(Delta);
+struct Receiver;
+
+impl OtExtension for Direct {
+    type Sender = Sender;
+    type Receiver = Receiver;
+
+    fn sender(
+        &self,
+        delta: Delta,
+        _: &mut Channel,
+        _: &mut (dyn CryptoRng + Send),
+    ) -> Result<Sender, OtError> {
+        Ok(Sender(delta))
+    }
+
+    fn receiver(
+        &self,
+        _: &mut Channel,
+        _: &mut (dyn CryptoRng + Send),
+    ) -> Result<Receiver, OtError> {
+        Ok(Receiver)
+    }
+
+    fn setup_traffic(&self) -> OtTraffic {
+        OtTraffic::default()
+    }
+
+    fn extend_traffic(&self, _already_made: usize, count: usize) -> OtTraffic {
+        let corrections =
+            OtTraffic { sender_to_receiver: framed_len(16 * count), receiver_to_sender: 0 };
+        base::traffic(count) + corrections
+    }
+}
+
+impl RcotSender for Sender {
+    fn delta(&self) -> &Delta {
+        &self.0
+    }
+
+    fn extend(
+        &mut self,
+        out: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        let block = |seed: &gazelle_prg::Seed| Block::from_bytes(*seed.bytes()).without_lsb();
+        let strings = base::send(out.len(), "examples/own_ot.rs", ch, rng)?;
+        let mut corrections = Vec::with_capacity(out.len());
+        for (y, [zero, one]) in out.iter_mut().zip(&strings) {
+            *y = block(zero);
+            corrections.push(*y ^ block(one) ^ self.0.block());
+        }
+        ch.send(&Blocks(corrections), &out.len())?;
+        Ok(ch.flush()?)
+    }
+}
+
+impl RcotReceiver for Receiver {
+    fn extend(
+        &mut self,
+        choices: &mut BitVec,
+        out: &mut [Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        *choices = BitVec::random(out.len(), rng);
+        let strings = base::receive(&choices.to_bools(), "examples/own_ot.rs", ch, rng)?;
+        let corrections = ch.recv::<Blocks>(&out.len())?.into_vec();
+        for (((z, string), c), b) in
+            out.iter_mut().zip(&strings).zip(corrections).zip(choices.iter())
+        {
+            *z = Block::from_bytes(*string.bytes()).without_lsb() ^ c.select(b);
+        }
+        Ok(())
+    }
+}
+
+fn suite() -> Suite<PublicCoin, Garbled<Direct, HalfGates>> {
+    Suite::new(PublicCoin::default(), Garbled { ot: Direct, scheme: HalfGates::default() })
+}
+
+/// Two inputs, their sum and difference, and what of them is positive.
+fn network() -> Result<Network, ProtocolError> {
+    const UNIT: i32 = 1 << 10;
+    let mut network = NetworkBuilder::new(TensorShape::vector(2), 32, 10, 20);
+    let both = network.fully_connected(TensorId::INPUT, 2);
+    let weights = LinearWeights { weights: vec![UNIT, UNIT, UNIT, -UNIT], bias: vec![0; 2] };
+    let both = network.linear("sum and difference", both, TensorId::INPUT, weights);
+    let positive = network.step("relu", StepFunction::Relu, both, None);
+    let same = network.fully_connected(positive, 2);
+    let weights = LinearWeights { weights: vec![UNIT, 0, 0, UNIT], bias: vec![0; 2] };
+    let same = network.linear("identity", same, positive, weights);
+    network.build(same)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let server =
+        Server::compile(suite(), network()?, ModelInfo::default(), serde_json::Value::Null)?;
+    let (ours, theirs) = wire::memory::pair();
+    let serving =
+        thread::spawn(move || server.serve(theirs, &ServerLimits::default(), &mut system_rng()?));
+    let mut rng = system_rng()?;
+    let mut client = Offer::receive(ours, Limits::default(), None)?.accept(suite(), &mut rng)?;
+    let prepared = client.prepare(&mut rng)?;
+    let values = client.infer(prepared, &[300, 500])?.values;
+    client.close()?;
+    serving.join().map_err(|_| "the server panicked")??;
+    println!("300 + 500 and 300 - 500, if positive: {values:?}");
+    // The linear layers are exact up to a unit each.
+    assert!((values[0] - 800).abs() <= 2 && values[1].abs() <= 2, "{values:?}");
+    Ok(())
+}
