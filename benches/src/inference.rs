@@ -13,7 +13,7 @@ mod session;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gazelle::backend::{DefaultServer, Machine, Prediction, planner};
+use gazelle::backend::{DefaultService, Machine, Prediction, planner};
 use gazelle::{Description, GazelleError, Phase};
 use gazelle_wire::Traffic;
 
@@ -121,7 +121,7 @@ fn network(bench: &mut Bench, known: Known, machine: &mut Option<Machine>) -> Ou
 
 /// The planner's phases: `[setup, offline, online, whole]`.
 fn predicted(
-    server: &DefaultServer,
+    server: &DefaultService,
     link: Link,
     machine: &Machine,
 ) -> Result<[Phase; 4], GazelleError> {
@@ -139,7 +139,7 @@ fn measure(
     bench: &mut Bench,
     id: &str,
     link: Link,
-    (server, loaded): (&Arc<DefaultServer>, &Loaded),
+    (server, loaded): (&Arc<DefaultService>, &Loaded),
     predicted: [Phase; 4],
 ) -> Outcome {
     let begin = Instant::now();

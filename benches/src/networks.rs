@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gazelle::backend::{Choice, DefaultServer, DefaultSuite, Machine, StepProtocol, planner};
+use gazelle::backend::{Choice, DefaultService, DefaultSuite, Machine, StepProtocol, planner};
 use gazelle::{Description, GazelleError, ModelInfo};
 use gazelle_model::fixed::{self, Rounding};
 use gazelle_model::{Graph, Options, generate, import, quantise};
@@ -101,7 +101,7 @@ impl Loaded {
         backend: Backend,
         link: Link,
         machine: &Machine,
-    ) -> Result<DefaultServer, GazelleError> {
+    ) -> Result<DefaultService, GazelleError> {
         let architecture = &self.network.architecture();
         let nodes = &architecture.nodes();
         let steps = nodes.iter().filter(|node| matches!(node.kind, NodeKind::Step(_))).count();
@@ -114,7 +114,7 @@ impl Loaded {
             ModelInfo { name: self.name.into(), tolerance: self.tolerance, ..ModelInfo::default() };
         let value = choice.to_value();
         let network = self.network.clone();
-        DefaultServer::compile(choice.suite(steps), network, model, value)
+        DefaultService::compile(choice.suite(steps), network, model, value)
     }
 
     /// Compares what a client learnt with the fixed-point reference: every logit must be within

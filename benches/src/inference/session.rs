@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gazelle::backend::{DefaultClient, DefaultServer};
+use gazelle::backend::{DefaultClient, DefaultService};
 use gazelle::{GazelleError, Layer, Limits, Offer, Phase, ServerLimits, ServerReport};
 
 use crate::measure::Link;
@@ -23,7 +23,7 @@ pub(super) struct Session {
 /// Runs it and checks the result.
 pub(super) fn run(
     link: Link,
-    server: &Arc<DefaultServer>,
+    server: &Arc<DefaultService>,
     loaded: &Loaded,
 ) -> Result<Session, Box<dyn std::error::Error>> {
     let (ours, theirs) = link.shaped().pair(Duration::from_mins(5));

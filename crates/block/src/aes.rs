@@ -350,9 +350,9 @@ mod tests {
         assert_eq!(at(10), a ^ (c >> 64 << 64));
     }
 
-    struct Low<'a>(&'a [Block], &'a mut [u64], &'a mut Vec<[u64; 8]>);
+    struct LowWords<'a>(&'a [Block], &'a mut [u64], &'a mut Vec<[u64; 8]>);
 
-    impl Kernel for Low<'_> {
+    impl Kernel for LowWords<'_> {
         type Output = ();
 
         #[inline(always)]
@@ -374,7 +374,7 @@ mod tests {
         let input = noise(128);
         for isa in AesIsa::all() {
             let (mut words, mut planes) = (vec![0; 128], Vec::new());
-            dispatch(isa, Low(&input, &mut words, &mut planes));
+            dispatch(isa, LowWords(&input, &mut words, &mut planes));
             for (i, (block, word)) in input.iter().zip(&words).enumerate() {
                 assert_eq!(*word, block.0 as u64, "{}", isa.name());
                 for (k, plane) in planes[i / 64].iter().enumerate() {

@@ -77,7 +77,7 @@ pub(crate) struct ModelArguments {
     pub(crate) backend: Backend,
     /// What the client learns (default: what model.toml says, or the logits)
     #[arg(long, value_enum)]
-    pub(crate) reveal: Option<Reveal>,
+    pub(crate) reveal: Option<RevealArgument>,
     /// How many classes `--reveal top-k` reveals, 1 to 64; all if the model has fewer
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = reveal_count)]
     pub(crate) reveal_count: usize,
@@ -176,7 +176,7 @@ pub(crate) enum Backend {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Reveal {
+pub(crate) enum RevealArgument {
     /// All logits, rounded to the resolution
     Logits,
     /// The largest few classes, in order, without logits
@@ -185,12 +185,12 @@ pub(crate) enum Reveal {
     Class,
 }
 
-impl From<Reveal> for gazelle_model::Reveal {
-    fn from(reveal: Reveal) -> Self {
+impl From<RevealArgument> for gazelle_model::Reveal {
+    fn from(reveal: RevealArgument) -> Self {
         match reveal {
-            Reveal::Logits => Self::Logits,
-            Reveal::TopK => Self::TopK,
-            Reveal::Class => Self::Class,
+            RevealArgument::Logits => Self::Logits,
+            RevealArgument::TopK => Self::TopK,
+            RevealArgument::Class => Self::Class,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use gazelle::backend::{Choice, DefaultServer, Machine, Prediction, planner};
+use gazelle::backend::{Choice, DefaultService, Machine, Prediction, planner};
 use gazelle::wire::Link;
 use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{Description, GazelleError, Limits, Offer, ServerLimits, ServerReport};
@@ -51,7 +51,7 @@ pub(crate) fn run(command: &Demo, quiet: bool, verbose: bool) -> Outcome {
     }
 }
 
-fn serve(listener: &TcpListener, server: &DefaultServer) -> Result<ServerReport, GazelleError> {
+fn serve(listener: &TcpListener, server: &DefaultService) -> Result<ServerReport, GazelleError> {
     let io = |error| GazelleError::Channel(gazelle::wire::ChannelError::Io(error));
     let (stream, _) = listener.accept().map_err(io)?;
     let channel = tcp::channel(stream, &Timeouts::default()).map_err(io)?;

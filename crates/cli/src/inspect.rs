@@ -15,7 +15,7 @@ use crate::output::{self, say};
 
 /// The stable form of `--json`.
 #[derive(Debug, Serialize)]
-struct Object {
+struct Inspection {
     supported: bool,
     unsupported: Vec<Unsupported>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,14 +58,14 @@ pub(crate) fn run(command: &Inspect) -> Outcome {
     if object.supported { Ok(()) } else { Err(Failure::No("this model cannot run".into())) }
 }
 
-fn unsupported(error: ModelError) -> Result<Object, Failure> {
+fn unsupported(error: ModelError) -> Result<Inspection, Failure> {
     let (unsupported, why) = match error {
         ModelError::Unsupported(nodes) => (nodes, None),
         ModelError::Quantise(why) => (Vec::new(), Some(why)),
         // Not a question of support: the file itself is wrong.
         error => return Err(Failure::Run(error.to_string())),
     };
-    Ok(Object {
+    Ok(Inspection {
         supported: false,
         unsupported,
         why,
@@ -82,7 +82,7 @@ fn supported(
     mut model: Loaded,
     arguments: &ModelArguments,
     links: &[Link],
-) -> Result<Object, Failure> {
+) -> Result<Inspection, Failure> {
     let machine = Machine::calibrate()?;
     let mut predicted = serde_json::Map::new();
     let mut shown = Vec::new();
@@ -103,7 +103,7 @@ fn supported(
             shown = layers(&server, &steps);
         }
     }
-    Ok(Object {
+    Ok(Inspection {
         supported: true,
         unsupported: Vec::new(),
         why: None,
@@ -116,7 +116,7 @@ fn supported(
 }
 
 fn layers(
-    server: &gazelle::backend::DefaultServer,
+    server: &gazelle::backend::DefaultService,
     predicted: &[StepPrediction],
 ) -> Vec<LayerObject> {
     let plan = server.plan();
@@ -144,7 +144,7 @@ fn layers(
     groups.chain(steps).collect()
 }
 
-fn print(object: &Object) {
+fn print(object: &Inspection) {
     if !object.supported {
         say!("this model cannot run privately:\n");
         for node in &object.unsupported {

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use gazelle::backend::{Choice, DefaultServer, Machine, StepProtocol, planner};
+use gazelle::backend::{Choice, DefaultService, Machine, StepProtocol, planner};
 use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
 use gazelle::{GazelleError, ModelInfo};
-use gazelle_model::{Description, Graph, ModelError, Options, Quantised, float, quantise};
+use gazelle_model::{Graph, Interface, ModelError, Options, Quantised, float, quantise};
 
 use crate::arguments::{Backend, ModelArguments};
 use crate::failure::Failure;
@@ -70,7 +70,7 @@ pub(crate) fn load(
     }
     let bytes = std::fs::read(path).map_err(Failure::run(path.display()))?;
     let graph = gazelle_model::import(&bytes)?;
-    let mut interface = Description::beside(path, &graph)?;
+    let mut interface = Interface::beside(path, &graph)?;
     if let Some(resolution) = model.resolution {
         interface.output.resolution = u32::try_from(resolution)
             .map_err(|_| Failure::Usage("--resolution must be at most 1".into()))?;
@@ -98,7 +98,7 @@ pub(crate) struct Wanted {
 fn build(
     graph: Graph,
     name: String,
-    interface: Description,
+    interface: Interface,
     calibration: Vec<Vec<f32>>,
     wanted: Wanted,
 ) -> Result<Loaded, LoadFailure> {
@@ -152,7 +152,7 @@ pub(crate) fn choose(
 fn calibration(
     model: &ModelArguments,
     graph: &Graph,
-    interface: &Description,
+    interface: &Interface,
 ) -> Result<Vec<Vec<f32>>, LoadFailure> {
     if model.calibration.is_empty() {
         return Ok(gazelle_model::samples::beside(&model.file, graph, model.calibration_limit));
@@ -187,10 +187,10 @@ impl Loaded {
     }
 
     /// Plans and compiles.
-    pub(crate) fn compile(&self) -> Result<DefaultServer, GazelleError> {
+    pub(crate) fn compile(&self) -> Result<DefaultService, GazelleError> {
         let suite = self.choice.suite(self.steps());
         let network = self.quantised.network.clone();
-        DefaultServer::compile(suite, network, self.info.clone(), self.choice.to_value())
+        DefaultService::compile(suite, network, self.info.clone(), self.choice.to_value())
     }
 
     /// The prediction in the clear, in floating point.
@@ -243,7 +243,7 @@ pub(crate) fn embedded(
     count: usize,
 ) -> Result<(Loaded, Vec<Input>), LoadFailure> {
     let graph = gazelle_model::import(EMBEDDED)?;
-    let interface = Description::parse(EMBEDDED_TOML, &graph, None)?;
+    let interface = Interface::parse(EMBEDDED_TOML, &graph, None)?;
     let images: Vec<Input> = IMAGES
         .iter()
         .map(|(name, bytes)| input::embedded(name, bytes))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use gazelle::backend::DefaultServer;
+use gazelle::backend::DefaultService;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle::{GazelleError, ServerLimits, ServerReport};
 
@@ -49,7 +49,8 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
         Timeouts { progress: Duration::from_secs(command.timeout.max(1)), ..Timeouts::default() };
     eprintln!("listening on {}", listener.local_addr()?);
     std::io::stderr().flush()?;
-    let slots = Slots { taken: Arc::default(), turning: Arc::default(), all: command.sessions };
+    let slots =
+        SessionSlots { taken: Arc::default(), turning: Arc::default(), all: command.sessions };
     loop {
         let (stream, peer) = match listener.accept() {
             Ok(connection) => connection,
@@ -69,7 +70,7 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
 }
 
 /// Bounds the sessions that run at once.
-struct Slots {
+struct SessionSlots {
     taken: Arc<AtomicUsize>,
     turning: Arc<AtomicUsize>,
     all: usize,
@@ -93,10 +94,10 @@ impl Drop for Taken {
     }
 }
 
-impl Slots {
+impl SessionSlots {
     fn dispatch(
         &self,
-        server: &Arc<DefaultServer>,
+        server: &Arc<DefaultService>,
         stream: TcpStream,
         peer: SocketAddr,
         timeouts: Timeouts,
@@ -115,7 +116,7 @@ impl Slots {
                 let short = Timeouts { progress: Duration::from_secs(2), ..timeouts };
                 if let Ok(channel) = tcp::channel(stream, &short) {
                     // A stranger who is turned away may be rude about it.
-                    let _ = DefaultServer::turn_away(channel);
+                    let _ = DefaultService::turn_away(channel);
                 }
                 tracing::info!(%peer, "turned away: all sessions are taken");
             })
@@ -129,7 +130,7 @@ impl Slots {
 }
 
 fn serve_one(
-    server: &DefaultServer,
+    server: &DefaultService,
     stream: TcpStream,
     peer: SocketAddr,
     timeouts: &Timeouts,
@@ -154,7 +155,7 @@ fn serve_one(
 }
 
 fn session(
-    server: &DefaultServer,
+    server: &DefaultService,
     stream: TcpStream,
     timeouts: &Timeouts,
 ) -> Result<ServerReport, GazelleError> {

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::circuit::{Circuit, Node};
+use crate::circuit::{Circuit, GateNode};
 
 /// A wire of the circuit under construction: a node and whether it is read inverted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,9 +39,9 @@ impl Wire {
 /// A circuit under construction.
 #[derive(Debug, Clone)]
 pub struct Builder {
-    nodes: Vec<Node>,
+    nodes: Vec<GateNode>,
     inputs: usize,
-    known: HashMap<Node, u32>,
+    known: HashMap<GateNode, u32>,
 }
 
 impl Default for Builder {
@@ -53,14 +53,14 @@ impl Default for Builder {
 impl Builder {
     /// An empty circuit.
     pub fn new() -> Self {
-        Self { nodes: vec![Node::Zero], inputs: 0, known: HashMap::new() }
+        Self { nodes: vec![GateNode::Zero], inputs: 0, known: HashMap::new() }
     }
 
     /// The next input.
     pub fn input(&mut self) -> Wire {
         let index = self.inputs as u32;
         self.inputs += 1;
-        self.push(Node::Input(index))
+        self.push(GateNode::Input(index))
     }
 
     /// The next `count` inputs, lowest bit first.
@@ -85,7 +85,7 @@ impl Builder {
         } else if let Some(rest) = self.cancel(a, b).or_else(|| self.cancel(b, a)) {
             rest
         } else {
-            self.unique(Node::Xor(a, b))
+            self.unique(GateNode::Xor(a, b))
         };
         out.invert(inverted)
     }
@@ -103,7 +103,7 @@ impl Builder {
         } else if a == Wire::TRUE || a == b {
             b
         } else {
-            self.unique(Node::And(a, b))
+            self.unique(GateNode::And(a, b))
         }
     }
 
@@ -132,13 +132,13 @@ impl Builder {
     /// `b ^ rest` if `sum = b ^ rest`, so that `sum ^ b = rest`.
     fn cancel(&self, sum: Wire, b: Wire) -> Option<Wire> {
         match self.nodes.get(sum.node()) {
-            Some(&Node::Xor(x, y)) if x == b => Some(y),
-            Some(&Node::Xor(x, y)) if y == b => Some(x),
+            Some(&GateNode::Xor(x, y)) if x == b => Some(y),
+            Some(&GateNode::Xor(x, y)) if y == b => Some(x),
             _ => None,
         }
     }
 
-    fn unique(&mut self, node: Node) -> Wire {
+    fn unique(&mut self, node: GateNode) -> Wire {
         if let Some(&index) = self.known.get(&node) {
             return Wire::new(index, false);
         }
@@ -147,7 +147,7 @@ impl Builder {
         wire
     }
 
-    fn push(&mut self, node: Node) -> Wire {
+    fn push(&mut self, node: GateNode) -> Wire {
         let index = self.nodes.len() as u32;
         self.nodes.push(node);
         Wire::new(index, false)

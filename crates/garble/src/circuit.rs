@@ -5,7 +5,7 @@ use crate::schedule;
 
 /// A node of a circuit under construction; node 0 is the constant 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Node {
+pub(crate) enum GateNode {
     /// The constant 0.
     Zero,
     /// An input.
@@ -127,7 +127,7 @@ impl Circuit {
     }
 
     /// Keeps what the outputs need, folds sums, and gives every wire a row while it lives.
-    pub(crate) fn compile(nodes: &[Node], inputs: usize, outputs: &[Wire]) -> Self {
+    pub(crate) fn compile(nodes: &[GateNode], inputs: usize, outputs: &[Wire]) -> Self {
         let schedule::Schedule { gates, constants, working_rows } =
             schedule::schedule(nodes, inputs, outputs);
         let ands = gates.iter().filter(|gate| matches!(gate, Gate::And { .. })).count();

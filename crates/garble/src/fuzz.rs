@@ -5,7 +5,7 @@ use gazelle_prg::Seed;
 
 use crate::builder::Builder;
 use crate::circuit::Circuit;
-use crate::testing::{Garbled, bits, plain};
+use crate::testing::{GarbledCircuit, bits, plain};
 use crate::{GarbleError, HalfGates, evaluate, table_bytes};
 
 /// `data` describes a circuit, three bytes a gate: garbled and evaluated honestly it must agree
@@ -18,7 +18,7 @@ pub fn circuits(data: &[u8]) {
     let lanes = usize::from(lanes % 9);
     let circuit = circuit(gates);
     let scheme = HalfGates::default();
-    let garbled = Garbled::new(&scheme, &circuit, lanes, *seed);
+    let garbled = GarbledCircuit::new(&scheme, &circuit, lanes, *seed);
     let input = bits(circuit.input_count() * lanes, *seed);
     let expected: Vec<Option<bool>> =
         plain(&circuit, lanes, &input).into_iter().map(Some).collect();
@@ -47,7 +47,7 @@ fn circuit(gates: &[u8]) -> Circuit {
 }
 
 fn tampered(
-    garbled: &Garbled,
+    garbled: &GarbledCircuit,
     circuit: &Circuit,
     lanes: usize,
     data: &[u8],

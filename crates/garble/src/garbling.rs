@@ -24,7 +24,7 @@ use crate::error::GarbleError;
 use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
 use crate::table::{TableSink, TableSource};
 use crate::tweaks::{LANES_PER_KEY, Tweaks};
-use rows::{Inputs, Strip, Work, Working};
+use rows::{Inputs, StripRows, Work, Working};
 
 /// Lanes taken through the whole circuit together; divides [`LANES_PER_KEY`].
 pub const STRIP: usize = 256;
@@ -226,7 +226,7 @@ impl<'a, S: GarblingScheme> Common<'a, S> {
         work: &mut Work,
         mut outputs: Vec<&mut [Block]>,
         delta: Block,
-        mut and: impl FnMut(AndGate<'_>, And<'_>) -> Result<(), GarbleError>,
+        mut and: impl FnMut(AndGate<'_>, AndGates<'_>) -> Result<(), GarbleError>,
     ) -> Result<(), GarbleError> {
         let (circuit, lanes) = (self.circuit, inputs.count());
         let input_count = circuit.input_count();
@@ -240,7 +240,7 @@ impl<'a, S: GarblingScheme> Common<'a, S> {
         for first in (0..lanes).step_by(STRIP) {
             let count = STRIP.min(lanes - first);
             let mut keys = keys.iter();
-            let strip = Strip { inputs, input_count, first, count };
+            let strip = StripRows { inputs, input_count, first, count };
             for gate in circuit.gates() {
                 match *gate {
                     Gate::Sum { x, out } => {
@@ -254,7 +254,7 @@ impl<'a, S: GarblingScheme> Common<'a, S> {
                         let (out, _) = out.split_at_mut(count);
                         let rows = strip.rows(working);
                         let (a, b, add) = (rows.operand(a), rows.operand(b), rows.get(add));
-                        and(AndGate { key, first_lane: first }, And { a, b, add, out })?;
+                        and(AndGate { key, first_lane: first }, AndGates { a, b, add, out })?;
                     }
                     Gate::Emit { x, output } => {
                         let working = Working { before: work.rows(), after: &[] };
@@ -272,7 +272,7 @@ impl<'a, S: GarblingScheme> Common<'a, S> {
 }
 
 /// Operands and result of an AND gate.
-struct And<'a> {
+struct AndGates<'a> {
     a: Operand<'a>,
     b: Operand<'a>,
     add: &'a [Block],
@@ -311,12 +311,18 @@ impl<'a, S: GarblingScheme> Garbler<'a, S> {
         let seed = self.coins.fork(COINS, (inputs.first / LANES_PER_KEY) as u64);
         let mut coins = Prg::new(&seed, COINS);
         let delta = self.delta;
-        self.common.block(inputs, work, outputs, delta.block(), |gate, And { a, b, add, out }| {
-            let table = sink.next(scheme.table_len(out.len()))?;
-            let secrets = Secrets { delta, coins: &mut coins };
-            scheme.garble_and(gate, secrets, a, b, add, out, table);
-            Ok(())
-        })
+        self.common.block(
+            inputs,
+            work,
+            outputs,
+            delta.block(),
+            |gate, AndGates { a, b, add, out }| {
+                let table = sink.next(scheme.table_len(out.len()))?;
+                let secrets = Secrets { delta, coins: &mut coins };
+                scheme.garble_and(gate, secrets, a, b, add, out, table);
+                Ok(())
+            },
+        )
     }
 }
 
@@ -332,7 +338,7 @@ impl<S: GarblingScheme> Evaluator<'_, S> {
     ) -> Result<(), GarbleError> {
         let scheme = self.0.scheme;
         // The evaluator has no Delta: constants are zero labels and inversion changes nothing.
-        self.0.block(inputs, work, outputs, Block::ZERO, |gate, And { a, b, add, out }| {
+        self.0.block(inputs, work, outputs, Block::ZERO, |gate, AndGates { a, b, add, out }| {
             let table = source.next(scheme.table_len(out.len()))?;
             scheme.evaluate_and(gate, a, b, add, table, out);
             Ok(())

@@ -83,13 +83,13 @@ impl GarblingScheme for HalfGates {
 }
 
 /// The two rows of a, the two rows of b, and the row to add.
-type Rows<'a> = [&'a [Block]; 5];
+type HalfGatesRows<'a> = [&'a [Block]; 5];
 
 struct Garble<'a> {
     gate: AndGate<'a>,
     delta: Block,
     shifts: [Block; 2],
-    rows: Rows<'a>,
+    rows: HalfGatesRows<'a>,
     out: &'a mut [Block],
     table: &'a mut [u8],
 }
@@ -117,7 +117,7 @@ fn garble_lanes<V: Vector, const U: usize, const M: usize>(
     lanes: Range<usize>,
     delta: Block,
     shifts: [Block; 2],
-    rows: Rows<'_>,
+    rows: HalfGatesRows<'_>,
     out: &mut [Block],
     table: [&mut [u8]; 2],
 ) {
@@ -182,7 +182,7 @@ fn garble_lanes<V: Vector, const U: usize, const M: usize>(
 
 struct Evaluate<'a> {
     gate: AndGate<'a>,
-    rows: Rows<'a>,
+    rows: HalfGatesRows<'a>,
     table: &'a [u8],
     out: &'a mut [Block],
 }
@@ -208,7 +208,7 @@ impl Kernel for Evaluate<'_> {
 fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
     gate: AndGate<'_>,
     lanes: Range<usize>,
-    rows: Rows<'_>,
+    rows: HalfGatesRows<'_>,
     table: [&[u8]; 2],
     out: &mut [Block],
 ) {
@@ -261,7 +261,7 @@ fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
 mod tests {
     use super::*;
     use crate::garbling::STRIP;
-    use crate::testing::{self, Garbled};
+    use crate::testing::{self, GarbledCircuit};
 
     #[test]
     fn conformance_of_half_gates_on_every_instruction_set() {
@@ -278,7 +278,7 @@ mod tests {
         let circuit = b.finish(&[product]);
         // Two strips, with a tail in the second.
         let lanes = STRIP + 11;
-        let garbled = Garbled::new(&HalfGates::default(), &circuit, lanes, 2);
+        let garbled = GarbledCircuit::new(&HalfGates::default(), &circuit, lanes, 2);
         let key =
             gazelle_block::hash::HashKey::new(&garbled.hash_seed, garbled.tweaks.first_batch());
         let h = |x: Block, point: usize| {

@@ -5,7 +5,7 @@
 //! adder is four sums and an AND gate, and becomes one gate `(x^c & y^c) ^ c` and one sum `x^y^c`.
 
 use crate::builder::Wire;
-use crate::circuit::{Gate, Node, Sum, ZERO_ROW};
+use crate::circuit::{Gate, GateNode, Sum, ZERO_ROW};
 
 /// A finished order of gates.
 pub(crate) struct Schedule {
@@ -16,7 +16,7 @@ pub(crate) struct Schedule {
 }
 
 /// Schedules what `outputs` need of `nodes`.
-pub(crate) fn schedule(nodes: &[Node], inputs: usize, outputs: &[Wire]) -> Schedule {
+pub(crate) fn schedule(nodes: &[GateNode], inputs: usize, outputs: &[Wire]) -> Schedule {
     let mut gates = Folding::new(nodes, outputs).gates(outputs);
     let working_rows = assign_rows(&mut gates, nodes, inputs);
     let constants = (0u32..)
@@ -29,7 +29,7 @@ pub(crate) fn schedule(nodes: &[Node], inputs: usize, outputs: &[Wire]) -> Sched
 
 /// What becomes of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Fate {
+enum Placement {
     /// No output needs it.
     #[default]
     Dead,
@@ -43,33 +43,34 @@ enum Fate {
 
 /// A reader of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reader {
+enum Consumer {
     Node(usize),
     Output,
 }
 
 struct Folding<'a> {
-    nodes: &'a [Node],
-    fate: Vec<Fate>,
+    nodes: &'a [GateNode],
+    fate: Vec<Placement>,
     /// For a sum that absorbed an AND gate: the gate, and the other term.
     absorbs: Vec<Option<(usize, usize)>>,
 }
 
 impl<'a> Folding<'a> {
-    fn new(nodes: &'a [Node], outputs: &[Wire]) -> Self {
+    fn new(nodes: &'a [GateNode], outputs: &[Wire]) -> Self {
         /// Sums with more readers keep a row: each reader would add them up anew.
         const MOST_READERS: usize = 2;
         let readers = readers(nodes, outputs);
         let live = |index: usize| readers.get(index).is_some_and(|readers| !readers.is_empty());
-        let mut fate: Vec<Fate> =
-            (0..nodes.len()).map(|i| if live(i) { Fate::Row } else { Fate::Dead }).collect();
+        let mut fate: Vec<Placement> = (0..nodes.len())
+            .map(|i| if live(i) { Placement::Row } else { Placement::Dead })
+            .collect();
         let mut absorbs = vec![None; nodes.len()];
         // Rows that an absorbing sum adds must exist.
         let mut needed = vec![false; nodes.len()];
         for (index, node) in nodes.iter().enumerate().filter(|(index, _)| live(*index)) {
-            let Node::Xor(x, y) = *node else { continue };
+            let GateNode::Xor(x, y) = *node else { continue };
             let single = |wire: Wire| {
-                matches!(nodes.get(wire.node()), Some(Node::And(..)))
+                matches!(nodes.get(wire.node()), Some(GateNode::And(..)))
                     && readers.get(wire.node()).is_some_and(|readers| readers.len() == 1)
             };
             let pair = if single(x) {
@@ -79,33 +80,33 @@ impl<'a> Folding<'a> {
             } else {
                 continue;
             };
-            set(&mut fate, pair.0, Fate::Absorbed);
+            set(&mut fate, pair.0, Placement::Absorbed);
             set(&mut absorbs, index, Some(pair));
             set(&mut needed, pair.1, true);
         }
         let mut terms = vec![2usize; nodes.len()];
         for (index, node) in nodes.iter().enumerate().filter(|(index, _)| live(*index)) {
-            let Node::Xor(x, y) = *node else { continue };
+            let GateNode::Xor(x, y) = *node else { continue };
             let own = readers.get(index).map(Vec::as_slice).unwrap_or_default();
             if get(&absorbs, index).is_some() || get(&needed, index) {
                 continue;
             }
-            let flat = [x, y].iter().all(|wire| get(&fate, wire.node()) != Fate::Folded);
-            let takes = |reader: &Reader| match *reader {
-                Reader::Output => false,
-                Reader::Node(reader) => match nodes.get(reader) {
-                    Some(Node::And(..)) => true,
+            let flat = [x, y].iter().all(|wire| get(&fate, wire.node()) != Placement::Folded);
+            let takes = |reader: &Consumer| match *reader {
+                Consumer::Output => false,
+                Consumer::Node(reader) => match nodes.get(reader) {
+                    Some(GateNode::And(..)) => true,
                     _ => get(&absorbs, reader).is_none() && get(&terms, reader) < 3,
                 },
             };
-            let only_output = own == [Reader::Output];
+            let only_output = own == [Consumer::Output];
             let folds = flat && own.len() <= MOST_READERS && own.iter().all(takes);
             if only_output || folds {
-                set(&mut fate, index, Fate::Folded);
+                set(&mut fate, index, Placement::Folded);
             }
             if folds {
                 for reader in own {
-                    if let Reader::Node(reader) = *reader
+                    if let Consumer::Node(reader) = *reader
                         && let Some(terms) = terms.get_mut(reader)
                     {
                         *terms += 1;
@@ -127,17 +128,21 @@ impl<'a> Folding<'a> {
         let mut gates = Vec::new();
         for ((index, node), outputs) in self.nodes.iter().enumerate().zip(emitted).skip(1) {
             let out = index as u32;
-            if get(&self.fate, index) == Fate::Row {
+            if get(&self.fate, index) == Placement::Row {
                 match (*node, get(&self.absorbs, index)) {
-                    (Node::Xor(..), Some((and, add))) => gates.push(self.and(and, add as u32, out)),
-                    (Node::Xor(x, y), None) => gates.push(Gate::Sum { x: self.sum(x, y), out }),
-                    (Node::And(..), _) => gates.push(self.and(index, ZERO_ROW, out)),
-                    (Node::Zero | Node::Input(_), _) => {}
+                    (GateNode::Xor(..), Some((and, add))) => {
+                        gates.push(self.and(and, add as u32, out))
+                    }
+                    (GateNode::Xor(x, y), None) => gates.push(Gate::Sum { x: self.sum(x, y), out }),
+                    (GateNode::And(..), _) => gates.push(self.and(index, ZERO_ROW, out)),
+                    (GateNode::Zero | GateNode::Input(_), _) => {}
                 }
             }
             for (output, inverted) in outputs {
                 let mut x = match *node {
-                    Node::Xor(x, y) if get(&self.fate, index) == Fate::Folded => self.sum(x, y),
+                    GateNode::Xor(x, y) if get(&self.fate, index) == Placement::Folded => {
+                        self.sum(x, y)
+                    }
                     _ => Sum { rows: [out, ZERO_ROW, ZERO_ROW], inverted: false },
                 };
                 x.inverted ^= inverted;
@@ -149,7 +154,7 @@ impl<'a> Folding<'a> {
 
     fn and(&self, index: usize, add: u32, out: u32) -> Gate {
         let operands = match self.nodes.get(index) {
-            Some(Node::And(a, b)) => [*a, *b],
+            Some(GateNode::And(a, b)) => [*a, *b],
             _ => [Wire::FALSE; 2],
         };
         let [a, b] = operands.map(|wire| Sum {
@@ -174,37 +179,39 @@ impl<'a> Folding<'a> {
     /// The terms of a folded sum.
     fn folded(&self, wire: Wire) -> Option<(Wire, Wire)> {
         match self.nodes.get(wire.node()) {
-            Some(&Node::Xor(x, y)) if get(&self.fate, wire.node()) == Fate::Folded => Some((x, y)),
+            Some(&GateNode::Xor(x, y)) if get(&self.fate, wire.node()) == Placement::Folded => {
+                Some((x, y))
+            }
             _ => None,
         }
     }
 }
 
 /// Every node's readers among the nodes that outputs need.
-fn readers(nodes: &[Node], outputs: &[Wire]) -> Vec<Vec<Reader>> {
-    let mut readers: Vec<Vec<Reader>> = vec![Vec::new(); nodes.len()];
-    let add = |readers: &mut Vec<Vec<Reader>>, wire: Wire, reader: Reader| {
+fn readers(nodes: &[GateNode], outputs: &[Wire]) -> Vec<Vec<Consumer>> {
+    let mut readers: Vec<Vec<Consumer>> = vec![Vec::new(); nodes.len()];
+    let add = |readers: &mut Vec<Vec<Consumer>>, wire: Wire, reader: Consumer| {
         if let Some(list) = readers.get_mut(wire.node()) {
             list.push(reader);
         }
     };
     for output in outputs {
-        add(&mut readers, *output, Reader::Output);
+        add(&mut readers, *output, Consumer::Output);
     }
     for (index, node) in nodes.iter().enumerate().rev() {
         if readers.get(index).is_none_or(Vec::is_empty) {
             continue;
         }
-        if let Node::Xor(x, y) | Node::And(x, y) = *node {
-            add(&mut readers, x, Reader::Node(index));
-            add(&mut readers, y, Reader::Node(index));
+        if let GateNode::Xor(x, y) | GateNode::And(x, y) = *node {
+            add(&mut readers, x, Consumer::Node(index));
+            add(&mut readers, y, Consumer::Node(index));
         }
     }
     readers
 }
 
 /// Replaces nodes by rows; returns how many working rows it takes.
-fn assign_rows(gates: &mut [Gate], nodes: &[Node], inputs: usize) -> usize {
+fn assign_rows(gates: &mut [Gate], nodes: &[GateNode], inputs: usize) -> usize {
     let mut last = vec![0usize; nodes.len()];
     for (index, gate) in gates.iter().enumerate() {
         for node in reads(gate) {
@@ -213,7 +220,7 @@ fn assign_rows(gates: &mut [Gate], nodes: &[Node], inputs: usize) -> usize {
     }
     let mut rows = vec![ZERO_ROW; nodes.len()];
     for (row, node) in rows.iter_mut().zip(nodes) {
-        if let Node::Input(input) = *node {
+        if let GateNode::Input(input) = *node {
             *row = input;
         }
     }

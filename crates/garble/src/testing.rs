@@ -13,7 +13,7 @@ use crate::table::{PieceReceiver, PieceSender};
 use crate::tweaks::Tweaks;
 
 /// One garbling with everything that both parties hold: for tests.
-pub struct Garbled {
+pub struct GarbledCircuit {
     /// The garbler's offset.
     pub delta: Delta,
     /// The public hash seed.
@@ -28,7 +28,7 @@ pub struct Garbled {
     pub output_zero: Vec<Block>,
 }
 
-impl Garbled {
+impl GarbledCircuit {
     /// Garbles with fresh labels from `seed`.
     ///
     /// # Panics
@@ -140,7 +140,7 @@ pub fn mixed_circuit() -> Circuit {
 }
 
 fn compare<S: GarblingScheme>(scheme: &S, circuit: &Circuit, lanes: usize, seed: u8) {
-    let garbled = Garbled::new(scheme, circuit, lanes, seed);
+    let garbled = GarbledCircuit::new(scheme, circuit, lanes, seed);
     let bits = bits(circuit.input_count() * lanes, seed);
     let expected: Vec<Option<bool>> = plain(circuit, lanes, &bits).into_iter().map(Some).collect();
     let got = garbled.run(scheme, circuit, lanes, &bits);
@@ -159,7 +159,7 @@ fn every_operand_pair<S: GarblingScheme>(scheme: &S) {
         let circuit = b.finish(&[product]);
         assert_eq!(circuit.and_count(), 1);
         for seed in 0..16 {
-            let garbled = Garbled::new(scheme, &circuit, 1, seed);
+            let garbled = GarbledCircuit::new(scheme, &circuit, 1, seed);
             for value in 0..4 {
                 let bits = [value & 1 == 1, value & 2 == 2];
                 let expected: Vec<_> =
@@ -180,14 +180,14 @@ fn many_lanes<S: GarblingScheme>(scheme: &S) {
     }
     let empty = Builder::new().finish(&[]);
     compare(scheme, &empty, 3, 0);
-    let garbled = Garbled::new(scheme, &circuit, 0, 1);
+    let garbled = GarbledCircuit::new(scheme, &circuit, 0, 1);
     assert!(garbled.table.is_empty() && garbled.output_zero.is_empty());
 }
 
 /// Streaming gives the bytes and labels that memory does.
 fn streams<S: GarblingScheme>(scheme: &S) {
     let (circuit, lanes) = (mixed_circuit(), 700);
-    let garbled = Garbled::new(scheme, &circuit, lanes, 3);
+    let garbled = GarbledCircuit::new(scheme, &circuit, lanes, 3);
     let total = table_bytes(scheme, &circuit, lanes);
     for piece in [1000, 1 << 16] {
         let mut stream = Vec::new();
@@ -195,7 +195,7 @@ fn streams<S: GarblingScheme>(scheme: &S) {
             stream.extend_from_slice(bytes);
             Ok(())
         });
-        // The private coins come from an equal generator: replay the draws of `Garbled::new`.
+        // The private coins come from an equal generator: replay the draws of `GarbledCircuit::new`.
         let mut rng = Prg::new(&Seed::from_bytes([3; 16]), 1);
         let delta = Delta::random(&mut rng);
         let _ = Seed::random(&mut rng);
@@ -245,7 +245,7 @@ fn wrong_tables<S: GarblingScheme>(scheme: &S) {
         if bit % 37 != 0 {
             continue;
         }
-        let mut garbled = Garbled::new(scheme, &circuit, lanes, 5);
+        let mut garbled = GarbledCircuit::new(scheme, &circuit, lanes, 5);
         if let Some(byte) = garbled.table.get_mut(bit / 8) {
             *byte ^= 1 << (bit % 8);
         }
@@ -271,7 +271,7 @@ fn wrong_tables<S: GarblingScheme>(scheme: &S) {
 /// Lengths that do not fit are errors.
 fn wrong_lengths<S: GarblingScheme>(scheme: &S) {
     let (circuit, lanes) = (mixed_circuit(), 20);
-    let garbled = Garbled::new(scheme, &circuit, lanes, 7);
+    let garbled = GarbledCircuit::new(scheme, &circuit, lanes, 7);
     let input = garbled.input_zero.clone();
     let run = |lanes: usize, input: &[Block], table: &[u8]| {
         evaluate(scheme, &circuit, lanes, &garbled.hash_seed, &garbled.tweaks, input, table)
@@ -299,11 +299,11 @@ fn wrong_lengths<S: GarblingScheme>(scheme: &S) {
 /// Where a scheme does not conform.
 pub fn conformance_on_every_isa<S: GarblingScheme>(scheme: impl Fn(AesIsa) -> S) {
     let circuit = mixed_circuit();
-    let expected = Garbled::new(&scheme(AesIsa::Portable), &circuit, 77, 1);
+    let expected = GarbledCircuit::new(&scheme(AesIsa::Portable), &circuit, 77, 1);
     for isa in AesIsa::all() {
         let scheme = scheme(isa);
         conformance(&scheme);
-        let got = Garbled::new(&scheme, &circuit, 77, 1);
+        let got = GarbledCircuit::new(&scheme, &circuit, 77, 1);
         assert!(got.table == expected.table && got.output_zero == expected.output_zero, "{isa:?}");
     }
 }

@@ -44,7 +44,7 @@ use gazelle_block::Block;
 use gazelle_block::aes::{AesIsa, dispatch};
 use zeroize::Zeroize;
 
-use kernel::{Evaluate, Garble};
+use kernel::{EvaluateThreeHalves, GarbleThreeHalves};
 
 use crate::garbling::STRIP;
 use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
@@ -111,7 +111,7 @@ impl GarblingScheme for ThreeHalves {
         let delta = secrets.delta.block();
         dispatch(
             self.isa,
-            Garble {
+            GarbleThreeHalves {
                 gate,
                 delta,
                 shifts: [delta.select(a.inverted), delta.select(b.inverted)],
@@ -174,7 +174,7 @@ impl GarblingScheme for ThreeHalves {
         unpack(word, g2_last, mixed_last);
         dispatch(
             self.isa,
-            Evaluate {
+            EvaluateThreeHalves {
                 gate,
                 rows: [a.rows[0], a.rows[1], b.rows[0], b.rows[1], add],
                 halves,
@@ -188,7 +188,7 @@ impl GarblingScheme for ThreeHalves {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{self, Garbled};
+    use crate::testing::{self, GarbledCircuit};
 
     #[test]
     fn conformance_of_three_halves_on_every_instruction_set() {
@@ -205,7 +205,7 @@ mod tests {
         let product = builder.and(not_x, y);
         let circuit = builder.finish(&[product]);
         let lanes = 37;
-        let garbled = Garbled::new(&ThreeHalves::default(), &circuit, lanes, 6);
+        let garbled = GarbledCircuit::new(&ThreeHalves::default(), &circuit, lanes, 6);
         let key =
             gazelle_block::hash::HashKey::new(&garbled.hash_seed, garbled.tweaks.first_batch());
         let sigma = gazelle_block::hash::sigma;
@@ -323,7 +323,7 @@ mod tests {
         let product = b.and(x, y);
         let circuit = b.finish(&[product]);
         let lanes = 4096;
-        let garbled = Garbled::new(&ThreeHalves::default(), &circuit, lanes, 4);
+        let garbled = GarbledCircuit::new(&ThreeHalves::default(), &circuit, lanes, 4);
         let strip = ThreeHalves::default().table_len(STRIP);
         let ones: u32 = garbled
             .table

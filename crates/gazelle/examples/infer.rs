@@ -6,7 +6,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::thread;
 
-use gazelle::backend::{Choice, DefaultServer, StepProtocol};
+use gazelle::backend::{Choice, DefaultService, StepProtocol};
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle::{Description, Limits, ModelInfo, Offer, ServerLimits, system_rng};
 use gazelle_model::{Options, fixed, import, quantise};
@@ -33,12 +33,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The model's owner: from an ONNX file to a compiled model, which many sessions may share.
-fn compile(onnx: &[u8]) -> Result<DefaultServer, Box<dyn Error>> {
+fn compile(onnx: &[u8]) -> Result<DefaultService, Box<dyn Error>> {
     let network = quantise(&import(onnx)?, &Options::default())?.network;
     let choice = Choice::uniform(network.architecture(), StepProtocol::Garbled)?;
     let suite = choice.suite(network.architecture().nodes().len());
     let model = ModelInfo { name: "digits".into(), ..ModelInfo::default() };
-    Ok(DefaultServer::compile(suite, network, model, choice.to_value())?)
+    Ok(DefaultService::compile(suite, network, model, choice.to_value())?)
 }
 
 /// The input's owner: knows an address, and learns the rest from the server's description.

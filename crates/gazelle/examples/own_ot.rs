@@ -10,7 +10,7 @@ use std::thread;
 use gazelle::share::{
     LinearWeights, Network, NetworkBuilder, ProtocolError, StepFunction, TensorId, TensorShape,
 };
-use gazelle::{Limits, ModelInfo, Offer, Server, ServerLimits, Suite, system_rng, wire};
+use gazelle::{Limits, ModelInfo, Offer, ServerLimits, Service, Suite, system_rng, wire};
 use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_garble::HalfGates;
 use gazelle_linear::PublicCoin;
@@ -122,7 +122,7 @@ fn network() -> Result<Network, ProtocolError> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let server =
-        Server::compile(suite(), network()?, ModelInfo::default(), serde_json::Value::Null)?;
+        Service::compile(suite(), network()?, ModelInfo::default(), serde_json::Value::Null)?;
     let (ours, theirs) = wire::memory::pair();
     let serving =
         thread::spawn(move || server.serve(theirs, &ServerLimits::default(), &mut system_rng()?));

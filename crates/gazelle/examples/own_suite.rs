@@ -12,7 +12,7 @@ use gazelle::share::{
     TensorShape,
 };
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
-use gazelle::{Limits, ModelInfo, Offer, Server, ServerLimits, Suite, system_rng};
+use gazelle::{Limits, ModelInfo, Offer, ServerLimits, Service, Suite, system_rng};
 use gazelle_garble::ThreeHalves;
 use gazelle_linear::PublicCoin;
 use gazelle_nonlinear::Garbled;
@@ -27,7 +27,7 @@ fn suite() -> OwnSuite {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = ModelInfo { name: "edges".into(), ..ModelInfo::default() };
-    let server = Server::compile(suite(), network()?, model, serde_json::Value::Null)?;
+    let server = Service::compile(suite(), network()?, model, serde_json::Value::Null)?;
     let listener = tcp::listen("127.0.0.1:0", Exposure::Loopback)?;
     let address = listener.local_addr()?;
     let serving = thread::spawn(move || -> Result<(), String> {

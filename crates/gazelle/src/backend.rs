@@ -19,7 +19,7 @@ pub use planner::Prediction;
 
 use crate::description::Description;
 use crate::error::GazelleError;
-use crate::session::{Client, Prepared, Server};
+use crate::session::{Client, Prepared, Service};
 use crate::suite::Suite;
 
 /// The program's non-linear protocol.
@@ -27,7 +27,7 @@ pub type Nonlinear = PerLayer<AnyOt, HalfGates>;
 /// The program's suite.
 pub type DefaultSuite = Suite<PublicCoin, Nonlinear>;
 /// A server with the program's suite.
-pub type DefaultServer = Server<PublicCoin, Nonlinear>;
+pub type DefaultService = Service<PublicCoin, Nonlinear>;
 /// A client with the program's suite.
 pub type DefaultClient = Client<PublicCoin, Nonlinear>;
 /// Material of the program's suite.

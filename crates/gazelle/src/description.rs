@@ -14,7 +14,7 @@ pub struct ModelInfo {
     pub name: String,
     /// How an image becomes the input tensor, and what the output means; absent for networks
     /// that are no image classifiers.
-    pub interface: Option<gazelle_model::Description>,
+    pub interface: Option<gazelle_model::Interface>,
     /// Six sigma of a logit's distance from the fixed-point reference, half the reveal resolution
     /// included.
     pub tolerance: f64,

@@ -8,10 +8,10 @@ use gazelle_wire::Channel;
 use gazelle_wire::recording::{Recording, frames};
 use gazelle_wire::testing::run_two_recorded;
 
-use crate::backend::{Choice, DefaultServer};
+use crate::backend::{Choice, DefaultService};
 use crate::description::{Description, ModelInfo};
 use crate::error::GazelleError;
-use crate::session::{Limits, Offer, Server, ServerLimits};
+use crate::session::{Limits, Offer, ServerLimits, Service};
 
 /// Ring of all tensors but the output.
 const RING: u32 = 34;
@@ -94,7 +94,7 @@ pub fn honest_description() -> Vec<u8> {
 }
 
 struct Honest {
-    server: Arc<DefaultServer>,
+    server: Arc<DefaultService>,
     from_client: Vec<u8>,
     from_server: Vec<u8>,
 }
@@ -147,7 +147,7 @@ fn session(channel: Channel) -> Result<Vec<i64>, GazelleError> {
 
 /// Fully connected 6 to 4, ReLU, fully connected 4 to 3, revealed.
 #[expect(clippy::expect_used, reason = "the network is fixed")]
-fn compile() -> DefaultServer {
+fn compile() -> DefaultService {
     let mut network = NetworkBuilder::new(TensorShape::vector(6), RING, TRUNCATE, VALUES);
     let dense = |network: &mut NetworkBuilder, name: &str, input, outputs: usize| {
         let op = network.fully_connected(input, outputs);
@@ -161,7 +161,7 @@ fn compile() -> DefaultServer {
     let network = network.build(logits).expect("a valid network");
     let choice = Choice::default();
     let model = ModelInfo { name: "fuzz".into(), ..ModelInfo::default() };
-    Server::compile(choice.suite(2), network, model, choice.to_value()).expect("a valid network")
+    Service::compile(choice.suite(2), network, model, choice.to_value()).expect("a valid network")
 }
 
 #[cfg(test)]

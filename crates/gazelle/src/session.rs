@@ -3,7 +3,7 @@
 //! | client | server |
 //! |---|---|
 //! | [`Offer::receive`]: hello | description |
-//! | [`Offer::accept`]: digest; setup of both protocols | [`Server::serve`]: compares; setup |
+//! | [`Offer::accept`]: digest; setup of both protocols | [`Service::serve`]: compares; setup |
 //! | [`Client::prepare`]: command, linear groups, steps | the same |
 //! | [`Client::infer`]: command, x - r; steps | steps; the last one reveals |
 //! | [`Client::close`]: command | ends |
@@ -18,7 +18,7 @@ mod server_run;
 
 pub use client::{Client, Inference, Learnt, Prepared};
 pub use offer::{Limits, Offer};
-pub use server::{Server, ServerLimits, ServerReport};
+pub use server::{ServerLimits, ServerReport, Service};
 
 /// How far a phase has come; for progress bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{Cost, Message};
 
 use crate::plan::Plan;
-use crate::session::message::{Command, MaskedInput};
+use crate::session::message::{ClientCommand, MaskedInput};
 
 /// Exact bytes by phase, headers included; both parties see the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,8 +33,10 @@ impl PlannedTraffic {
     ) -> Self {
         let linear = linear.0.traffic(plan.groups(), linear.1);
         let nonlinear = nonlinear.0.traffic(nonlinear.1);
-        let command =
-            Cost { client_to_server: framed_len(Command::encoded_len(&())), server_to_client: 0 };
+        let command = Cost {
+            client_to_server: framed_len(ClientCommand::encoded_len(&())),
+            server_to_client: 0,
+        };
         let input = MaskedInput::encoded_len(&MaskedInput::shape(plan.architecture()));
         let input = Cost { client_to_server: framed_len(input), server_to_client: 0 };
         Self {

@@ -106,7 +106,7 @@ pub struct OutputDescription {
 
 /// Both; public.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Description {
+pub struct Interface {
     /// Absent where the input is no image of one or three channels: only tensors are taken then.
     pub input: Option<InputDescription>,
     /// The output.
@@ -148,14 +148,14 @@ struct FileInput {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct FileOutput {
-    labels: Option<Labels>,
+    labels: Option<LabelSource>,
     reveal: Option<Reveal>,
     resolution: Option<f64>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Labels {
+enum LabelSource {
     List(Vec<String>),
     File(String),
 }
@@ -167,7 +167,7 @@ const MAX_SIDE: usize = 1 << 14;
 /// Default resolution: 1/16.
 const RESOLUTION: u32 = 4;
 
-impl Description {
+impl Interface {
     /// The defaults: bytes / 255, RGB or grey by the model's channels, exact size, logits at 1/16.
     pub fn default_for(graph: &Graph) -> Self {
         let file = File::default();
@@ -184,8 +184,8 @@ impl Description {
         let file: File = toml::from_str(text).map_err(|error| fail(error.to_string()))?;
         let labels = match file.output.labels {
             None => Vec::new(),
-            Some(Labels::List(list)) => list,
-            Some(Labels::File(name)) => {
+            Some(LabelSource::List(list)) => list,
+            Some(LabelSource::File(name)) => {
                 let path = dir.unwrap_or(Path::new(".")).join(&name);
                 let text = std::fs::read_to_string(&path)
                     .map_err(|error| fail(format!("labels {}: {error}", path.display())))?;
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn known_answer_defaults_divide_bytes_by_255() {
-        let description = Description::default_for(&graph(vec![1, 1, 2, 2], 3));
+        let description = Interface::default_for(&graph(vec![1, 1, 2, 2], 3));
         let input = description.input.clone().unwrap();
         assert_eq!((input.channels, input.layout), (Channels::Grey, Layout::Nchw));
         let image = Pixels { height: 2, width: 2, channels: 1, bytes: &[0, 51, 102, 255] };
@@ -418,7 +418,7 @@ mod tests {
     fn known_answer_mean_std_crop_and_channel_order() {
         let text = "[input]\nchannels = 'bgr'\ncrop = [1, 1]\nresize = 3\nscale = 1.0\n\
                     mean = [1, 2, 3]\nstd = [1, 2, 4]\n[output]\nlabels = ['a', 'b']\nresolution = 0.25";
-        let description = Description::parse(text, &graph(vec![1, 3, 1, 1], 2), None).unwrap();
+        let description = Interface::parse(text, &graph(vec![1, 3, 1, 1], 2), None).unwrap();
         let input = description.input.unwrap();
         let mut bytes = vec![0; 27];
         bytes[12..15].copy_from_slice(&[11, 22, 33]);
@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn known_answer_channels_last() {
         let text = "[input]\nlayout = 'nhwc'\nscale = 1.0";
-        let description = Description::parse(text, &graph(vec![1, 1, 2, 3], 1), None).unwrap();
+        let description = Interface::parse(text, &graph(vec![1, 1, 2, 3], 1), None).unwrap();
         let image = Pixels { height: 1, width: 2, channels: 3, bytes: &[1, 2, 3, 4, 5, 6] };
         let tensor = description.input.unwrap().tensor(&image).unwrap();
         assert_eq!(tensor, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
@@ -453,14 +453,14 @@ mod tests {
             "[output]\nlabels = '/nonexistent/labels'",
             "not toml",
         ] {
-            let parsed = Description::parse(text, &graph, None);
+            let parsed = Interface::parse(text, &graph, None);
             assert!(matches!(parsed, Err(ModelError::Description(_))), "{text}");
         }
     }
 
     #[test]
     fn adversarial_images_of_the_wrong_size_are_refused() {
-        let input = Description::default_for(&graph(vec![1, 3, 4, 4], 2)).input.unwrap();
+        let input = Interface::default_for(&graph(vec![1, 3, 4, 4], 2)).input.unwrap();
         let image = |height, width, bytes| Pixels { height, width, channels: 3, bytes };
         assert!(input.tensor(&image(4, 4, &[0; 47])).is_err());
         assert!(input.tensor(&image(5, 4, &[0; 60])).is_err());

@@ -1,6 +1,6 @@
 //! Bodies of the fuzz targets: any bytes end in a value or an error.
 
-use crate::description::{Description, Pixels};
+use crate::description::{Interface, Pixels};
 use crate::graph::{Graph, Op};
 use crate::{Options, import, passes, quantise, samples};
 use gazelle_share::TensorShape;
@@ -41,7 +41,7 @@ pub fn description(data: &[u8]) {
         graph.push("flat", Op::Relu, vec![graph.output], shape);
         // A file of labels is not looked for: there is no such folder.
         let folder = std::path::Path::new("/nowhere");
-        let Ok(description) = Description::parse(&text, &graph, Some(folder)) else { continue };
+        let Ok(description) = Interface::parse(&text, &graph, Some(folder)) else { continue };
         if let Some(input) = &description.input {
             let bytes: Vec<u8> = (0..9 * 7 * channels).map(|i| i as u8).collect();
             let image = Pixels { height: 9, width: 7, channels, bytes: &bytes };

@@ -15,7 +15,7 @@ pub mod reveal;
 pub mod samples;
 
 pub use description::{
-    Channels, Description, InputDescription, Layout, OutputDescription, Pixels, Reveal,
+    Channels, InputDescription, Interface, Layout, OutputDescription, Pixels, Reveal,
 };
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, Op};

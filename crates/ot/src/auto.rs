@@ -27,7 +27,7 @@ pub struct Auto {
 }
 
 /// What [`Auto`] chose.
-pub type Choice = Either<SoftSpoken, Ferret>;
+pub type AutoExtension = Either<SoftSpoken, Ferret>;
 
 impl Auto {
     /// For a session of about `expected` OTs; making more is allowed.
@@ -36,18 +36,18 @@ impl Auto {
     }
 
     /// What it takes.
-    pub const fn choice(&self) -> Choice {
+    pub const fn choice(&self) -> AutoExtension {
         match self.expected {
-            0..0x3_0000 => Choice::First(SoftSpoken::K8),
-            0x3_0000..0x10_0000 => Choice::Second(Ferret::new(Parameters::SMALL)),
-            _ => Choice::Second(Ferret::new(Parameters::MEDIUM)),
+            0..0x3_0000 => AutoExtension::First(SoftSpoken::K8),
+            0x3_0000..0x10_0000 => AutoExtension::Second(Ferret::new(Parameters::SMALL)),
+            _ => AutoExtension::Second(Ferret::new(Parameters::MEDIUM)),
         }
     }
 }
 
 impl OtExtension for Auto {
-    type Sender = <Choice as OtExtension>::Sender;
-    type Receiver = <Choice as OtExtension>::Receiver;
+    type Sender = <AutoExtension as OtExtension>::Sender;
+    type Receiver = <AutoExtension as OtExtension>::Receiver;
 
     fn sender(
         &self,

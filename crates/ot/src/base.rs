@@ -42,9 +42,9 @@ const LABEL: &str = "gazelle-ot 2026 base OT over Ristretto255 v1";
 
 /// Encoded points on the wire, 32 bytes each. Validity is checked by the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Points(pub Vec<CompressedRistretto>);
+pub struct PointsMessage(pub Vec<CompressedRistretto>);
 
-impl Message for Points {
+impl Message for PointsMessage {
     /// The number of points.
     type Shape = usize;
     const KIND: u16 = 0x0300;
@@ -79,8 +79,8 @@ pub fn send(
     let mut secret = Scalar::random(rng);
     let first = RISTRETTO_BASEPOINT_TABLE * &secret;
     let encoded = first.compress();
-    ch.send(&Points(vec![encoded]), &1)?;
-    let points = ch.recv::<Points>(&count)?.0;
+    ch.send(&PointsMessage(vec![encoded]), &1)?;
+    let points = ch.recv::<PointsMessage>(&count)?.0;
     let correction = (first + first) * secret;
     let mut shared = Vec::with_capacity(2 * count);
     for (index, encoded) in points.iter().enumerate() {
@@ -114,7 +114,7 @@ pub fn receive(
     ch: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<Vec<Seed>, OtError> {
-    let encoded = ch.recv::<Points>(&1)?.0.into_iter().next().unwrap_or_default();
+    let encoded = ch.recv::<PointsMessage>(&1)?.0.into_iter().next().unwrap_or_default();
     let first = decode(&encoded, 0)?;
     let mut secrets: Vec<Scalar> = choices.iter().map(|_| Scalar::random(rng)).collect();
     let halves: Vec<RistrettoPoint> = secrets
@@ -126,7 +126,7 @@ pub fn receive(
             masked + RistrettoPoint::conditional_select(&RistrettoPoint::identity(), &first, choice)
         })
         .collect();
-    let points = Points(RistrettoPoint::double_and_compress_batch(&halves));
+    let points = PointsMessage(RistrettoPoint::double_and_compress_batch(&halves));
     ch.send(&points, &choices.len())?;
     ch.flush()?;
     // One table for the sender's point; it pays from a handful of OTs on.

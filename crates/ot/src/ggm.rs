@@ -4,8 +4,8 @@
 //! (right). So bit d of a leaf's number is the turn taken at depth d, and every level is doubled by one
 //! long run of the hash. With a node x hashed under index t:
 //!
-//! - [`Kind::Plain`]: left = H(x; t), right = H(x; t'), t' an index of its own;
-//! - [`Kind::Correlated`] (half-tree: Guo, Yang, Wang, Zhang, Xie, Liu, Zhao, EUROCRYPT 2023): left =
+//! - [`TreeKind::Plain`]: left = H(x; t), right = H(x; t'), t' an index of its own;
+//! - [`TreeKind::Correlated`] (half-tree: Guo, Yang, Wang, Zhang, Xie, Liu, Zhao, EUROCRYPT 2023): left =
 //!   H(x; t), right = x ^ left. Every level of a tree XORs to the same value, Delta.
 //!
 //! A *punctured* forest knows all nodes but those on one path per tree. It holds garbage there, and is
@@ -28,7 +28,7 @@ const PIECE: usize = 256;
 
 /// How children follow from their parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TreeKind {
     /// Two hashes.
     Plain,
     /// One hash; levels XOR to Delta.
@@ -39,13 +39,13 @@ pub(crate) enum Kind {
 pub(crate) struct Grower {
     hash: HashSeed,
     tweak: u64,
-    kind: Kind,
+    kind: TreeKind,
     pub(crate) isa: AesIsa,
 }
 
 impl Grower {
     /// `first_tweak` is the first index used.
-    pub(crate) fn new(hash: HashSeed, first_tweak: u64, kind: Kind) -> Self {
+    pub(crate) fn new(hash: HashSeed, first_tweak: u64, kind: TreeKind) -> Self {
         Self { hash, tweak: first_tweak, kind, isa: AesIsa::best() }
     }
 
@@ -56,12 +56,12 @@ impl Grower {
         let tweak = self.next(left.len());
         self.hash.hash(tweak, right, left);
         match self.kind {
-            Kind::Correlated => {
+            TreeKind::Correlated => {
                 for (right, left) in right.iter_mut().zip(left) {
                     *right ^= *left;
                 }
             }
-            Kind::Plain => {
+            TreeKind::Plain => {
                 let mut input = [Block::ZERO; PIECE];
                 for right in right.chunks_mut(PIECE) {
                     let (input, _) = input.split_at_mut(right.len());
@@ -85,7 +85,7 @@ impl Grower {
         let [left, right] = totals;
         left.fill(Block::ZERO);
         right.fill(Block::ZERO);
-        if self.kind == Kind::Correlated && fused::fits(left.len()) {
+        if self.kind == TreeKind::Correlated && fused::fits(left.len()) {
             let tweak = self.next(nodes.len() / 2);
             return fused::double((&self.hash, self.isa), tweak, nodes, pending, [left, right]);
         }
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use gazelle_prg::{Prg, Seed};
 
-    fn grower(kind: Kind) -> Grower {
+    fn grower(kind: TreeKind) -> Grower {
         Grower::new(HashSeed::new(&Seed::from_bytes([7; 16])), 1000, kind)
     }
 
@@ -222,7 +222,7 @@ mod tests {
             nodes[trees + i] = root ^ delta;
         }
         let mut levels = 0;
-        grower(Kind::Correlated).grow(&mut nodes, 2 * trees, |level| {
+        grower(TreeKind::Correlated).grow(&mut nodes, 2 * trees, |level| {
             let mut totals = vec![Block::ZERO; trees];
             xor_all(AesIsa::best(), level, &mut totals);
             assert!(totals.iter().all(|total| *total == delta));
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn conformance_a_punctured_forest_agrees_everywhere_but_at_the_paths() {
-        for kind in [Kind::Plain, Kind::Correlated] {
+        for kind in [TreeKind::Plain, TreeKind::Correlated] {
             for (trees, depth) in [(1usize, 1u32), (3, 4), (16, 7), (64, 2)] {
                 let mut nodes = vec![Block::ZERO; trees << depth];
                 nodes[..trees].copy_from_slice(&random(trees));
@@ -283,7 +283,7 @@ mod tests {
             let blocks = |part: &[&str]| -> Vec<Block> {
                 part.iter().map(|text| Block(u128::from_str_radix(text, 16).unwrap())).collect()
             };
-            let kind = if parts[0][1] == "plain" { Kind::Plain } else { Kind::Correlated };
+            let kind = if parts[0][1] == "plain" { TreeKind::Plain } else { TreeKind::Correlated };
             let (trees, depth): (usize, u32) =
                 (parts[0][2].parse().unwrap(), parts[0][3].parse().unwrap());
             let tweak = u64::from_str_radix(parts[0][4], 16).unwrap();

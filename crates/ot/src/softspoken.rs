@@ -39,7 +39,7 @@ use zeroize::Zeroize;
 use crate::base;
 use crate::error::OtError;
 use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits};
-use crate::ggm::{Grower, Kind, xor_all};
+use crate::ggm::{Grower, TreeKind, xor_all};
 use crate::rows::{Corrections, ROW_UNIT, Rows};
 use crate::streams::Streams;
 use crate::surplus::Surplus;
@@ -150,7 +150,7 @@ impl OtExtension for SoftSpoken {
             (0..trees as u32).map(|i| (block.0 >> (k * i)) as u32 & ((1 << k) - 1)).collect();
         let mut nodes = vec![Block::ZERO; trees << k];
         let hash = HashSeed::new(&Seed::from_bytes(hash.to_bytes()));
-        Grower::new(hash, FIRST_TWEAK, Kind::Plain).grow_punctured(
+        Grower::new(hash, FIRST_TWEAK, TreeKind::Plain).grow_punctured(
             &mut nodes,
             trees,
             &paths,
@@ -187,7 +187,7 @@ impl OtExtension for SoftSpoken {
                 *sums = pair.each_ref().map(|seed| Block::from_bytes(*seed.bytes()));
             }
             let mut level = 0;
-            let grower = &mut Grower::new(HashSeed::new(&seed), FIRST_TWEAK, Kind::Plain);
+            let grower = &mut Grower::new(HashSeed::new(&seed), FIRST_TWEAK, TreeKind::Plain);
             grower.grow(&mut nodes, trees, |nodes| {
                 for (side, nodes) in nodes.chunks_exact(nodes.len() / 2).enumerate() {
                     let mut totals = vec![Block::ZERO; trees];

@@ -61,10 +61,10 @@ impl Streams {
         self
     }
 
-    fn run(&mut self, width: usize, job: Job<'_>) {
+    fn run(&mut self, width: usize, job: StreamJob<'_>) {
         let first = self.position;
         self.position += width as u64;
-        dispatch(self.isa, Run { keys: &self.keys, first, width, job });
+        dispatch(self.isa, StreamRun { keys: &self.keys, first, width, job });
     }
 
     /// IKNP's sender: row `j + 1` becomes `G_j ^ choice_j corrections_j`, row 0 stays.
@@ -77,7 +77,7 @@ impl Streams {
     ) {
         let rows = &mut rows[width..128 * width];
         let corrections = &corrections[..127 * width];
-        self.run(width, Job::Masked { rows, corrections, choices });
+        self.run(width, StreamJob::Masked { rows, corrections, choices });
     }
 
     /// IKNP's receiver, keys in pairs: row `j + 1` becomes `G_{2j}`, correction `j` becomes
@@ -85,7 +85,7 @@ impl Streams {
     pub(crate) fn fill_pairs(&mut self, rows: &mut Pieces, corrections: &mut Pieces, width: usize) {
         let (choices, rows) = rows[..128 * width].split_at_mut(width);
         let corrections = &mut corrections[..127 * width];
-        self.run(width, Job::Pairs { rows, corrections, choices });
+        self.run(width, StreamJob::Pairs { rows, corrections, choices });
     }
 
     /// SoftSpoken's receiver, `2^k` keys per tree: row `k i + j` becomes the XOR v of the leaves x of
@@ -99,7 +99,7 @@ impl Streams {
         width: usize,
     ) {
         let rows = &mut rows[..128 * width];
-        self.run(width, Job::Trees { k, rows, end: End::Sums { corrections } });
+        self.run(width, StreamJob::Trees { k, rows, end: End::Sums { corrections } });
     }
 
     /// SoftSpoken's sender: as [`fill_sums`](Self::fill_sums), leaf 0 of each tree left out, with the
@@ -114,7 +114,7 @@ impl Streams {
         width: usize,
     ) {
         let rows = &mut rows[..128 * width];
-        self.run(width, Job::Trees { k, rows, end: End::Corrected { corrections, choices } });
+        self.run(width, StreamJob::Trees { k, rows, end: End::Corrected { corrections, choices } });
     }
 }
 
@@ -124,7 +124,7 @@ impl Drop for Streams {
     }
 }
 
-enum Job<'a> {
+enum StreamJob<'a> {
     Masked { rows: &'a mut Pieces, corrections: &'a Pieces, choices: Block },
     Pairs { rows: &'a mut Pieces, corrections: &'a mut Pieces, choices: &'a Pieces },
     Trees { k: u32, rows: &'a mut Pieces, end: End<'a> },
@@ -136,14 +136,14 @@ enum End<'a> {
     Corrected { corrections: &'a Pieces, choices: Block },
 }
 
-struct Run<'a> {
+struct StreamRun<'a> {
     keys: &'a [AesKey],
     first: u64,
     width: usize,
-    job: Job<'a>,
+    job: StreamJob<'a>,
 }
 
-impl Kernel for Run<'_> {
+impl Kernel for StreamRun<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -164,7 +164,7 @@ impl Kernel for Run<'_> {
     }
 }
 
-impl Run<'_> {
+impl StreamRun<'_> {
     /// All rows of pieces `at .. at + M * V::BLOCKS`.
     #[inline(always)]
     fn tile<V: Vector, const M: usize>(&mut self, at: usize) {
@@ -174,7 +174,7 @@ impl Run<'_> {
         }
         let tile = Tile::<V, M> { counters: load_blocks(&counters), width: self.width, at };
         match &mut self.job {
-            Job::Masked { rows, corrections, choices } => {
+            StreamJob::Masked { rows, corrections, choices } => {
                 for (j, key) in self.keys.iter().enumerate() {
                     let mask = V::splat(Block(u128::MAX).select(choices.bit(j as u32 + 1)));
                     let mut row = tile.stream(key);
@@ -185,7 +185,7 @@ impl Run<'_> {
                     tile.store(row, rows, j);
                 }
             }
-            Job::Pairs { rows, corrections, choices } => {
+            StreamJob::Pairs { rows, corrections, choices } => {
                 let choices = tile.load(choices, 0);
                 for (j, pair) in self.keys.as_chunks::<2>().0.iter().enumerate() {
                     let row = tile.stream(&pair[0]);
@@ -197,7 +197,7 @@ impl Run<'_> {
                     tile.store(other, corrections, j);
                 }
             }
-            Job::Trees { k, rows, end } => {
+            StreamJob::Trees { k, rows, end } => {
                 for (tree, keys) in self.keys.chunks_exact(1 << *k).enumerate() {
                     match k {
                         2 => tile.tree::<2>(keys, rows, end, tree),

@@ -10,7 +10,7 @@ use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
 pub const COUNTS: [usize; 12] = [1, 127, 128, 129, 0, 1000, 64, 8192, 3, 20_001, 128, 5];
 
 /// What the two parties of a session hold.
-pub struct Made {
+pub struct MadeOts {
     /// The sender's Delta.
     pub delta: Delta,
     /// The sender's `y_i`.
@@ -28,7 +28,7 @@ pub struct Made {
 /// # Panics
 /// If a party fails, or sends another number of bytes than predicted.
 #[expect(clippy::expect_used, clippy::panic, reason = "a test helper: failing loudly is its job")]
-pub fn run<O: OtExtension + 'static>(extension: &O, counts: &[usize], seed: u8) -> Made {
+pub fn run<O: OtExtension + 'static>(extension: &O, counts: &[usize], seed: u8) -> MadeOts {
     let (mut sender_end, mut receiver_end) = memory::pair();
     let party = |role: u8| Prg::new(&Seed::from_bytes([seed; 16]), role);
     let sending = || {
@@ -71,7 +71,7 @@ pub fn run<O: OtExtension + 'static>(extension: &O, counts: &[usize], seed: u8) 
         let sending = scope.spawn(sending);
         let (choices, z) = receiving();
         let Ok((delta, y)) = sending.join() else { panic!("the sender panicked") };
-        Made { delta, y, choices, z }
+        MadeOts { delta, y, choices, z }
     })
 }
 

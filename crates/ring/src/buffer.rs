@@ -14,9 +14,9 @@ const LARGE: usize = 8 << 10;
 const POOLED: usize = 4 << 20;
 
 /// Zeroed, wiped buffers.
-static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), words: 0 });
+static POOL: Mutex<BufferPool> = Mutex::new(BufferPool { free: Vec::new(), words: 0 });
 
-struct Pool {
+struct BufferPool {
     free: Vec<Vec<u64>>,
     words: usize,
 }

@@ -31,7 +31,7 @@ fn base(half: usize) -> usize {
 /// Eight complex values, real parts first.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Block {
+pub struct FourierBlock {
     /// Real parts.
     pub re: [f64; 8],
     /// Imaginary parts.
@@ -43,7 +43,7 @@ pub struct Block {
 /// Not wiped on drop; see [`Fourier::zeroize`].
 #[derive(Clone, PartialEq)]
 pub struct Fourier {
-    pub(crate) blocks: Vec<Block>,
+    pub(crate) blocks: Vec<FourierBlock>,
 }
 
 impl std::fmt::Debug for Fourier {
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Fourier {
 impl Fourier {
     /// Sets all values to zero.
     pub fn clear(&mut self) {
-        self.blocks.fill(Block::default());
+        self.blocks.fill(FourierBlock::default());
     }
 }
 
@@ -87,15 +87,15 @@ impl Drop for FftScratch {
 #[derive(Clone)]
 pub struct Fft {
     degree: usize,
-    plan: Arc<Tables>,
+    plan: Arc<Twiddles>,
 }
 
-struct Tables {
+struct Twiddles {
     plan: Plan,
     /// `e^{i pi j / N}`.
-    twist: Vec<Block>,
+    twist: Vec<FourierBlock>,
     /// `e^{-i pi j / N} / (N/2)`.
-    untwist: Vec<Block>,
+    untwist: Vec<FourierBlock>,
 }
 
 impl std::fmt::Debug for Fft {
@@ -118,7 +118,7 @@ impl Fft {
         if let Some(found) = plans.iter().find(|plan| plan.degree == degree) {
             return Ok(found.clone());
         }
-        let made = Self { degree, plan: Arc::new(Tables::new(degree)) };
+        let made = Self { degree, plan: Arc::new(Twiddles::new(degree)) };
         plans.push(made.clone());
         Ok(made)
     }
@@ -144,7 +144,7 @@ impl Fft {
     }
 }
 
-impl Tables {
+impl Twiddles {
     fn new(degree: usize) -> Self {
         let half = degree / 2;
         let method = Method::UserProvided { base_algo: FftAlgo::Dif4, base_n: base(half) };
@@ -159,8 +159,8 @@ impl Tables {
 }
 
 /// `count` values in blocks.
-fn blocks(count: usize, value: impl Fn(usize) -> (f64, f64)) -> Vec<Block> {
-    let block = |i: usize| Block {
+fn blocks(count: usize, value: impl Fn(usize) -> (f64, f64)) -> Vec<FourierBlock> {
+    let block = |i: usize| FourierBlock {
         re: std::array::from_fn(|j| value(8 * i + j).0),
         im: std::array::from_fn(|j| value(8 * i + j).1),
     };
@@ -176,7 +176,7 @@ impl Transform for Fft {
     }
 
     fn zero(&self) -> Fourier {
-        Fourier { blocks: vec![Block::default(); self.degree / 16] }
+        Fourier { blocks: vec![FourierBlock::default(); self.degree / 16] }
     }
 
     fn scratch(&self) -> FftScratch {

@@ -106,7 +106,7 @@ fn convolve<E: Element>(
     let in_group = conv.input.channels / conv.groups;
     let taps = in_group * conv.kernel[0] * conv.kernel[1];
     let in_plane = conv.input.height * conv.input.width;
-    let padded = Padded::new(conv);
+    let padded = PaddedPlane::new(conv);
     let planes: Vec<Vec<E>> = (0..conv.input.channels)
         .map(|c| padded.plane(&input[c * in_plane..][..in_plane]))
         .collect();
@@ -127,13 +127,13 @@ fn convolve<E: Element>(
 
 /// An input plane with its padding, columns split by phase modulo the stride, so that every tap
 /// reads consecutive words.
-struct Padded<'a> {
+struct PaddedPlane<'a> {
     conv: &'a Conv2d,
     height: usize,
     phase_width: usize,
 }
 
-impl<'a> Padded<'a> {
+impl<'a> PaddedPlane<'a> {
     fn new(conv: &'a Conv2d) -> Self {
         let width = conv.input.width + conv.pads.left + conv.pads.right;
         Self {

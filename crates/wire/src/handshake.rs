@@ -133,7 +133,7 @@ pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Offer, HandshakeE
     if length > DESCRIPTION_BYTES {
         return Err(HandshakeError::Description { got: length });
     }
-    let Description(description) = channel.recv(&length)?;
+    let DescriptionMessage(description) = channel.recv(&length)?;
     let offer = Offer { version: answer.version, description };
     if hello.pinned.is_some_and(|pinned| pinned != offer.digest()) {
         return Err(HandshakeError::Pinned);
@@ -215,7 +215,7 @@ pub fn offer<'a>(
     }
     let length = description.len();
     channel.send(&Answer { status: Status::Ok, version, length: length as u32 }, &())?;
-    channel.send(&Description(description.to_vec()), &length)?;
+    channel.send(&DescriptionMessage(description.to_vec()), &length)?;
     channel.flush()?;
     Ok(Offered { version, description })
 }
@@ -336,9 +336,9 @@ impl Message for Answer {
     }
 }
 
-struct Description(Vec<u8>);
+struct DescriptionMessage(Vec<u8>);
 
-impl Message for Description {
+impl Message for DescriptionMessage {
     type Shape = usize;
     const KIND: u16 = 0x0012;
     const NAME: &'static str = "description";

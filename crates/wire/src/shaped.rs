@@ -55,11 +55,11 @@ impl Link {
     /// One direction of such a link.
     pub fn pipe(&self, timeout: Duration) -> (ShapedWriter, ShapedReader) {
         let delay = 2 * self.transferred_in(self.round_trip);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DelayedPipe {
             link: *self,
             window: usize::try_from(delay).unwrap_or(usize::MAX).saturating_add(PIPE_BYTES),
             timeout,
-            state: Mutex::new(State {
+            state: Mutex::new(PipeState {
                 segments: VecDeque::new(),
                 in_flight: 0,
                 free_at: Instant::now(),
@@ -148,31 +148,31 @@ struct Segment {
     read: usize,
 }
 
-struct State {
+struct PipeState {
     segments: VecDeque<Segment>,
     in_flight: usize,
     free_at: Instant,
     closed: bool,
 }
 
-struct Shared {
+struct DelayedPipe {
     link: Link,
     window: usize,
     timeout: Duration,
-    state: Mutex<State>,
+    state: Mutex<PipeState>,
     changed: Condvar,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl DelayedPipe {
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait<'a>(
         &self,
-        state: MutexGuard<'a, State>,
-        until: impl Fn(&State) -> bool,
-    ) -> io::Result<MutexGuard<'a, State>> {
+        state: MutexGuard<'a, PipeState>,
+        until: impl Fn(&PipeState) -> bool,
+    ) -> io::Result<MutexGuard<'a, PipeState>> {
         let (state, late) = self
             .changed
             .wait_timeout_while(state, self.timeout, |state| !until(state))
@@ -187,9 +187,9 @@ impl Shared {
 }
 
 /// The sending end of a [`Link::pipe`].
-pub struct ShapedWriter(Arc<Shared>);
+pub struct ShapedWriter(Arc<DelayedPipe>);
 /// The receiving end of a [`Link::pipe`].
-pub struct ShapedReader(Arc<Shared>);
+pub struct ShapedReader(Arc<DelayedPipe>);
 
 impl Write for ShapedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gazelle_model::{Description, Graph, Pixels, float, import};
+use gazelle_model::{Graph, Interface, Pixels, float, import};
 
 use crate::program::{Server, objects, output, root, slow};
 
@@ -116,7 +116,7 @@ fn private(model: &Path, images: &Path, count: usize) -> (Vec<usize>, f64) {
 /// Classes of the imported network in floating point.
 fn plain(model: &Path, images: &Path, count: usize) -> Vec<usize> {
     let graph: Graph = import(&std::fs::read(model).unwrap()).unwrap();
-    let description = Description::beside(model, &graph).unwrap();
+    let description = Interface::beside(model, &graph).unwrap();
     let input = description.input.unwrap();
     let run = |bytes: Vec<u8>| {
         let (height, width) = (input.height, input.width);

@@ -81,14 +81,14 @@ pub(super) struct Working<'a> {
 }
 
 /// What a gate may read, at one strip.
-pub(super) struct Rows<'a> {
-    strip: Strip<'a>,
+pub(super) struct LabelRows<'a> {
+    strip: StripRows<'a>,
     working: Working<'a>,
 }
 
 /// Some lanes of a block.
 #[derive(Clone, Copy)]
-pub(super) struct Strip<'a> {
+pub(super) struct StripRows<'a> {
     pub(super) inputs: Inputs<'a>,
     pub(super) input_count: usize,
     /// First lane in the block, and how many.
@@ -96,16 +96,16 @@ pub(super) struct Strip<'a> {
     pub(super) count: usize,
 }
 
-impl<'a> Strip<'a> {
-    pub(super) fn rows<'b>(self, working: Working<'b>) -> Rows<'b>
+impl<'a> StripRows<'a> {
+    pub(super) fn rows<'b>(self, working: Working<'b>) -> LabelRows<'b>
     where
         'a: 'b,
     {
-        Rows { strip: self, working }
+        LabelRows { strip: self, working }
     }
 }
 
-impl<'a> Rows<'a> {
+impl<'a> LabelRows<'a> {
     /// A row of the circuit: an input, a working row, or zeros.
     #[inline]
     pub(super) fn get(&self, row: u32) -> &'a [Block] {

@@ -14,20 +14,20 @@ use crate::scheme::AndGate;
 const HIGH: Block = Block(u128::MAX << 64);
 
 /// The two rows of a, the two rows of b, and the row to add.
-pub(super) type Rows<'a> = [&'a [Block]; 5];
+pub(super) type ThreeHalvesRows<'a> = [&'a [Block]; 5];
 
-pub(super) struct Garble<'a> {
+pub(super) struct GarbleThreeHalves<'a> {
     pub(super) gate: AndGate<'a>,
     pub(super) delta: Block,
     pub(super) shifts: [Block; 2],
-    pub(super) rows: Rows<'a>,
+    pub(super) rows: ThreeHalvesRows<'a>,
     pub(super) coins: &'a [Block; COIN_BLOCKS],
     pub(super) out: &'a mut [Block],
     pub(super) halves: &'a mut [u8],
     pub(super) mixed: &'a mut [Block],
 }
 
-impl Kernel for Garble<'_> {
+impl Kernel for GarbleThreeHalves<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -44,7 +44,7 @@ impl Kernel for Garble<'_> {
 /// `U` vectors of lanes at a time, `M = 6 U` hashes.
 #[inline(always)]
 fn garble_lanes<V: Vector, const U: usize, const M: usize>(
-    work: &mut Garble<'_>,
+    work: &mut GarbleThreeHalves<'_>,
     lanes: Range<usize>,
 ) {
     let group = U * V::BLOCKS;
@@ -152,15 +152,15 @@ fn garble_lanes<V: Vector, const U: usize, const M: usize>(
     }
 }
 
-pub(super) struct Evaluate<'a> {
+pub(super) struct EvaluateThreeHalves<'a> {
     pub(super) gate: AndGate<'a>,
-    pub(super) rows: Rows<'a>,
+    pub(super) rows: ThreeHalvesRows<'a>,
     pub(super) halves: &'a [u8],
     pub(super) mixed: &'a [Block],
     pub(super) out: &'a mut [Block],
 }
 
-impl Kernel for Evaluate<'_> {
+impl Kernel for EvaluateThreeHalves<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -177,7 +177,7 @@ impl Kernel for Evaluate<'_> {
 /// `U` vectors of lanes at a time, `M = 3 U` hashes.
 #[inline(always)]
 fn evaluate_lanes<V: Vector, const U: usize, const M: usize>(
-    work: &mut Evaluate<'_>,
+    work: &mut EvaluateThreeHalves<'_>,
     lanes: Range<usize>,
 ) {
     let group = U * V::BLOCKS;

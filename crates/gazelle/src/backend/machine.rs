@@ -6,7 +6,7 @@
 
 mod probe;
 
-use gazelle_ot::auto::Choice as OtChoice;
+use gazelle_ot::auto::AutoExtension;
 use gazelle_ot::{Auto, Either};
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ impl Machine {
         let [soft_spoken, small, medium] = self.ot_setup_ns;
         let AnyOt::For(count) = ot else { return soft_spoken };
         match Auto::for_count(count as usize).choice() {
-            OtChoice::First(_) => soft_spoken,
+            AutoExtension::First(_) => soft_spoken,
             Either::Second(ferret)
                 if ferret.parameters() == gazelle_ot::ferret::Parameters::SMALL =>
             {
@@ -139,11 +139,12 @@ impl Machine {
         };
         let tiny = probe::run(&probe::relus(8, 4)?, protocol)?;
         let large = probe::run(&large, protocol)?;
-        let linear = |run: &probe::Run| {
+        let linear = |run: &probe::Measured| {
             run.polynomials * self.polynomial_ns + run.macs * self.offline_mac_ns
         };
-        let offline = |run: &probe::Run| (run.offline_ns - linear(run)).max(0.2 * run.offline_ns);
-        let online = |run: &probe::Run| run.online_ns - run.linear_online_ns;
+        let offline =
+            |run: &probe::Measured| (run.offline_ns - linear(run)).max(0.2 * run.offline_ns);
+        let online = |run: &probe::Measured| run.online_ns - run.linear_online_ns;
         // t = steps * fixed + work * each.
         let solve = |tiny_ns: f64, large_ns: f64, fixed: (f64, f64), work: (f64, f64)| {
             let each =

@@ -13,7 +13,7 @@ use crate::error::GazelleError;
 use crate::plan::{Plan, Task};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
-use crate::session::message::{Command, MaskedInput};
+use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::offer::Parts;
 use crate::session::{Observer, Progress, linear_client};
 use crate::suite::Suite;
@@ -194,7 +194,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     /// The link's.
     pub fn close(mut self) -> Result<(), GazelleError> {
         self.alive()?;
-        self.channel.send(&Command::Close, &())?;
+        self.channel.send(&ClientCommand::Close, &())?;
         Ok(self.channel.flush()?)
     }
 
@@ -240,7 +240,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let meter = Meter::start(&self.channel);
         let id = self.next;
         self.next = id.wrapping_add(1);
-        self.channel.send(&Command::Prepare { id }, &())?;
+        self.channel.send(&ClientCommand::Prepare { id }, &())?;
         self.channel.flush()?;
         let (plan, linear) = (&self.plan, &self.linear);
         let talk = Talk { nonlinear: &mut self.nonlinear, channel: &mut self.channel, rng };
@@ -251,7 +251,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             talk.offline(plan, linear, background, observer)
         })?;
         self.channel.flush()?;
-        let Made { input_mask, steps, groups_offline, steps_offline } = made;
+        let OfflineTalk { input_mask, steps, groups_offline, steps_offline } = made;
         let offline = meter.stop(&self.channel);
         Ok(Prepared {
             session: self.session,
@@ -273,7 +273,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             prepared;
         self.channel.begin_phase();
         let meter = Meter::start(&self.channel);
-        self.channel.send(&Command::Infer { id }, &())?;
+        self.channel.send(&ClientCommand::Infer { id }, &())?;
         let before = Meter::start(&self.channel);
         let shape = MaskedInput::shape(self.plan.architecture());
         self.channel.send(&MaskedInput(input.sub(&input_mask)), &shape)?;
@@ -327,7 +327,7 @@ struct Talk<'a, N> {
 }
 
 /// What an offline phase makes.
-struct Made<P> {
+struct OfflineTalk<P> {
     input_mask: Shares,
     steps: Vec<P>,
     groups_offline: Vec<Phase>,
@@ -342,7 +342,7 @@ impl<N: NonlinearClient> Talk<'_, N> {
         linear: &L,
         mut background: Background<L::Collected>,
         observer: Option<&Observer>,
-    ) -> Result<Made<N::Prepared>, GazelleError> {
+    ) -> Result<OfflineTalk<N::Prepared>, GazelleError> {
         let Self { nonlinear, channel, rng } = self;
         let (mut tensors, mut groups_offline) =
             linear_client::run(plan, linear, channel, &background, rng)?;
@@ -395,6 +395,6 @@ impl<N: NonlinearClient> Talk<'_, N> {
         for (phase, seconds) in groups_offline.iter_mut().zip(seconds) {
             phase.seconds += seconds;
         }
-        Ok(Made { input_mask, steps, groups_offline, steps_offline })
+        Ok(OfflineTalk { input_mask, steps, groups_offline, steps_offline })
     }
 }

@@ -6,7 +6,7 @@ use gazelle_wire::{DecodeError, Message, PackedShape, Reader};
 
 /// What the client wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum ClientCommand {
     /// Make the material of one inference, known as `id` from then on.
     Prepare { id: u32 },
     /// Use it.
@@ -15,7 +15,7 @@ pub(crate) enum Command {
     Close,
 }
 
-impl Message for Command {
+impl Message for ClientCommand {
     type Shape = ();
     const KIND: u16 = 0x0701;
     const NAME: &'static str = "command";

@@ -13,7 +13,7 @@ use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan};
 use crate::report::{InferenceReport, Meter, Phase};
 use crate::session::offer::{handshake_error, memory_estimate};
-use crate::session::server_run::Session;
+use crate::session::server_run::ServerSession;
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
 
@@ -45,7 +45,7 @@ pub struct ServerReport {
 }
 
 /// A compiled model, ready to be served to many clients at once.
-pub struct Server<L: LinearProtocol, N: NonlinearProtocol> {
+pub struct Service<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) suite: Suite<L, N>,
     pub(crate) plan: Plan,
     pub(crate) network: Network,
@@ -57,13 +57,13 @@ pub struct Server<L: LinearProtocol, N: NonlinearProtocol> {
     traffic: PlannedTraffic,
 }
 
-impl<L: LinearProtocol, N: NonlinearProtocol> std::fmt::Debug for Server<L, N> {
+impl<L: LinearProtocol, N: NonlinearProtocol> std::fmt::Debug for Service<L, N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("steps", &self.names.len()).finish_non_exhaustive()
+        f.debug_struct("Service").field("steps", &self.names.len()).finish_non_exhaustive()
     }
 }
 
-impl<L: LinearProtocol, N: NonlinearProtocol> Server<L, N> {
+impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     /// Plans and compiles `network`. `choice` travels in the description: what clients need to
     /// build the same suite.
     ///
@@ -209,7 +209,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Server<L, N> {
         let each = memory_estimate(&self.plan, &self.traffic).max(1);
         let fit = usize::try_from(limits.memory_bytes / each).unwrap_or(usize::MAX).max(1);
         let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
-        let inferences = Session::new(self, linear, nonlinear).run(channel, &limits, rng)?;
+        let inferences = ServerSession::new(self, linear, nonlinear).run(channel, &limits, rng)?;
         Ok(ServerReport { setup, inferences })
     }
 }

@@ -14,19 +14,19 @@ use crate::error::GazelleError;
 use crate::plan::{Plan, Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
-use crate::session::message::{Command, MaskedInput};
-use crate::session::server::{Server, ServerLimits};
+use crate::session::message::{ClientCommand, MaskedInput};
+use crate::session::server::{ServerLimits, Service};
 
 /// One client's session.
-pub(crate) struct Session<'a, L: LinearProtocol, N: NonlinearProtocol> {
-    server: &'a Server<L, N>,
+pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
+    server: &'a Service<L, N>,
     linear: L::Server,
     nonlinear: N::Server,
-    prepared: HashMap<u32, Prepared<N>>,
+    prepared: HashMap<u32, ServerMaterial<N>>,
 }
 
 /// The server's half of one prepared inference.
-struct Prepared<N: NonlinearProtocol> {
+struct ServerMaterial<N: NonlinearProtocol> {
     shares: Vec<Vec<Shares>>,
     steps: Vec<<N::Server as NonlinearServer>::Prepared>,
     offline: Phase,
@@ -34,8 +34,8 @@ struct Prepared<N: NonlinearProtocol> {
     step_phases: Vec<Phase>,
 }
 
-impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
-    pub(crate) fn new(server: &'a Server<L, N>, linear: L::Server, nonlinear: N::Server) -> Self {
+impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
+    pub(crate) fn new(server: &'a Service<L, N>, linear: L::Server, nonlinear: N::Server) -> Self {
         Self { server, linear, nonlinear, prepared: HashMap::new() }
     }
 
@@ -50,15 +50,15 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
         let mut made = 0usize;
         loop {
             channel.begin_phase();
-            let command = match channel.recv::<Command>(&()) {
+            let command = match channel.recv::<ClientCommand>(&()) {
                 Ok(command) => command,
                 Err(gazelle_wire::ChannelError::Closed) => return Ok(reports),
                 Err(error) => return Err(error.into()),
             };
             channel.begin_phase();
             match command {
-                Command::Close => return Ok(reports),
-                Command::Prepare { id } => {
+                ClientCommand::Close => return Ok(reports),
+                ClientCommand::Prepare { id } => {
                     made += 1;
                     if self.prepared.len() >= limits.prepared || made > limits.inferences {
                         return Err(GazelleError::Peer("more inferences than allowed".into()));
@@ -69,7 +69,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
                     let prepared = self.offline(channel, rng)?;
                     self.prepared.insert(id, prepared);
                 }
-                Command::Infer { id } => {
+                ClientCommand::Infer { id } => {
                     let prepared = self
                         .prepared
                         .remove(&id)
@@ -84,7 +84,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
         &mut self,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Prepared<N>, GazelleError> {
+    ) -> Result<ServerMaterial<N>, GazelleError> {
         let plan = &self.server.plan;
         let (linear, nonlinear) = (&self.linear, &mut self.nonlinear);
         let meter = Meter::start(channel);
@@ -109,16 +109,16 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Session<'a, L, N> {
             for (phase, seconds) in groups.iter_mut().zip(seconds) {
                 phase.seconds += seconds;
             }
-            Ok(Prepared { shares, steps, offline: meter.stop(channel), groups, step_phases })
+            Ok(ServerMaterial { shares, steps, offline: meter.stop(channel), groups, step_phases })
         })
     }
 
     fn online(
         &mut self,
-        prepared: Prepared<N>,
+        prepared: ServerMaterial<N>,
         channel: &mut Channel,
     ) -> Result<InferenceReport, GazelleError> {
-        let Prepared { mut shares, steps, offline, groups, step_phases } = prepared;
+        let ServerMaterial { mut shares, steps, offline, groups, step_phases } = prepared;
         let server = self.server;
         let plan = &server.plan;
         let architecture = plan.architecture();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gazelle::{
-    Client, GazelleError, Inference, Limits, ModelInfo, Offer, Phase, PlannedTraffic, Server,
-    ServerLimits, ServerReport, Suite,
+    Client, GazelleError, Inference, Limits, ModelInfo, Offer, Phase, PlannedTraffic, ServerLimits,
+    ServerReport, Service, Suite,
 };
 use gazelle_share::testing::test_rng;
 use gazelle_share::{LinearProtocol, Network, NonlinearProtocol};
@@ -52,9 +52,9 @@ where
 pub(crate) fn compile<L: LinearProtocol, N: NonlinearProtocol>(
     suite: Suite<L, N>,
     network: Network,
-) -> Arc<Server<L, N>> {
+) -> Arc<Service<L, N>> {
     let model = ModelInfo { name: "test".into(), ..ModelInfo::default() };
-    Arc::new(Server::compile(suite, network, model, serde_json::Value::Null).unwrap())
+    Arc::new(Service::compile(suite, network, model, serde_json::Value::Null).unwrap())
 }
 
 /// Asserts that what both parties measured is what the plan says, to the byte.

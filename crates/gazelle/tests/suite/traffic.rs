@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gazelle::backend::{Choice, DefaultServer, Machine, Prediction, StepProtocol, planner};
+use gazelle::backend::{Choice, DefaultService, Machine, Prediction, StepProtocol, planner};
 use gazelle::{Description, ModelInfo};
 use gazelle_model::{Options, import, quantise, samples};
 use gazelle_share::{Network, Node, NodeKind};
@@ -25,10 +25,10 @@ fn minionn() -> Option<Network> {
     Some(quantise(&graph, &options).unwrap().network)
 }
 
-fn compile(network: &Network, choice: &Choice) -> DefaultServer {
+fn compile(network: &Network, choice: &Choice) -> DefaultService {
     let suite = choice.suite(network.architecture().nodes().len());
     let model = ModelInfo::default();
-    DefaultServer::compile(suite, network.clone(), model, choice.to_value()).unwrap()
+    DefaultService::compile(suite, network.clone(), model, choice.to_value()).unwrap()
 }
 
 #[test]

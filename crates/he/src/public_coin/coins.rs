@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use subtle::ConstantTimeEq;
 
 use crate::error::HeError;
-use crate::public_coin::expand::{Kind, derive, first_stream};
+use crate::public_coin::expand::{CoinKind, derive, first_stream};
 use crate::public_coin::parameters::Parameters;
 
 /// The public seed of one client and model, from which both parties expand the uniform
@@ -79,7 +79,7 @@ impl PublicCoins {
         let mut polys = Polys::zeros(parameters.degree(), count);
         polys.par_iter_mut().enumerate().for_each(|(i, poly)| {
             let index = first.wrapping_add(i as u64);
-            self.expand(parameters, Kind::RequestPolynomial, index, poly);
+            self.expand(parameters, CoinKind::RequestPolynomial, index, poly);
         });
         polys
     }
@@ -87,7 +87,7 @@ impl PublicCoins {
     /// The key polynomial `pa`, uniform below `2^{l+k}`.
     pub fn key_polynomial(&self, parameters: &Parameters) -> Polys {
         let mut polys = Polys::zeros(parameters.degree(), 1);
-        self.expand(parameters, Kind::KeyPolynomial, 0, polys.words_mut());
+        self.expand(parameters, CoinKind::KeyPolynomial, 0, polys.words_mut());
         polys
     }
 
@@ -103,7 +103,7 @@ impl PublicCoins {
     }
 
     /// Separated by kind, N, log2 q and index.
-    fn expand(&self, parameters: &Parameters, kind: Kind, index: u64, out: &mut [u64]) {
+    fn expand(&self, parameters: &Parameters, kind: CoinKind, index: u64, out: &mut [u64]) {
         let bits = parameters.modulus_bits();
         let numbers = [parameters.degree() as u64, u64::from(bits), index];
         sample::uniform(&mut first_stream(&derive(&self.seed, kind, &numbers)), bits, out);

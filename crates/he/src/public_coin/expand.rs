@@ -12,7 +12,7 @@ use crate::error::HeError;
 /// What a derived value is for; the first byte hashed.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum CoinKind {
     RequestPolynomial = 1,
     KeyPolynomial = 2,
     HintSecrets = 3,
@@ -32,7 +32,7 @@ pub(crate) const FORK_BETA: u8 = 0x24;
 pub(crate) const FORK_FRESH: u8 = 0x25;
 
 /// `BLAKE3_key(kind || numbers)`.
-pub(crate) fn derive(key: &[u8; 32], kind: Kind, numbers: &[u64]) -> Zeroizing<[u8; 32]> {
+pub(crate) fn derive(key: &[u8; 32], kind: CoinKind, numbers: &[u64]) -> Zeroizing<[u8; 32]> {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&[kind as u8]);
     for number in numbers {

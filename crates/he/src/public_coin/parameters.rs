@@ -43,7 +43,7 @@ pub struct Parameters {
 
 /// What [`Parameters::choose`] must hold and what it weighs.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Budget {
+pub struct NoiseBudget {
     /// Bits truncated after the layer (t).
     pub truncate_bits: u32,
     /// The weights' norm and kind of product.
@@ -126,7 +126,7 @@ impl Parameters {
     ///
     /// # Errors
     /// [`HeError::Budget`] if l leaves `k < 12` or `k + t < 25`, or no `(h, d)` holds the bound.
-    pub fn choose(degree: usize, ring_bits: u32, budget: &Budget) -> Result<Self, HeError> {
+    pub fn choose(degree: usize, ring_bits: u32, budget: &NoiseBudget) -> Result<Self, HeError> {
         let refuse =
             |what: &str| Err(HeError::Budget(format!("N={degree}, l={ring_bits}: {what}")));
         let Some(modulus_bits) = usual_modulus_bits(degree) else {

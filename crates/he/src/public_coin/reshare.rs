@@ -3,7 +3,7 @@
 use gazelle_prg::sample;
 
 use crate::public_coin::coins::PublicCoins;
-use crate::public_coin::expand::{Kind, derive, first_stream};
+use crate::public_coin::expand::{CoinKind, derive, first_stream};
 use crate::public_coin::message::ReshareMessage;
 use crate::public_coin::parameters::Parameters;
 
@@ -23,14 +23,14 @@ impl Reshare {
         message: &ReshareMessage,
     ) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(coins.seed());
-        hasher.update(&[Kind::Reshare as u8]);
+        hasher.update(&[CoinKind::Reshare as u8]);
         hasher.update(&inference.to_le_bytes()).update(request).update(&message.nonce);
         Self { seed: *hasher.finalize().as_bytes() }
     }
 
     /// `c0'_m` at the useful coefficients, in their order: uniform below `2^{l+k}`.
     pub(crate) fn words(&self, parameters: &Parameters, m: usize, out: &mut [u64]) {
-        let mut prg = first_stream(&derive(&self.seed, Kind::ResharePolynomial, &[m as u64]));
+        let mut prg = first_stream(&derive(&self.seed, CoinKind::ResharePolynomial, &[m as u64]));
         sample::uniform(&mut prg, parameters.modulus_bits(), out);
     }
 }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::error::HeError;
 use crate::public_coin::client::{check, check_positions, check_useful, split_by};
 use crate::public_coin::coins::PublicCoins;
-use crate::public_coin::expand::{FORK_BETA, FORK_FRESH, Kind, derive, fresh, halves, stream};
+use crate::public_coin::expand::{CoinKind, FORK_BETA, FORK_FRESH, derive, fresh, halves, stream};
 use crate::public_coin::levels;
 use crate::public_coin::message::{
     HintMessage, RequestMessage, RequestShape, ReshareMessage, kept_bytes,
@@ -239,7 +239,7 @@ impl HintSource {
 
     /// Evaluates `t_m` into `work.t`; returns the seed of `e''_m`.
     fn secret(&self, m: usize, work: &mut HintWork, fft: &Fft) -> Result<Seed, RingError> {
-        let (secret, error) = halves(&derive(&self.key, Kind::HintSecrets, &[m as u64]));
+        let (secret, error) = halves(&derive(&self.key, CoinKind::HintSecrets, &[m as u64]));
         let (t, _) = work.small.split_at_mut(fft.degree());
         sample::gaussian_narrow(&mut stream(&secret), Narrow::S6_4, t);
         fft.forward_small(t, &mut work.t, &mut work.scratch)?;
@@ -390,7 +390,7 @@ mod tests {
         let mut errors = stream(&source.secret(m, &mut work, &fft).unwrap());
         let t = work.small.to_vec();
         sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
-        let key = derive(&source.key, Kind::HintSecrets, &[m as u64]).to_vec();
+        let key = derive(&source.key, CoinKind::HintSecrets, &[m as u64]).to_vec();
         (key, t, work.small.to_vec())
     }
 

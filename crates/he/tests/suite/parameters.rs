@@ -2,10 +2,10 @@
 
 use gazelle_he::public_coin::noise::deviation;
 use gazelle_he::public_coin::parameters::{SECURITY_TABLE, max_modulus_bits};
-use gazelle_he::public_coin::{Budget, Parameters, WeightNorm};
+use gazelle_he::public_coin::{NoiseBudget, Parameters, WeightNorm};
 
-fn budget(truncate_bits: u32, norm: f64) -> Budget {
-    Budget {
+fn budget(truncate_bits: u32, norm: f64) -> NoiseBudget {
+    NoiseBudget {
         truncate_bits,
         weights: WeightNorm::direct(norm),
         requests: 4,
@@ -77,7 +77,7 @@ fn the_choice_holds_the_bound_and_no_cheaper_one_does() {
         (4096, 37, 12, 1e7, 100.0, false),
         (2048, 29, 10, 1e6, 1.0, true),
     ] {
-        let budget = Budget { inferences, revealed, ..budget(t, norm) };
+        let budget = NoiseBudget { inferences, revealed, ..budget(t, norm) };
         let chosen = Parameters::choose(degree, l, &budget).unwrap();
         let usual = if degree == 2048 { 48 } else { 62 };
         assert_eq!(chosen.modulus_bits(), usual);
@@ -122,7 +122,7 @@ fn widths_that_leave_no_room_for_noise_are_refused() {
 fn the_documents_example_comes_out() {
     // protocol.md 3.6 (l=37, fw=12, 64 channels of 3x3): h of about 4.
     let norm = 576.0 * 2f64.powi(20) / 3.0;
-    let budget = Budget { inferences: 1e9, ..budget(12, norm) };
+    let budget = NoiseBudget { inferences: 1e9, ..budget(12, norm) };
     let chosen = Parameters::choose(4096, 37, &budget).unwrap();
     assert!((16..=24).contains(&chosen.kept_quarters()), "{chosen:?}");
 }

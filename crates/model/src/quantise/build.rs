@@ -37,7 +37,7 @@ pub(super) fn build(
     candidate: Candidate,
     widths: &[u32],
 ) -> Result<Built, ModelError> {
-    let mut builder = Builder {
+    let mut builder = NetworkDraft {
         graph,
         ranges,
         caps: caps(graph, ranges, candidate, widths),
@@ -88,9 +88,9 @@ pub(super) fn build(
     Ok(Built { network, step_bits, weight_bits: builder.weight_bits })
 }
 
-type Pool = Option<(Window, f32, usize)>;
+type FoldedPool = Option<(Window, f32, usize)>;
 
-struct Builder<'a> {
+struct NetworkDraft<'a> {
     graph: &'a Graph,
     ranges: &'a [f64],
     caps: Vec<i32>,
@@ -105,7 +105,7 @@ struct Builder<'a> {
     weight_bits: Vec<(String, u32)>,
 }
 
-impl Builder<'_> {
+impl NetworkDraft<'_> {
     /// The scale at which a tensor's values fit its width with the margin.
     fn fitting(&self, range_of: usize, width_of: usize) -> i32 {
         let width = self.widths.get(width_of).copied().filter(|width| *width > 0);
@@ -193,7 +193,7 @@ impl Builder<'_> {
         self.values.get(&id).copied().ok_or_else(lost)
     }
 
-    fn node(&mut self, node: &GraphNode, pool: Pool) -> Result<(), ModelError> {
+    fn node(&mut self, node: &GraphNode, pool: FoldedPool) -> Result<(), ModelError> {
         let first = node.inputs.first().copied().unwrap_or_default();
         let output = match &node.op {
             Op::Linear { op, weights, bias } => self.linear(node, first, op, weights, bias)?,
@@ -305,7 +305,7 @@ impl Builder<'_> {
         node: &GraphNode,
         id: usize,
         function: StepFunction,
-        pool: Pool,
+        pool: FoldedPool,
     ) -> Result<usize, ModelError> {
         let input = self.value(id)?;
         let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
@@ -340,7 +340,7 @@ impl Builder<'_> {
         node: &GraphNode,
         id: usize,
         high: f32,
-        pool: Pool,
+        pool: FoldedPool,
     ) -> Result<usize, ModelError> {
         let input = self.value(id)?;
         // Values that never reach the upper end need no clipping, but the plan must not tell.
@@ -360,7 +360,12 @@ impl Builder<'_> {
         Ok(self.finish(node, step, input, scale, pool))
     }
 
-    fn square(&mut self, node: &GraphNode, id: usize, pool: Pool) -> Result<usize, ModelError> {
+    fn square(
+        &mut self,
+        node: &GraphNode,
+        id: usize,
+        pool: FoldedPool,
+    ) -> Result<usize, ModelError> {
         let input = self.value(id)?;
         let wanted = self.fitting(id, node.output);
         let truncate = (self.scale(input) - wanted).max(0);
@@ -385,7 +390,7 @@ impl Builder<'_> {
         mut step: Step,
         input: usize,
         scale: i32,
-        pool: Pool,
+        pool: FoldedPool,
     ) -> usize {
         let mut scale = scale;
         if let Some((window, divisor, _)) = pool {

@@ -17,7 +17,7 @@ pub(super) const WIDTHS: std::ops::RangeInclusive<u32> = 8..=21;
 
 /// Tensors that share a scale.
 #[derive(Default)]
-struct Group {
+struct WidthGroup {
     /// `(tensor, range)`.
     places: Vec<(usize, f64)>,
     scale: i32,
@@ -40,7 +40,7 @@ pub(super) fn allot(
     let mut total: f64 = groups.iter().map(|group| group.variance).sum();
     while total > variance {
         // What one more bit saves for its cost.
-        let saving = |group: &&mut Group| group.variance / group.cost;
+        let saving = |group: &&mut WidthGroup| group.variance / group.cost;
         let best = groups
             .iter_mut()
             .filter(|group| group.left > 0)
@@ -67,10 +67,10 @@ fn groups(
     ranges: &[f64],
     sensitivity: &Sensitivity,
     candidate: Candidate,
-) -> Vec<Group> {
+) -> Vec<WidthGroup> {
     let widest = Candidate { value_bits: *WIDTHS.end(), ..candidate };
     let mut classes = classes(graph);
-    let mut groups: Vec<Group> = graph.tensors.iter().map(|_| Group::default()).collect();
+    let mut groups: Vec<WidthGroup> = graph.tensors.iter().map(|_| WidthGroup::default()).collect();
     for place in places(graph) {
         let range = ranges.get(place.rounded).copied().unwrap_or(1.0);
         let class = find(&mut classes, place.tensor);

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{Description, Options, Pixels, float, quantise};
+use gazelle_model::{Interface, Options, Pixels, float, quantise};
 
 use super::pack;
 
@@ -39,7 +39,7 @@ fn cifar(count: usize) -> Option<Vec<Image>> {
 
 fn check(model: &str, toml: &str, images: &[Image]) {
     let Some(graph) = pack::graph(model) else { return };
-    let description = Description::parse(toml, &graph, None).unwrap();
+    let description = Interface::parse(toml, &graph, None).unwrap();
     let input = description.input.unwrap();
     let calibration = pack::samples(model).into_iter().map(|sample| sample.input).collect();
     let network = quantise(&graph, &Options { calibration, ..Options::default() }).unwrap().network;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{Description, Options, float, import, quantise, samples};
+use gazelle_model::{Interface, Options, float, import, quantise, samples};
 
 const MODELS: [&str; 4] =
     ["mnist_a_secureml", "mnist_b_cryptonets", "mnist_c_chameleon", "mnist_d_minionn"];
@@ -22,7 +22,7 @@ fn known_answer_the_shipped_networks_meet_their_bounds() {
     for model in MODELS {
         let path = path(model);
         let graph = import(&std::fs::read(&path).unwrap()).unwrap();
-        let description = Description::beside(&path, &graph).unwrap();
+        let description = Interface::beside(&path, &graph).unwrap();
         assert_eq!(description.output.labels.len(), 10);
         let calibration = samples::beside(&path, &graph, 64);
         assert_eq!(calibration.len(), 20, "{model}");

@@ -11,13 +11,13 @@ use zeroize::Zeroize;
 use super::code::{Code, LeafRepairs};
 use super::parameters::Parameters;
 use crate::error::OtError;
-use crate::ggm::{Grower, Kind, Repair};
+use crate::ggm::{Grower, Repair, TreeKind};
 
 /// The first index of the trees' hash; it runs on over the whole session.
 const FIRST_TWEAK: u64 = (purpose::EXTENSION as u64) << 56;
 
 /// What the two parties do differently.
-pub(super) trait Party {
+pub(super) trait BatchParty {
     /// The start of a batch: noise positions. `retained` are the `t h` OTs for the trees.
     fn begin(
         &mut self,
@@ -60,13 +60,13 @@ pub(super) struct Batch<P> {
     dead: bool,
 }
 
-impl<P: Party> Batch<P> {
+impl<P: BatchParty> Batch<P> {
     pub(super) fn new(parameters: Parameters, seed: Block, retained: Vec<Block>, party: P) -> Self {
         let hash = HashSeed::new(&Seed::from_bytes(seed.to_bytes()));
         Self {
             parameters,
             code: Code::new(),
-            grower: Grower::new(hash, FIRST_TWEAK, Kind::Correlated),
+            grower: Grower::new(hash, FIRST_TWEAK, TreeKind::Correlated),
             party,
             next: retained,
             retained: Vec::new(),
@@ -178,7 +178,7 @@ impl Drop for Knower {
     }
 }
 
-impl Party for Knower {
+impl BatchParty for Knower {
     fn begin(
         &mut self,
         parameters: &Parameters,
@@ -237,7 +237,7 @@ impl Drop for Puncturer {
     }
 }
 
-impl Party for Puncturer {
+impl BatchParty for Puncturer {
     fn begin(
         &mut self,
         parameters: &Parameters,

@@ -43,7 +43,7 @@ pub(crate) fn double(
         let (left_now, left_later) = left.split_at_mut(count);
         let (right_now, right_later) = right.split_at_mut(count);
         let key = hash.key(tweak >> POINTS_LOG2);
-        let part = Part { key: &key, point, at, left: left_now, right: right_now };
+        let part = ForestPart { key: &key, point, at, left: left_now, right: right_now };
         dispatch(isa, Double { part, trees, repair, sums: &mut sums });
         (left, right) = (left_later, right_later);
         tweak += count as u64;
@@ -59,7 +59,7 @@ pub(crate) fn double(
 }
 
 /// Parents from place `at` of the level on, under one key.
-struct Part<'a> {
+struct ForestPart<'a> {
     key: &'a HashKey,
     /// The first one's point.
     point: usize,
@@ -68,20 +68,25 @@ struct Part<'a> {
     right: &'a mut [Block],
 }
 
-impl Part<'_> {
+impl ForestPart<'_> {
     #[inline(always)]
     fn split(self, count: usize) -> (Self, Self) {
         let Self { key, point, at, left, right } = self;
         let (left, left_rest) = left.split_at_mut(count);
         let (right, right_rest) = right.split_at_mut(count);
-        let rest =
-            Part { key, point: point + count, at: at + count, left: left_rest, right: right_rest };
-        (Part { key, point, at, left, right }, rest)
+        let rest = ForestPart {
+            key,
+            point: point + count,
+            at: at + count,
+            left: left_rest,
+            right: right_rest,
+        };
+        (ForestPart { key, point, at, left, right }, rest)
     }
 }
 
 struct Double<'a> {
-    part: Part<'a>,
+    part: ForestPart<'a>,
     trees: usize,
     repair: Option<&'a Repair>,
     sums: &'a mut [[Block; PLACES]; 2],
@@ -116,12 +121,12 @@ impl Double<'_> {
 /// From a point that is a multiple of `M * BLOCKS`, itself a multiple of `trees`.
 #[inline(always)]
 fn vectors<V: Vector, const M: usize>(
-    part: Part<'_>,
+    part: ForestPart<'_>,
     trees: usize,
     repair: Option<&Repair>,
     sums: &mut [[Block; PLACES]; 2],
 ) {
-    let Part { key, point, at, left, right } = part;
+    let ForestPart { key, point, at, left, right } = part;
     let size = M * V::BLOCKS;
     let keys = V::keys(key.aes());
     let mut offsets = key.offsets::<V, M>(point / size, 0);
@@ -168,12 +173,12 @@ fn vectors<V: Vector, const M: usize>(
 /// One by one, wherever they lie.
 #[inline(always)]
 fn singles<V: Vector>(
-    part: Part<'_>,
+    part: ForestPart<'_>,
     trees: usize,
     repair: Option<&Repair>,
     sums: &mut [[Block; PLACES]; 2],
 ) {
-    let Part { key, point, at, left, right } = part;
+    let ForestPart { key, point, at, left, right } = part;
     if left.is_empty() {
         return;
     }

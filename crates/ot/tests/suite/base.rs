@@ -3,7 +3,7 @@
 use curve25519_dalek::RistrettoPoint;
 use curve25519_dalek::ristretto::CompressedRistretto;
 use curve25519_dalek::traits::Identity;
-use gazelle_ot::base::{self, Points};
+use gazelle_ot::base::{self, PointsMessage};
 use gazelle_ot::{OtError, OtTraffic};
 use gazelle_wire::testing::run_two;
 
@@ -65,7 +65,7 @@ fn adversarial_degenerate_points_from_the_sender_are_refused() {
         let (result, ()) = run_two(
             |mut ch| base::receive(&[true, false], "test", &mut ch, &mut rng(1)).map(drop),
             move |mut ch| {
-                ch.send(&Points(vec![point]), &1).unwrap();
+                ch.send(&PointsMessage(vec![point]), &1).unwrap();
                 ch.flush().unwrap();
             },
         );
@@ -78,8 +78,8 @@ fn adversarial_degenerate_points_from_the_receiver_are_refused_by_index() {
     for point in degenerate() {
         let ((), result) = run_two(
             move |mut ch| {
-                let first = ch.recv::<Points>(&1).unwrap().0[0];
-                ch.send(&Points(vec![first, point]), &2).unwrap();
+                let first = ch.recv::<PointsMessage>(&1).unwrap().0[0];
+                ch.send(&PointsMessage(vec![first, point]), &2).unwrap();
                 ch.flush().unwrap();
             },
             |mut ch| base::send(2, "test", &mut ch, &mut rng(2)).map(drop),

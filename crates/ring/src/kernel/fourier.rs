@@ -14,7 +14,7 @@ mod avx512;
 use gazelle_prg::isa::{Isa, level};
 use tfhe_fft::c64;
 
-use crate::fft::Block;
+use crate::fft::FourierBlock;
 
 /// 1.5 * 2^52: the sum with |x| < 2^51 holds x, rounded, in its low mantissa bits.
 const MAGIC: f64 = 6_755_399_441_055_744.0;
@@ -45,24 +45,24 @@ macro_rules! dispatched {
 dispatched!(
     /// `folded[j] = (x_j + i x_{j + N/2}) twist[j]`, x read as signed after a shift left by `shift`
     /// and back.
-    fold, fold_body, (x: &[u64], shift: u32, twist: &[Block], folded: &mut [c64])
+    fold, fold_body, (x: &[u64], shift: u32, twist: &[FourierBlock], folded: &mut [c64])
 );
 dispatched!(
     /// The same for small signed values (below 2^51 in magnitude).
-    fold_small, fold_small_body, (x: &[i64], twist: &[Block], folded: &mut [c64])
+    fold_small, fold_small_body, (x: &[i64], twist: &[FourierBlock], folded: &mut [c64])
 );
 dispatched!(
     /// Interleaved to blocks.
-    split, split_body, (folded: &[c64], blocks: &mut [Block])
+    split, split_body, (folded: &[c64], blocks: &mut [FourierBlock])
 );
 dispatched!(
     /// Blocks to interleaved.
-    join, join_body, (blocks: &[Block], folded: &mut [c64])
+    join, join_body, (blocks: &[FourierBlock], folded: &mut [c64])
 );
 dispatched!(
     /// Digit `at` of the balanced expansion of x (see [`Digits`]), folded like `fold`.
     fold_digit, fold_digit_body,
-    (x: &[u64], digits: Digits, at: u32, twist: &[Block], folded: &mut [c64])
+    (x: &[u64], digits: Digits, at: u32, twist: &[FourierBlock], folded: &mut [c64])
 );
 
 /// Balanced digits `d_j` of x mod `2^bits`: `x = sum_j d_j 2^{j width}`, `|d_j| <= 2^{width-1}`.
@@ -81,16 +81,16 @@ pub(crate) struct Digits {
 
 dispatched!(
     /// `acc += a * b`, pointwise.
-    mul_add, mul_add_body, (a: &[Block], b: &[Block], acc: &mut [Block])
+    mul_add, mul_add_body, (a: &[FourierBlock], b: &[FourierBlock], acc: &mut [FourierBlock])
 );
 dispatched!(
     /// `folded = a * b`, pointwise, interleaved.
-    mul_join, mul_join_body, (a: &[Block], b: &[Block], folded: &mut [c64])
+    mul_join, mul_join_body, (a: &[FourierBlock], b: &[FourierBlock], folded: &mut [c64])
 );
 dispatched!(
     /// `out += round(folded * untwist) << shift`, real parts in the lower half, imaginary in the
     /// upper.
-    unfold_add, unfold_add_body, (folded: &[c64], untwist: &[Block], shift: u32, out: &mut [u64])
+    unfold_add, unfold_add_body, (folded: &[c64], untwist: &[FourierBlock], shift: u32, out: &mut [u64])
 );
 
 /// `a * b + c`, fused where the instruction set has it.
@@ -106,12 +106,12 @@ fn cmul<const FUSED: bool>(x: f64, y: f64, (re, im): (f64, f64)) -> (f64, f64) {
 
 /// The values of blocks one by one.
 #[inline(always)]
-fn values(blocks: &[Block]) -> impl Iterator<Item = (f64, f64)> + '_ {
+fn values(blocks: &[FourierBlock]) -> impl Iterator<Item = (f64, f64)> + '_ {
     blocks.iter().flat_map(|block| block.re.iter().copied().zip(block.im.iter().copied()))
 }
 
 #[inline(always)]
-fn fold_body<const FUSED: bool>(x: &[u64], shift: u32, twist: &[Block], folded: &mut [c64]) {
+fn fold_body<const FUSED: bool>(x: &[u64], shift: u32, twist: &[FourierBlock], folded: &mut [c64]) {
     let (low, high) = x.split_at(x.len() / 2);
     for (((z, w), a), b) in folded.iter_mut().zip(values(twist)).zip(low).zip(high) {
         let a = (((a << shift) as i64) >> shift) as f64;
@@ -121,7 +121,7 @@ fn fold_body<const FUSED: bool>(x: &[u64], shift: u32, twist: &[Block], folded: 
 }
 
 #[inline(always)]
-fn fold_small_body<const FUSED: bool>(x: &[i64], twist: &[Block], folded: &mut [c64]) {
+fn fold_small_body<const FUSED: bool>(x: &[i64], twist: &[FourierBlock], folded: &mut [c64]) {
     let (low, high) = x.split_at(x.len() / 2);
     for (((z, w), a), b) in folded.iter_mut().zip(values(twist)).zip(low).zip(high) {
         let a = f64::from_bits(MAGIC.to_bits().wrapping_add(*a as u64)) - MAGIC;
@@ -143,7 +143,7 @@ fn fold_digit_body<const FUSED: bool>(
     x: &[u64],
     digits: Digits,
     at: u32,
-    twist: &[Block],
+    twist: &[FourierBlock],
     folded: &mut [c64],
 ) {
     let Digits { bits, width, count } = digits;
@@ -169,7 +169,7 @@ fn fold_digit_body<const FUSED: bool>(
 }
 
 #[inline(always)]
-fn split_body<const FUSED: bool>(folded: &[c64], blocks: &mut [Block]) {
+fn split_body<const FUSED: bool>(folded: &[c64], blocks: &mut [FourierBlock]) {
     let (chunks, _) = folded.as_chunks::<8>();
     for (block, chunk) in blocks.iter_mut().zip(chunks) {
         for ((re, im), z) in block.re.iter_mut().zip(&mut block.im).zip(chunk) {
@@ -180,7 +180,7 @@ fn split_body<const FUSED: bool>(folded: &[c64], blocks: &mut [Block]) {
 }
 
 #[inline(always)]
-fn join_body<const FUSED: bool>(blocks: &[Block], folded: &mut [c64]) {
+fn join_body<const FUSED: bool>(blocks: &[FourierBlock], folded: &mut [c64]) {
     let (chunks, _) = folded.as_chunks_mut::<8>();
     for (block, chunk) in blocks.iter().zip(chunks) {
         for ((re, im), z) in block.re.iter().zip(&block.im).zip(chunk) {
@@ -191,7 +191,11 @@ fn join_body<const FUSED: bool>(blocks: &[Block], folded: &mut [c64]) {
 
 #[inline(always)]
 #[expect(clippy::indexing_slicing, reason = "constant indices below 8 into arrays of 8")]
-fn mul_add_body<const FUSED: bool>(a: &[Block], b: &[Block], acc: &mut [Block]) {
+fn mul_add_body<const FUSED: bool>(
+    a: &[FourierBlock],
+    b: &[FourierBlock],
+    acc: &mut [FourierBlock],
+) {
     for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
         for j in 0..8 {
             let re = fma::<FUSED>(a.re[j], b.re[j], acc.re[j]);
@@ -204,7 +208,7 @@ fn mul_add_body<const FUSED: bool>(a: &[Block], b: &[Block], acc: &mut [Block]) 
 
 #[inline(always)]
 #[expect(clippy::indexing_slicing, reason = "constant indices below 8 into arrays of 8")]
-fn mul_join_body<const FUSED: bool>(a: &[Block], b: &[Block], folded: &mut [c64]) {
+fn mul_join_body<const FUSED: bool>(a: &[FourierBlock], b: &[FourierBlock], folded: &mut [c64]) {
     let (chunks, _) = folded.as_chunks_mut::<8>();
     for ((chunk, a), b) in chunks.iter_mut().zip(a).zip(b) {
         for (j, z) in chunk.iter_mut().enumerate() {
@@ -228,7 +232,7 @@ fn to_word(x: f64) -> u64 {
 #[inline(always)]
 fn unfold_add_body<const FUSED: bool>(
     folded: &[c64],
-    untwist: &[Block],
+    untwist: &[FourierBlock],
     shift: u32,
     out: &mut [u64],
 ) {
@@ -248,9 +252,9 @@ mod tests {
         ((i * 7919 % 1009) as f64 - 504.0) / 37.0
     }
 
-    fn blocks(from: usize, count: usize) -> Vec<Block> {
+    fn blocks(from: usize, count: usize) -> Vec<FourierBlock> {
         (from..from + count)
-            .map(|i| Block {
+            .map(|i| FourierBlock {
                 re: std::array::from_fn(|j| value(16 * i + j)),
                 im: std::array::from_fn(|j| value(16 * i + 8 + j)),
             })
@@ -299,7 +303,7 @@ mod tests {
             close(&x, &y, 2f64.powi(25));
         }
         // Integers come out, so that rounding hides the last bits.
-        let ones = vec![Block { re: [1.0; 8], im: [0.0; 8] }; 5];
+        let ones = vec![FourierBlock { re: [1.0; 8], im: [0.0; 8] }; 5];
         let integers = std::array::from_fn::<c64, 40, _>(|i| {
             c64::new((word(i) >> 14) as f64 + 0.25, -((word(i + 40) >> 20) as f64) * 2f64.powi(40))
         });
@@ -311,7 +315,7 @@ mod tests {
 
     #[test]
     fn balanced_digits_add_up() {
-        let one = [Block { re: [1.0; 8], im: [0.0; 8] }];
+        let one = [FourierBlock { re: [1.0; 8], im: [0.0; 8] }];
         for (bits, width, count) in
             [(48, 24, 2), (62, 21, 3), (27, 27, 1), (50, 25, 2), (63, 21, 3)]
         {

@@ -39,7 +39,7 @@ pub fn conformance_linear_exact<P: LinearProtocol + Clone + 'static>(protocol: &
 
 const INFERENCES: usize = 3;
 
-type Client<P> = <P as LinearProtocol>::Client;
+type ClientOf<P> = <P as LinearProtocol>::Client;
 
 #[expect(clippy::unwrap_used, reason = "a test suite: failing loudly is its job")]
 fn run<P: LinearProtocol + Clone + 'static>(protocol: &P, bound: impl Fn(u32) -> u64) {
@@ -197,7 +197,7 @@ fn client_side<P: LinearProtocol>(
 }
 
 fn refuses_wrong_masks<P: LinearProtocol>(
-    client: &Client<P>,
+    client: &ClientOf<P>,
     groups: &[LinearGroup],
     channel: &mut Channel,
 ) {

@@ -12,7 +12,7 @@ use gazelle_share::{
 };
 use gazelle_wire::{Channel, memory};
 
-use crate::backend::{AnyOt, Choice, DefaultServer, StepProtocol, planner};
+use crate::backend::{AnyOt, Choice, DefaultService, StepProtocol, planner};
 use crate::description::{Description, ModelInfo};
 use crate::error::GazelleError;
 use crate::session::{Limits, Offer, ServerLimits};
@@ -29,7 +29,7 @@ const SIDE: usize = 32;
 
 /// What a session took, and what was in it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Run {
+pub(super) struct Measured {
     pub(super) setup_ns: f64,
     pub(super) offline_ns: f64,
     pub(super) online_ns: f64,
@@ -51,20 +51,20 @@ const SESSIONS: usize = 3;
 
 /// Sessions of one inference each: what is predicted is the first inference of a session, in which
 /// nothing is warm.
-pub(super) fn run(network: &Network, protocol: StepProtocol) -> Result<Run, GazelleError> {
+pub(super) fn run(network: &Network, protocol: StepProtocol) -> Result<Measured, GazelleError> {
     let choice = Choice::uniform(network.architecture(), protocol)?;
     // Setup is compared with the simplest extension's where only linear layers are of interest.
     let ot = if protocol == StepProtocol::Garbled { AnyOt::default() } else { choice.ot };
     let choice = Choice { ot, ..choice };
     let steps = network.architecture().nodes().len();
-    let server = Arc::new(DefaultServer::compile(
+    let server = Arc::new(DefaultService::compile(
         choice.suite(steps),
         network.clone(),
         ModelInfo::default(),
         choice.to_value(),
     )?);
     let worst = f64::INFINITY;
-    let mut best = Run {
+    let mut best = Measured {
         setup_ns: worst,
         offline_ns: worst,
         online_ns: worst,
@@ -83,7 +83,7 @@ pub(super) fn run(network: &Network, protocol: StepProtocol) -> Result<Run, Gaze
 
 /// Setup, offline and online at the client, and the server's plain products; in nanoseconds.
 fn session(
-    server: &Arc<DefaultServer>,
+    server: &Arc<DefaultService>,
     choice: &Choice,
     network: &Network,
 ) -> Result<[f64; 4], GazelleError> {
@@ -107,12 +107,16 @@ fn session(
     Ok([setup, report.offline.seconds, report.online.seconds, linear].map(|s| s * 1e9))
 }
 
-fn counts(server: &DefaultServer, choice: &Choice) -> Result<Run, GazelleError> {
+fn counts(server: &DefaultService, choice: &Choice) -> Result<Measured, GazelleError> {
     let plan = server.plan();
     let description = Description::parse(server.description())?;
     let work = planner::linear_work(plan, &description)?;
-    let mut run =
-        Run { macs: work.macs, hints: work.hints, polynomials: work.polynomials, ..Run::default() };
+    let mut run = Measured {
+        macs: work.macs,
+        hints: work.hints,
+        polynomials: work.polynomials,
+        ..Measured::default()
+    };
     let wanted = choice.steps.last().copied().unwrap_or(StepProtocol::Garbled);
     // The last step reveals on any backend by garbling: it is part of every session's fixed cost.
     for step in plan.steps().iter().rev().skip(1) {

@@ -12,19 +12,19 @@ use std::arch::x86_64::{
 use tfhe_fft::c64;
 
 use super::{Digits, MAGIC};
-use crate::fft::Block;
+use crate::fft::FourierBlock;
 
 /// Values in a vector.
 const LANES: usize = 8;
 
 #[target_feature(enable = "avx512f")]
-fn load(block: &Block) -> (__m512d, __m512d) {
+fn load(block: &FourierBlock) -> (__m512d, __m512d) {
     // SAFETY: a block is 8 + 8 values, each half aligned to the 64 bytes that are read.
     unsafe { (_mm512_load_pd(block.re.as_ptr()), _mm512_load_pd(block.im.as_ptr())) }
 }
 
 #[target_feature(enable = "avx512f")]
-fn store(block: &mut Block, re: __m512d, im: __m512d) {
+fn store(block: &mut FourierBlock, re: __m512d, im: __m512d) {
     // SAFETY: a block is 8 + 8 values, each half aligned to the 64 bytes that are written.
     unsafe {
         _mm512_store_pd(block.re.as_mut_ptr(), re);
@@ -83,7 +83,7 @@ macro_rules! fold_by {
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(super) fn fold(x: &[u64], shift: u32, twist: &[Block], folded: &mut [c64]) {
+pub(super) fn fold(x: &[u64], shift: u32, twist: &[FourierBlock], folded: &mut [c64]) {
     let shift = _mm_cvtsi32_si128(shift as i32);
     let convert = |words: &[u64; LANES]| {
         let words = load_words(words);
@@ -93,7 +93,7 @@ pub(super) fn fold(x: &[u64], shift: u32, twist: &[Block], folded: &mut [c64]) {
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(super) fn fold_small(x: &[i64], twist: &[Block], folded: &mut [c64]) {
+pub(super) fn fold_small(x: &[i64], twist: &[FourierBlock], folded: &mut [c64]) {
     let convert = |words: &[i64; LANES]| {
         // SAFETY: 8 words are the 64 bytes that are read.
         _mm512_cvtepi64_pd(unsafe { _mm512_loadu_si512(words.as_ptr().cast()) })
@@ -102,7 +102,13 @@ pub(super) fn fold_small(x: &[i64], twist: &[Block], folded: &mut [c64]) {
 }
 
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(super) fn fold_digit(x: &[u64], digits: Digits, at: u32, twist: &[Block], folded: &mut [c64]) {
+pub(super) fn fold_digit(
+    x: &[u64],
+    digits: Digits,
+    at: u32,
+    twist: &[FourierBlock],
+    folded: &mut [c64],
+) {
     let Digits { bits, width, count } = digits;
     let centre = _mm_cvtsi32_si128(64 - bits as i32);
     let bias = _mm512_set1_epi64(digits.bias() as i64);
@@ -128,7 +134,7 @@ pub(super) fn fold_digit(x: &[u64], digits: Digits, at: u32, twist: &[Block], fo
 }
 
 #[target_feature(enable = "avx512f")]
-pub(super) fn split(folded: &[c64], blocks: &mut [Block]) {
+pub(super) fn split(folded: &[c64], blocks: &mut [FourierBlock]) {
     let (chunks, _) = folded.as_chunks::<LANES>();
     for (block, chunk) in blocks.iter_mut().zip(chunks) {
         let (re, im) = load_pairs(chunk);
@@ -137,7 +143,7 @@ pub(super) fn split(folded: &[c64], blocks: &mut [Block]) {
 }
 
 #[target_feature(enable = "avx512f")]
-pub(super) fn join(blocks: &[Block], folded: &mut [c64]) {
+pub(super) fn join(blocks: &[FourierBlock], folded: &mut [c64]) {
     let (chunks, _) = folded.as_chunks_mut::<LANES>();
     for (block, chunk) in blocks.iter().zip(chunks) {
         let (re, im) = load(block);
@@ -146,7 +152,7 @@ pub(super) fn join(blocks: &[Block], folded: &mut [c64]) {
 }
 
 #[target_feature(enable = "avx512f")]
-pub(super) fn mul_add(a: &[Block], b: &[Block], acc: &mut [Block]) {
+pub(super) fn mul_add(a: &[FourierBlock], b: &[FourierBlock], acc: &mut [FourierBlock]) {
     for ((acc, a), b) in acc.iter_mut().zip(a).zip(b) {
         let ((ar, ai), (br, bi), (sr, si)) = (load(a), load(b), load(acc));
         let re = _mm512_fnmadd_pd(ai, bi, _mm512_fmadd_pd(ar, br, sr));
@@ -156,7 +162,7 @@ pub(super) fn mul_add(a: &[Block], b: &[Block], acc: &mut [Block]) {
 }
 
 #[target_feature(enable = "avx512f")]
-pub(super) fn mul_join(a: &[Block], b: &[Block], folded: &mut [c64]) {
+pub(super) fn mul_join(a: &[FourierBlock], b: &[FourierBlock], folded: &mut [c64]) {
     let (chunks, _) = folded.as_chunks_mut::<LANES>();
     for ((chunk, a), b) in chunks.iter_mut().zip(a).zip(b) {
         let (ar, ai) = load(a);
@@ -166,7 +172,7 @@ pub(super) fn mul_join(a: &[Block], b: &[Block], folded: &mut [c64]) {
 }
 
 #[target_feature(enable = "avx512f")]
-pub(super) fn unfold_add(folded: &[c64], untwist: &[Block], shift: u32, out: &mut [u64]) {
+pub(super) fn unfold_add(folded: &[c64], untwist: &[FourierBlock], shift: u32, out: &mut [u64]) {
     const TWO_50: f64 = 1_125_899_906_842_624.0;
     let magic = _mm512_set1_pd(MAGIC);
     let magic_bits = _mm512_castpd_si512(magic);
