@@ -2,11 +2,8 @@
 
 use gazelle_block::hash::HashSeed;
 use gazelle_block::{BitVec, Block, Delta};
-use gazelle_convert::rot::{RotRecv, RotSend};
-use gazelle_convert::truncate::truncate_client;
-use gazelle_convert::{Planes, yao};
+use gazelle_convert::{ClientShare, Correlated, Known, Operation, Planes, Relu, Rots, yao};
 use gazelle_prg::{Prg, Seed};
-use gazelle_share::Shares;
 use rand_core::Rng;
 
 use crate::Outcome;
@@ -24,27 +21,34 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome {
     bench.time("convert/to-planes/bits=12", items, bytes, || Planes::from_words(&words, 12))?;
     let planes = Planes::from_words(&words, 12);
     bench.time("convert/from-planes/bits=12", items, bytes, || planes.to_words())?;
-    let shares = Shares::random(20, LANES, &mut rng);
-    bench.time("convert/truncate/l=20,t=8", items, bytes, || truncate_client(shares.clone(), 8))?;
 
+    // Both parties' beginning of a ReLU: all hashing and all correlations.
+    let relu = Relu::new(12, ClientShare::Offline);
+    let (down, up) = relu.rots();
     let hash = HashSeed::new(&Seed::random(&mut rng));
     let delta = Delta::random(&mut rng);
-    let mut y = vec![Block::ZERO; LANES];
+    let mut y = vec![Block::ZERO; down.max(up) * LANES];
     Block::fill_random(&mut y, &mut rng);
-    let choices = BitVec::random(LANES, &mut rng);
-    bench.time("convert/rot-send/bits=3", items, Some((Limit::AesBlocks, 2.0)), || {
-        let mut send = RotSend::new(&hash, 0, &y, delta.block());
-        send.set_lanes(LANES);
-        send.bits(3)
+    let choices = BitVec::random(y.len(), &mut rng);
+    let ots = |count: usize| Correlated { blocks: y.split_at(count * LANES).0, tweak: 0 };
+    let hashes =
+        |sent: usize, received: usize| Some((Limit::AesBlocks, (2 * sent + received) as f64));
+    bench.time("convert/relu-client/b=12", items, hashes(up, down), || {
+        let mut rots = Rots::new(&hash, (ots(up), delta.block()), (ots(down), &choices));
+        rots.set_lanes(LANES);
+        relu.client(&mut rots, Known { operand: &words, mask: &[] }).corrections
     })?;
-    bench.time("convert/rot-receive/bits=3", items, Some((Limit::AesBlocks, 1.0)), || {
-        let mut recv = RotRecv::new(&hash, 0, &y, &choices, 0);
-        recv.set_lanes(LANES);
-        recv.bits(3)
+    let mut coins = Prg::new(&Seed::random(&mut rng), 2);
+    bench.time("convert/relu-server/b=12", items, hashes(down, up), || {
+        let mut rots = Rots::new(&hash, (ots(down), delta.block()), (ots(up), &choices));
+        rots.set_lanes(LANES);
+        relu.server(&mut rots, &mut coins).corrections
     })?;
 
     let blocks = Some((Limit::CopiedBytes, 16.0));
-    let mut labels = y.clone();
+    y.truncate(LANES);
+    let choices = BitVec::random(LANES, &mut rng);
+    let mut labels = y;
     bench.time("convert/a2y/active-labels", items, blocks, || {
         yao::active_labels(&mut labels, &choices, &delta);
     })?;

@@ -2,7 +2,7 @@
 //!
 //! X = ROT(S->C, 1), Y = ROT(C->S, 1); al masks the first operand, be the second.
 //!
-//! | | client ([`And`]) | server ([`And`]) |
+//! | | client ([`AndPart`]) | server ([`AndPart`]) |
 //! |---|---|---|
 //! | offline | al = `rho_X`, be = `k0_Y` ^ `k1_Y`, ab = al be ^ `k_X` ^ `k0_Y` | al = `rho_Y`, be = `k0_X` ^ `k1_X`, ab = al be ^ `k0_X` ^ `k_Y` |
 //! | opening | `half`: x ^ al, y ^ be | `half` |
@@ -14,14 +14,16 @@
 //!
 //! Cost: one ROT in each direction, 2 bits each way; nothing offline.
 
+use gazelle_prg::Prg;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::planes::Planes;
+use crate::operation::{Begun, Execution, Known, Operation, Rots};
+use crate::planes::{Planes, xor};
 use crate::rot::{RotRecv, RotSend};
 
 /// One party of one AND, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct And {
+pub(crate) struct AndPart {
     al: Vec<u64>,
     be: Vec<u64>,
     ab: Vec<u64>,
@@ -31,9 +33,9 @@ pub struct And {
     server: bool,
 }
 
-impl And {
+impl AndPart {
     /// Offline, either party: takes one position of each direction.
-    pub fn begin(server: bool, send: &mut RotSend<'_>, recv: &mut RotRecv<'_>) -> Self {
+    pub(crate) fn begin(server: bool, send: &mut RotSend<'_>, recv: &mut RotRecv<'_>) -> Self {
         let (k0, delta) = send.bits(1);
         let (al, k) = recv.bits(1);
         Self::from_strings(server, &k0, &delta, al, &k)
@@ -48,24 +50,16 @@ impl And {
 
     /// This party's half of the opening, from its shares of x and y: 2 planes.
     #[must_use]
-    pub fn half(&mut self, lanes: usize, x: &[u64], y: &[u64]) -> Planes {
-        let xor =
-            |a: &[u64], b: &[u64]| -> Vec<u64> { a.iter().zip(b).map(|(a, b)| a ^ b).collect() };
-        let mut half = Planes::zeros(lanes, 0);
-        half.push(&xor(x, &self.al));
-        half.push(&xor(y, &self.be));
-        self.own = half.clone();
-        half
+    pub(crate) fn half(&mut self, lanes: usize, x: &[u64], y: &[u64]) -> Planes {
+        self.own = Planes::of(lanes, &[&xor(x, &self.al), &xor(y, &self.be)]);
+        self.own.clone()
     }
 
     /// This party's share of x y, from the other's half.
     #[must_use]
-    pub fn and(&self, peer: &Planes) -> Vec<u64> {
+    pub(crate) fn and(&self, peer: &Planes) -> Vec<u64> {
         let flag = if self.server { u64::MAX } else { 0 };
-        let open = |i: usize| {
-            let pairs = self.own.plane(i).iter().zip(peer.plane(i));
-            pairs.map(|(a, b)| a ^ b).collect::<Vec<u64>>()
-        };
+        let open = |i: usize| xor(self.own.plane(i), peer.plane(i));
         let masks = self.al.iter().zip(&self.be).zip(&self.ab);
         let opened = open(0).into_iter().zip(open(1));
         opened
@@ -75,9 +69,70 @@ impl And {
     }
 }
 
+/// x y of two bits shared by XOR: bits 0 and 1 of each word.
+#[derive(Debug, Clone)]
+pub struct And;
+
+impl Operation for And {
+    fn operand_bits(&self) -> u32 {
+        2
+    }
+    fn result_bits(&self) -> u32 {
+        1
+    }
+    fn planes(&self, _: usize) -> (usize, usize) {
+        (2, 2)
+    }
+    fn rots(&self) -> (usize, usize) {
+        (1, 1)
+    }
+    fn client(&self, rots: &mut Rots<'_>, _: Known<'_>) -> Begun {
+        Begun::silent(AndExecution::new(AndPart::begin(false, &mut rots.send, &mut rots.recv)))
+    }
+    fn server(&self, rots: &mut Rots<'_>, _: &mut Prg) -> Begun {
+        Begun::silent(AndExecution::new(AndPart::begin(true, &mut rots.send, &mut rots.recv)))
+    }
+}
+
+struct AndExecution {
+    part: AndPart,
+    operands: Planes,
+    product: Vec<u64>,
+}
+
+impl AndExecution {
+    fn new(part: AndPart) -> Self {
+        Self { part, operands: Planes::default(), product: Vec::new() }
+    }
+}
+
+impl Execution for AndExecution {
+    fn start(&mut self, mut x: Vec<u64>) {
+        self.operands = Planes::from_words(&x, 2);
+        x.zeroize();
+    }
+    fn half(&mut self, _: usize) -> Planes {
+        let [x, y] = [0, 1].map(|i| self.operands.plane(i));
+        self.part.half(self.operands.lanes(), x, y)
+    }
+    fn complete(&mut self, _: usize, peer: &Planes) {
+        self.product = self.part.and(peer);
+    }
+    fn result(&mut self) -> Vec<u64> {
+        Planes::of(self.operands.lanes(), &[&self.product]).to_words()
+    }
+}
+
+impl Drop for AndExecution {
+    fn drop(&mut self) {
+        self.product.zeroize();
+    }
+}
+
+#[cfg(test)]
 /// The ideal version: the server's share of x y under the client's share `mask`, planes.
 /// Insecure: it sees both operands.
-pub fn ideal(x: &[u64], y: &[u64], mask: &[u64]) -> Vec<u64> {
+pub(crate) fn ideal(x: &[u64], y: &[u64], mask: &[u64]) -> Vec<u64> {
     x.iter().zip(y).zip(mask).map(|((x, y), r)| (x & y) ^ r).collect()
 }
 
@@ -98,14 +153,11 @@ mod tests {
         let ys = word(0xff00_ff00_ff00_ff00);
         for seed in 0..8 {
             let (down, up) = (Dealt::new(2 * seed, lanes), Dealt::new(2 * seed + 1, lanes));
-            let mut client = And::begin(false, &mut up.send(lanes), &mut down.recv(lanes));
-            let mut server = And::begin(true, &mut down.send(lanes), &mut up.recv(lanes));
+            let mut client = AndPart::begin(false, &mut up.send(lanes), &mut down.recv(lanes));
+            let mut server = AndPart::begin(true, &mut down.send(lanes), &mut up.recv(lanes));
             let (c, s) = (client.half(lanes, &xc, &yc), server.half(lanes, &xs, &ys));
             assert_eq!((c.count(), s.count()), (2, 2));
             let (zc, zs) = (client.and(&s), server.and(&c));
-            let xor = |a: &[u64], b: &[u64]| -> Vec<u64> {
-                a.iter().zip(b).map(|(a, b)| a ^ b).collect()
-            };
             assert_eq!(zs, ideal(&xor(&xc, &xs), &xor(&yc, &ys), &zc));
         }
     }
@@ -126,8 +178,9 @@ mod tests {
                 let (y0, dy, rho_y) = (coin(3), coin(4), coin(5));
                 let (kx, ky) = (x0 ^ (rho_x & dx), y0 ^ (rho_y & dy));
                 let mut client =
-                    And::from_strings(false, &one(y0), &one(dy), vec![rho_x], &one(kx));
-                let mut server = And::from_strings(true, &one(x0), &one(dx), vec![rho_y], &one(ky));
+                    AndPart::from_strings(false, &one(y0), &one(dy), vec![rho_x], &one(kx));
+                let mut server =
+                    AndPart::from_strings(true, &one(x0), &one(dx), vec![rho_y], &one(ky));
                 let (c, s) = (client.half(1, &[xc], &[yc]), server.half(1, &[xs], &[ys]));
                 assert_eq!((client.and(&s)[0] ^ server.and(&c)[0]) & 1, (xc ^ xs) & (yc ^ ys));
                 let seen = vec![y0, dy, rho_x, kx, s.to_words()[0]];

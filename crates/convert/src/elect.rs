@@ -21,23 +21,24 @@
 
 #![expect(clippy::indexing_slicing, reason = "pairs are enumerated from the number of rows")]
 
-use gazelle_share::shares::ring_mask;
+use gazelle_prg::Prg;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::planes::Planes;
+use crate::operation::{Begun, Execution, Known, Operation, Rots};
+use crate::planes::{Planes, bit, xor};
 use crate::rot::{RotRecv, RotSend};
 
 /// Width of the rows: a wrong second winner among up to 64 rows has probability under 2^-42.
-pub const ROW_BITS: u32 = 48;
+const ROW_BITS: u32 = 48;
 
 /// The pairs (i, j), i < j, of n rows, in the order of the lanes.
-pub fn pairs(rows: usize) -> impl Iterator<Item = (usize, usize)> {
+fn pairs(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..rows).flat_map(move |i| (i + 1..rows).map(move |j| (i, j)))
 }
 
 /// The client of an election, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ClientElect {
+pub(crate) struct ClientElect {
     rows: usize,
     phi: Vec<u64>,
     k: Planes,
@@ -45,7 +46,7 @@ pub struct ClientElect {
 
 /// The server of an election, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ServerElect {
+pub(crate) struct ServerElect {
     rows: usize,
     k0: Planes,
     rho: Planes,
@@ -53,13 +54,9 @@ pub struct ServerElect {
     opened: Vec<u64>,
 }
 
-fn bit(plane: &[u64], lane: usize) -> u64 {
-    plane[lane / 64] >> (lane % 64) & 1
-}
-
 impl ClientElect {
     /// Offline: takes one position of as many lanes as there are pairs.
-    pub fn begin(rows: usize, from_server: &mut RotRecv<'_>) -> Self {
+    pub(crate) fn begin(rows: usize, from_server: &mut RotRecv<'_>) -> Self {
         let (phi, k) = from_server.words();
         let k = Zeroizing::new(k);
         Self { rows, phi, k: Planes::from_words(&k, ROW_BITS) }
@@ -67,13 +64,13 @@ impl ClientElect {
 
     /// h, from this party's share of c: one plane.
     #[must_use]
-    pub fn half(&self, c: &[u64]) -> Vec<u64> {
-        c.iter().zip(&self.phi).map(|(c, phi)| c ^ phi).collect()
+    pub(crate) fn half(&self, c: &[u64]) -> Vec<u64> {
+        xor(c, &self.phi)
     }
 
     /// This party's rows.
     #[must_use]
-    pub fn rows(&self) -> Vec<u64> {
+    pub(crate) fn rows(&self) -> Vec<u64> {
         let mut rows = vec![0; self.rows];
         let k = Zeroizing::new(self.k.to_words());
         for ((i, j), k) in pairs(self.rows).zip(k.iter()) {
@@ -86,7 +83,7 @@ impl ClientElect {
 
 impl ServerElect {
     /// Offline: takes one position of as many lanes as there are pairs.
-    pub fn begin(rows: usize, to_client: &mut RotSend<'_>) -> Self {
+    pub(crate) fn begin(rows: usize, to_client: &mut RotSend<'_>) -> Self {
         let (k0, mut rho) = to_client.words();
         rho.iter_mut().zip(&k0).for_each(|(rho, k0)| *rho ^= k0);
         let (k0, rho) = (Zeroizing::new(k0), Zeroizing::new(rho));
@@ -99,13 +96,13 @@ impl ServerElect {
     }
 
     /// Takes h, with this party's share of c.
-    pub fn complete(&mut self, c: &[u64], h: &[u64]) {
-        self.opened = c.iter().zip(h).map(|(c, h)| c ^ h).collect();
+    pub(crate) fn complete(&mut self, c: &[u64], h: &[u64]) {
+        self.opened = xor(c, h);
     }
 
     /// This party's rows, for C.
     #[must_use]
-    pub fn rows(&self) -> Vec<u64> {
+    pub(crate) fn rows(&self) -> Vec<u64> {
         let mut rows = vec![0; self.rows];
         let (k0, rho) = (Zeroizing::new(self.k0.to_words()), Zeroizing::new(self.rho.to_words()));
         for (lane, (i, j)) in pairs(self.rows).enumerate() {
@@ -117,23 +114,97 @@ impl ServerElect {
     }
 }
 
-/// The winner: the only row that is 0; `None` if there is none or more than one.
-pub fn winner(rows: &[u64]) -> Option<usize> {
-    let mut zeros = rows.iter().enumerate().filter(|(_, row)| **row == 0);
-    match (zeros.next(), zeros.next()) {
-        (Some((index, _)), None) => Some(index),
-        _ => None,
+/// From shares of all comparisons of `rows` values, as bits, XOR shares of each row's verdict: 0 for
+/// the winner, uniform for the others.
+#[derive(Debug, Clone)]
+pub struct Elect {
+    /// How many values.
+    pub rows: usize,
+}
+
+impl Elect {
+    /// The pairs (i, j), i < j, of n rows, in the order of the lanes.
+    pub fn pairs(rows: usize) -> impl Iterator<Item = (usize, usize)> {
+        pairs(rows)
+    }
+
+    /// The winner: the only verdict that is 0; `None` if there is none or more than one.
+    pub fn winner(verdicts: &[u64]) -> Option<usize> {
+        let mut zeros = verdicts.iter().enumerate().filter(|(_, row)| **row == 0);
+        match (zeros.next(), zeros.next()) {
+            (Some((index, _)), None) => Some(index),
+            _ => None,
+        }
     }
 }
 
+impl Operation for Elect {
+    fn operand_bits(&self) -> u32 {
+        1
+    }
+    fn result_bits(&self) -> u32 {
+        ROW_BITS
+    }
+    fn results(&self, _: usize) -> usize {
+        self.rows
+    }
+    fn planes(&self, _: usize) -> (usize, usize) {
+        (0, 1)
+    }
+    fn rots(&self) -> (usize, usize) {
+        (1, 0)
+    }
+    fn client(&self, rots: &mut Rots<'_>, _: Known<'_>) -> Begun {
+        let elect = ClientElect::begin(self.rows, &mut rots.recv);
+        Begun::silent(ElectExecution { elect, c: Planes::default() })
+    }
+    fn server(&self, rots: &mut Rots<'_>, _: &mut Prg) -> Begun {
+        let elect = ServerElect::begin(self.rows, &mut rots.send);
+        Begun::silent(ElectExecution { elect, c: Planes::default() })
+    }
+}
+
+struct ElectExecution<E> {
+    elect: E,
+    /// This party's share of the comparisons, one plane.
+    c: Planes,
+}
+
+impl Execution for ElectExecution<ClientElect> {
+    fn start(&mut self, mut x: Vec<u64>) {
+        self.c = Planes::from_words(&x, 1);
+        x.zeroize();
+    }
+    fn half(&mut self, _: usize) -> Planes {
+        Planes::of(self.c.lanes(), &[&self.elect.half(self.c.plane(0))])
+    }
+    fn result(&mut self) -> Vec<u64> {
+        self.elect.rows()
+    }
+}
+
+impl Execution for ElectExecution<ServerElect> {
+    fn start(&mut self, mut x: Vec<u64>) {
+        self.c = Planes::from_words(&x, 1);
+        x.zeroize();
+    }
+    fn complete(&mut self, _: usize, peer: &Planes) {
+        self.elect.complete(self.c.plane(0), peer.plane(0));
+    }
+    fn result(&mut self) -> Vec<u64> {
+        self.elect.rows()
+    }
+}
+
+#[cfg(test)]
 /// The ideal version: what C ends with, 0 for the row that loses no comparison and the dealer's
 /// `coins` for the others. Insecure: it sees every comparison.
-pub fn ideal(rows: usize, comparisons: &[bool], coins: &[u64]) -> Vec<u64> {
+pub(crate) fn ideal(rows: usize, comparisons: &[bool], coins: &[u64]) -> Vec<u64> {
     let mut lost = vec![false; rows];
     for ((i, j), c) in pairs(rows).zip(comparisons) {
         lost[if *c { i } else { j }] = true;
     }
-    let coins = coins.iter().map(|coin| coin & ring_mask(ROW_BITS));
+    let coins = coins.iter().map(|coin| coin & ((1 << ROW_BITS) - 1));
     lost.iter().zip(coins).map(|(lost, coin)| if *lost { coin } else { 0 }).collect()
 }
 
@@ -185,8 +256,11 @@ mod tests {
             let mine = client.rows();
             let rows_seen: Vec<u64> = server.rows().iter().zip(&mine).map(|(a, b)| a ^ b).collect();
             assert_eq!(rows_seen, ideal(*rows, comparisons, &rows_seen));
-            assert_eq!(winner(&rows_seen), winner(&ideal(*rows, comparisons, &vec![1; *rows])));
-            assert!(winner(&rows_seen).is_some());
+            assert_eq!(
+                Elect::winner(&rows_seen),
+                Elect::winner(&ideal(*rows, comparisons, &vec![1; *rows]))
+            );
+            assert!(Elect::winner(&rows_seen).is_some());
         }
     }
 
@@ -226,7 +300,7 @@ mod tests {
                     }
                 }
             }
-            let won = winner(&ideal(rows, &comparisons, &[1; 3])).unwrap();
+            let won = Elect::winner(&ideal(rows, &comparisons, &[1; 3])).unwrap();
             let known = client_views.entry(won).or_insert_with(|| views.clone());
             assert!(*known == views, "the client's view depends on {comparisons:?}");
             if server_views.is_empty() {

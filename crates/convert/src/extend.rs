@@ -17,20 +17,94 @@
 
 #![expect(clippy::indexing_slicing, reason = "a lane's word and bit lie in vectors of one length")]
 
+use gazelle_prg::Prg;
 use gazelle_share::shares::ring_mask;
 use rand_core::Rng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::planes::Planes;
+use crate::operation::{Begun, Execution, Known, Operation, Rots};
+use crate::planes::{Planes, bit, negate_if};
 use crate::rot::{RotRecv, RotSend};
 
-fn bit(plane: &[u64], lane: usize) -> u64 {
-    plane[lane / 64] >> (lane % 64) & 1
+/// z in `[0, 2^(from-1))`, from shares modulo `2^from` to shares modulo `2^to`.
+#[derive(Debug, Clone)]
+pub struct Extend {
+    /// Width of the operand's ring.
+    pub from: u32,
+    /// Width of the result's ring, larger.
+    pub to: u32,
 }
 
-/// `(1 - 2 bit) word`.
-fn negate_if(bit: u64, word: u64) -> u64 {
-    (word ^ bit.wrapping_neg()).wrapping_add(bit)
+impl Operation for Extend {
+    fn operand_bits(&self) -> u32 {
+        self.from
+    }
+    fn result_bits(&self) -> u32 {
+        self.to
+    }
+    fn planes(&self, _: usize) -> (usize, usize) {
+        (1, 1)
+    }
+    fn offline_planes(&self) -> (usize, usize) {
+        ((self.to - self.from) as usize, 0)
+    }
+    fn rots(&self) -> (usize, usize) {
+        (1, 0)
+    }
+    fn client(&self, rots: &mut Rots<'_>, _: Known<'_>) -> Begun {
+        let part = ClientExtend::begin(self.from, self.to, &mut rots.recv);
+        Begun::silent(ExtendExecution { part, x: Vec::new(), peer: Vec::new() })
+    }
+    fn server(&self, rots: &mut Rots<'_>, coins: &mut Prg) -> Begun {
+        let (part, t) = ServerExtend::begin(self.from, self.to, &mut rots.send, coins);
+        Begun::new(ExtendExecution { part, x: Vec::new(), peer: Vec::new() }, t)
+    }
+}
+
+struct ExtendExecution<E> {
+    part: E,
+    x: Vec<u64>,
+    /// The other party's half.
+    peer: Vec<u64>,
+}
+
+impl<E> Drop for ExtendExecution<E> {
+    fn drop(&mut self) {
+        self.x.zeroize();
+    }
+}
+
+impl Execution for ExtendExecution<ClientExtend> {
+    fn correct(&mut self, corrections: &Planes) {
+        self.part.finish(corrections);
+    }
+    fn start(&mut self, x: Vec<u64>) {
+        self.x = x;
+    }
+    fn half(&mut self, _: usize) -> Planes {
+        Planes::of(self.x.len(), &[&self.part.half(&self.x)])
+    }
+    fn complete(&mut self, _: usize, peer: &Planes) {
+        self.peer = peer.plane(0).to_vec();
+    }
+    fn result(&mut self) -> Vec<u64> {
+        self.part.extend(&self.x, &self.peer)
+    }
+}
+
+impl Execution for ExtendExecution<ServerExtend> {
+    fn start(&mut self, x: Vec<u64>) {
+        self.x = x;
+    }
+    fn half(&mut self, _: usize) -> Planes {
+        Planes::of(self.x.len(), &[&self.part.half(&self.x)])
+    }
+    fn complete(&mut self, _: usize, peer: &Planes) {
+        self.peer = peer.plane(0).to_vec();
+    }
+    fn result(&mut self) -> Vec<u64> {
+        self.part.extend(&self.x, &self.peer)
+    }
 }
 
 /// The plane of the top bits of words modulo `2^bits`.
@@ -43,7 +117,7 @@ fn top(words: &[u64], bits: u32) -> Vec<u64> {
 
 /// The client of an extension, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ClientExtend {
+pub(crate) struct ClientExtend {
     from: u32,
     to: u32,
     rho: Vec<u64>,
@@ -53,7 +127,7 @@ pub struct ClientExtend {
 
 /// The server of an extension, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ServerExtend {
+pub(crate) struct ServerExtend {
     from: u32,
     to: u32,
     sigma: Vec<u64>,
@@ -63,13 +137,13 @@ pub struct ServerExtend {
 
 impl ClientExtend {
     /// Offline, before the exchange, from `2^from` to `2^to`, `from < to`; takes one position.
-    pub fn begin(from: u32, to: u32, from_server: &mut RotRecv<'_>) -> Self {
+    pub(crate) fn begin(from: u32, to: u32, from_server: &mut RotRecv<'_>) -> Self {
         let (rho, k) = from_server.words();
         Self { from, to, rho, pi: Planes::from_words(&k, to - from), own: Vec::new() }
     }
 
     /// Offline, with S's t (`to - from` planes).
-    pub fn finish(&mut self, t: &Planes) {
+    pub(crate) fn finish(&mut self, t: &Planes) {
         let (mut pi, t) = (self.pi.to_words(), t.to_words());
         for (lane, (pi, t)) in pi.iter_mut().zip(&t).enumerate() {
             *pi = pi.wrapping_add(bit(&self.rho, lane).wrapping_neg() & t);
@@ -79,7 +153,7 @@ impl ClientExtend {
     }
 
     /// Online: e = msb(`z_C`) ^ rho, one plane; z modulo `2^from`.
-    pub fn half(&mut self, z: &[u64]) -> Vec<u64> {
+    pub(crate) fn half(&mut self, z: &[u64]) -> Vec<u64> {
         let top = top(z, self.from);
         self.own = top.iter().zip(&self.rho).map(|(c, rho)| c ^ rho).collect();
         self.own.clone()
@@ -87,7 +161,7 @@ impl ClientExtend {
 
     /// Online: this party's share modulo `2^to`, from the server's m.
     #[must_use]
-    pub fn extend(&self, z: &[u64], peer: &[u64]) -> Vec<u64> {
+    pub(crate) fn extend(&self, z: &[u64], peer: &[u64]) -> Vec<u64> {
         let pi = self.pi.to_words();
         let lift = |(lane, z): (usize, &u64)| {
             let (m, e, rho) = (bit(peer, lane), bit(&self.own, lane), bit(&self.rho, lane));
@@ -101,7 +175,7 @@ impl ClientExtend {
 
 impl ServerExtend {
     /// Offline, before the exchange; takes one position. Gives t for C.
-    pub fn begin(
+    pub(crate) fn begin(
         from: u32,
         to: u32,
         to_client: &mut RotSend<'_>,
@@ -122,7 +196,7 @@ impl ServerExtend {
     }
 
     /// Online: m = msb(`z_S`) ^ sigma, one plane; z modulo `2^from`.
-    pub fn half(&mut self, z: &[u64]) -> Vec<u64> {
+    pub(crate) fn half(&mut self, z: &[u64]) -> Vec<u64> {
         let top = top(z, self.from);
         self.own = top.iter().zip(&self.sigma).map(|(a, sigma)| a ^ sigma).collect();
         self.own.clone()
@@ -130,7 +204,7 @@ impl ServerExtend {
 
     /// Online: this party's share modulo `2^to`, from the client's e.
     #[must_use]
-    pub fn extend(&self, z: &[u64], peer: &[u64]) -> Vec<u64> {
+    pub(crate) fn extend(&self, z: &[u64], peer: &[u64]) -> Vec<u64> {
         let pi = self.pi.to_words();
         let lift = |(lane, z): (usize, &u64)| {
             let (m, e, sigma) = (bit(&self.own, lane), bit(peer, lane), bit(&self.sigma, lane));
@@ -144,9 +218,10 @@ impl ServerExtend {
     }
 }
 
+#[cfg(test)]
 /// The ideal version: the server's share of z (below `2^(from-1)`) modulo `2^to` under the client's
 /// share `mask`. Insecure: it sees both shares.
-pub fn ideal(from: u32, to: u32, server: &[u64], client: &[u64], mask: &[u64]) -> Vec<u64> {
+pub(crate) fn ideal(from: u32, to: u32, server: &[u64], client: &[u64], mask: &[u64]) -> Vec<u64> {
     let z = server.iter().zip(client).map(|(s, c)| s.wrapping_add(*c) & ring_mask(from));
     z.zip(mask).map(|(z, r)| z.wrapping_sub(*r) & ring_mask(to)).collect()
 }

@@ -24,29 +24,85 @@
 
 #![expect(clippy::indexing_slicing, reason = "a lane's word and bit lie in vectors of one length")]
 
+use gazelle_prg::Prg;
 use gazelle_share::shares::{ring_mask, to_signed};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::planes::Planes;
+use crate::carry::CarryPart;
+use crate::operation::{Begun, ClientShare, Execution, Known, Operation, Rots};
+use crate::planes::{Planes, bit, negate_if, xor};
+use crate::relu::compared;
 use crate::rot::{RotRecv, RotSend};
+use crate::sign::{Sign, SignPart};
 
-fn bit(plane: &[u64], lane: usize) -> u64 {
-    plane[lane / 64] >> (lane % 64) & 1
+/// `max(x, 0)` modulo `2^to` of x modulo `2^bits`, compared without the lowest `drop` bits; the
+/// client's share is known offline. Needs `bits < to` and `2 to - bits <= 64`.
+#[derive(Debug, Clone)]
+pub struct Fused {
+    bits: u32,
+    drop: u32,
+    to: u32,
+    sign: Sign,
 }
 
-/// `(1 - 2 bit) word`.
-fn negate_if(bit: u64, word: u64) -> u64 {
-    (word ^ bit.wrapping_neg()).wrapping_add(bit)
+impl Fused {
+    /// From `2^bits` to `2^to`.
+    pub fn new(bits: u32, drop: u32, to: u32) -> Self {
+        Self { bits, drop, to, sign: Sign::new(bits - drop, ClientShare::Offline) }
+    }
 }
 
-/// Planes that C sends offline.
-pub fn offline_planes(from: u32, to: u32) -> usize {
+impl Operation for Fused {
+    fn operand_bits(&self) -> u32 {
+        self.bits
+    }
+    fn result_bits(&self) -> u32 {
+        self.to
+    }
+    fn client_share(&self) -> ClientShare {
+        ClientShare::Offline
+    }
+    fn openings(&self) -> usize {
+        self.sign.openings() + 1
+    }
+    fn planes(&self, opening: usize) -> (usize, usize) {
+        if opening == self.sign.openings() {
+            return (1, 1);
+        }
+        let (server, client) = self.sign.planes(opening);
+        (server + if opening == 0 { self.to as usize + 1 } else { 0 }, client)
+    }
+    fn offline_planes(&self) -> (usize, usize) {
+        let (server, client) = self.sign.offline_planes();
+        (server, client + offline_planes(self.bits, self.to))
+    }
+    fn rots(&self) -> (usize, usize) {
+        let (down, up) = self.sign.rots();
+        (down + 1, up + 2)
+    }
+    fn client(&self, rots: &mut Rots<'_>, known: Known<'_>) -> Begun {
+        let x = known.operand;
+        let (sign, mut corrections) = self.sign.begin_client(&compared(x, self.drop), rots);
+        let (select, message) =
+            ClientFused::begin(self.bits, self.to, x, &mut rots.recv, &mut rots.send);
+        corrections.append(&message);
+        Begun::new(FusedExecution::new(self, sign, select), corrections)
+    }
+    fn server(&self, rots: &mut Rots<'_>, _: &mut Prg) -> Begun {
+        let (sign, corrections) = self.sign.begin_server(rots);
+        let select = ServerFused::begin(self.bits, self.to, &mut rots.send, &mut rots.recv);
+        Begun::new(FusedExecution::new(self, sign, select), corrections)
+    }
+}
+
+/// Planes that C sends offline, besides the sign's.
+fn offline_planes(from: u32, to: u32) -> usize {
     (3 * to - 2 * from) as usize
 }
 
 /// The client, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ClientFused {
+pub(crate) struct ClientFused {
     from: u32,
     to: u32,
     /// `lC`.
@@ -63,7 +119,7 @@ pub struct ClientFused {
 
 /// The server, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ServerFused {
+pub(crate) struct ServerFused {
     from: u32,
     to: u32,
     /// `lS` and sigma.
@@ -82,7 +138,7 @@ pub struct ServerFused {
 impl ClientFused {
     /// Offline: takes one position from S and two to S. x is this party's share modulo `2^from`.
     /// Gives tau, tq, tq' for S.
-    pub fn begin(
+    pub(crate) fn begin(
         from: u32,
         to: u32,
         x: &[u64],
@@ -128,7 +184,7 @@ impl ClientFused {
     }
 
     /// Takes m and V: `to + 1` planes.
-    pub fn set_first(&mut self, first: &Planes) {
+    pub(crate) fn set_first(&mut self, first: &Planes) {
         self.m = first.plane(0).to_vec();
         self.received = Planes::zeros(first.lanes(), 0);
         for i in 1..first.count() {
@@ -138,13 +194,13 @@ impl ClientFused {
 
     /// This party's half of D, from its share of d: one plane.
     #[must_use]
-    pub fn mask(&self, d: &[u64]) -> Vec<u64> {
-        d.iter().zip(&self.choice).map(|(d, l)| d ^ l).collect()
+    pub(crate) fn mask(&self, d: &[u64]) -> Vec<u64> {
+        xor(d, &self.choice)
     }
 
     /// This party's share of d x modulo `2^to`, from D and its share of x.
     #[must_use]
-    pub fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
+    pub(crate) fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
         let mask = ring_mask(self.to);
         let planes = [&self.k, &self.k0, &self.k0_upper, &self.pi, &self.received];
         let [k, k0, upper, pi, v] = planes.map(|planes| Zeroizing::new(planes.to_words()));
@@ -163,7 +219,7 @@ impl ClientFused {
 
 impl ServerFused {
     /// Offline: takes one position to C and two from C.
-    pub fn begin(
+    pub(crate) fn begin(
         from: u32,
         to: u32,
         to_client: &mut RotSend<'_>,
@@ -192,7 +248,7 @@ impl ServerFused {
     }
 
     /// Offline, with tau, tq, tq'.
-    pub fn finish(&mut self, message: &Planes) {
+    pub(crate) fn finish(&mut self, message: &Planes) {
         let (width, to) = ((self.to - self.from) as usize, self.to as usize);
         let add = |string: &Planes, plane: &[u64], start: usize, count: usize| {
             let mut words = Zeroizing::new(string.to_words());
@@ -213,12 +269,12 @@ impl ServerFused {
 
     /// m and V of this party's share, for C: `to + 1` planes. Once only.
     #[must_use]
-    pub fn first(&mut self, x: &[u64]) -> Planes {
+    pub(crate) fn first(&mut self, x: &[u64]) -> Planes {
         let top = Planes::from_words(
             &Zeroizing::new(x.iter().map(|x| x >> (self.from - 1)).collect::<Vec<u64>>()),
             1,
         );
-        self.m = top.plane(0).iter().zip(&self.sigma).map(|(s, sigma)| s ^ sigma).collect();
+        self.m = xor(top.plane(0), &self.sigma);
         let mut first = Planes::zeros(x.len(), 0);
         if !x.is_empty() {
             first.push(&self.m);
@@ -237,13 +293,13 @@ impl ServerFused {
 
     /// This party's half of D, from its share of d: one plane.
     #[must_use]
-    pub fn mask(&self, d: &[u64]) -> Vec<u64> {
-        d.iter().zip(&self.choice).map(|(d, l)| d ^ l).collect()
+    pub(crate) fn mask(&self, d: &[u64]) -> Vec<u64> {
+        xor(d, &self.choice)
     }
 
     /// This party's share of d x modulo `2^to`, from D and its share of x.
     #[must_use]
-    pub fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
+    pub(crate) fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
         let mask = ring_mask(self.to);
         let planes = [&self.k0, &self.q, &self.q_upper, &self.pi];
         let [k0, q, upper, pi] = planes.map(|planes| Zeroizing::new(planes.to_words()));
@@ -258,145 +314,124 @@ impl ServerFused {
     }
 }
 
+/// One party of the selection, as the execution sees it.
+trait SelectPart: Send {
+    /// Offline: takes the other party's part of the corrections.
+    fn correct(&mut self, corrections: &Planes);
+    /// What this party sends in opening 0.
+    fn send_first(&mut self, x: &[u64]) -> Planes;
+    /// What it takes then.
+    fn take_first(&mut self, first: &Planes);
+    fn mask(&self, d: &[u64]) -> Vec<u64>;
+    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64>;
+}
+
+impl SelectPart for ClientFused {
+    fn correct(&mut self, _: &Planes) {}
+    fn send_first(&mut self, _: &[u64]) -> Planes {
+        Planes::default()
+    }
+    fn take_first(&mut self, first: &Planes) {
+        self.set_first(first);
+    }
+    fn mask(&self, d: &[u64]) -> Vec<u64> {
+        Self::mask(self, d)
+    }
+    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
+        Self::select(self, opened, x)
+    }
+}
+
+impl SelectPart for ServerFused {
+    fn correct(&mut self, corrections: &Planes) {
+        self.finish(corrections);
+    }
+    fn send_first(&mut self, x: &[u64]) -> Planes {
+        self.first(x)
+    }
+    fn take_first(&mut self, _: &Planes) {}
+    fn mask(&self, d: &[u64]) -> Vec<u64> {
+        Self::mask(self, d)
+    }
+    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
+        Self::select(self, opened, x)
+    }
+}
+
+struct FusedExecution<C, F> {
+    sign: SignPart<C>,
+    select: F,
+    drop: u32,
+    /// Openings of the sign; the one after them is D.
+    openings: usize,
+    /// Planes of the other party's corrections, and half of opening 0, that are the sign's.
+    sign_planes: (usize, usize),
+    x: Vec<u64>,
+    opened: Vec<u64>,
+}
+
+impl<C: CarryPart, F> FusedExecution<C, F> {
+    fn new(fused: &Fused, sign: SignPart<C>, select: F) -> Self {
+        let peer = |(server, client): (usize, usize)| if C::SERVER { client } else { server };
+        let sign_planes = (peer(fused.sign.offline_planes()), peer(fused.sign.planes(0)));
+        let (drop, openings) = (fused.drop, fused.sign.openings());
+        Self { sign, select, drop, openings, sign_planes, x: Vec::new(), opened: Vec::new() }
+    }
+}
+
+impl<C: CarryPart, F: SelectPart> Execution for FusedExecution<C, F> {
+    fn correct(&mut self, corrections: &Planes) {
+        let (sign, select) = corrections.split(self.sign_planes.0);
+        self.sign.correct(&sign);
+        self.select.correct(&select);
+    }
+    fn start(&mut self, x: Vec<u64>) {
+        if !self.sign.knows_share() {
+            self.sign.start(&compared(&x, self.drop));
+        }
+        self.x = x;
+    }
+    fn half(&mut self, opening: usize) -> Planes {
+        if opening == self.openings {
+            self.opened = self.select.mask(&self.sign.positive());
+            return Planes::of(self.x.len(), &[&self.opened]);
+        }
+        let mut half = self.sign.half(opening);
+        if opening == 0 {
+            half.append(&self.select.send_first(&self.x));
+        }
+        half
+    }
+    fn complete(&mut self, opening: usize, peer: &Planes) {
+        if opening == self.openings {
+            self.opened = xor(&self.opened, peer.plane(0));
+        } else if opening == 0 {
+            let (leaves, first) = peer.split(self.sign_planes.1);
+            self.select.take_first(&first);
+            self.sign.complete(0, &leaves);
+        } else {
+            self.sign.complete(opening, peer);
+        }
+    }
+    fn result(&mut self) -> Vec<u64> {
+        self.select.select(&self.opened, &self.x)
+    }
+}
+
+impl<C, F> Drop for FusedExecution<C, F> {
+    fn drop(&mut self) {
+        self.x.zeroize();
+        self.opened.zeroize();
+    }
+}
+
+#[cfg(test)]
 /// The ideal version: the server's share of d x modulo `2^to` under the client's share `mask`, for
 /// shares of x modulo `2^from` and d that is 0 wherever x is negative. Insecure: it sees all.
-pub fn ideal(from: u32, to: u32, d: &[bool], x: &[u64], mask: &[u64]) -> Vec<u64> {
+pub(crate) fn ideal(from: u32, to: u32, d: &[bool], x: &[u64], mask: &[u64]) -> Vec<u64> {
     let value = |(d, x): (&bool, &u64)| u64::from(*d) * (x & ring_mask(from));
     d.iter().zip(x).map(value).zip(mask).map(|(z, r)| z.wrapping_sub(*r) & ring_mask(to)).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::testing::Dealt;
-
-    fn plane(bits: impl Iterator<Item = bool>) -> Vec<u64> {
-        let bits: Vec<bool> = bits.collect();
-        let pack = |chunk: &[bool]| chunk.iter().rev().fold(0, |w, b| w << 1 | u64::from(*b));
-        bits.chunks(64).map(pack).collect()
-    }
-
-    /// Both shares, and everything sent.
-    fn run(
-        widths: (u32, u32),
-        seed: u64,
-        (xs, xc): (&[u64], &[u64]),
-        (ds, dc): (&[u64], &[u64]),
-    ) -> (Vec<u64>, Vec<u64>, Vec<Planes>) {
-        let (from, to) = widths;
-        let lanes = xs.len();
-        let (down, up) = (Dealt::new(2 * seed, lanes), Dealt::new(2 * seed + 1, 2 * lanes));
-        let (mut client, message) =
-            ClientFused::begin(from, to, xc, &mut down.recv(lanes), &mut up.send(lanes));
-        let mut server = ServerFused::begin(from, to, &mut down.send(lanes), &mut up.recv(lanes));
-        assert_eq!(message.count(), offline_planes(from, to));
-        server.finish(&message);
-        let first = server.first(xs);
-        assert_eq!(first.count(), to as usize + 1);
-        client.set_first(&first);
-        let (c, s) = (client.mask(dc), server.mask(ds));
-        let opened: Vec<u64> = c.iter().zip(&s).map(|(a, b)| a ^ b).collect();
-        let (zs, zc) = (server.select(&opened, xs), client.select(&opened, xc));
-        let mut halves = Planes::zeros(lanes, 0);
-        halves.push(&c);
-        halves.push(&s);
-        halves.trim();
-        (zs, zc, vec![message, first, halves])
-    }
-
-    #[test]
-    fn conformance_every_pair_of_shares_of_small_rings_is_selected_and_extended() {
-        for (from, to) in [(2, 3), (3, 7), (5, 9)] {
-            let pairs: Vec<(u64, u64)> =
-                (0..1u64 << (2 * from)).map(|i| (i >> from, i & ring_mask(from))).collect();
-            let (xs, xc): (Vec<u64>, Vec<u64>) = pairs.into_iter().unzip();
-            let x: Vec<u64> = xs.iter().zip(&xc).map(|(s, c)| (s + c) & ring_mask(from)).collect();
-            for seed in 0..6 {
-                // Positive values are kept or not; negative ones never.
-                let d: Vec<bool> = x
-                    .iter()
-                    .enumerate()
-                    .map(|(i, x)| x >> (from - 1) == 0 && (i + seed) % 3 != 0)
-                    .collect();
-                let dc = plane((0..d.len()).map(|i| (i * 7 + seed) % 5 < 2));
-                let ds: Vec<u64> =
-                    plane(d.iter().copied()).iter().zip(&dc).map(|(a, b)| a ^ b).collect();
-                let (zs, zc, _) = run((from, to), seed as u64, (&xs, &xc), (&ds, &dc));
-                assert_eq!(zs, ideal(from, to, &d, &x, &zc), "{from} to {to}");
-            }
-        }
-    }
-
-    #[test]
-    fn transcript_every_sent_plane_is_balanced_for_fixed_shares() {
-        let lanes = 4096;
-        for (s, c) in [(0, 0), (31, 31), (17, 3)] {
-            let (xs, xc) = (vec![s; lanes], vec![c; lanes]);
-            let (ds, dc) = (vec![u64::MAX; lanes / 64], vec![0; lanes / 64]);
-            let (_, _, sent) = run((5, 9), 3, (&xs, &xc), (&ds, &dc));
-            for message in &sent {
-                for plane in 0..message.count() {
-                    let ones: u32 = message.plane(plane).iter().map(|w| w.count_ones()).sum();
-                    assert!(ones.abs_diff(2048) < 6 * 32, "{ones}");
-                }
-            }
-        }
-    }
-
-    /// From 1 bit to 2, all coins: the strings (X: 2 bits, Y: 3, Z: 1) and the choices. `halves` of D
-    /// are sums with the choices, so shares of d = 0 are enough.
-    #[test]
-    fn transcript_views_over_all_coins_do_not_depend_on_the_other_share() {
-        type View = BTreeMap<Vec<u64>, usize>;
-        let mut client_views: BTreeMap<u64, View> = BTreeMap::new();
-        let mut server_views: BTreeMap<u64, View> = BTreeMap::new();
-        let (from, to) = (1u32, 2u32);
-        for (xs, xc) in [(0u64, 0u64), (0, 1), (1, 0), (1, 1)] {
-            let (mut of_client, mut of_server) = (View::new(), View::new());
-            for coins in 0..1u64 << 15 {
-                let take = |start: u32, bits: u32| coins >> start & ring_mask(bits);
-                let (x0, x1, rho_x) = (take(0, 2), take(2, 2), take(4, 1));
-                let (y0, y1, rho_y) = (take(5, 3), take(8, 3), take(11, 1));
-                let (z0, z1, rho_z) = (take(12, 1), take(13, 1), take(14, 1));
-                let chosen = |k0: u64, k1: u64, rho: u64| if rho == 1 { k1 } else { k0 };
-                let planes =
-                    |word: u64, bits: u32| Planes::from_words(&[word & ring_mask(bits)], bits);
-                // As in `begin`, on these strings.
-                let (kx, ky, kz) =
-                    (chosen(x0, x1, rho_x), chosen(y0, y1, rho_y), chosen(z0, z1, rho_z));
-                let pi = z0.wrapping_neg() & 1;
-                let tau = xc.wrapping_sub(z1.wrapping_sub(z0)) & 1;
-                let y = (to_signed(xc, from) as u64).wrapping_add(pi << from);
-                let tq = negate_if(rho_x, y).wrapping_sub(y1.wrapping_sub(y0)) & 3;
-                let difference = xc.wrapping_sub(pi << 1);
-                let pad = (y1 >> to).wrapping_sub(y0 >> to);
-                let upper = negate_if(rho_x, difference).wrapping_sub(pad) & 1;
-                let mut message = planes(tau, 1);
-                message.append(&planes(tq, 2));
-                message.append(&planes(upper, 1));
-                let mut server = ServerFused {
-                    from,
-                    to,
-                    choice: vec![rho_y],
-                    sigma: vec![rho_z],
-                    k0: planes(x0, 2),
-                    delta: planes(x1.wrapping_sub(x0), 2),
-                    q: planes(ky, 2),
-                    q_upper: planes(ky >> to, 1),
-                    pi: planes(kz, 1),
-                    m: Vec::new(),
-                };
-                server.finish(&message);
-                let first = server.first(&[xs]);
-                let seen = vec![rho_x, kx, y0, y1, z0, z1, first.to_words()[0], rho_y];
-                *of_client.entry(seen).or_default() += 1;
-                let seen = vec![x0, x1, rho_y, ky, rho_z, kz, message.to_words()[0], rho_x];
-                *of_server.entry(seen).or_default() += 1;
-            }
-            assert!(*client_views.entry(xc).or_insert_with(|| of_client.clone()) == of_client);
-            assert!(*server_views.entry(xs).or_insert_with(|| of_server.clone()) == of_server);
-        }
-    }
-}
+mod tests;

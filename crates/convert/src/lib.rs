@@ -1,17 +1,33 @@
 #![doc = include_str!("../README.md")]
 
-pub mod and;
-pub mod elect;
-pub mod extend;
-pub mod fused;
-pub mod planes;
-pub mod product;
-pub mod rot;
-pub mod select;
-pub mod sign;
-pub mod truncate;
+mod and;
+mod carry;
+mod elect;
+mod extend;
+mod fused;
+mod operation;
+mod planes;
+mod product;
+mod relu;
+mod reshare;
+mod reveal;
+mod rot;
+mod select;
+mod sign;
+mod square;
+#[cfg(test)]
+mod testing;
 pub mod yao;
 
+pub use and::And;
+pub use elect::Elect;
+pub use extend::Extend;
+pub use fused::Fused;
+pub use operation::{Begun, ClientShare, Correlated, Execution, Known, Operation, Rots};
 pub use planes::Planes;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
+pub use relu::Relu;
+pub use reshare::Reshare;
+pub use reveal::{Reveal, Sharing};
+pub use select::Keep;
+pub use sign::Sign;
+pub use square::Square;

@@ -29,7 +29,7 @@ impl std::fmt::Debug for Planes {
 
 impl Planes {
     /// `count` zero planes.
-    pub fn zeros(lanes: usize, count: usize) -> Self {
+    pub(crate) fn zeros(lanes: usize, count: usize) -> Self {
         Self { lanes, words: vec![0; lanes.div_ceil(64) * count] }
     }
 
@@ -56,7 +56,7 @@ impl Planes {
     }
 
     /// As [`to_words`](Self::to_words), of planes `start .. start + count`.
-    pub fn range_to_words(&self, start: usize, count: usize) -> Vec<u64> {
+    pub(crate) fn range_to_words(&self, start: usize, count: usize) -> Vec<u64> {
         let stride = self.stride();
         let mut values = vec![0; self.lanes];
         let mut square = [0u64; 64];
@@ -99,13 +99,30 @@ impl Planes {
         planes
     }
 
+    /// These planes, of [`stride`](Self::stride) words each.
+    pub(crate) fn of(lanes: usize, list: &[&[u64]]) -> Self {
+        let mut planes = Self::zeros(lanes, 0);
+        for plane in list {
+            planes.push(plane);
+        }
+        planes
+    }
+
+    /// The first `count` planes, and the rest.
+    pub(crate) fn split(&self, count: usize) -> (Self, Self) {
+        let place = (count * self.stride()).min(self.words.len());
+        let (head, tail) = self.words.split_at(place);
+        let planes = |words: &[u64]| Self { lanes: self.lanes, words: words.to_vec() };
+        (planes(head), planes(tail))
+    }
+
     /// Number of elements.
-    pub fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         self.lanes
     }
 
     /// Words of a plane.
-    pub fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         self.lanes.div_ceil(64)
     }
 
@@ -115,14 +132,14 @@ impl Planes {
     }
 
     /// Plane `index`; empty beyond the last.
-    pub fn plane(&self, index: usize) -> &[u64] {
+    pub(crate) fn plane(&self, index: usize) -> &[u64] {
         let stride = self.stride();
         self.words.get(index * stride..(index + 1) * stride).unwrap_or_default()
     }
 
     /// Plane `index`, to be written. Bits beyond the last lane may be written: see
     /// [`trim`](Self::trim).
-    pub fn plane_mut(&mut self, index: usize) -> &mut [u64] {
+    pub(crate) fn plane_mut(&mut self, index: usize) -> &mut [u64] {
         let stride = self.stride();
         self.words.get_mut(index * stride..(index + 1) * stride).unwrap_or_default()
     }
@@ -133,13 +150,13 @@ impl Planes {
     }
 
     /// Appends a plane of [`stride`](Self::stride) words.
-    pub fn push(&mut self, plane: &[u64]) {
+    pub(crate) fn push(&mut self, plane: &[u64]) {
         debug_assert_eq!(plane.len(), self.stride());
         self.words.extend_from_slice(plane);
     }
 
     /// Clears the bits beyond the last lane.
-    pub fn trim(&mut self) {
+    pub(crate) fn trim(&mut self) {
         let used = self.lanes % 64;
         if used != 0 {
             let stride = self.stride();
@@ -150,14 +167,39 @@ impl Planes {
     }
 
     /// Appends all planes of `other`, which has as many lanes.
-    pub fn append(&mut self, other: &Self) {
+    pub(crate) fn append(&mut self, other: &Self) {
         debug_assert_eq!(self.lanes, other.lanes);
         self.words.extend_from_slice(&other.words);
     }
 }
 
+/// A lane's bit of a plane.
+pub(crate) fn bit(plane: &[u64], lane: usize) -> u64 {
+    plane[lane / 64] >> (lane % 64) & 1
+}
+
+/// `(1 - 2 bit) word`.
+pub(crate) fn negate_if(bit: u64, word: u64) -> u64 {
+    (word ^ bit.wrapping_neg()).wrapping_add(bit)
+}
+
+/// The XOR of two planes.
+pub(crate) fn xor(a: &[u64], b: &[u64]) -> Vec<u64> {
+    a.iter().zip(b).map(|(a, b)| a ^ b).collect()
+}
+
+/// The AND of two planes.
+pub(crate) fn and(a: &[u64], b: &[u64]) -> Vec<u64> {
+    a.iter().zip(b).map(|(a, b)| a & b).collect()
+}
+
+/// `a ^= b & c`, planes.
+pub(crate) fn xor_and(a: &mut [u64], b: &[u64], c: &[u64]) {
+    a.iter_mut().zip(b).zip(c).for_each(|((a, b), c)| *a ^= b & c);
+}
+
 /// Bit j of word i becomes bit i of word j.
-pub fn transpose(square: &mut [u64; 64]) {
+fn transpose(square: &mut [u64; 64]) {
     let mut width = 32;
     let mut mask = 0x0000_0000_ffff_ffffu64;
     while width != 0 {

@@ -24,22 +24,18 @@
 use gazelle_share::shares::ring_mask;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::planes::Planes;
+use crate::planes::{Planes, bit};
 use crate::rot::{RotRecv, RotSend};
 
-fn bit(plane: &[u64], lane: usize) -> u64 {
-    plane[lane / 64] >> (lane % 64) & 1
-}
-
 /// Planes of u: what S sends offline.
-pub fn offline_planes(bits: u32) -> usize {
+pub(crate) fn offline_planes(bits: u32) -> usize {
     let w = bits as usize;
     w * (w - 1) / 2
 }
 
 /// The client of a product, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ClientProduct {
+pub(crate) struct ClientProduct {
     bits: u32,
     /// Plane i: `rho_i`.
     rho: Planes,
@@ -49,7 +45,7 @@ pub struct ClientProduct {
 
 /// The server of a product, single use.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct ServerProduct {
+pub(crate) struct ServerProduct {
     bits: u32,
     a: Planes,
     share: Planes,
@@ -59,7 +55,7 @@ pub struct ServerProduct {
 
 impl ClientProduct {
     /// Offline, before the exchange, modulo `2^bits` (at most 62); takes `bits` positions.
-    pub fn begin(bits: u32, lanes: usize, from_server: &mut RotRecv<'_>) -> Self {
+    pub(crate) fn begin(bits: u32, lanes: usize, from_server: &mut RotRecv<'_>) -> Self {
         let mut rho = Planes::zeros(lanes, 0);
         let mut share = Zeroizing::new(vec![0u64; lanes]);
         for i in 0..bits {
@@ -72,7 +68,7 @@ impl ClientProduct {
     }
 
     /// Offline, with u.
-    pub fn finish(&mut self, u: &Planes) {
+    pub(crate) fn finish(&mut self, u: &Planes) {
         let mut share = Zeroizing::new(self.share.to_words());
         let mut next = 0;
         for i in 1..self.bits as usize {
@@ -89,7 +85,7 @@ impl ClientProduct {
 
     /// e = c - rho, `bits` planes, once only.
     #[must_use]
-    pub fn mask(&self, c: &[u64]) -> Planes {
+    pub(crate) fn mask(&self, c: &[u64]) -> Planes {
         let mut e = Zeroizing::new(self.rho.to_words());
         e.iter_mut().zip(c).for_each(|(e, c)| *e = c.wrapping_sub(*e));
         Planes::from_words(&e, self.bits)
@@ -97,7 +93,7 @@ impl ClientProduct {
 
     /// This party's share of s c, from S's m.
     #[must_use]
-    pub fn product(&self, m: &Planes) -> Vec<u64> {
+    pub(crate) fn product(&self, m: &Planes) -> Vec<u64> {
         let (rho, mask) = (Zeroizing::new(self.rho.to_words()), ring_mask(self.bits));
         let mut share = self.share.to_words();
         for ((p, m), rho) in share.iter_mut().zip(m.to_words()).zip(rho.iter()) {
@@ -109,7 +105,7 @@ impl ClientProduct {
 
 impl ServerProduct {
     /// Offline, before the exchange; takes `bits` positions. Gives u for C.
-    pub fn begin(bits: u32, lanes: usize, to_client: &mut RotSend<'_>) -> (Self, Planes) {
+    pub(crate) fn begin(bits: u32, lanes: usize, to_client: &mut RotSend<'_>) -> (Self, Planes) {
         let mut u = Planes::zeros(lanes, 0);
         let mut a = Zeroizing::new(Vec::new());
         let mut share = Zeroizing::new(vec![0u64; lanes]);
@@ -133,13 +129,13 @@ impl ServerProduct {
     }
 
     /// Takes e.
-    pub fn set_mask(&mut self, e: Planes) {
+    pub(crate) fn set_mask(&mut self, e: Planes) {
         self.opened = e;
     }
 
     /// m = s - a, `bits` planes, once only.
     #[must_use]
-    pub fn half(&self, s: &[u64]) -> Planes {
+    pub(crate) fn half(&self, s: &[u64]) -> Planes {
         let mut m = Zeroizing::new(self.a.to_words());
         m.iter_mut().zip(s).for_each(|(m, s)| *m = s.wrapping_sub(*m));
         Planes::from_words(&m, self.bits)
@@ -147,7 +143,7 @@ impl ServerProduct {
 
     /// This party's share of s c.
     #[must_use]
-    pub fn product(&self, s: &[u64]) -> Vec<u64> {
+    pub(crate) fn product(&self, s: &[u64]) -> Vec<u64> {
         let mask = ring_mask(self.bits);
         let mut share = self.share.to_words();
         for ((p, s), e) in share.iter_mut().zip(s).zip(self.opened.to_words()) {
@@ -157,9 +153,10 @@ impl ServerProduct {
     }
 }
 
+#[cfg(test)]
 /// The ideal version: the server's share of s c mod `2^bits` under the client's share `mask`.
 /// Insecure: it sees both words.
-pub fn ideal(bits: u32, s: &[u64], c: &[u64], mask: &[u64]) -> Vec<u64> {
+pub(crate) fn ideal(bits: u32, s: &[u64], c: &[u64], mask: &[u64]) -> Vec<u64> {
     let product = |(s, c): (&u64, &u64)| s.wrapping_mul(*c);
     let products = s.iter().zip(c).map(product);
     products.zip(mask).map(|(z, r)| z.wrapping_sub(*r) & ring_mask(bits)).collect()

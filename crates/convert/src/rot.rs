@@ -16,7 +16,7 @@ use zeroize::Zeroize;
 use crate::planes::Planes;
 
 /// The sender's strings of one chunk.
-pub struct RotSend<'a> {
+pub(crate) struct RotSend<'a> {
     hash: &'a HashSeed,
     tweak: u64,
     y: &'a [Block],
@@ -26,7 +26,7 @@ pub struct RotSend<'a> {
 }
 
 /// The receiver's choices and strings of one chunk.
-pub struct RotRecv<'a> {
+pub(crate) struct RotRecv<'a> {
     hash: &'a HashSeed,
     tweak: u64,
     z: &'a [Block],
@@ -38,12 +38,12 @@ pub struct RotRecv<'a> {
 
 impl<'a> RotSend<'a> {
     /// Strings from `y`, whose i-th OT has tweak `tweak + i`.
-    pub fn new(hash: &'a HashSeed, tweak: u64, y: &'a [Block], delta: Block) -> Self {
+    pub(crate) fn new(hash: &'a HashSeed, tweak: u64, y: &'a [Block], delta: Block) -> Self {
         Self { hash, tweak, y, delta, lanes: 0, buffers: Default::default() }
     }
 
     /// Sets the number of elements of the positions that follow.
-    pub fn set_lanes(&mut self, lanes: usize) {
+    pub(crate) fn set_lanes(&mut self, lanes: usize) {
         self.lanes = lanes;
         for buffer in &mut self.buffers {
             // A vector that grows leaves its words behind.
@@ -53,7 +53,7 @@ impl<'a> RotSend<'a> {
     }
 
     /// The next position: `(k0, k0 ^ k1)` as `width` (at most 8) planes each.
-    pub fn bits(&mut self, width: usize) -> (Planes, Planes) {
+    pub(crate) fn bits(&mut self, width: usize) -> (Planes, Planes) {
         self.next();
         let [k0, k1] = &mut self.buffers;
         k1.iter_mut().zip(&*k0).for_each(|(delta, k0)| *delta ^= k0);
@@ -61,7 +61,7 @@ impl<'a> RotSend<'a> {
     }
 
     /// The next position: `(k0, k1)` as words of 64 bits.
-    pub fn words(&mut self) -> (Vec<u64>, Vec<u64>) {
+    pub(crate) fn words(&mut self) -> (Vec<u64>, Vec<u64>) {
         self.next();
         let [k0, k1] = &self.buffers;
         (k0.clone(), k1.clone())
@@ -84,34 +84,34 @@ impl Drop for RotSend<'_> {
 }
 
 impl<'a> RotRecv<'a> {
-    /// Strings from `z`, whose i-th OT has tweak `tweak + i` and choice bit `choices[offset + i]`.
-    pub fn new(
-        hash: &'a HashSeed,
-        tweak: u64,
-        z: &'a [Block],
-        choices: &'a BitVec,
-        offset: usize,
-    ) -> Self {
-        Self { hash, tweak, z, choices, offset, lanes: 0, buffer: Vec::new() }
+    /// Strings from `z`, whose i-th OT has tweak `tweak + i` and choice bit `choices[i]`.
+    pub(crate) fn new(hash: &'a HashSeed, tweak: u64, z: &'a [Block], choices: &'a BitVec) -> Self {
+        Self { hash, tweak, z, choices, offset: 0, lanes: 0, buffer: Vec::new() }
     }
 
     /// Sets the number of elements of the positions that follow.
-    pub fn set_lanes(&mut self, lanes: usize) {
+    pub(crate) fn set_lanes(&mut self, lanes: usize) {
         self.lanes = lanes;
         self.buffer.zeroize();
         self.buffer.resize(lanes, 0);
     }
 
     /// The next position: the plane of choices, and k as `width` (at most 8) planes.
-    pub fn bits(&mut self, width: usize) -> (Vec<u64>, Planes) {
+    pub(crate) fn bits(&mut self, width: usize) -> (Vec<u64>, Planes) {
         let choices = self.next();
         (choices, low_planes(self.hash, &self.buffer, width))
     }
 
     /// The next position: the plane of choices, and k as words of 64 bits.
-    pub fn words(&mut self) -> (Vec<u64>, Vec<u64>) {
+    pub(crate) fn words(&mut self) -> (Vec<u64>, Vec<u64>) {
         let choices = self.next();
         (choices, self.buffer.clone())
+    }
+
+    /// Whether all have been taken.
+    #[cfg(test)]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.z.is_empty()
     }
 
     fn next(&mut self) -> Vec<u64> {
@@ -152,11 +152,11 @@ mod tests {
         for lanes in [64, 100] {
             let mut y = vec![Block::ZERO; 3 * lanes];
             Block::fill_random(&mut y, &mut rng);
-            let choices = BitVec::random(3 * lanes + 5, &mut rng);
+            let choices = BitVec::random(3 * lanes, &mut rng);
             let z: Vec<Block> =
-                y.iter().enumerate().map(|(i, y)| *y ^ delta.select(choices.get(5 + i))).collect();
+                y.iter().enumerate().map(|(i, y)| *y ^ delta.select(choices.get(i))).collect();
             let mut send = RotSend::new(&hash, 4090, &y, delta);
-            let mut recv = RotRecv::new(&hash, 4090, &z, &choices, 5);
+            let mut recv = RotRecv::new(&hash, 4090, &z, &choices);
             send.set_lanes(lanes);
             recv.set_lanes(lanes);
             for width in [3, 2] {

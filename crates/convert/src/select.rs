@@ -13,25 +13,17 @@
 
 #![expect(clippy::indexing_slicing, reason = "a lane's word and bit lie in vectors of one length")]
 
+use gazelle_prg::Prg;
 use gazelle_share::shares::ring_mask;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::planes::Planes;
+use crate::operation::{Begun, ClientShare, Execution, Known, Operation, Rots};
+use crate::planes::{Planes, bit, negate_if, xor};
 use crate::rot::{RotRecv, RotSend};
-
-/// `-bit`, so all ones or zero, of each lane.
-fn spread(plane: &[u64], lane: usize) -> u64 {
-    (plane[lane / 64] >> (lane % 64) & 1).wrapping_neg()
-}
-
-/// `(1 - 2 bit) word`.
-fn negate_if(minus_bit: u64, word: u64) -> u64 {
-    (word ^ minus_bit).wrapping_sub(minus_bit)
-}
 
 /// One party of one selection, single use. Client and server are alike but for what is known when.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Select {
+pub(crate) struct Select {
     bits: u32,
     /// `lC` or `lS`.
     choice: Vec<u64>,
@@ -45,7 +37,7 @@ pub struct Select {
 
 impl Select {
     /// Offline, either party: takes one position of each direction.
-    pub fn begin(bits: u32, send: &mut RotSend<'_>, recv: &mut RotRecv<'_>) -> Self {
+    pub(crate) fn begin(bits: u32, send: &mut RotSend<'_>, recv: &mut RotRecv<'_>) -> Self {
         Self::from_strings(bits, send.words(), recv.words())
     }
 
@@ -73,54 +65,155 @@ impl Select {
     /// V, `V_C` or tq of this party's share x, for the other party: b planes of
     /// `(1 - 2 l) x - (k1 - k0)`. Once only.
     #[must_use]
-    pub fn first(&mut self, x: &[u64]) -> Planes {
+    pub(crate) fn first(&mut self, x: &[u64]) -> Planes {
         let mut words = std::mem::take(&mut self.delta).to_words();
         for (lane, (word, x)) in words.iter_mut().zip(x).enumerate() {
-            *word = negate_if(spread(&self.choice, lane), *x).wrapping_sub(*word);
+            *word = negate_if(bit(&self.choice, lane), *x).wrapping_sub(*word);
         }
         Planes::from_words(&words, self.bits)
     }
 
     /// Takes the other party's [`first`](Self::first), offline: q = constant + l tq.
-    pub fn set_first_offline(&mut self, received: &Planes) {
+    pub(crate) fn set_first_offline(&mut self, received: &Planes) {
         let (mut constant, received) = (self.constant.to_words(), received.to_words());
         for (lane, (constant, received)) in constant.iter_mut().zip(&received).enumerate() {
-            *constant = constant.wrapping_add(spread(&self.choice, lane) & received);
+            *constant = constant.wrapping_add(bit(&self.choice, lane).wrapping_neg() & received);
         }
         self.constant = Planes::from_words(&constant, self.bits);
         constant.zeroize();
     }
 
     /// Takes the other party's [`first`](Self::first), online.
-    pub fn set_first(&mut self, received: Planes) {
+    pub(crate) fn set_first(&mut self, received: Planes) {
         self.received = received;
     }
 
     /// This party's half of D, from its share of d: one plane.
     #[must_use]
-    pub fn mask(&self, d: &[u64]) -> Vec<u64> {
-        d.iter().zip(&self.choice).map(|(d, l)| d ^ l).collect()
+    pub(crate) fn mask(&self, d: &[u64]) -> Vec<u64> {
+        xor(d, &self.choice)
     }
 
     /// This party's share of d x, from the opened D and its share x:
     /// `D x + (1 - 2 D)(constant + l (x + received)) mod 2^b`.
     #[must_use]
-    pub fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
+    pub(crate) fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
         let mask = ring_mask(self.bits);
         let mut words = self.constant.to_words();
-        let received = self.received.to_words();
-        for (lane, (word, x)) in words.iter_mut().zip(x).enumerate() {
-            let other = received.get(lane).copied().unwrap_or_default();
-            let own = spread(&self.choice, lane) & x.wrapping_add(other);
-            let d = spread(opened, lane);
-            *word = (d & x).wrapping_add(negate_if(d, word.wrapping_add(own))) & mask;
+        // What came offline is in the constant already.
+        let received = match self.received.count() {
+            0 => vec![0; x.len()],
+            _ => self.received.to_words(),
+        };
+        for (lane, ((word, x), other)) in words.iter_mut().zip(x).zip(received).enumerate() {
+            let own = bit(&self.choice, lane).wrapping_neg() & x.wrapping_add(other);
+            let d = bit(opened, lane);
+            *word =
+                (d.wrapping_neg() & x).wrapping_add(negate_if(d, word.wrapping_add(own))) & mask;
         }
         words
     }
 }
 
+/// d x modulo `2^bits`: x the low bits of each word, d bit [`Keep::CHOICE`] of it, shared by XOR. The
+/// client's x is known offline, its d is not.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// Width of x.
+    pub bits: u32,
+}
+
+impl Keep {
+    /// The bit of the operand that tells whether the word is kept.
+    pub const CHOICE: u32 = 63;
+}
+
+impl Operation for Keep {
+    fn operand_bits(&self) -> u32 {
+        64
+    }
+    fn result_bits(&self) -> u32 {
+        self.bits
+    }
+    fn client_share(&self) -> ClientShare {
+        ClientShare::Offline
+    }
+    fn planes(&self, _: usize) -> (usize, usize) {
+        (1 + self.bits as usize, 1)
+    }
+    fn offline_planes(&self) -> (usize, usize) {
+        (0, self.bits as usize)
+    }
+    fn rots(&self) -> (usize, usize) {
+        (1, 1)
+    }
+    fn client(&self, rots: &mut Rots<'_>, known: Known<'_>) -> Begun {
+        let mut select = Select::begin(self.bits, &mut rots.send, &mut rots.recv);
+        let tq = select.first(known.operand);
+        Begun::new(KeepExecution::new(select, false), tq)
+    }
+    fn server(&self, rots: &mut Rots<'_>, _: &mut Prg) -> Begun {
+        let select = Select::begin(self.bits, &mut rots.send, &mut rots.recv);
+        Begun::silent(KeepExecution::new(select, true))
+    }
+}
+
+struct KeepExecution {
+    select: Select,
+    server: bool,
+    x: Vec<u64>,
+    /// This party's half of D, then D.
+    opened: Vec<u64>,
+}
+
+impl KeepExecution {
+    fn new(select: Select, server: bool) -> Self {
+        Self { select, server, x: Vec::new(), opened: Vec::new() }
+    }
+}
+
+impl Execution for KeepExecution {
+    fn correct(&mut self, corrections: &Planes) {
+        if self.server {
+            self.select.set_first_offline(corrections);
+        }
+    }
+    fn start(&mut self, x: Vec<u64>) {
+        self.x = x;
+    }
+    fn half(&mut self, _: usize) -> Planes {
+        let d: Vec<u64> = self.x.iter().map(|x| x >> Keep::CHOICE).collect();
+        self.opened = self.select.mask(Planes::from_words(&d, 1).plane(0));
+        let mut half = Planes::of(self.x.len(), &[&self.opened]);
+        if self.server {
+            half.append(&self.select.first(&self.x));
+        }
+        half
+    }
+    fn complete(&mut self, _: usize, peer: &Planes) {
+        let (d, first) = peer.split(1);
+        self.opened = xor(&self.opened, d.plane(0));
+        if !self.server {
+            self.select.set_first(first);
+        }
+    }
+    fn result(&mut self) -> Vec<u64> {
+        let mask = ring_mask(self.select.bits);
+        self.x.iter_mut().for_each(|x| *x &= mask);
+        self.select.select(&self.opened, &self.x)
+    }
+}
+
+impl Drop for KeepExecution {
+    fn drop(&mut self) {
+        self.x.zeroize();
+        self.opened.zeroize();
+    }
+}
+
+#[cfg(test)]
 /// The ideal version: `d x mod 2^b`, shared by `mask` (the client's share). Insecure: it sees all.
-pub fn ideal(bits: u32, d: &[bool], x: &[u64], mask: &[u64]) -> Vec<u64> {
+pub(crate) fn ideal(bits: u32, d: &[bool], x: &[u64], mask: &[u64]) -> Vec<u64> {
     d.iter()
         .zip(x)
         .zip(mask)

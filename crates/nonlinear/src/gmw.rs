@@ -17,37 +17,35 @@
 //! re-shared under a mask, and the indices of the largest values, revealed. Revealing values and
 //! rounding exactly are the garbled backend's: see [`PerLayer`](crate::PerLayer).
 
+mod all_pairs;
 pub(crate) mod chain;
 pub(crate) mod client;
-pub(crate) mod messages;
-pub(crate) mod online;
-pub(crate) mod op;
-pub(crate) mod ops;
-pub(crate) mod pipeline;
+mod gather;
+mod messages;
+mod online;
+mod pipeline;
 pub(crate) mod plan;
-pub(crate) mod run;
-pub(crate) mod schedule;
+mod role;
+mod run;
+mod schedule;
 pub(crate) mod server;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use gazelle_block::Delta;
-use gazelle_block::hash::HashSeed;
 use gazelle_ot::OtExtension;
-use gazelle_prg::Seed;
 use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
-use gazelle_wire::traffic::framed_len;
-use gazelle_wire::{Channel, Cost};
+use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 pub use client::{GmwClient, GmwClientPrepared};
+pub use plan::GmwCompiled;
 pub use server::{GmwServer, GmwServerPrepared};
 
-use crate::garbled::messages::HashSeedMessage;
-use crate::garbled::{ot_cost, ot_error};
 use crate::gmw::chain::Variant;
-use crate::gmw::pipeline::Ot;
 use crate::gmw::plan::GmwStep;
+use crate::ot_session::{client_setup, server_setup, setup_traffic};
 
 /// Sharing-based steps over an OT extension.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,51 +54,9 @@ pub struct Gmw<O> {
     pub ot: O,
 }
 
-/// The chains of all steps.
-#[derive(Debug)]
-pub struct GmwCompiled {
-    pub(crate) steps: Vec<GmwStep>,
-}
-
 /// Whether this backend computes the step; else [`Garbled`](crate::Garbled) does.
 pub fn supports(step: &Step) -> bool {
     GmwStep::new(0, step, Variant::FewBits).is_ok()
-}
-
-/// Setup traffic: the hash seed and both OT sessions.
-pub(crate) fn setup_traffic<O: OtExtension>(ot: &O) -> Cost {
-    let (down, up) = (ot_cost(ot.setup_traffic()), ot_cost(ot.setup_traffic()));
-    Cost {
-        client_to_server: down.client_to_server + up.server_to_client,
-        server_to_client: down.server_to_client + up.client_to_server + framed_len(16),
-    }
-}
-
-/// The client's setup of the ROT hash and of the sessions S to C (`down`) and C to S.
-pub(crate) fn client_setup<O: OtExtension>(
-    ot: &O,
-    channel: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<(HashSeed, O::Receiver, O::Sender), ProtocolError> {
-    let HashSeedMessage(seed) = channel.recv(&())?;
-    let down = ot.receiver(channel, rng).map_err(ot_error)?;
-    let up = ot.sender(Delta::random(rng), channel, rng).map_err(ot_error)?;
-    channel.flush()?;
-    Ok((HashSeed::new(&seed), down, up))
-}
-
-/// The server's setup.
-pub(crate) fn server_setup<O: OtExtension>(
-    ot: &O,
-    channel: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<(HashSeed, O::Sender, O::Receiver), ProtocolError> {
-    let seed = Seed::random(rng);
-    channel.send(&HashSeedMessage(seed.clone()), &())?;
-    let down = ot.sender(Delta::random(rng), channel, rng).map_err(ot_error)?;
-    let up = ot.receiver(channel, rng).map_err(ot_error)?;
-    channel.flush()?;
-    Ok((HashSeed::new(&seed), down, up))
 }
 
 impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
@@ -134,7 +90,7 @@ impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Client, ProtocolError> {
         let (hash, down, up) = client_setup(&self.ot, channel, rng)?;
-        Ok(GmwClient { compiled, hash, down: Ot::new(down), up: Ot::new(up) })
+        Ok(GmwClient { compiled, hash, down, up })
     }
 
     fn server(
@@ -144,13 +100,6 @@ impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Server, ProtocolError> {
         let (hash, down, up) = server_setup(&self.ot, channel, rng)?;
-        Ok(GmwServer { compiled, hash, down: Ot::new(down), up: Ot::new(up) })
+        Ok(GmwServer { compiled, hash, down, up })
     }
-}
-
-/// A step by number.
-pub(crate) fn step_of(steps: &[GmwStep], index: usize) -> Result<&GmwStep, ProtocolError> {
-    steps
-        .get(index)
-        .ok_or_else(|| ProtocolError::Caller(format!("there is no non-linear step {index}")))
 }

@@ -1,14 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-mod all_pairs;
 mod bits_message;
-mod circuits;
+mod chunks;
 pub mod garbled;
 pub mod gmw;
+mod ot_session;
 pub mod per_layer;
 mod pool;
 mod price;
-mod program;
 mod rank;
 mod shares;
 mod width;

@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use gazelle_block::Delta;
 use gazelle_block::hash::HashSeed;
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
@@ -21,12 +20,15 @@ use gazelle_share::{
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
-use crate::garbled::{self, GarbledClientPrepared, GarbledServerPrepared, ot_cost, ot_error};
+use crate::garbled::cost::step_traffic;
+use crate::garbled::program::CompiledStep;
+use crate::garbled::{self, GarbledClientPrepared, GarbledServerPrepared};
 use crate::gmw::chain::Variant;
-use crate::gmw::pipeline::Ot;
 use crate::gmw::plan::GmwStep;
 use crate::gmw::{self, GmwClientPrepared, GmwServerPrepared};
-use crate::program::CompiledStep;
+use crate::ot_session::{
+    Ot, client_setup, client_setup_down, down_cost, server_setup, server_setup_down, setup_traffic,
+};
 
 /// Which backend computes a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,17 +161,15 @@ where
         let mut made = (0, 0);
         let cost = |step: &Compiled| -> (Cost, Cost) {
             match step {
-                Compiled::Garbled(step) => {
-                    garbled::step_traffic(&self.ot, &self.scheme, step, &mut made.0)
-                }
+                Compiled::Garbled(step) => step_traffic(&self.ot, &self.scheme, step, &mut made.0),
                 Compiled::Gmw(step) => step.traffic(&self.ot, &mut made),
             }
         };
         let (offline, online) = compiled.steps.iter().map(cost).unzip();
         let setup = if compiled.uses_gmw() {
-            gmw::setup_traffic(&self.ot)
+            setup_traffic(&self.ot)
         } else {
-            ot_cost(self.ot.setup_traffic())
+            down_cost(self.ot.setup_traffic())
         };
         NonlinearTraffic { setup, offline, online }
     }
@@ -182,13 +182,12 @@ where
     ) -> Result<Self::Client, ProtocolError> {
         let scheme = self.scheme.clone();
         if compiled.uses_gmw() {
-            let (hash, down, up) = gmw::client_setup(&self.ot, channel, rng)?;
-            let gmw = Some((hash, Ot::new(up)));
-            return Ok(PerLayerClient { compiled, scheme, down: Ot::new(down), gmw });
+            let (hash, down, up) = client_setup(&self.ot, channel, rng)?;
+            let gmw = Some((hash, up));
+            return Ok(PerLayerClient { compiled, scheme, down, gmw });
         }
-        let down = self.ot.receiver(channel, rng).map_err(ot_error)?;
-        channel.flush()?;
-        Ok(PerLayerClient { compiled, scheme, down: Ot::new(down), gmw: None })
+        let down = client_setup_down(&self.ot, channel, rng)?;
+        Ok(PerLayerClient { compiled, scheme, down, gmw: None })
     }
 
     fn server(
@@ -199,13 +198,12 @@ where
     ) -> Result<Self::Server, ProtocolError> {
         let scheme = self.scheme.clone();
         if compiled.uses_gmw() {
-            let (hash, down, up) = gmw::server_setup(&self.ot, channel, rng)?;
-            let gmw = Some((hash, Ot::new(up)));
-            return Ok(PerLayerServer { compiled, scheme, down: Ot::new(down), gmw });
+            let (hash, down, up) = server_setup(&self.ot, channel, rng)?;
+            let gmw = Some((hash, up));
+            return Ok(PerLayerServer { compiled, scheme, down, gmw });
         }
-        let down = self.ot.sender(Delta::random(rng), channel, rng).map_err(ot_error)?;
-        channel.flush()?;
-        Ok(PerLayerServer { compiled, scheme, down: Ot::new(down), gmw: None })
+        let down = server_setup_down(&self.ot, channel, rng)?;
+        Ok(PerLayerServer { compiled, scheme, down, gmw: None })
     }
 }
 
@@ -222,8 +220,8 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for PerLayerClient<O, S>
     ) -> Result<Self::Prepared, ProtocolError> {
         match (self.compiled.step(step)?, &mut self.gmw) {
             (Compiled::Garbled(step), _) => {
-                let session = (&mut self.down.session, &mut self.down.tweaks);
-                garbled::client::offline(step, &self.scheme, session, input, output, channel, rng)
+                let down = &mut self.down;
+                garbled::client::offline(step, &self.scheme, down, input, output, channel, rng)
                     .map(PerLayerClientPrepared::Garbled)
             }
             (Compiled::Gmw(step), Some((hash, up))) => {
@@ -263,8 +261,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for PerLayerServer<O, S>
     ) -> Result<Self::Prepared, ProtocolError> {
         match (self.compiled.step(step)?, &mut self.gmw) {
             (Compiled::Garbled(step), _) => {
-                let (ot, tweaks) = (&mut self.down.session, &mut self.down.tweaks);
-                garbled::server::offline(step, &self.scheme, ot, tweaks, channel, rng)
+                garbled::server::offline(step, &self.scheme, &mut self.down, channel, rng)
                     .map(PerLayerServerPrepared::Garbled)
             }
             (Compiled::Gmw(step), Some((hash, up))) => {

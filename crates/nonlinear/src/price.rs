@@ -5,11 +5,11 @@ use gazelle_ot::OtExtension;
 use gazelle_share::{ProtocolError, Step};
 use gazelle_wire::Cost;
 
-use crate::garbled;
+use crate::garbled::cost::step_traffic;
+use crate::garbled::program::CompiledStep;
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
 use crate::per_layer::{Choice, PerLayer};
-use crate::program::CompiledStep;
 
 /// Exact counts of one inference's step, in a session that has made no OTs before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,8 +45,7 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
             Choice::Garbled => {
                 let step = CompiledStep::new(0, step)?;
                 let mut made = 0;
-                let (offline, online) =
-                    garbled::step_traffic(&self.ot, &self.scheme, &step, &mut made);
+                let (offline, online) = step_traffic(&self.ot, &self.scheme, &step, &mut made);
                 let trips = if step.mask_bits > 0 { 2 } else { 1 };
                 let and_gates = step.and_count();
                 Ok(Price { offline, online, trips, and_gates, rots: (made, 0) })

@@ -4,7 +4,7 @@
 //! For k = 1 this is the tree of n - 1 maxima in ceil(log2 n) levels, and the left operand of every
 //! comparator has the lower indices.
 
-use gazelle_convert::elect;
+use gazelle_convert::Elect;
 use gazelle_share::Step;
 
 use crate::pool::MaxLevels;
@@ -25,10 +25,9 @@ pub(crate) struct Network {
     pub(crate) outputs: Vec<Value>,
 }
 
-/// All pairs of `n` words, left index first: one level whose results are not appended.
-pub(crate) fn all_pairs(n: usize) -> MaxLevels {
-    let pairs = elect::pairs(n).map(|(a, b)| (a as u32, b as u32)).unzip();
-    MaxLevels { pairs: vec![pairs], smaller: vec![Vec::new()], outputs: (0..n as u32).collect() }
+/// All pairs of `n` words, left index first.
+pub(crate) fn all_pairs(n: usize) -> (Vec<u32>, Vec<u32>) {
+    Elect::pairs(n).map(|(a, b)| (a as u32, b as u32)).unzip()
 }
 
 impl Network {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::op::MAX_ELEMENTS;
 use crate::shape::{TensorShape, Window};
-use crate::shares::ring_mask;
+use crate::shares::{Shares, ring_mask};
 
 /// A non-linear step on a shared tensor over `Z_{2^input_bits}`:
 ///
@@ -191,7 +191,7 @@ impl Step {
                 shape = window.checked_output(shape).ok_or("the max-pool's windows do not fit")?;
                 work = window.taps(self.input);
             }
-            StepFunction::Square { drop_bits } if *drop_bits > 2 * b => {
+            StepFunction::Square { drop_bits } if b > 31 || *drop_bits > 2 * b - 2 => {
                 return Err(format!("{drop_bits} bits dropped from a square of {b}-bit values"));
             }
             StepFunction::CoarseRelu { drop_bits } if drop_bits + 2 > b => {
@@ -212,6 +212,9 @@ impl Step {
         }
         if self.function == StepFunction::Round {
             needed = b.max(t + 2).min(l);
+        }
+        if self.result_bits() > MAX_RESULT_BITS {
+            return Err(format!("results of {} bits", self.result_bits()));
         }
         if needed > l {
             return Err(format!("a ring of {l} bits, but {needed} are needed"));
@@ -280,15 +283,39 @@ impl Step {
         pool.fold(self.function_shape(), &after, |a, b| a.wrapping_add(*b))
     }
 
-    /// The server's part of the truncation, on its share: adds `2^t - 1`, shifts right, reduces
-    /// modulo `2^value_bits` (one bit more before comparisons among values). Not for [`StepFunction::Round`].
-    pub fn truncate_server(&self, share: &[u64]) -> Vec<u64> {
-        self.truncate(share, (1u64 << self.truncate_bits) - 1)
+    /// The client's share as the backends take it, modulo `2^bits`: shifted right by
+    /// `truncate_bits`, as an unsigned integer, and reduced; of [`StepFunction::Round`] only reduced.
+    ///
+    /// Costs nothing on the wire. With [`prepare_server`](Self::prepare_server) it makes shares of x
+    /// rounded up or down, for `-2^(l-1) <= x <= 2^(l-1) - 2^t`: with `y_S = x_S + 2^t - 1`,
+    /// `(y_S >> t) + (x_C >> t) = floor((x + 2^t - 1) / 2^t) - carry`, where carry is 1 iff the low
+    /// bits of `y_S` and `x_C` overflow; it is as often as the fraction says, if `x_C` is uniform
+    /// (protocol.md 5.1).
+    #[must_use]
+    pub fn prepare_client(&self, share: Shares, bits: u32) -> Shares {
+        self.prepare(share, 0, bits)
     }
 
-    /// The client's part of the truncation: shifts right and reduces.
-    pub fn truncate_client(&self, share: &[u64]) -> Vec<u64> {
-        self.truncate(share, 0)
+    /// The server's share as the backends take it, modulo `2^bits`: as the client's, but it adds
+    /// `2^t - 1` first ([`StepFunction::Round`]: `2^(t-1)`).
+    #[must_use]
+    pub fn prepare_server(&self, share: Shares, bits: u32) -> Shares {
+        let offset = match self.function {
+            StepFunction::Round => (1u64 << self.truncate_bits) >> 1,
+            _ => (1u64 << self.truncate_bits) - 1,
+        };
+        self.prepare(share, offset, bits)
+    }
+
+    fn prepare(&self, share: Shares, offset: u64, bits: u32) -> Shares {
+        let ring = ring_mask(share.bits());
+        let shift = match self.function {
+            StepFunction::Round => 0,
+            _ => self.truncate_bits,
+        };
+        let mut words = share.into_words();
+        words.iter_mut().for_each(|word| *word = (word.wrapping_add(offset) & ring) >> shift);
+        Shares::new(bits, words)
     }
 
     /// Width of the ring after truncation: `value_bits`, one more where values are compared with
@@ -300,18 +327,12 @@ impl Step {
         );
         self.value_bits + u32::from(compares)
     }
-
-    fn truncate(&self, share: &[u64], add: u64) -> Vec<u64> {
-        let (ring, kept) = (ring_mask(self.input_bits), ring_mask(self.truncated_bits()));
-        share
-            .iter()
-            .map(|word| ((word.wrapping_add(add) & ring) >> self.truncate_bits) & kept)
-            .collect()
-    }
 }
 
 /// Ring width at most (protocol.md, section 1).
 pub const MAX_RING_BITS: u32 = 48;
+/// Bits of a result at most, shared or revealed.
+const MAX_RESULT_BITS: u32 = 62;
 /// Input elements read by one pool at most.
 const MAX_TAPS: u64 = 1 << 32;
 /// Values ranked by one step at most.
@@ -392,9 +413,11 @@ mod tests {
         for x in -128i64..=127 - 8 {
             for client in 0..256u64 {
                 let server = (x as u64).wrapping_sub(client) & 255;
-                let sum = step.truncate_server(&[server])[0] + step.truncate_client(&[client])[0];
-                let v = crate::shares::to_signed(sum & 31, 5);
-                assert!(v == x >> 3 || v == (x + 7) >> 3, "{x} {client}: {v}");
+                let [server, client] = [server, client].map(|word| Shares::new(8, vec![word]));
+                let sum =
+                    step.prepare_server(server, 5).add(&step.prepare_client(client.clone(), 5));
+                let v = crate::shares::to_signed(sum.words()[0], 5);
+                assert!(v == x >> 3 || v == (x + 7) >> 3, "{x}: {v}");
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use gazelle_block::{BitVec, Block, TweakCounter};
+use gazelle_block::{BitVec, Block};
 use gazelle_convert::{Planes, yao};
 use gazelle_garble::garbling::evaluate_from;
 use gazelle_garble::{GarblingScheme, Tweaks};
@@ -16,18 +16,17 @@ use rand_core::CryptoRng;
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::messages::{Colours, Corrections, HashSeedMessage, Labels, Tables};
-use super::{GarbledCompiled, ot_error};
-use crate::program::{Chunk, CompiledStep};
-use crate::shares::{check_input, check_output, prepare_client};
+use crate::garbled::messages::{Colours, Corrections, Labels, Tables};
+use crate::garbled::program::{Chunk, CompiledStep, GarbledCompiled};
+use crate::ot_session::{HashSeedMessage, Ot, ot_error};
+use crate::shares::{check_input, check_output};
 use crate::width::result_width;
 
 /// The client's session.
 pub struct GarbledClient<O: OtExtension, S> {
     pub(crate) compiled: Arc<GarbledCompiled>,
     pub(crate) scheme: S,
-    pub(crate) ot: O::Receiver,
-    pub(crate) tweaks: TweakCounter,
+    pub(crate) down: Ot<O::Receiver>,
 }
 
 /// The client's material of one step: its labels and all tables.
@@ -61,8 +60,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for GarbledClient<O, S> 
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Prepared, ProtocolError> {
         let step = self.compiled.step(step)?;
-        let session = (&mut self.ot, &mut self.tweaks);
-        offline(step, &self.scheme, session, input, output, channel, rng)
+        offline(step, &self.scheme, &mut self.down, input, output, channel, rng)
     }
 
     fn online(
@@ -83,7 +81,7 @@ fn internal() -> ProtocolError {
 pub(crate) fn offline<S: GarblingScheme, T: RcotReceiver>(
     step: &CompiledStep,
     scheme: &S,
-    (ot, counter): (&mut T, &mut TweakCounter),
+    ot: &mut Ot<T>,
     input: &Shares,
     output: Output<'_>,
     channel: &mut Channel,
@@ -91,7 +89,7 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotReceiver>(
 ) -> Result<GarbledClientPrepared, ProtocolError> {
     check_input(&step.step, input)?;
     let mask = check_output(&step.step, output)?;
-    let input = prepare_client(&step.step, input.clone(), step.input_bits as u32);
+    let input = step.step.prepare_client(input.clone(), step.input_bits as u32);
     let HashSeedMessage(hash_seed) = channel.recv(&())?;
     let mut chunks = Vec::with_capacity(step.chunks.len());
     for batch in step.batches() {
@@ -105,7 +103,7 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotReceiver>(
         let count = bits.len();
         let mut z = Zeroizing::new(vec![Block::ZERO; count]);
         let mut choices = BitVec::new();
-        ot.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
+        ot.session.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
         channel.send(&Corrections(yao::client_corrections(&choices, &bits)), &count)?;
         channel.flush()?;
         let mut rest = z.as_slice();
@@ -114,7 +112,7 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotReceiver>(
             let mut tweaks = Vec::with_capacity(program.stages.len());
             for stage in &program.stages {
                 let circuit = step.circuits.get(stage.circuit).ok_or_else(internal)?;
-                let range = Tweaks::reserve(counter, circuit, stage.lanes);
+                let range = Tweaks::reserve(&mut ot.tweaks, circuit, stage.lanes);
                 tweaks.push(range.map_err(ProtocolError::backend)?);
             }
             let (labels, later) = rest.split_at_checked(step.ots(chunk)).ok_or_else(internal)?;

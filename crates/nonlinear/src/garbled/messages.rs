@@ -1,7 +1,6 @@
-//! Messages of the garbled backend, kinds 0x0601 to 0x0605.
+//! Messages of the garbled backend, kinds 0x0601 and 0x0603 to 0x0605.
 
 use gazelle_block::{BitVec, Blocks};
-use gazelle_prg::Seed;
 use gazelle_wire::message::decode_all;
 use gazelle_wire::{DecodeError, Message, Reader};
 
@@ -29,25 +28,6 @@ impl Message for Tables {
     }
     fn decode_owned(payload: Vec<u8>, shape: &usize) -> Result<Self, DecodeError> {
         if payload.len() == *shape { Ok(Self(payload)) } else { decode_all(&payload, shape) }
-    }
-}
-
-/// The public seed of the hash keys.
-pub(crate) struct HashSeedMessage(pub(crate) Seed);
-
-impl Message for HashSeedMessage {
-    type Shape = ();
-    const KIND: u16 = 0x0602;
-    const NAME: &'static str = "hash seed";
-
-    fn encoded_len((): &()) -> usize {
-        16
-    }
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0.bytes());
-    }
-    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        Ok(Self(Seed::from_bytes(input.array()?)))
     }
 }
 

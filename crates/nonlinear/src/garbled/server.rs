@@ -3,29 +3,28 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use gazelle_block::{BitVec, Block, Blocks, Delta, TweakCounter};
+use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_convert::{Planes, yao};
 use gazelle_garble::garbling::garble_into;
 use gazelle_garble::{GarblingScheme, Tweaks};
 use gazelle_ot::{OtExtension, RcotSender};
 use gazelle_prg::{Prg, Seed};
-use gazelle_share::{NonlinearServer, ProtocolError, Shares, Step};
+use gazelle_share::{NonlinearServer, ProtocolError, Shares};
 use gazelle_wire::{Channel, SendHalf};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
-use super::messages::{Colours, Corrections, HashSeedMessage, Labels, Tables};
-use super::{GarbledCompiled, ot_error};
-use crate::program::{Chunk, CompiledStep};
-use crate::shares::{check_input, prepare_server};
+use crate::garbled::messages::{Colours, Corrections, Labels, Tables};
+use crate::garbled::program::{Chunk, CompiledStep, GarbledCompiled};
+use crate::ot_session::{HashSeedMessage, Ot, ot_error};
+use crate::shares::check_input;
 
 /// The server's session.
 pub struct GarbledServer<O: OtExtension, S> {
     pub(crate) compiled: Arc<GarbledCompiled>,
     pub(crate) scheme: S,
-    pub(crate) ot: O::Sender,
-    pub(crate) tweaks: TweakCounter,
+    pub(crate) down: Ot<O::Sender>,
 }
 
 /// The server's material of one step: Delta and the seed encode its labels, the permute bits decode.
@@ -46,7 +45,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for GarbledServer<O, S> 
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Prepared, ProtocolError> {
         let step = self.compiled.step(step)?;
-        offline(step, &self.scheme, &mut self.ot, &mut self.tweaks, channel, rng)
+        offline(step, &self.scheme, &mut self.down, channel, rng)
     }
 
     fn online(
@@ -69,12 +68,11 @@ struct Job<'a> {
     client: Zeroizing<Vec<Block>>,
 }
 
-/// The offline phase, with the session's OT and tweaks.
+/// The offline phase, with the session's OTs.
 pub(crate) fn offline<S: GarblingScheme, T: RcotSender>(
     step: &CompiledStep,
     scheme: &S,
-    ot: &mut T,
-    counter: &mut TweakCounter,
+    ot: &mut Ot<T>,
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<GarbledServerPrepared, ProtocolError> {
@@ -82,13 +80,13 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotSender>(
     channel.send(&HashSeedMessage(hash_seed.clone()), &())?;
     let zero_labels = Seed::random(rng);
     let coins = Seed::random(rng);
-    let delta = ot.delta().clone();
+    let delta = ot.session.delta().clone();
     let mut permute = Vec::with_capacity(step.chunks.len());
     let mut index = 0;
     for batch in step.batches() {
         let count = batch.iter().map(|chunk| step.ots(chunk)).sum();
         let mut y = Zeroizing::new(vec![Block::ZERO; count]);
-        ot.extend(&mut y, channel, rng).map_err(ot_error)?;
+        ot.session.extend(&mut y, channel, rng).map_err(ot_error)?;
         let Corrections(corrections) = channel.recv(&count)?;
         yao::client_zero_labels(&mut y, &corrections, &delta);
         let mut rest = y.as_slice();
@@ -97,7 +95,7 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotSender>(
             let mut tweaks = Vec::new();
             for stage in &step.program(chunk)?.stages {
                 let circuit = step.circuits.get(stage.circuit).ok_or_else(internal)?;
-                let range = Tweaks::reserve(counter, circuit, stage.lanes);
+                let range = Tweaks::reserve(&mut ot.tweaks, circuit, stage.lanes);
                 tweaks.push(range.map_err(ProtocolError::backend)?);
             }
             let (client, later) = rest.split_at_checked(step.ots(chunk)).ok_or_else(internal)?;
@@ -186,7 +184,7 @@ pub(crate) fn online(
     channel: &mut Channel,
 ) -> Result<Option<Shares>, ProtocolError> {
     check_input(&step.step, &input)?;
-    let input = prepare_server(&step.step, input, step.input_bits as u32);
+    let input = step.step.prepare_server(input, step.input_bits as u32);
     let GarbledServerPrepared { delta, zero_labels, permute } = prepared;
     let labels = |index: usize, chunk: &Chunk| -> Labels {
         let words = input.words().get(chunk.inputs.clone()).unwrap_or_default();
@@ -233,9 +231,5 @@ pub(crate) fn online(
         // The first cause: if sending failed, receiving did too.
         sent.map_err(ProtocolError::from).and(received)
     })?;
-    Ok(Some(Shares::new(output_bits(&step.step), output)))
-}
-
-fn output_bits(step: &Step) -> u32 {
-    step.output_bits()
+    Ok(Some(Shares::new(step.step.output_bits(), output)))
 }

@@ -1,7 +1,6 @@
 //! The trips of a step, at either party. A trip is a message per piece of the step, so that the pool
 //! computes on some pieces while others are on the link.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::mpsc::channel as queue;
 
@@ -11,20 +10,17 @@ use gazelle_wire::Channel;
 use rayon::prelude::*;
 
 use crate::gmw::messages::{Halves, join};
-use crate::gmw::ops::OnlineOp;
 use crate::gmw::pipeline::{deliver, wait};
 use crate::gmw::plan::GmwStep;
-use crate::gmw::run::{ChunkRun, Role};
+use crate::gmw::role::Role;
+use crate::gmw::run::{ChunkRun, Executions};
 use crate::gmw::schedule::Trip;
-
-/// The operations of a chunk, in order.
-pub(crate) type Ops = VecDeque<Box<dyn OnlineOp>>;
 
 /// Runs all trips; `chunks` holds this party's share and material of each chunk, `sends` tells which
 /// trips are its own. Gives its share of the results, chunk by chunk.
 pub(crate) fn online<R: Role>(
     step: &GmwStep,
-    chunks: Vec<(Ops, Vec<u64>)>,
+    chunks: Vec<(Executions, Vec<u64>)>,
     sends: fn(&Trip) -> bool,
     channel: &mut Channel,
 ) -> Result<Vec<Vec<u64>>, ProtocolError> {
@@ -33,8 +29,8 @@ pub(crate) fn online<R: Role>(
         .chunks
         .par_iter()
         .zip(chunks)
-        .map(|(chunk, (ops, words))| {
-            ChunkRun::new(step, step.shape_of(chunk), &openings, ops, words)
+        .map(|(chunk, (executions, words))| {
+            ChunkRun::new(step, step.shape_of(chunk), &openings, executions, words)
         })
         .collect();
     for trip in &step.trips {

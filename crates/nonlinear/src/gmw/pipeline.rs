@@ -11,152 +11,24 @@
 //! Everything is one-way at any time, and a batch takes one round trip. What is alive: the OTs of a
 //! batch from C to S, those from S to C of a few chunks, and the correlations.
 
+#![expect(clippy::indexing_slicing, reason = "batches are ranges of the step's own chunks")]
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel as queue};
 
-use gazelle_block::tweak::purpose;
-use gazelle_block::{BitVec, Block, TweakCounter};
-use gazelle_ot::{RcotReceiver, RcotSender};
+use gazelle_block::BitVec;
 use gazelle_share::ProtocolError;
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, Zeroizing};
 
-use crate::garbled::ot_error;
 use crate::gmw::messages::{Corrections, join};
 use crate::gmw::plan::GmwStep;
+use crate::ot_session::{Extend, Made};
 
 /// OTs from S to C that may be alive at a time, if they are those of more than two chunks.
 const ALIVE: usize = 1 << 20;
-
-/// The correlated OTs of one chunk in one direction, at one party.
-#[derive(Default)]
-pub(crate) struct Made {
-    /// y or z.
-    blocks: Zeroizing<Vec<Block>>,
-    count: usize,
-    /// The receiver's.
-    pub(crate) choices: BitVec,
-    /// The first one's index in the session's hash.
-    pub(crate) tweak: u64,
-}
-
-impl Made {
-    pub(crate) fn blocks(&self) -> &[Block] {
-        self.blocks.get(..self.count).unwrap_or_default()
-    }
-
-    fn room(&mut self, count: usize) -> &mut [Block] {
-        if self.blocks.len() < count {
-            // A new buffer: one that grows would leave its blocks behind unwiped.
-            self.blocks = Zeroizing::new(vec![Block::ZERO; count]);
-        }
-        self.count = count;
-        self.blocks.get_mut(..count).unwrap_or_default()
-    }
-}
-
-/// One OT session with the tweaks of its Delta, and buffers that its chunks share.
-pub(crate) struct Ot<T> {
-    pub(crate) session: T,
-    pub(crate) tweaks: TweakCounter,
-    spare: Vec<Made>,
-}
-
-impl<T> Ot<T> {
-    pub(crate) fn new(session: T) -> Self {
-        Self { session, tweaks: TweakCounter::new(), spare: Vec::new() }
-    }
-
-    /// A buffer with `count` tweaks for hashing OTs.
-    fn reserve(&mut self, count: usize) -> Result<Made, ProtocolError> {
-        let range = self.tweaks.reserve(purpose::RANDOM_OT, count as u64);
-        let tweak = range.map_err(ProtocolError::backend)?.start;
-        Ok(Made { tweak, ..self.spare.pop().unwrap_or_default() })
-    }
-
-    /// Overwrites the buffers once their step is prepared.
-    fn wipe(&mut self) {
-        for made in &mut self.spare {
-            made.blocks.as_mut_slice().zeroize();
-            made.choices.zeroize();
-        }
-    }
-}
-
-/// A session in either role.
-pub(crate) trait Extend: Send {
-    /// The next `count` OTs.
-    fn extend(
-        &mut self,
-        count: usize,
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Made, ProtocolError>;
-
-    /// Gives a buffer back.
-    fn give_back(&mut self, made: Made);
-
-    /// Overwrites all buffers.
-    fn wipe(&mut self);
-}
-
-/// The party with Delta.
-pub(crate) struct Sending<'a, T>(pub(crate) &'a mut Ot<T>);
-/// The party with the choices.
-pub(crate) struct Receiving<'a, T>(pub(crate) &'a mut Ot<T>);
-
-impl<T: RcotSender> Extend for Sending<'_, T> {
-    fn extend(
-        &mut self,
-        count: usize,
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Made, ProtocolError> {
-        let mut made = self.0.reserve(count)?;
-        let out = made.room(count);
-        if count > 0 {
-            self.0.session.extend(out, channel, rng).map_err(ot_error)?;
-        }
-        Ok(made)
-    }
-
-    fn give_back(&mut self, made: Made) {
-        self.0.spare.push(made);
-    }
-
-    fn wipe(&mut self) {
-        self.0.wipe();
-    }
-}
-
-impl<T: RcotReceiver> Extend for Receiving<'_, T> {
-    fn extend(
-        &mut self,
-        count: usize,
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Made, ProtocolError> {
-        let mut made = self.0.reserve(count)?;
-        let mut choices = std::mem::take(&mut made.choices);
-        let out = made.room(count);
-        if count > 0 {
-            self.0.session.extend(&mut choices, out, channel, rng).map_err(ot_error)?;
-        }
-        made.choices = choices;
-        Ok(made)
-    }
-
-    fn give_back(&mut self, made: Made) {
-        self.0.spare.push(made);
-    }
-
-    fn wipe(&mut self) {
-        self.0.wipe();
-    }
-}
 
 /// What a party does with the chunks, in the thread pool.
 pub(crate) trait Work: Sync {
@@ -238,7 +110,7 @@ pub(crate) fn run<W: Work>(
         let mut pool = Pool { begun: VecDeque::new(), first: 0, alive: 0, alive_ots: 0, begun_out };
         for i in 0..=batches.len() {
             if let Some(batch) = batches.get(i) {
-                let rots = |chunk: usize| step.chunks.get(chunk).map_or((0, 0), |c| step.rots(c));
+                let rots = |chunk: usize| step.rots(&step.chunks[chunk]);
                 let mut ups = VecDeque::with_capacity(batch.len());
                 for chunk in batch.clone() {
                     ups.push_back(up.extend(rots(chunk).1, channel, rng)?);
@@ -271,10 +143,7 @@ pub(crate) fn run<W: Work>(
                         None => pool.collect(down, up)?,
                     }
                 }
-                let counts: Vec<usize> = step
-                    .chunks
-                    .get(batch.clone())
-                    .unwrap_or_default()
+                let counts: Vec<usize> = step.chunks[batch.clone()]
                     .iter()
                     .map(|chunk| party.split(step.offline_bits(chunk)).1)
                     .collect();
@@ -324,7 +193,7 @@ impl<B> Pool<B> {
     ) -> Result<(), ProtocolError> {
         let (chunk, begun, message, down_made, up_made) = wait(&self.begun_out)?;
         self.alive -= 1;
-        self.alive_ots -= down_made.count;
+        self.alive_ots -= down_made.count();
         down.give_back(down_made);
         up.give_back(up_made);
         let place = chunk - self.first;

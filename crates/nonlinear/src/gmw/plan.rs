@@ -7,20 +7,21 @@
 
 use std::ops::Range;
 
+use gazelle_convert::Operation;
 use gazelle_ot::OtExtension;
 use gazelle_share::step::StepFunction;
 use gazelle_share::{ProtocolError, Step, TensorShape};
 use gazelle_wire::Cost;
 use gazelle_wire::traffic::framed_len;
 
-use crate::all_pairs::AllPairs;
-use crate::garbled::ot_cost;
-use crate::gmw::chain::{Before, Chain, Variant};
-use crate::gmw::op::Op;
+use crate::chunks;
+use crate::gmw::all_pairs::AllPairs;
+use crate::gmw::chain::{Before, Chain, Link, Variant};
+use crate::gmw::gather::Gather;
 use crate::gmw::schedule::{Trip, trips};
-use crate::pool::{MaxLevels, MaxTree, SumGroup, sum_groups};
+use crate::ot_session::{down_cost, up_cost};
+use crate::pool::{MaxLevels, MaxTree, sum_groups};
 use crate::rank::{Network, all_pairs};
-use crate::width::function_shape;
 
 /// Elements per chunk: what one task works on.
 const CHUNK: usize = 4096;
@@ -29,20 +30,18 @@ const BATCH: usize = 1 << 20;
 /// Chunks per message of a trip.
 const PIECE: usize = 16;
 
-/// A chunk's index lists; chunks with as many units share them.
-#[derive(Debug, Clone)]
+/// How the words of a chunk go through the chain; chunks with as many units share it.
+#[derive(Debug)]
 pub(crate) struct Shape {
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-    pub(crate) levels: Option<MaxLevels>,
-    pub(crate) all_pairs: Option<AllPairs>,
-    pub(crate) sums: Option<Vec<SumGroup>>,
-    /// Lanes of each operation.
-    pub(crate) lanes: Vec<usize>,
+    units: usize,
+    /// The words that the chain begins with, if not all inputs: the outputs of a tree without levels.
+    pub(crate) start: Option<Vec<u32>>,
+    /// By operation.
+    pub(crate) gathers: Vec<Gather>,
 }
 
 /// A part of a step.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) shape: usize,
     pub(crate) inputs: Range<usize>,
@@ -50,123 +49,59 @@ pub(crate) struct Chunk {
 }
 
 /// A step, compiled.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct GmwStep {
     pub(crate) step: Step,
-    /// Ring of the input shares after truncation.
-    pub(crate) ring: u32,
-    /// Index bits below each value, if values carry their index.
-    pub(crate) keys: Option<u32>,
-    pub(crate) chain: Vec<(Before, Op)>,
+    pub(crate) chain: Chain,
     pub(crate) shapes: Vec<Shape>,
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) trips: Vec<Trip>,
 }
 
+/// The chains of all steps.
+#[derive(Debug)]
+pub struct GmwCompiled {
+    pub(crate) steps: Vec<GmwStep>,
+}
+
+impl GmwCompiled {
+    /// A step by number.
+    pub(crate) fn step(&self, index: usize) -> Result<&GmwStep, ProtocolError> {
+        self.steps
+            .get(index)
+            .ok_or_else(|| ProtocolError::Caller(format!("there is no non-linear step {index}")))
+    }
+}
+
 impl GmwStep {
     /// Compiles a step, or says why this backend does not compute it.
     pub(crate) fn new(index: usize, step: &Step, variant: Variant) -> Result<Self, ProtocolError> {
-        crate::width::check(index, step)?;
-        let Chain { ring, keys, ops: chain } = Chain::new(index, step, variant)?;
-        let halves: Vec<(bool, bool)> = chain
-            .iter()
-            .flat_map(|(_, op)| (0..op.openings()).map(|j| op.planes(j)))
+        let refuse = |why: String| ProtocolError::Plan(format!("non-linear step {index}: {why}"));
+        step.check().map_err(refuse)?;
+        Self::with_chain(step, Chain::new(index, step, variant)?)
+            .map_err(|why| refuse(why.to_owned()))
+    }
+
+    /// As a chain of its own says.
+    pub(crate) fn with_chain(step: &Step, chain: Chain) -> Result<Self, &'static str> {
+        let operations = chain.links.iter().map(|link| &link.operation);
+        let halves: Vec<(bool, bool)> = operations
+            .flat_map(|op| (0..op.openings()).map(|j| op.planes(j)))
             .map(|(server, client)| (server > 0, client > 0))
             .collect();
-        let mut compiled = Self {
-            step: step.clone(),
-            ring,
-            keys,
-            chain,
-            shapes: Vec::new(),
-            chunks: Vec::new(),
-            trips: trips(&halves),
-        };
-        compiled.split();
-        Ok(compiled)
-    }
-
-    fn split(&mut self) {
-        let step = self.step.clone();
-        if step.ranked().is_some() {
-            let (inputs, outputs) = (step.input.len(), step.output_shape().len());
-            self.shapes = vec![self.ranked_shape(inputs, outputs)];
-            self.chunks = vec![Chunk { shape: 0, inputs: 0..inputs, outputs: 0..outputs }];
-            return;
+        let trips = trips(&halves);
+        let (mut shapes, mut made): (Vec<Shape>, Vec<Chunk>) = (Vec::new(), Vec::new());
+        for part in chunks::split(step, CHUNK) {
+            let found = shapes.iter().position(|shape| shape.units == part.units);
+            let shape = if let Some(shape) = found {
+                shape
+            } else {
+                shapes.push(Shape::new(step, &chain, part.units)?);
+                shapes.len() - 1
+            };
+            made.push(Chunk { shape, inputs: part.inputs, outputs: part.outputs });
         }
-        let pooled =
-            matches!(step.function, StepFunction::MaxPool { .. }) || step.sum_pool.is_some();
-        let plane = |shape: TensorShape| shape.height * shape.width;
-        let (units, inputs, outputs) = if pooled {
-            (step.input.channels, plane(step.input), plane(step.output_shape()))
-        } else {
-            (step.input.len(), 1, 1)
-        };
-        let size = (CHUNK / inputs.max(1)).max(1).min(units.max(1));
-        for start in (0..units).step_by(size) {
-            let count = size.min(units - start);
-            let found = self.shapes.iter().position(|shape| shape.inputs == count * inputs);
-            let shape = found.unwrap_or_else(|| {
-                let shape = self.shape(count, pooled, count * inputs, count * outputs);
-                self.shapes.push(shape);
-                self.shapes.len() - 1
-            });
-            self.chunks.push(Chunk {
-                shape,
-                inputs: start * inputs..(start + count) * inputs,
-                outputs: start * outputs..(start + count) * outputs,
-            });
-        }
-    }
-
-    /// One chunk: values are compared with each other.
-    fn ranked_shape(&self, inputs: usize, outputs: usize) -> Shape {
-        let levels = match self.keys {
-            Some(_) => Network::of(&self.step).levels(inputs),
-            None => all_pairs(inputs),
-        };
-        let lanes = |(before, op): &(Before, Op)| match (before, op) {
-            (Before::Level(level), _) => levels.pairs[*level].0.len(),
-            (_, Op::Elect { .. }) => levels.pairs[0].0.len(),
-            _ => levels.outputs.len(),
-        };
-        let lanes = self.chain.iter().map(lanes).collect();
-        Shape { inputs, outputs, levels: Some(levels), all_pairs: None, sums: None, lanes }
-    }
-
-    fn shape(&self, units: usize, pooled: bool, inputs: usize, outputs: usize) -> Shape {
-        let step = &self.step;
-        let channels = |shape: TensorShape| TensorShape { channels: units, ..shape };
-        let by_pairs = self.chain.iter().any(|(before, _)| *before == Before::Pairs);
-        let (levels, all_pairs) = match &step.function {
-            StepFunction::MaxPool { window, .. } if by_pairs => {
-                (None, Some(AllPairs::new(window, channels(step.input))))
-            }
-            StepFunction::MaxPool { window, .. } => {
-                (MaxTree::new(window, step.input).map(|tree| tree.expand(units)), None)
-            }
-            _ => (None, None),
-        };
-        let pairs = |f: fn(&AllPairs, usize) -> usize, level: usize| {
-            all_pairs.as_ref().map_or(0, |pairs| f(pairs, level))
-        };
-        let middle = if pooled { channels(function_shape(step)).len() } else { inputs };
-        let sums = step.sum_pool.map(|window| sum_groups(&window, channels(function_shape(step))));
-        let lanes = self
-            .chain
-            .iter()
-            .map(|(before, op)| match (before, op) {
-                (Before::Level(level), _) => {
-                    levels.as_ref().map_or(0, |levels| levels.pairs[*level].0.len())
-                }
-                (_, Op::Reshare { .. }) => outputs,
-                (Before::Pairs, _) => pairs(|plan, _| plan.pairs.0.len(), 0),
-                (Before::Both(level), _) => pairs(|plan, level| plan.ands[level].0.len(), *level),
-                (Before::Kept, _) => pairs(|plan, _| plan.kept.len(), 0),
-                _ => middle,
-            })
-            .collect();
-        Shape { inputs, outputs, levels, all_pairs, sums, lanes }
+        Ok(Self { step: step.clone(), chain, shapes, chunks: made, trips })
     }
 
     pub(crate) fn shape_of(&self, chunk: &Chunk) -> &Shape {
@@ -175,8 +110,10 @@ impl GmwStep {
 
     /// The chunks by batches of the offline phase.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Range<usize>> {
-        let first = self.chunks.first().map_or(1, |chunk| self.rots(chunk).0.max(1));
-        let (batch, count) = ((BATCH / first).max(1), self.chunks.len());
+        // The first chunk is the largest. A step without elements has no batch at all.
+        let first = self.chunks.iter().map(|chunk| self.rots(chunk).0.max(1)).next();
+        let batch = first.map_or(1, |rots| (BATCH / rots).max(1));
+        let count = self.chunks.len();
         (0..count).step_by(batch).map(move |start| start..(start + batch).min(count))
     }
 
@@ -189,7 +126,7 @@ impl GmwStep {
     /// The chunks' bits in a trip.
     pub(crate) fn trip_bits(&self, trip: &Trip, openings: &[(usize, usize)]) -> Vec<usize> {
         let (Trip::Down(range) | Trip::Up(range)) = trip;
-        let here = openings.get(range.clone()).unwrap_or_default();
+        let here = &openings[range.clone()];
         let bits = |chunk| match (trip, self.opening_bits(chunk, here)) {
             (Trip::Down(_), (server, _)) => server,
             (Trip::Up(_), (_, client)) => client,
@@ -197,29 +134,33 @@ impl GmwStep {
         self.chunks.iter().map(bits).collect()
     }
 
-    /// Sums `count(op) * lanes` over a chunk.
-    fn per_chunk(&self, chunk: &Chunk, count: impl Fn(&Op) -> (usize, usize)) -> (usize, usize) {
-        let lanes = &self.shape_of(chunk).lanes;
-        self.chain.iter().zip(lanes).fold((0, 0), |(down, up), ((_, op), lanes)| {
-            let (server, client) = count(op);
+    /// Sums `count(operation) * lanes` over a chunk.
+    fn per_chunk(
+        &self,
+        chunk: &Chunk,
+        count: impl Fn(&dyn Operation) -> (usize, usize),
+    ) -> (usize, usize) {
+        let gathers = &self.shape_of(chunk).gathers;
+        self.chain.links.iter().zip(gathers).fold((0, 0), |(down, up), (link, gather)| {
+            let ((server, client), lanes) = (count(link.operation.as_ref()), gather.lanes());
             (down + server * lanes, up + client * lanes)
         })
     }
 
     /// ROTs of a chunk, S to C and C to S.
     pub(crate) fn rots(&self, chunk: &Chunk) -> (usize, usize) {
-        self.per_chunk(chunk, Op::rots)
+        self.per_chunk(chunk, |operation| operation.rots())
     }
 
     /// Offline bits of a chunk, from S and from C.
     pub(crate) fn offline_bits(&self, chunk: &Chunk) -> (usize, usize) {
-        self.per_chunk(chunk, Op::offline_planes)
+        self.per_chunk(chunk, |operation| operation.offline_planes())
     }
 
     /// The operations' openings in one numbering: `(operation, opening of it)`.
     pub(crate) fn openings(&self) -> Vec<(usize, usize)> {
-        let chain = self.chain.iter().enumerate();
-        chain.flat_map(|(i, (_, op))| (0..op.openings()).map(move |j| (i, j))).collect()
+        let links = self.chain.links.iter().enumerate();
+        links.flat_map(|(i, link)| (0..link.operation.openings()).map(move |j| (i, j))).collect()
     }
 
     /// Bits that a party sends of a chunk in some openings, `(server, client)`.
@@ -228,10 +169,11 @@ impl GmwStep {
         chunk: &Chunk,
         openings: &[(usize, usize)],
     ) -> (usize, usize) {
-        let lanes = &self.shape_of(chunk).lanes;
+        let gathers = &self.shape_of(chunk).gathers;
         openings.iter().fold((0, 0), |(down, up), (op, opening)| {
-            let (server, client) = self.chain[*op].1.planes(*opening);
-            (down + server * lanes[*op], up + client * lanes[*op])
+            let (server, client) = self.chain.links[*op].operation.planes(*opening);
+            let lanes = gathers[*op].lanes();
+            (down + server * lanes, up + client * lanes)
         })
     }
 
@@ -247,12 +189,10 @@ impl GmwStep {
             for chunk in &self.chunks[batch] {
                 let (down, up) = self.rots(chunk);
                 if down > 0 {
-                    offline += ot_cost(ot.extend_traffic(made.0, down));
+                    offline += down_cost(ot.extend_traffic(made.0, down));
                 }
                 if up > 0 {
-                    let traffic = ot_cost(ot.extend_traffic(made.1, up));
-                    offline.client_to_server += traffic.server_to_client;
-                    offline.server_to_client += traffic.client_to_server;
+                    offline += up_cost(ot.extend_traffic(made.1, up));
                 }
                 *made = (made.0 + down, made.1 + up);
                 let (server, client) = self.offline_bits(chunk);
@@ -280,5 +220,103 @@ impl GmwStep {
     }
 }
 
-#[cfg(test)]
-mod tests;
+impl Shape {
+    /// The positions of everything that the chain does with the words of `units` channels (or
+    /// elements) of a step.
+    fn new(step: &Step, chain: &Chain, units: usize) -> Result<Self, &'static str> {
+        let channels = |shape: TensorShape| TensorShape { channels: units, ..shape };
+        let middle = match step.ranked() {
+            Some(_) => step.function_shape(),
+            None if chunks::is_pooled(step) => channels(step.function_shape()),
+            None => TensorShape::vector(units),
+        };
+        let inputs = match step.ranked() {
+            Some(_) => step.input,
+            None if chunks::is_pooled(step) => channels(step.input),
+            None => TensorShape::vector(units),
+        };
+        let by_window = || match &step.function {
+            StepFunction::MaxPool { window, .. } => Ok(window),
+            _ => Err("only a max-pool has windows to compare"),
+        };
+        let uses = |before: Before| chain.links.iter().any(|link| link.before == before);
+        let plan =
+            if uses(Before::Pairs) { Some(AllPairs::new(by_window()?, inputs)) } else { None };
+        // Maxima by levels: of windows, or of all values with their index.
+        let levels: Option<MaxLevels> = match &step.function {
+            StepFunction::MaxPool { window, .. } if plan.is_none() => {
+                let tree = MaxTree::new(window, step.input).ok_or("a window is empty")?;
+                Some(tree.expand(units))
+            }
+            _ if chain.keys.is_some() => Some(Network::of(step).levels(inputs.len())),
+            _ => None,
+        };
+        let start = levels
+            .as_ref()
+            .filter(|levels| levels.pairs.is_empty())
+            .map(|levels| levels.outputs.clone());
+        let mut positions = Positions::new(plan, levels);
+        let mut words = start.as_ref().map_or(inputs.len(), Vec::len);
+        let mut gathers = Vec::with_capacity(chain.links.len());
+        for Link { before, operation } in &chain.links {
+            let gather = match before {
+                Before::Take => Gather::Take(words),
+                Before::From(constant) => Gather::From { constant: *constant, count: words },
+                Before::Shift(constant) => Gather::Shift { constant: *constant, count: words },
+                Before::Compare => Gather::Compare(all_pairs(inputs.len())),
+                Before::Sum => match step.sum_pool {
+                    None => Gather::Take(words),
+                    Some(window) => Gather::Sum {
+                        groups: sum_groups(&window, middle),
+                        outputs: window.output(middle).len(),
+                    },
+                },
+                before => positions.next(*before).ok_or("the chain does not fit its function")?,
+            };
+            words = gather.words_after(words, operation.results(gather.lanes()));
+            gathers.push(gather);
+        }
+        Ok(Self { units, start, gathers })
+    }
+}
+
+/// The positions that are handed out level by level.
+struct Positions {
+    levels: std::vec::IntoIter<((Vec<u32>, Vec<u32>), Vec<u32>)>,
+    outputs: Vec<u32>,
+    plan: Option<AllPairs>,
+}
+
+impl Positions {
+    fn new(plan: Option<AllPairs>, levels: Option<MaxLevels>) -> Self {
+        let (levels, outputs) = match levels {
+            Some(MaxLevels { pairs, smaller, outputs }) => {
+                (pairs.into_iter().zip(smaller).collect(), outputs)
+            }
+            None => (Vec::new(), Vec::new()),
+        };
+        Self { levels: levels.into_iter(), outputs, plan }
+    }
+
+    fn next(&mut self, before: Before) -> Option<Gather> {
+        let plan = self.plan.as_mut();
+        Some(match before {
+            Before::Level => {
+                let (pairs, smaller) = self.levels.next()?;
+                let last = self.levels.len() == 0;
+                let outputs = last.then(|| std::mem::take(&mut self.outputs));
+                Gather::Level { pairs, smaller, outputs }
+            }
+            Before::Pairs => Gather::CompareAlso(std::mem::take(&mut plan?.pairs)),
+            Before::Both => {
+                let (left, right) = plan?.ands.next()?;
+                Gather::Both(left, right)
+            }
+            Before::Kept => {
+                let plan = plan?;
+                Gather::Kept { kept: std::mem::take(&mut plan.kept), outputs: plan.outputs }
+            }
+            _ => return None,
+        })
+    }
+}

@@ -9,54 +9,24 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use gazelle_block::BitVec;
-use gazelle_convert::Planes;
+use gazelle_convert::{Execution, Planes};
 use gazelle_share::shares::ring_mask;
 use zeroize::Zeroize;
 
-use crate::all_pairs::{AllPairs, Literal, ZERO};
-use crate::gmw::chain::Before;
-use crate::gmw::op::Op;
-use crate::gmw::ops::{KEPT, OnlineOp};
-use crate::gmw::plan::{GmwStep, Shape};
+use crate::gmw::plan::{Chunk, GmwStep, Shape};
+use crate::gmw::role::Role;
 
-/// Which party: constants are added by the server, and halves are counted per party.
-pub(crate) trait Role: Send + Sync + 'static {
-    /// A public constant's share.
-    fn constant(value: u64) -> u64;
-    /// This party's and the peer's planes of an opening.
-    fn planes(op: &Op, opening: usize) -> (usize, usize);
-}
+/// The executions of a chunk's operations, in order.
+pub(crate) type Executions = VecDeque<Box<dyn Execution>>;
 
-/// The client.
-pub(crate) struct Client;
-/// The server.
-pub(crate) struct Server;
-
-impl Role for Client {
-    fn constant(_value: u64) -> u64 {
-        0
-    }
-    fn planes(op: &Op, opening: usize) -> (usize, usize) {
-        let (server, client) = op.planes(opening);
-        (client, server)
-    }
-}
-
-impl Role for Server {
-    fn constant(value: u64) -> u64 {
-        value
-    }
-    fn planes(op: &Op, opening: usize) -> (usize, usize) {
-        op.planes(opening)
-    }
-}
-
-/// A chunk's state.
+/// A chunk's state. Halves may be made before the peer's of the opening before has come, and come
+/// before the own one is made; an opening is complete with both, and the next operation starts with
+/// the last one's result.
 pub(crate) struct ChunkRun<'a, R> {
     step: &'a GmwStep,
     shape: &'a Shape,
     openings: &'a [(usize, usize)],
-    ops: VecDeque<Box<dyn OnlineOp>>,
+    executions: Executions,
     /// All words so far (a max tree appends).
     words: Vec<u64>,
     /// Openings whose own half is made; whose peer's half came; that are complete.
@@ -79,7 +49,7 @@ impl<'a, R: Role> ChunkRun<'a, R> {
         step: &'a GmwStep,
         shape: &'a Shape,
         openings: &'a [(usize, usize)],
-        ops: VecDeque<Box<dyn OnlineOp>>,
+        executions: Executions,
         words: Vec<u64>,
     ) -> Self {
         let (made, there, complete) = (0, 0, 0);
@@ -87,10 +57,15 @@ impl<'a, R: Role> ChunkRun<'a, R> {
         let role = std::marker::PhantomData;
         let words = initial::<R>(step, shape, words);
         let mut run =
-            Self { step, shape, openings, ops, words, made, there, complete, waiting, role };
-        run.before(0);
+            Self { step, shape, openings, executions, words, made, there, complete, waiting, role };
+        run.start(0);
         run.skip();
         run
+    }
+
+    /// This party's and the peer's planes of an opening.
+    fn planes(&self, (op, inner): (usize, usize)) -> (usize, usize) {
+        R::own_and_peer(self.step.chain.links[op].operation.planes(inner))
     }
 
     /// This party's halves of some openings.
@@ -98,11 +73,8 @@ impl<'a, R: Role> ChunkRun<'a, R> {
         let mut bits = BitVec::new();
         for opening in openings {
             let (op, inner) = self.openings[opening];
-            let (own, _) = R::planes(&self.step.chain[op].1, inner);
-            if own > 0
-                && let Some(op) = self.ops.front_mut()
-            {
-                bits.extend(&op.half(inner).to_bits());
+            if self.planes((op, inner)).0 > 0 {
+                bits.extend(&self.executions[0].half(inner).to_bits());
             }
             self.made = opening + 1;
             self.advance();
@@ -115,9 +87,9 @@ impl<'a, R: Role> ChunkRun<'a, R> {
         let mut start = 0;
         for opening in openings {
             let (op, inner) = self.openings[opening];
-            let lanes = self.shape.lanes[op];
-            let (_, peer) = R::planes(&self.step.chain[op].1, inner);
+            let (_, peer) = self.planes((op, inner));
             if peer > 0 {
+                let lanes = self.shape.gathers[op].lanes();
                 let count = peer * lanes;
                 self.waiting.push_back(Planes::from_bits(&bits.slice(start, count), lanes));
                 start += count;
@@ -136,8 +108,8 @@ impl<'a, R: Role> ChunkRun<'a, R> {
     /// Passes over halves that do not exist.
     fn skip(&mut self) {
         let empty = |index: usize| {
-            self.openings.get(index).map(|(op, inner)| {
-                let (own, peer) = R::planes(&self.step.chain[*op].1, *inner);
+            self.openings.get(index).map(|opening| {
+                let (own, peer) = self.planes(*opening);
                 (own == 0, peer == 0)
             })
         };
@@ -155,18 +127,18 @@ impl<'a, R: Role> ChunkRun<'a, R> {
     fn advance(&mut self) {
         while self.complete < self.made.min(self.there) {
             let (op, inner) = self.openings[self.complete];
-            let kind = &self.step.chain[op].1;
-            let (_, peer) = R::planes(kind, inner);
-            let half = if peer > 0 { self.waiting.pop_front() } else { None };
-            if let Some(op) = self.ops.front_mut() {
-                op.complete(inner, &half.unwrap_or_default());
+            let (_, peer) = self.planes((op, inner));
+            if peer == 0 {
+                self.executions[0].complete(inner, &Planes::default());
+            } else {
+                self.executions[0].complete(inner, &self.waiting[0]);
+                self.waiting.pop_front();
             }
             self.complete += 1;
-            if inner + 1 == kind.openings() {
-                let result = self.ops.pop_front().map(|mut op| op.finish()).unwrap_or_default();
-                self.after(op, result);
-                if op + 1 < self.step.chain.len() {
-                    self.before(op + 1);
+            if inner + 1 == self.step.chain.links[op].operation.openings() {
+                self.end(op);
+                if op + 1 < self.step.chain.links.len() {
+                    self.start(op + 1);
                 }
             }
             self.skip();
@@ -174,175 +146,54 @@ impl<'a, R: Role> ChunkRun<'a, R> {
     }
 
     /// Hands this party's share to an operation.
-    fn before(&mut self, index: usize) {
-        let (before, op) = &self.step.chain[index];
-        let x = operand::<R>(self.step, self.shape, before, op.operand_bits(), &self.words);
-        if let Some(op) = self.ops.front_mut() {
-            op.start(x);
-        }
+    fn start(&mut self, index: usize) {
+        let bits = self.step.chain.links[index].operation.operand_bits();
+        let x = self.shape.gathers[index].operand::<R>(bits, &self.words);
+        self.executions[0].start(x);
     }
 
-    /// Takes an operation's result.
-    fn after(&mut self, index: usize, mut result: Vec<u64>) {
-        let (before, op) = &self.step.chain[index];
-        match (before, op) {
-            (Before::Level(level), Op::Relu { bits, .. }) => {
-                // max(a, b) = b + ReLU(a - b).
-                if let Some(levels) = &self.shape.levels {
-                    let mask = ring_mask(*bits);
-                    let (a, b) = &levels.pairs[*level];
-                    for (z, b) in result.iter_mut().zip(b) {
-                        *z = z.wrapping_add(self.words[*b as usize]) & mask;
-                    }
-                    self.words.extend_from_slice(&result);
-                    // min(a, b) = a + b - max(a, b).
-                    for i in &levels.smaller[*level] {
-                        let i = *i as usize;
-                        let sum = self.words[a[i] as usize].wrapping_add(self.words[b[i] as usize]);
-                        self.words.push(sum.wrapping_sub(result[i]) & mask);
-                    }
-                    if level + 1 == levels.pairs.len() {
-                        let mut words = outputs(&levels.outputs, &self.words);
-                        std::mem::swap(&mut self.words, &mut words);
-                        words.zeroize();
-                    }
-                }
-            }
-            (Before::From(constant), Op::Relu { bits, .. }) => {
-                let (constant, mask) = (R::constant(*constant), ring_mask(*bits));
-                for z in &mut result {
-                    *z = constant.wrapping_sub(*z) & mask;
-                }
-                std::mem::swap(&mut self.words, &mut result);
-            }
-            (Before::Pairs | Before::Both(_), _) => self.words.extend_from_slice(&result),
-            (Before::Kept, Op::Keep { bits }) => {
-                if let Some(plan) = &self.shape.all_pairs {
-                    let mut sums = vec![0u64; plan.outputs];
-                    for (z, (_, _, output)) in result.iter().zip(&plan.kept) {
-                        let sum = &mut sums[*output as usize];
-                        *sum = sum.wrapping_add(*z) & ring_mask(*bits);
-                    }
-                    self.words.zeroize();
-                    self.words = sums;
-                }
-            }
-            (_, Op::Square { bits, drop, .. }) => {
-                let (up, mask) = (R::constant((1 << drop) - 1), ring_mask(*bits));
-                for z in &mut result {
-                    *z = (z.wrapping_add(up) & mask) >> drop;
-                }
-                std::mem::swap(&mut self.words, &mut result);
-            }
-            (Before::Shift, Op::Extend { to, .. }) => {
-                let half = R::constant(1 << (self.step.step.value_bits - 1));
-                let mask = ring_mask(*to);
-                for z in &mut result {
-                    *z = z.wrapping_sub(half) & mask;
-                }
-                std::mem::swap(&mut self.words, &mut result);
-            }
-            _ => std::mem::swap(&mut self.words, &mut result),
+    /// Takes an operation's result; its material is spent.
+    fn end(&mut self, index: usize) {
+        let bits = self.step.chain.links[index].operation.result_bits();
+        let result = self.executions[0].result();
+        self.executions.pop_front();
+        self.shape.gathers[index].take::<R>(bits, &mut self.words, result);
+    }
+}
+
+impl GmwStep {
+    /// Hands a chunk's executions the peer's corrections, one after the other.
+    pub(crate) fn correct<R: Role>(
+        &self,
+        chunk: &Chunk,
+        executions: &mut Executions,
+        corrections: &BitVec,
+    ) {
+        let gathers = &self.shape_of(chunk).gathers;
+        let mut start = 0;
+        for ((execution, link), gather) in executions.iter_mut().zip(&self.chain.links).zip(gathers)
+        {
+            let (_, peer) = R::own_and_peer(link.operation.offline_planes());
+            let count = peer * gather.lanes();
+            let part = corrections.slice(start, count);
+            execution.correct(&Planes::from_bits(&part, gather.lanes()));
+            start += count;
         }
-        // What is no longer needed.
-        result.zeroize();
     }
 }
 
 /// The words before the first operation: keys carry their index, the first one the largest; a max
 /// tree without levels already has its outputs.
 pub(crate) fn initial<R: Role>(step: &GmwStep, shape: &Shape, mut words: Vec<u64>) -> Vec<u64> {
-    if let Some(bits) = step.keys {
-        let mask = ring_mask(step.ring + bits);
+    if let Some(bits) = step.chain.keys {
+        let mask = ring_mask(step.chain.ring + bits);
         for (index, word) in words.iter_mut().enumerate() {
             let below = R::constant(ring_mask(bits) - index as u64);
             *word = (*word << bits).wrapping_add(below) & mask;
         }
     }
-    match &shape.levels {
-        Some(levels) if levels.pairs.is_empty() => outputs(&levels.outputs, &words),
-        _ => words,
-    }
-}
-
-fn outputs(ids: &[u32], words: &[u64]) -> Vec<u64> {
-    ids.iter().map(|id| words[*id as usize]).collect()
-}
-
-/// A party's share of an operation's operand, modulo `2^bits`.
-pub(crate) fn operand<R: Role>(
-    step: &GmwStep,
-    shape: &Shape,
-    before: &Before,
-    bits: u32,
-    words: &[u64],
-) -> Vec<u64> {
-    let mask = ring_mask(bits);
-    let add = |constant: u64| words.iter().map(|x| x.wrapping_add(constant) & mask).collect();
-    if let Some(plan) = &shape.all_pairs
-        && let Some(words) = gathered::<R>(plan, before, mask, words)
-    {
-        return words;
-    }
-    match (before, &shape.levels, &shape.sums) {
-        (Before::Level(level), Some(levels), _) => {
-            let (a, b) = &levels.pairs[*level];
-            let difference =
-                |(a, b): (&u32, &u32)| words[*a as usize].wrapping_sub(words[*b as usize]) & mask;
-            a.iter().zip(b).map(difference).collect()
-        }
-        (Before::From(constant), ..) => {
-            let constant = R::constant(*constant);
-            words.iter().map(|x| constant.wrapping_sub(*x) & mask).collect()
-        }
-        (Before::Shift, ..) => add(R::constant(1 << (step.step.value_bits - 1))),
-        (Before::Sum, _, Some(groups)) => {
-            let mut sums = vec![0u64; shape.outputs];
-            for group in groups {
-                for term in &group.terms {
-                    for (output, input) in group.outputs.iter().zip(term) {
-                        let sum = &mut sums[*output as usize];
-                        *sum = sum.wrapping_add(words[*input as usize]) & mask;
-                    }
-                }
-            }
-            sums
-        }
-        _ => add(0),
-    }
-}
-
-/// A party's share of an operand of [`AllPairs`]; the bits that tell what is kept lie above `mask`,
-/// and only where they are there already.
-fn gathered<R: Role>(
-    plan: &AllPairs,
-    before: &Before,
-    mask: u64,
-    words: &[u64],
-) -> Option<Vec<u64>> {
-    let bit = |(id, flip): &Literal| {
-        let word = words.get(*id as usize).copied().unwrap_or_default();
-        word ^ if *flip { R::constant(1) } else { 0 }
-    };
-    match before {
-        Before::Pairs => {
-            let word = |id: &u32| if *id == ZERO { 0 } else { words[*id as usize] };
-            let (a, b) = &plan.pairs;
-            let difference = |(a, b): (&u32, &u32)| word(a).wrapping_sub(word(b)) & mask;
-            Some(a.iter().zip(b).map(difference).collect())
-        }
-        Before::Both(level) => {
-            let (a, b) = &plan.ands[*level];
-            Some(a.iter().zip(b).map(|(a, b)| bit(a) | bit(b) << 1).collect())
-        }
-        Before::Kept => {
-            let low = mask & ring_mask(KEPT);
-            let kept = plan
-                .kept
-                .iter()
-                .map(|(literal, input, _)| (words[*input as usize] & low) | bit(literal) << KEPT);
-            Some(kept.collect())
-        }
-        _ => None,
+    match &shape.start {
+        Some(outputs) => outputs.iter().map(|id| words[*id as usize]).collect(),
+        None => words,
     }
 }

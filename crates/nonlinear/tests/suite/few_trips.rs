@@ -1,6 +1,6 @@
 //! The chains with the fewest trips: the same results, by what they cost.
 
-use gazelle_convert::sign::ClientShare;
+use gazelle_convert::{ClientShare, Operation, Sign};
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{Choice, PerLayer};
 use gazelle_ot::{IdealOt, Iknp, OtExtension};
@@ -88,7 +88,7 @@ fn transcript_of_a_2x2_pool_by_all_pairs_takes_eight_trips() {
     let pairs = protocol.prices(&step, Choice::GmwFewTrips).unwrap();
     assert_eq!((tree.trips, pairs.trips), (16, 8));
     // 10 signs of 13 bits, 12 ANDs, 4 words kept, an extension.
-    let sign = gazelle_convert::sign::SignTree::new(13).rots();
+    let sign = Sign::new(13, ClientShare::Offline).rots();
     assert_eq!(pairs.rots, (10 * sign.0 + 12 + 4 + 1, 10 * sign.1 + 12 + 4));
     // From S: 12 leaf bits, 3 * 5 - 3 in merges; 2 per AND; a bit and 12 per word; 1. The client's
     // the same without leaves and words, and 20 bits of the result: 8 frames.
@@ -131,8 +131,8 @@ fn transcript_of_a_fused_relu_saves_two_trips_where_levels_are_even() {
     let frames = |bits: u64| bits * 1000 / 8 + 2 * 8;
     assert_eq!(fused.online.server_to_client, frames(8 + 21 + 7 + 1));
     assert_eq!(fused.online.client_to_server, frames(7 + 1 + 20));
-    let tree = gazelle_convert::sign::SignTree::new(9);
-    let (up, down) = tree.offline_bits(ClientShare::Offline);
+    let tree = Sign::new(9, ClientShare::Offline);
+    let (down, up) = tree.offline_planes();
     assert_eq!(fused.offline.server_to_client, down as u64 * 125 + 8);
     assert_eq!(fused.offline.client_to_server, (up as u64 + 3 * 20 - 2 * 9) * 125 + 8);
     assert_eq!(fused.rots, (1000 * (tree.rots().0 + 1), 1000 * (tree.rots().1 + 2)));
@@ -184,7 +184,7 @@ fn transcript_of_a_coarse_relu_saves_bits_and_ots() {
     let bits = |drop| (price(drop, Choice::Gmw).online.total() - 6 * 8) / 1000;
     assert_eq!([bits(0), bits(1), bits(2), bits(3)], [71, 64, 63, 58]);
     for drop in 0..=3 {
-        let ots = gazelle_convert::sign::SignTree::new(12 - drop).rots();
+        let ots = Sign::new(12 - drop, ClientShare::Offline).rots();
         assert_eq!(price(drop, Choice::Gmw).rots, (8000 * (ots.0 + 2), 8000 * (ots.1 + 1)));
     }
     assert_eq!((price(3, Choice::Gmw).trips, price(3, Choice::GmwFewTrips).trips), (6, 4));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gazelle_convert::{ClientShare, Operation, Sign};
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{Choice, Gmw, PerLayer};
 use gazelle_ot::{Ferret, IdealOt, Iknp, SoftSpoken};
@@ -268,7 +269,7 @@ fn transcript_of_a_3x3_pool_with_stride_2_is_six_comparisons_per_output() {
         let step = step(function, [2, 113, 113], [12, 8, 21, 20]);
         protocol.prices(&step, Choice::Gmw).unwrap().rots
     };
-    let (down, up) = gazelle_convert::sign::SignTree::new(13).rots();
+    let (down, up) = Sign::new(13, ClientShare::Offline).rots();
     let outputs = 56 * 56;
     // One row more than outputs need is shared by nobody.
     let comparisons = 2 * (6 * outputs + 2 * 56);

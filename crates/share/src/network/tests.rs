@@ -216,10 +216,12 @@ proptest! {
                     crate::plain::apply(op, &weights, first, output.ring_bits)
                 }
                 NodeKind::Step(step) => {
-                    let client = step.truncate_client(first);
-                    let server = step.truncate_server(first);
+                    let share = crate::Shares::new(step.input_bits, first.clone());
+                    let bits = step.truncated_bits().min(step.input_bits);
+                    let client = step.prepare_client(share.clone(), bits);
+                    let server = step.prepare_server(share, bits);
                     prop_assert_eq!(client.len(), server.len());
-                    let signed: Vec<i64> = client.iter().map(|word| *word as i64).collect();
+                    let signed: Vec<i64> = client.words().iter().map(|w| *w as i64).collect();
                     step.apply(&signed).into_iter().map(|value| value as u64).collect()
                 }
                 NodeKind::Local(map) => {

@@ -15,7 +15,7 @@ use crate::error::ProtocolError;
 use crate::nonlinear::{
     NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
 };
-use crate::shares::{Shares, ring_mask, to_signed};
+use crate::shares::{Shares, to_signed};
 use crate::step::{Step, StepFunction, StepOutput};
 
 /// The ideal [`NonlinearProtocol`].
@@ -119,7 +119,8 @@ impl NonlinearClient for IdealNonlinearClient {
     ) -> Result<Option<Vec<i64>>, ProtocolError> {
         let step = find(&self.0, step)?;
         let server: Packed = channel.recv(&input_shape(step))?;
-        let values = reconstruct(step, prepared.input.words(), &server.words);
+        let server = Shares::new(step.input_bits, server.words);
+        let values = reconstruct(step, prepared.input, server);
         let result = step.apply(&values);
         let Some(mask) = prepared.mask else { return Ok(Some(result)) };
         let shape = output_shape(step);
@@ -164,18 +165,14 @@ impl NonlinearServer for IdealNonlinearServer {
     }
 }
 
-/// The exact value that the step's function sees, with the real truncation's rounding.
-fn reconstruct(step: &Step, client: &[u64], server: &[u64]) -> Vec<i64> {
-    if step.function == StepFunction::Round {
-        let ring = ring_mask(step.input_bits);
-        let half = (1i64 << step.truncate_bits) >> 1;
-        let sum = client.iter().zip(server).map(|(c, s)| c.wrapping_add(*s) & ring);
-        return sum.map(|x| (to_signed(x, step.input_bits) + half) >> step.truncate_bits).collect();
-    }
-    let bits = step.truncated_bits();
-    let (client, server) = (step.truncate_client(client), step.truncate_server(server));
-    let sum = client.iter().zip(&server).map(|(c, s)| c.wrapping_add(*s) & ring_mask(bits));
-    sum.map(|v| to_signed(v, bits)).collect()
+/// The value that the step's function sees, with the real truncation's rounding.
+fn reconstruct(step: &Step, client: Shares, server: Shares) -> Vec<i64> {
+    let (bits, drop) = match step.function {
+        StepFunction::Round => (step.input_bits, step.truncate_bits),
+        _ => (step.truncated_bits(), 0),
+    };
+    let sum = step.prepare_client(client, bits).add(&step.prepare_server(server, bits));
+    sum.words().iter().map(|v| to_signed(*v, bits) >> drop).collect()
 }
 
 fn find(steps: &[Step], index: usize) -> Result<&Step, ProtocolError> {

@@ -1,41 +1,39 @@
-//! The client of a sign; the chart is [`super`]'s.
+//! The client of a carry; the chart is [`carry`](crate::carry)'s.
 
 #![expect(
     clippy::indexing_slicing,
     reason = "planes of one chunk have one stride; counts follow from b"
 )]
 
-use super::{ClientShare, Leaf, Levels, SignTree, merges, planes, xor, xor_and};
-use crate::planes::Planes;
-use crate::rot::{RotRecv, RotSend};
+use crate::carry::tree::{CarryPart, CarryTree, Leaf, Levels, merges};
+use crate::operation::{ClientShare, Rots};
+use crate::planes::{Planes, xor, xor_and};
 
-/// The client of one sign, single use.
-pub struct ClientSign {
+/// The client of one carry, single use.
+pub(crate) struct ClientCarry {
     levels: Levels,
     leaves: Vec<Leaf>,
     share: ClientShare,
-    /// C's bits, if known: b planes.
+    /// c, if known.
     bits: Planes,
 }
 
-impl ClientSign {
-    /// Offline, before the exchange. `bits` are the planes of `x_C` if `share` is `Offline` (else
-    /// ignored). Gives d for S.
-    pub fn begin(
-        b: u32,
+impl ClientCarry {
+    /// Offline, before the exchange. `bits` are the planes of c if `share` is `Offline` (else
+    /// ignored); those beyond the tree's are not looked at. Gives d for S.
+    pub(crate) fn begin(
+        tree: CarryTree,
         share: ClientShare,
         bits: Planes,
-        lanes: usize,
-        from_server: &mut RotRecv<'_>,
-        to_server: &mut RotSend<'_>,
+        rots: &mut Rots<'_>,
     ) -> (Self, Planes) {
-        let tree = SignTree::new(b);
+        let lanes = rots.lanes;
         let mut out = Planes::zeros(lanes, 0);
         let mut leaves = Vec::with_capacity(tree.leaves());
         for leaf in 0..tree.leaves() {
             if tree.is_pair(leaf) {
-                let (rho1, k1) = from_server.bits(3);
-                let (rho2, k2) = from_server.bits(3);
+                let (rho1, k1) = rots.recv.bits(3);
+                let (rho2, k2) = rots.recv.bits(3);
                 let strings =
                     [k1.plane(0), k1.plane(1), k1.plane(2), k2.plane(0), k2.plane(1), k2.plane(2)];
                 match share {
@@ -45,30 +43,30 @@ impl ClientSign {
                         out.push(&xor(bits.plane(2 * leaf + 1), &rho2));
                         let [b, c, k12, k20, k21, k22] = strings;
                         let all = [b, c, k12, k20, k21, k22, &d1];
-                        leaves.push(Leaf::Pair(planes(lanes, &all)));
+                        leaves.push(Leaf::Pair(Planes::of(lanes, &all)));
                     }
                     ClientShare::Online => {
                         let [b, c, d, a, e, f] = strings;
                         let all = [a, b, c, d, e, f, &rho1, &rho2];
-                        leaves.push(Leaf::PairOnline(planes(lanes, &all)));
+                        leaves.push(Leaf::PairOnline(Planes::of(lanes, &all)));
                     }
                 }
             } else {
-                let (rho, k) = from_server.bits(1);
+                let (rho, k) = rots.recv.bits(1);
                 match share {
                     ClientShare::Offline => {
                         out.push(&xor(bits.plane(2 * leaf), &rho));
                         leaves.push(Leaf::Single(k));
                     }
                     ClientShare::Online => {
-                        leaves.push(Leaf::SingleOnline(planes(lanes, &[k.plane(0), &rho])));
+                        leaves.push(Leaf::SingleOnline(Planes::of(lanes, &[k.plane(0), &rho])));
                     }
                 }
             }
         }
         let merges = merges(&tree, lanes, || {
-            let (al, k) = from_server.bits(2);
-            let (k0, delta) = to_server.bits(2);
+            let (al, k) = rots.recv.bits(2);
+            let (k0, delta) = rots.send.bits(2);
             let share = |i: usize| {
                 let mut product = xor(k.plane(i), k0.plane(i));
                 xor_and(&mut product, &al, delta.plane(i));
@@ -79,9 +77,12 @@ impl ClientSign {
         });
         (Self { levels: Levels::new(tree, merges, lanes), leaves, share, bits }, out)
     }
+}
 
-    /// Offline, with S's t1..t4 per two-bit leaf.
-    pub fn finish(&mut self, corrections: &Planes) {
+impl CarryPart for ClientCarry {
+    const SERVER: bool = false;
+
+    fn correct(&mut self, corrections: &Planes) {
         let mut next = 0;
         for (i, leaf) in self.leaves.iter_mut().enumerate() {
             let t: [&[u64]; 4] = std::array::from_fn(|k| corrections.plane(next + k));
@@ -98,7 +99,7 @@ impl ClientSign {
                         ka[w] ^= s[5][w] ^ (c1 & (t[3][w] ^ s[0][w])) ^ (s[6][w] & low);
                         ep[w] ^= low ^ (c0 & c1);
                     }
-                    *strings = planes(self.levels.lanes, &[s[0], s[1], &ka, &ep]);
+                    *strings = Planes::of(self.levels.lanes, &[s[0], s[1], &ka, &ep]);
                     next += 4;
                 }
                 Leaf::PairOnline(shares) => {
@@ -116,22 +117,15 @@ impl ClientSign {
         }
     }
 
-    /// Online, with an online share: the planes of `x_C`, before opening 0.
-    pub fn set_share(&mut self, bits: Planes) {
+    fn knows_share(&self) -> bool {
+        self.share == ClientShare::Offline
+    }
+
+    fn set_share(&mut self, bits: Planes) {
         self.bits = bits;
     }
 
-    /// Planes that this party sends in an opening (0..=L).
-    pub fn planes(tree: &SignTree, share: ClientShare, opening: usize) -> usize {
-        match (opening, share) {
-            (0, ClientShare::Offline) => 0,
-            (0, ClientShare::Online) => tree.bits(),
-            _ => tree.level_planes(opening),
-        }
-    }
-
-    /// This party's half of an opening.
-    pub fn half(&mut self, opening: usize) -> Planes {
+    fn half(&mut self, opening: usize) -> Planes {
         if opening > 0 {
             return self.levels.half(opening);
         }
@@ -149,17 +143,17 @@ impl ClientSign {
                     Leaf::Pair(_) | Leaf::Single(_) => {}
                 }
             }
-            self.levels.own = Some(out.clone());
+            self.levels.own = out.clone();
         }
         out
     }
 
-    /// Takes the server's half of an opening.
-    pub fn complete(&mut self, opening: usize, peer: &Planes) {
+    fn complete(&mut self, opening: usize, peer: &Planes) {
         if opening > 0 {
             return self.levels.complete(opening, peer, false);
         }
-        let own = self.levels.own.take().unwrap_or_default();
+        // Empty if c was known offline: then the client sent nothing.
+        let own = std::mem::take(&mut self.levels.own);
         for (i, leaf) in std::mem::take(&mut self.leaves).iter().enumerate() {
             let (m0, e0) = (peer.plane(2 * i), own.plane(2 * i));
             let (m1, e1) = (peer.plane(2 * i + 1), own.plane(2 * i + 1));
@@ -215,8 +209,11 @@ impl ClientSign {
         }
     }
 
-    /// The client's share of msb(x), after all openings.
-    pub fn sign(&self) -> Vec<u64> {
-        xor(&self.levels.g[0], self.bits.plane(self.levels.tree.bits))
+    fn g(&self) -> &[u64] {
+        &self.levels.g[0]
+    }
+
+    fn p(&self) -> &[u64] {
+        &self.levels.p[0]
     }
 }

@@ -19,9 +19,10 @@ use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{ProtocolError, Step, TensorShape};
 use zeroize::Zeroize;
 
-use crate::circuits;
+use crate::chunks;
+use crate::garbled::circuits;
 use crate::pool::{MaxTree, sum_groups};
-use crate::width::{function_shape, function_width, input_width, result_width};
+use crate::width::{function_width, input_width, result_width};
 
 /// Elements per chunk of an elementwise step, and aimed at for pools.
 pub(crate) const CHUNK: usize = 1024;
@@ -100,9 +101,38 @@ pub(crate) struct CompiledStep {
     pub(crate) output_bits: usize,
 }
 
+/// The circuits and stages of all steps.
+#[derive(Debug)]
+pub struct GarbledCompiled {
+    pub(crate) steps: Vec<CompiledStep>,
+}
+
+impl GarbledCompiled {
+    /// Compiles all steps.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Plan`] if a step does not fit its ring.
+    pub fn new(steps: &[Step]) -> Result<Self, ProtocolError> {
+        let steps = steps.iter().enumerate().map(|(i, step)| CompiledStep::new(i, step));
+        Ok(Self { steps: steps.collect::<Result<_, _>>()? })
+    }
+
+    /// AND gates of a step; 0 for one that does not exist.
+    pub fn and_count(&self, step: usize) -> usize {
+        self.steps.get(step).map_or(0, CompiledStep::and_count)
+    }
+
+    pub(crate) fn step(&self, index: usize) -> Result<&CompiledStep, ProtocolError> {
+        self.steps
+            .get(index)
+            .ok_or_else(|| ProtocolError::Caller(format!("there is no non-linear step {index}")))
+    }
+}
+
 impl CompiledStep {
     pub(crate) fn new(index: usize, step: &Step) -> Result<Self, ProtocolError> {
-        crate::width::check(index, step)?;
+        let refuse = |why: String| ProtocolError::Plan(format!("non-linear step {index}: {why}"));
+        step.check().map_err(refuse)?;
         let (mask_bits, output_bits) = match step.output {
             StepOutput::Masked { bits } => (bits as usize, bits as usize),
             StepOutput::Reveal => (0, result_width(step).bits as usize),
@@ -120,37 +150,22 @@ impl CompiledStep {
             compiled.ranked();
             return Ok(compiled);
         }
-        let pooled =
-            matches!(step.function, StepFunction::MaxPool { .. }) || step.sum_pool.is_some();
-        // Pools act on channels alone: a chunk is some channels; else some elements.
-        let (units, inputs, outputs) = if pooled {
-            let plane = |shape: TensorShape| shape.height * shape.width;
-            (step.input.channels, plane(step.input), plane(step.output_shape()))
-        } else {
-            (step.input.len(), 1, 1)
-        };
-        let size = (CHUNK / inputs.max(1)).max(1).min(units.max(1));
         let mut sizes: HashMap<usize, usize> = HashMap::new();
         let mut names: HashMap<(u8, usize), usize> = HashMap::new();
-        for start in (0..units).step_by(size) {
-            let count = size.min(units - start);
-            let program = if let Some(program) = sizes.get(&count) {
+        for part in chunks::split(step, CHUNK) {
+            let program = if let Some(program) = sizes.get(&part.units) {
                 *program
             } else {
-                let program = if pooled {
-                    compiled.pooled(index, count, &mut names)?
+                let program = if chunks::is_pooled(step) {
+                    compiled.pooled(index, part.units, &mut names)?
                 } else {
-                    compiled.elementwise(count, &mut names)
+                    compiled.elementwise(part.units, &mut names)
                 };
                 compiled.programs.push(program);
-                sizes.insert(count, compiled.programs.len() - 1);
+                sizes.insert(part.units, compiled.programs.len() - 1);
                 compiled.programs.len() - 1
             };
-            compiled.chunks.push(Chunk {
-                program,
-                inputs: start * inputs..(start + count) * inputs,
-                outputs: start * outputs..(start + count) * outputs,
-            });
+            compiled.chunks.push(Chunk { program, inputs: part.inputs, outputs: part.outputs });
         }
         Ok(compiled)
     }
@@ -204,7 +219,7 @@ impl CompiledStep {
     ) -> Result<Program, ProtocolError> {
         let step = self.step.clone();
         let input = TensorShape { channels, ..step.input };
-        let middle = TensorShape { channels, ..function_shape(&step) };
+        let middle = TensorShape { channels, ..step.function_shape() };
         let max_pool = match &step.function {
             StepFunction::MaxPool { window, .. } => {
                 let tree = MaxTree::new(window, input).ok_or_else(|| {

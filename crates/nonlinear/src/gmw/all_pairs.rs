@@ -18,7 +18,7 @@ pub(crate) struct AllPairs {
     /// Differences whose signs are taken.
     pub(crate) pairs: (Vec<u32>, Vec<u32>),
     /// Per level: the operands.
-    pub(crate) ands: Vec<(Vec<Literal>, Vec<Literal>)>,
+    pub(crate) ands: std::vec::IntoIter<(Vec<Literal>, Vec<Literal>)>,
     /// Which input is kept by which bit, and the output to which it is added.
     pub(crate) kept: Vec<(Literal, u32, u32)>,
     pub(crate) outputs: usize,
@@ -55,6 +55,7 @@ impl AllPairs {
                 next += 1;
             }
         }
+        let mut ands = Vec::new();
         while wins.iter().any(|(literals, ..)| literals.len() > 1) {
             let (mut left, mut right) = (Vec::new(), Vec::new());
             for (literals, ..) in &mut wins {
@@ -72,8 +73,9 @@ impl AllPairs {
                     }
                 }
             }
-            plan.ands.push((left, right));
+            ands.push((left, right));
         }
+        plan.ands = ands.into_iter();
         let kept = wins.into_iter().filter_map(|(literals, input, output)| {
             literals.first().map(|literal| (*literal, input, output))
         });
@@ -104,10 +106,10 @@ mod tests {
                 let b = if *b == ZERO { 0 } else { values[*b as usize] };
                 words.push(i64::from(values[*a as usize] < b));
             }
-            for (left, right) in &plan.ands {
+            for (left, right) in plan.ands.clone() {
                 let bit = |(id, flip): &Literal| words[*id as usize] ^ i64::from(*flip);
                 let level: Vec<i64> =
-                    left.iter().zip(right).map(|(a, b)| bit(a) & bit(b)).collect();
+                    left.iter().zip(&right).map(|(a, b)| bit(a) & bit(b)).collect();
                 words.extend(level);
             }
             let mut outputs = vec![0; plan.outputs];

@@ -1,9 +1,11 @@
 //! The counts of protocol.md 5.8.
 
-use gazelle_convert::sign::SignTree;
-use gazelle_share::step::StepOutput;
+use gazelle_convert::Relu;
+use gazelle_share::step::{StepFunction, StepOutput};
+use gazelle_share::{Step, TensorShape};
 
-use super::*;
+use crate::gmw::chain::Variant;
+use crate::gmw::plan::GmwStep;
 
 fn relu(b: u32, l: u32, count: usize) -> GmwStep {
     let step = Step {
@@ -36,7 +38,7 @@ fn transcript_of_relu_is_the_protocols_table() {
 #[test]
 fn transcript_trips_are_k_plus_1_or_2_for_all_widths() {
     for b in 2..=33u32 {
-        let k = SignTree::new(b).levels() + 2;
+        let k = Relu::levels(b) + 2;
         assert_eq!(relu(b, b + 8, 1).trips.len(), if k % 2 == 1 { k + 1 } else { k + 2 });
     }
 }

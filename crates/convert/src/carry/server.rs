@@ -1,39 +1,37 @@
-//! The server of a sign; the chart is [`super`]'s.
+//! The server of a carry; the chart is [`carry`](crate::carry)'s.
 
 #![expect(
     clippy::indexing_slicing,
     reason = "planes of one chunk have one stride; counts follow from b"
 )]
 
-use super::{ClientShare, Leaf, Levels, SignTree, and, merges, planes, xor, xor_and};
-use crate::planes::Planes;
-use crate::rot::{RotRecv, RotSend};
+use crate::carry::tree::{CarryPart, CarryTree, Leaf, Levels, merges};
+use crate::operation::{ClientShare, Rots};
+use crate::planes::{Planes, and, xor, xor_and};
 
-/// The server of one sign, single use.
-pub struct ServerSign {
+/// The server of one carry, single use.
+pub(crate) struct ServerCarry {
     levels: Levels,
     leaves: Vec<Leaf>,
     share: ClientShare,
-    /// S's bits: b planes.
+    /// s.
     bits: Planes,
 }
 
-impl ServerSign {
+impl ServerCarry {
     /// Offline, before the exchange. Gives t1..t4 per two-bit leaf for C.
-    pub fn begin(
-        b: u32,
+    pub(crate) fn begin(
+        tree: CarryTree,
         share: ClientShare,
-        lanes: usize,
-        to_client: &mut RotSend<'_>,
-        from_client: &mut RotRecv<'_>,
+        rots: &mut Rots<'_>,
     ) -> (Self, Planes) {
-        let tree = SignTree::new(b);
+        let lanes = rots.lanes;
         let mut out = Planes::zeros(lanes, 0);
         let mut leaves = Vec::with_capacity(tree.leaves());
         for leaf in 0..tree.leaves() {
             if tree.is_pair(leaf) {
-                let (k1, d1) = to_client.bits(3);
-                let (k2, d2) = to_client.bits(3);
+                let (k1, d1) = rots.send.bits(3);
+                let (k2, d2) = rots.send.bits(3);
                 let (l0, l1) = (d1.plane(0), d1.plane(1));
                 out.push(&xor(d1.plane(2), &and(l0, l1)));
                 out.push(&xor(d2.plane(0), l1));
@@ -48,8 +46,8 @@ impl ServerSign {
                     ClientShare::Online => Leaf::PairOnline(all),
                 });
             } else {
-                let (k0, delta) = to_client.bits(1);
-                let all = planes(lanes, &[k0.plane(0), delta.plane(0)]);
+                let (k0, delta) = rots.send.bits(1);
+                let all = Planes::of(lanes, &[k0.plane(0), delta.plane(0)]);
                 leaves.push(match share {
                     ClientShare::Offline => Leaf::Single(all),
                     ClientShare::Online => Leaf::SingleOnline(all),
@@ -57,8 +55,8 @@ impl ServerSign {
             }
         }
         let merges = merges(&tree, lanes, || {
-            let (k0, delta) = to_client.bits(2);
-            let (al, k) = from_client.bits(2);
+            let (k0, delta) = rots.send.bits(2);
+            let (al, k) = rots.recv.bits(2);
             let share = |i: usize| {
                 let mut product = xor(k.plane(i), k0.plane(i));
                 xor_and(&mut product, &al, delta.plane(i));
@@ -70,9 +68,12 @@ impl ServerSign {
         let levels = Levels::new(tree, merges, lanes);
         (Self { levels, leaves, share, bits: Planes::default() }, out)
     }
+}
 
-    /// Offline, with C's choice corrections.
-    pub fn finish(&mut self, corrections: &Planes) {
+impl CarryPart for ServerCarry {
+    const SERVER: bool = true;
+
+    fn correct(&mut self, corrections: &Planes) {
         let lanes = self.levels.lanes;
         let mut next = 0;
         for leaf in &mut self.leaves {
@@ -89,37 +90,34 @@ impl ServerSign {
                     let mut ka = xor(&xor(&k12, &k20), &k22);
                     xor_and(&mut ka, corrections.plane(next), &k21);
                     let ep = xor(&cc, &k21);
-                    *all = planes(lanes, &[&b, &cc, &ka, &ep, all.plane(6), all.plane(7)]);
+                    *all = Planes::of(lanes, &[&b, &cc, &ka, &ep, all.plane(6), all.plane(7)]);
                     next += 2;
                 }
                 Leaf::Single(all) => {
                     let mut b = all.plane(0).to_vec();
                     xor_and(&mut b, corrections.plane(next), all.plane(1));
-                    *all = planes(lanes, &[&b, all.plane(1)]);
+                    *all = Planes::of(lanes, &[&b, all.plane(1)]);
                     next += 1;
                 }
                 Leaf::PairOnline(all) => {
                     let k: [&[u64]; 8] = std::array::from_fn(|k| all.plane(k));
                     let [b, cc, dd, a, e, f, l0, l1] = k;
-                    *all = planes(lanes, &[a, b, cc, dd, e, f, l0, l1]);
+                    *all = Planes::of(lanes, &[a, b, cc, dd, e, f, l0, l1]);
                 }
                 Leaf::SingleOnline(_) => {}
             }
         }
     }
 
-    /// Online: the planes of `x_S`, before opening 0.
-    pub fn set_share(&mut self, bits: Planes) {
+    fn knows_share(&self) -> bool {
+        false
+    }
+
+    fn set_share(&mut self, bits: Planes) {
         self.bits = bits;
     }
 
-    /// Planes that this party sends in an opening (0..=L).
-    pub fn planes(tree: &SignTree, opening: usize) -> usize {
-        if opening == 0 { tree.bits() } else { tree.level_planes(opening) }
-    }
-
-    /// This party's half of an opening.
-    pub fn half(&mut self, opening: usize) -> Planes {
+    fn half(&mut self, opening: usize) -> Planes {
         if opening > 0 {
             return self.levels.half(opening);
         }
@@ -135,17 +133,15 @@ impl ServerSign {
                 out.push(&xor(self.bits.plane(2 * i + 1), l1));
             }
         }
-        self.levels.own = Some(out.clone());
+        self.levels.own = out.clone();
         out
     }
 
-    /// Takes the client's half of an opening; of opening 0, if the client's share is known offline,
-    /// it is empty.
-    pub fn complete(&mut self, opening: usize, peer: &Planes) {
+    fn complete(&mut self, opening: usize, peer: &Planes) {
         if opening > 0 {
             return self.levels.complete(opening, peer, true);
         }
-        let own = self.levels.own.take().unwrap_or_default();
+        let own = std::mem::take(&mut self.levels.own);
         debug_assert_eq!(
             peer.count() == 0,
             self.share == ClientShare::Offline || peer.lanes() == 0
@@ -197,8 +193,11 @@ impl ServerSign {
         }
     }
 
-    /// The server's share of msb(x), after all openings.
-    pub fn sign(&self) -> Vec<u64> {
-        xor(&self.levels.g[0], self.bits.plane(self.levels.tree.bits))
+    fn g(&self) -> &[u64] {
+        &self.levels.g[0]
+    }
+
+    fn p(&self) -> &[u64] {
+        &self.levels.p[0]
     }
 }

@@ -1,0 +1,124 @@
+//! Revealing words to the client: S sends its share.
+//!
+//! | client | server |
+//! |---|---|
+//! | z = `z_C` + `z_S`, or their XOR | opening 0: `z_S` |
+//!
+//! What C learns is z and nothing else: given z and its own share, S's share follows. Cost: the
+//! word's bits, from S.
+
+use gazelle_prg::Prg;
+use gazelle_share::shares::ring_mask;
+use zeroize::Zeroize;
+
+use crate::operation::{Begun, Execution, Known, Operation, Rots};
+use crate::planes::Planes;
+
+/// How the parties share a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// By addition modulo a power of two.
+    Additive,
+    /// By XOR.
+    Xor,
+}
+
+/// The client learns the words; the server ends with nothing.
+#[derive(Debug, Clone)]
+pub struct Reveal {
+    /// Width of the words.
+    pub bits: u32,
+    /// How they are shared.
+    pub sharing: Sharing,
+}
+
+impl Operation for Reveal {
+    fn operand_bits(&self) -> u32 {
+        self.bits
+    }
+    fn result_bits(&self) -> u32 {
+        self.bits
+    }
+    fn planes(&self, _: usize) -> (usize, usize) {
+        (self.bits as usize, 0)
+    }
+    fn client(&self, _: &mut Rots<'_>, _: Known<'_>) -> Begun {
+        Begun::silent(Client { bits: self.bits, sharing: self.sharing, x: Vec::new() })
+    }
+    fn server(&self, _: &mut Rots<'_>, _: &mut Prg) -> Begun {
+        Begun::silent(Server { bits: self.bits, x: Vec::new() })
+    }
+}
+
+struct Client {
+    bits: u32,
+    sharing: Sharing,
+    x: Vec<u64>,
+}
+
+impl Execution for Client {
+    fn start(&mut self, x: Vec<u64>) {
+        self.x = x;
+    }
+    fn complete(&mut self, _: usize, peer: &Planes) {
+        let mask = ring_mask(self.bits);
+        for (x, peer) in self.x.iter_mut().zip(peer.to_words()) {
+            let sum = match self.sharing {
+                Sharing::Additive => x.wrapping_add(peer),
+                Sharing::Xor => *x ^ peer,
+            };
+            *x = sum & mask;
+        }
+    }
+    fn result(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.x)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.x.zeroize();
+    }
+}
+
+struct Server {
+    bits: u32,
+    x: Vec<u64>,
+}
+
+impl Execution for Server {
+    fn start(&mut self, x: Vec<u64>) {
+        self.x = x;
+    }
+    fn half(&mut self, _: usize) -> Planes {
+        Planes::from_words(&self.x, self.bits)
+    }
+    fn result(&mut self) -> Vec<u64> {
+        Vec::new()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.x.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{all_pairs, execute};
+
+    #[test]
+    fn conformance_every_pair_of_shares_is_revealed_to_the_client_alone() {
+        let (xs, xc) = all_pairs(4);
+        for sharing in [Sharing::Additive, Sharing::Xor] {
+            let run = execute(&Reveal { bits: 4, sharing }, 1, (&xs, &xc), &[]);
+            assert!(run.server.is_empty());
+            for (z, (s, c)) in run.client.iter().zip(xs.iter().zip(&xc)) {
+                let sum = if sharing == Sharing::Xor { s ^ c } else { (s + c) & 15 };
+                assert_eq!(*z, sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Exact traffic of a garbled step, and the batches in which it is made.
+
+use gazelle_garble::{GarblingScheme, table_bytes};
+use gazelle_ot::OtExtension;
+use gazelle_share::ProtocolError;
+use gazelle_wire::Cost;
+use gazelle_wire::traffic::framed_len;
+
+use crate::garbled::program::{Chunk, CompiledStep, Program, Stage};
+use crate::ot_session::down_cost;
+
+/// Input elements per batch: what is garbled between two messages of the client.
+const BATCH: usize = 32 << 10;
+
+impl CompiledStep {
+    /// The chunks in batches.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &[Chunk]> {
+        let first = self.chunks.first().map_or(1, |chunk| chunk.inputs.len().max(1));
+        self.chunks.chunks((BATCH / first).max(1))
+    }
+
+    pub(crate) fn program(&self, chunk: &Chunk) -> Result<&Program, ProtocolError> {
+        self.programs
+            .get(chunk.program)
+            .ok_or_else(|| ProtocolError::Caller("a chunk without a program".into()))
+    }
+
+    /// OTs of a chunk: one per wire of the client's share and mask.
+    pub(crate) fn ots(&self, chunk: &Chunk) -> usize {
+        self.input_bits * chunk.inputs.len() + self.mask_bits * chunk.outputs.len()
+    }
+
+    /// Bytes of a program's tables.
+    pub(crate) fn table_len<S: GarblingScheme>(&self, scheme: &S, program: &Program) -> usize {
+        let stage = |stage: &Stage| {
+            let circuit = self.circuits.get(stage.circuit);
+            circuit.map_or(0, |circuit| table_bytes(scheme, circuit, stage.lanes))
+        };
+        program.stages.iter().map(stage).sum()
+    }
+}
+
+/// Exact offline and online bytes of a step; `made` counts the session's OTs.
+pub(crate) fn step_traffic<O: OtExtension, S: GarblingScheme>(
+    ot: &O,
+    scheme: &S,
+    step: &CompiledStep,
+    made: &mut usize,
+) -> (Cost, Cost) {
+    let mut offline = Cost { server_to_client: framed_len(16), ..Cost::default() };
+    let mut online = Cost::default();
+    for batch in step.batches() {
+        let count = batch.iter().map(|chunk| step.ots(chunk)).sum::<usize>();
+        offline += down_cost(ot.extend_traffic(*made, count));
+        *made += count;
+        offline.client_to_server += framed_len(count.div_ceil(8));
+        for chunk in batch {
+            let table = step.programs.get(chunk.program).map_or(0, |p| step.table_len(scheme, p));
+            offline.server_to_client += framed_len(table);
+            online.server_to_client += framed_len(16 * step.input_bits * chunk.inputs.len());
+            let colours = framed_len((step.output_bits * chunk.outputs.len()).div_ceil(8));
+            if step.mask_bits > 0 {
+                online.client_to_server += colours;
+            } else {
+                online.server_to_client += colours;
+            }
+        }
+    }
+    (offline, online)
+}
