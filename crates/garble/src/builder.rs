@@ -6,35 +6,10 @@
 
 use std::collections::HashMap;
 
-use crate::circuit::{Circuit, GateNode};
+use crate::circuit::Circuit;
+use crate::gate::GateNode;
 
-/// A wire of the circuit under construction: a node and whether it is read inverted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Wire(u32);
-
-impl Wire {
-    /// The constant 0.
-    pub const FALSE: Self = Self(0);
-    /// The constant 1.
-    pub const TRUE: Self = Self(1);
-
-    pub(crate) const fn new(node: u32, inverted: bool) -> Self {
-        Self(node << 1 | inverted as u32)
-    }
-
-    /// The node's number; 0 is the constant.
-    pub(crate) const fn node(self) -> usize {
-        (self.0 >> 1) as usize
-    }
-
-    pub(crate) const fn inverted(self) -> bool {
-        self.0 & 1 == 1
-    }
-
-    const fn invert(self, by: bool) -> Self {
-        Self(self.0 ^ by as u32)
-    }
-}
+pub use crate::gate::Wire;
 
 /// A circuit under construction.
 #[derive(Debug, Clone)]

@@ -1,42 +1,7 @@
 //! Finished circuits: gates in order, on rows of labels.
 
-use crate::builder::Wire;
+use crate::gate::{Gate, GateNode, Sum, Wire};
 use crate::schedule;
-
-/// A node of a circuit under construction; node 0 is the constant 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum GateNode {
-    /// The constant 0.
-    Zero,
-    /// An input.
-    Input(u32),
-    /// The sum of two nodes, read uninverted.
-    Xor(Wire, Wire),
-    /// The product of two wires.
-    And(Wire, Wire),
-}
-
-/// A row that is always zero: the missing terms of a sum.
-pub(crate) const ZERO_ROW: u32 = u32::MAX;
-
-/// A sum of up to N rows, read inverted or not. Rows below the input count are inputs, those above
-/// working memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sum<const N: usize> {
-    pub(crate) rows: [u32; N],
-    pub(crate) inverted: bool,
-}
-
-/// A gate with the free sums around it; `out` is a working row other than those it reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// `out = x`
-    Sum { x: Sum<3>, out: u32 },
-    /// `out = (a & b) ^ add`
-    And { a: Sum<2>, b: Sum<2>, add: u32, out: u32 },
-    /// Output number `output` is `x`.
-    Emit { x: Sum<3>, output: u32 },
-}
 
 /// A boolean circuit of XOR, AND and NOT, built by [`Builder`](crate::Builder).
 ///

@@ -19,15 +19,15 @@ use gazelle_prg::{Prg, Seed};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 
-use crate::circuit::{Circuit, Gate};
+use crate::circuit::Circuit;
 use crate::error::GarbleError;
+use crate::gate::Gate;
 use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
 use crate::table::{TableSink, TableSource};
 use crate::tweaks::{LANES_PER_KEY, Tweaks};
 use rows::{Inputs, StripRows, Work, Working};
 
-/// Lanes taken through the whole circuit together; divides [`LANES_PER_KEY`].
-pub const STRIP: usize = 256;
+pub use rows::STRIP;
 
 /// PRG domain of the garbler's private coins.
 const COINS: u8 = 0x41;

@@ -8,6 +8,7 @@ pub mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzz;
 pub mod garbling;
+mod gate;
 pub mod half_gates;
 #[cfg(any(test, feature = "testing"))]
 pub mod ideal;

@@ -4,8 +4,7 @@
 //! Folding matters because a sum costs memory traffic although it costs no table: one bit of an
 //! adder is four sums and an AND gate, and becomes one gate `(x^c & y^c) ^ c` and one sum `x^y^c`.
 
-use crate::builder::Wire;
-use crate::circuit::{Gate, GateNode, Sum, ZERO_ROW};
+use crate::gate::{Gate, GateNode, Sum, Wire, ZERO_ROW};
 
 /// A finished order of gates.
 pub(crate) struct Schedule {

@@ -44,13 +44,10 @@ use gazelle_block::Block;
 use gazelle_block::aes::{AesIsa, dispatch};
 use zeroize::Zeroize;
 
-use kernel::{EvaluateThreeHalves, GarbleThreeHalves};
+use kernel::{COIN_BLOCKS, EvaluateThreeHalves, GarbleThreeHalves};
 
 use crate::garbling::STRIP;
 use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
-
-/// log2 of the hash points reserved per lane; three are used.
-const POINTS_LOG2: u32 = 2;
 
 /// Control bits per lane.
 const CONTROL_BITS: usize = 5;
@@ -58,9 +55,6 @@ const CONTROL_BITS: usize = 5;
 /// The control bits of a lane.
 const CONTROL_MASK: u64 = (1 << CONTROL_BITS) - 1;
 
-/// Random blocks per call: lane n of the call takes coins p and q from bits `n / 16` and
-/// `n / 16 + 16` of block `n % 16`.
-const COIN_BLOCKS: usize = 16;
 const _: () = assert!(STRIP <= 16 * COIN_BLOCKS, "16 coins of each kind per block");
 
 /// The three-halves scheme on an instruction set.

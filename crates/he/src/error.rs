@@ -23,9 +23,6 @@ pub enum HeError {
     /// Parameters that are not 128-bit secure or do not fit together.
     #[error("parameters refused: {0}")]
     Parameters(String),
-    /// No parameters meet the error budget.
-    #[error("no secure parameters hold the error budget: {0}")]
-    Budget(String),
     /// The caller's arguments do not fit together.
     #[error("{what}: expected {expected}, got {got}")]
     Caller {

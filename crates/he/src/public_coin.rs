@@ -28,6 +28,6 @@ pub use client::{LayerSecret, Pinned, Requested};
 pub use coins::PublicCoins;
 pub use message::{HintMessage, HintShape, RequestMessage, RequestShape, ReshareMessage};
 pub use noise::WeightNorm;
-pub use parameters::{NoiseBudget, Parameters};
+pub use parameters::Parameters;
 pub use reshare::Reshare;
 pub use server::{EncryptedRequest, HintBinding, HintKey, HintSource, ResponseNoise};

@@ -13,7 +13,7 @@ pub struct Keystream {
 impl Keystream {
     /// The stream of `seed` for `domain` (0 to 254).
     pub fn new(seed: &Seed, domain: u8) -> Self {
-        Self { cipher: Cipher::new(seed), domain }
+        Self { cipher: Cipher::new(seed.bytes()), domain }
     }
 
     /// Overwrites `out` with blocks `first`, `first + 1`, ... of the stream.

@@ -31,7 +31,7 @@ impl Prg {
     pub fn new(seed: &Seed, domain: u8) -> Self {
         debug_assert_ne!(domain, FORK_DOMAIN, "domain 255 is reserved for forking");
         Self {
-            cipher: Cipher::new(seed),
+            cipher: Cipher::new(seed.bytes()),
             domain,
             next: 0,
             buffer: [0; BUFFERED * BLOCK],

@@ -17,7 +17,7 @@ use zeroize::Zeroize;
 use crate::error::RingError;
 use crate::exact::digits_of;
 use crate::kernel;
-use crate::kernel::fourier::Digits;
+use crate::kernel::fourier::{Digits, FourierBlock};
 use crate::transform::{ExactOperand, Transform, check_len};
 
 /// Smallest and largest degree.
@@ -26,16 +26,6 @@ const DEGREES: std::ops::RangeInclusive<usize> = 32..=16384;
 /// (2048 values: 256; up to 1024 the whole).
 fn base(half: usize) -> usize {
     if half <= 1024 { half } else { 256 }
-}
-
-/// Eight complex values, real parts first.
-#[repr(C, align(64))]
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct FourierBlock {
-    /// Real parts.
-    pub re: [f64; 8],
-    /// Imaginary parts.
-    pub im: [f64; 8],
 }
 
 /// A polynomial in evaluation form: N/2 complex values in an order private to the plan.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use crate::frame::ERROR_KIND;
 pub use recv::RecvHalf;
-pub use send::SendHalf;
+pub use send::{EXCHANGE_BYTES, SendHalf};
 
 use crate::error::ChannelError;
 use crate::message::Message;
@@ -18,9 +18,6 @@ use crate::pace::Pace;
 use crate::traffic::Traffic;
 use recv::Incoming;
 use send::Outgoing;
-
-/// Bytes that either side may have in flight in an exchange, and that wait for a flush at most.
-pub const EXCHANGE_BYTES: usize = 64 << 10;
 
 /// One end of a two-party link.
 ///

@@ -5,10 +5,13 @@ use gazelle_block::Block;
 use gazelle_block::aes::{AesIsa, Kernel, Vector, dispatch};
 use zeroize::Zeroize;
 
-use super::STRIP;
-use crate::circuit::{Circuit, Sum, ZERO_ROW};
+use crate::circuit::Circuit;
+use crate::gate::{Sum, ZERO_ROW};
 use crate::scheme::Operand;
 use crate::tweaks::LANES_PER_KEY;
+
+/// Lanes taken through the whole circuit together; divides [`LANES_PER_KEY`].
+pub const STRIP: usize = 256;
 
 /// The labels of a block of lanes among all lanes.
 #[derive(Clone, Copy)]

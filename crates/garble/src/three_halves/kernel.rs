@@ -7,8 +7,14 @@ use std::ops::Range;
 use gazelle_block::Block;
 use gazelle_block::aes::{Kernel, Vector};
 
-use super::{COIN_BLOCKS, POINTS_LOG2};
 use crate::scheme::AndGate;
+
+/// log2 of the hash points reserved per lane; three are used.
+pub(super) const POINTS_LOG2: u32 = 2;
+
+/// Random blocks per call: lane n of the call takes coins p and q from bits `n / 16` and
+/// `n / 16 + 16` of block `n % 16`.
+pub(super) const COIN_BLOCKS: usize = 16;
 
 /// The high half of a block.
 const HIGH: Block = Block(u128::MAX << 64);

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use gazelle_share::{LinearProtocol, LinearWeights, Network, NonlinearProtocol};
 use gazelle_wire::Channel;
 use gazelle_wire::handshake::{self, Status};
-use rand_core::CryptoRng;
 use serde_json::Value;
 
-use crate::description::{self, Description, ModelInfo};
+use crate::description::{Description, ModelInfo};
 use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan};
-use crate::report::{InferenceReport, Meter, Phase};
-use crate::session::offer::{handshake_error, memory_estimate};
-use crate::session::server_run::ServerSession;
+use crate::report::{InferenceReport, Phase};
+use crate::session::offer::handshake_error;
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
 
@@ -52,9 +50,9 @@ pub struct Service<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) linear: Arc<L::Compiled>,
     pub(crate) nonlinear: Arc<N::Compiled>,
     pub(crate) names: Vec<String>,
-    description: Vec<u8>,
-    suite_bytes: Vec<u8>,
-    traffic: PlannedTraffic,
+    pub(crate) description: Vec<u8>,
+    pub(crate) suite_bytes: Vec<u8>,
+    pub(crate) traffic: PlannedTraffic,
 }
 
 impl<L: LinearProtocol, N: NonlinearProtocol> std::fmt::Debug for Service<L, N> {
@@ -161,55 +159,5 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     pub fn turn_away(mut channel: Channel) -> Result<(), GazelleError> {
         handshake::greet(&mut channel).map_err(handshake_error)?;
         handshake::refuse(&mut channel, Status::Busy).map_err(handshake_error)
-    }
-
-    /// Serves one client until it closes the session or the link. After an error the peer is told
-    /// only that there was one.
-    ///
-    /// # Errors
-    /// What went wrong, in detail, for the log.
-    pub fn serve(
-        &self,
-        mut channel: Channel,
-        limits: &ServerLimits,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<ServerReport, GazelleError> {
-        let result = self.serve_inner(&mut channel, limits, rng);
-        if result.is_err() {
-            channel.send_error();
-        }
-        result
-    }
-
-    fn serve_inner(
-        &self,
-        channel: &mut Channel,
-        limits: &ServerLimits,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<ServerReport, GazelleError> {
-        let meter = Meter::start(channel);
-        let hello = handshake::greet(channel).map_err(handshake_error)?;
-        let offered =
-            handshake::offer(channel, &hello, &self.description).map_err(handshake_error)?;
-        offered.confirm(channel, &self.suite_bytes).map_err(handshake_error)?;
-        channel.begin_phase();
-        let context = description::context(&self.suite_bytes, &self.description);
-        let linear = self
-            .suite
-            .linear()
-            .server(Arc::clone(&self.linear), &context, channel, rng)
-            .map_err(GazelleError::layer("setup of the linear layers"))?;
-        let nonlinear = self
-            .suite
-            .nonlinear()
-            .server(Arc::clone(&self.nonlinear), channel, rng)
-            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
-        channel.flush()?;
-        let setup = meter.stop(channel);
-        let each = memory_estimate(&self.plan, &self.traffic).max(1);
-        let fit = usize::try_from(limits.memory_bytes / each).unwrap_or(usize::MAX).max(1);
-        let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
-        let inferences = ServerSession::new(self, linear, nonlinear).run(channel, &limits, rng)?;
-        Ok(ServerReport { setup, inferences })
     }
 }

@@ -1,6 +1,7 @@
-//! The server's session after setup: commands, offline and online phases.
+//! The server's session: handshake, setup, then the client's commands, offline and online phases.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gazelle_share::{
@@ -8,14 +9,69 @@ use gazelle_share::{
     NonlinearServer, Shares, TensorId, TensorShape, local,
 };
 use gazelle_wire::Channel;
+use gazelle_wire::handshake;
 use rand_core::CryptoRng;
 
+use crate::description;
 use crate::error::GazelleError;
 use crate::plan::{Plan, Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::message::{ClientCommand, MaskedInput};
-use crate::session::server::{ServerLimits, Service};
+use crate::session::offer::{handshake_error, memory_estimate};
+use crate::session::server::{ServerLimits, ServerReport, Service};
+
+impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
+    /// Serves one client until it closes the session or the link. After an error the peer is told
+    /// only that there was one.
+    ///
+    /// # Errors
+    /// What went wrong, in detail, for the log.
+    pub fn serve(
+        &self,
+        mut channel: Channel,
+        limits: &ServerLimits,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<ServerReport, GazelleError> {
+        let result = self.serve_inner(&mut channel, limits, rng);
+        if result.is_err() {
+            channel.send_error();
+        }
+        result
+    }
+
+    fn serve_inner(
+        &self,
+        channel: &mut Channel,
+        limits: &ServerLimits,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<ServerReport, GazelleError> {
+        let meter = Meter::start(channel);
+        let hello = handshake::greet(channel).map_err(handshake_error)?;
+        let offered =
+            handshake::offer(channel, &hello, &self.description).map_err(handshake_error)?;
+        offered.confirm(channel, &self.suite_bytes).map_err(handshake_error)?;
+        channel.begin_phase();
+        let context = description::context(&self.suite_bytes, &self.description);
+        let linear = self
+            .suite
+            .linear()
+            .server(Arc::clone(&self.linear), &context, channel, rng)
+            .map_err(GazelleError::layer("setup of the linear layers"))?;
+        let nonlinear = self
+            .suite
+            .nonlinear()
+            .server(Arc::clone(&self.nonlinear), channel, rng)
+            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        channel.flush()?;
+        let setup = meter.stop(channel);
+        let each = memory_estimate(&self.plan, &self.traffic).max(1);
+        let fit = usize::try_from(limits.memory_bytes / each).unwrap_or(usize::MAX).max(1);
+        let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
+        let inferences = ServerSession::new(self, linear, nonlinear).run(channel, &limits, rng)?;
+        Ok(ServerReport { setup, inferences })
+    }
+}
 
 /// One client's session.
 pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {

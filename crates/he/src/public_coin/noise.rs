@@ -3,7 +3,7 @@
 use gazelle_ring::weights::fft_deviation;
 use serde::{Deserialize, Serialize};
 
-use crate::public_coin::parameters::Parameters;
+use crate::public_coin::parameters::{MIN_NOISE_AND_TRUNCATED_BITS, Parameters};
 
 /// Deviation of request errors (e, `e_pk`).
 pub const SIGMA_ERROR: f64 = 3.2;
@@ -69,6 +69,15 @@ pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64
         0.0
     };
     (request + keys + four_to(LOG2_SIGMA_FRESH) + hint + fft).sqrt()
+}
+
+impl Parameters {
+    /// Whether `6 sigma_out <= 2^{k+t-2}`, `k + t >= 25`.
+    pub fn holds(&self, truncate_bits: u32, weights: impl Into<WeightNorm>) -> bool {
+        let bits = self.noise_bits() + truncate_bits;
+        bits >= MIN_NOISE_AND_TRUNCATED_BITS
+            && 6.0 * deviation(self, weights) <= (f64::from(bits) - 2.0).exp2()
+    }
 }
 
 /// Inferences that one setup's hints may serve: the largest power of two J with

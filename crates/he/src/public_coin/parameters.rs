@@ -1,9 +1,8 @@
-//! Parameters, checked against the 128-bit table, and their choice from an error budget.
+//! Parameters, checked against the 128-bit table.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::HeError;
-use crate::public_coin::noise::{self, WeightNorm};
 
 /// Degree and the largest `log2 q` with 128-bit security for ternary secrets (classical, 2024
 /// tables of ePrint 2024/463).
@@ -17,11 +16,6 @@ pub fn max_modulus_bits(degree: usize) -> Option<u32> {
         4096 | 8192 => Some(62),
         _ => None,
     }
-}
-
-/// `log2 q` that [`Parameters::choose`] takes.
-fn usual_modulus_bits(degree: usize) -> Option<u32> {
-    if degree == 2048 { Some(48) } else { max_modulus_bits(degree) }
 }
 
 /// Smallest noise space k.
@@ -39,23 +33,6 @@ pub struct Parameters {
     noise_bits: u32,
     kept_quarters: u32,
     dropped_bits: u32,
-}
-
-/// What [`Parameters::choose`] must hold and what it weighs.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct NoiseBudget {
-    /// Bits truncated after the layer (t).
-    pub truncate_bits: u32,
-    /// The weights' norm and kind of product.
-    pub weights: WeightNorm,
-    /// Request polynomials per inference.
-    pub requests: usize,
-    /// Response polynomials (hints).
-    pub responses: usize,
-    /// Inferences that share the hints.
-    pub inferences: f64,
-    /// The client learns the output: h = k, and the hints are made anew for every inference.
-    pub revealed: bool,
 }
 
 impl Parameters {
@@ -117,54 +94,6 @@ impl Parameters {
             )));
         }
         Ok(Self { kept_quarters: quarters, ..self })
-    }
-
-    /// The cheapest `(h, d)` at degree N that hold `6 sigma_out <= 2^{k+t-2}`: the fewest bits
-    /// over `inferences` inferences, `inferences * requests * h + responses * (l + k - d)`.
-    ///
-    /// k = 48 - l at N=2048, 62 - l above.
-    ///
-    /// # Errors
-    /// [`HeError::Budget`] if l leaves `k < 12` or `k + t < 25`, or no `(h, d)` holds the bound.
-    pub fn choose(degree: usize, ring_bits: u32, budget: &NoiseBudget) -> Result<Self, HeError> {
-        let refuse =
-            |what: &str| Err(HeError::Budget(format!("N={degree}, l={ring_bits}: {what}")));
-        let Some(modulus_bits) = usual_modulus_bits(degree) else {
-            return Err(HeError::Parameters(format!("degree {degree} is not 2048, 4096 or 8192")));
-        };
-        let noise_bits = modulus_bits.saturating_sub(ring_bits);
-        if noise_bits < MIN_NOISE_BITS {
-            return refuse("the noise space is under 12 bits");
-        }
-        if noise_bits + budget.truncate_bits < MIN_NOISE_AND_TRUNCATED_BITS {
-            return refuse("noise space and truncated bits together are under 25");
-        }
-        let smallest_kept = if budget.revealed { noise_bits } else { 1 };
-        let inferences = budget.inferences.max(1.0);
-        let hint_price = budget.responses as f64 * if budget.revealed { inferences } else { 1.0 };
-        let request_price = budget.requests as f64 * inferences;
-        let mut best: Option<(f64, Self)> = None;
-        for kept in smallest_kept..=noise_bits {
-            for dropped in 0..modulus_bits {
-                let candidate = Self::new(degree, ring_bits, noise_bits, kept, dropped)?;
-                if !candidate.holds(budget.truncate_bits, budget.weights) {
-                    break;
-                }
-                let price =
-                    request_price * f64::from(kept) + hint_price * f64::from(candidate.hint_bits());
-                if best.is_none_or(|(cheapest, _)| price < cheapest) {
-                    best = Some((price, candidate));
-                }
-            }
-        }
-        best.map_or_else(|| refuse("the weights' norm is too large"), |(_, found)| Ok(found))
-    }
-
-    /// Whether `6 sigma_out <= 2^{k+t-2}`, `k + t >= 25`.
-    pub fn holds(&self, truncate_bits: u32, weights: impl Into<WeightNorm>) -> bool {
-        let room = f64::from(self.noise_bits + truncate_bits) - 2.0;
-        self.noise_bits + truncate_bits >= MIN_NOISE_AND_TRUNCATED_BITS
-            && 6.0 * noise::deviation(self, weights) <= room.exp2()
     }
 
     /// N: coefficients of a polynomial.

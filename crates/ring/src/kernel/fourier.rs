@@ -14,7 +14,15 @@ mod avx512;
 use gazelle_prg::isa::{Isa, level};
 use tfhe_fft::c64;
 
-use crate::fft::FourierBlock;
+/// Eight complex values, real parts first.
+#[repr(C, align(64))]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct FourierBlock {
+    /// Real parts.
+    pub re: [f64; 8],
+    /// Imaginary parts.
+    pub im: [f64; 8],
+}
 
 /// 1.5 * 2^52: the sum with |x| < 2^51 holds x, rounded, in its low mantissa bits.
 const MAGIC: f64 = 6_755_399_441_055_744.0;

@@ -11,8 +11,8 @@ use std::arch::x86_64::{
 
 use tfhe_fft::c64;
 
+use super::FourierBlock;
 use super::{Digits, MAGIC};
-use crate::fft::FourierBlock;
 
 /// Values in a vector.
 const LANES: usize = 8;
