@@ -37,6 +37,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
                 .env("RUSTDOCFLAGS", "-D warnings"),
         )
     })?;
+    step("examples", || examples(root))?;
     step("demo", || demo(root))?;
     println!("all checks passed in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
@@ -68,6 +69,20 @@ fn portable(root: &Path, built: &[Built]) -> Result<(), Failure> {
                     .env("GAZELLE_ISA", "portable"),
             )?;
         }
+    }
+    Ok(())
+}
+
+/// Runs every example that shows a user's program.
+fn examples(root: &Path) -> Result<(), Failure> {
+    let examples = tests_built::examples(root)?;
+    if examples.is_empty() {
+        return Err("no example was found".into());
+    }
+    for example in examples {
+        println!("{}", example.target);
+        let mut command = std::process::Command::new(&example.executable);
+        process::output(command.current_dir(&example.folder))?;
     }
     Ok(())
 }

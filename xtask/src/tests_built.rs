@@ -20,6 +20,8 @@ pub(crate) struct Built {
     pub(crate) target: String,
     /// True for tests, false for a program.
     pub(crate) is_test: bool,
+    /// True for an example.
+    pub(crate) is_example: bool,
     /// Where it lies.
     pub(crate) executable: PathBuf,
 }
@@ -51,11 +53,34 @@ pub(crate) fn program(root: &Path, name: &str) -> Result<PathBuf, Failure> {
     Ok(built.ok_or(format!("no program {name}"))?.executable)
 }
 
+/// Builds all examples, and lists those that show a user's program: the orchestrator's, and every
+/// `own_*`, which swaps a primitive.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) fn examples(root: &Path) -> Result<Vec<Built>, Failure> {
+    let messages = process::output(
+        process::cargo(root)
+            .args(["build", "--examples", "--message-format", "json-render-diagnostics"])
+            .args(SELECTION),
+    )?;
+    let shown = |built: &Built| {
+        built.folder.ends_with("crates/gazelle") || built.target.starts_with("own_")
+    };
+    Ok(messages
+        .lines()
+        .filter_map(parse)
+        .filter(|built| built.is_example && shown(built))
+        .collect())
+}
+
 fn parse(line: &str) -> Option<Built> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let executable = message.get("executable")?.as_str()?.into();
     let manifest: PathBuf = message.get("manifest_path")?.as_str()?.into();
+    let kinds = message.get("target")?.get("kind").and_then(serde_json::Value::as_array);
     Some(Built {
+        is_example: kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "example")),
         folder: manifest.parent()?.into(),
         target: message.get("target")?.get("name")?.as_str()?.to_owned(),
         is_test: message.get("profile")?.get("test")?.as_bool()?,

@@ -53,12 +53,34 @@ pub enum GazelleError {
         /// What is allowed.
         limit: u64,
     },
-    /// The caller's input does not fit.
-    #[error("{0}")]
-    Caller(String),
+    /// The caller's input has another length than the model's.
+    #[error("the model takes {expected} input values, not {got}")]
+    InputLength {
+        /// What the model takes.
+        expected: usize,
+        /// What was given.
+        got: usize,
+    },
+    /// A value of the caller's input is too large for the model.
+    #[error("input value {value} is outside the model's range of {bits} bits")]
+    InputRange {
+        /// The value.
+        value: i64,
+        /// Bits of the model's input, sign included.
+        bits: u32,
+    },
+    /// The caller's material was made in another session.
+    #[error("the material belongs to another session")]
+    Material,
+    /// The session ended with an error before.
+    #[error("the session ended with an error")]
+    Dead,
     /// The system gives no random bytes.
     #[error(transparent)]
     Entropy(#[from] PrgError),
+    /// What this party planned does not fit together: a defect of this program.
+    #[error("a defect of this program at {0}")]
+    Defect(String),
     /// A thread of this party panicked.
     #[error("a thread of this session panicked")]
     Panicked,
@@ -69,6 +91,7 @@ impl GazelleError {
     pub(crate) fn layer(layer: impl Into<String>) -> impl FnOnce(ProtocolError) -> Self {
         move |source| match source {
             ProtocolError::Channel(error) => Self::Channel(error),
+            ProtocolError::Panicked => Self::Panicked,
             source => Self::Layer { layer: layer.into(), source },
         }
     }

@@ -135,9 +135,8 @@ fn run(
             });
             let (r, pending) = client.request(0, Mask::Fresh, send, &mut rng)?;
             let requested = cpu() - start;
-            let (result, done) = serve
-                .join()
-                .map_err(|_| gazelle_share::ProtocolError::Caller("the server panicked".into()))?;
+            let (result, done) =
+                serve.join().map_err(|_| gazelle_share::ProtocolError::Panicked)?;
             result?;
             Ok::<_, gazelle_share::ProtocolError>((done - start - requested, requested, r, pending))
         })?;

@@ -14,8 +14,8 @@ use gazelle_block::hash::HashSeed;
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
 use gazelle_share::{
-    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output, ProtocolError,
-    Shares, Step,
+    Misuse, NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
+    ProtocolError, Shares, Step,
 };
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
@@ -81,9 +81,7 @@ impl PerLayerCompiled {
     }
 
     fn step(&self, index: usize) -> Result<&Compiled, ProtocolError> {
-        self.steps
-            .get(index)
-            .ok_or_else(|| ProtocolError::Caller(format!("there is no non-linear step {index}")))
+        self.steps.get(index).ok_or_else(|| Misuse::Step(index).into())
     }
 }
 
@@ -120,7 +118,7 @@ pub enum PerLayerServerPrepared {
 }
 
 fn mismatch() -> ProtocolError {
-    ProtocolError::Caller("the material belongs to another step".into())
+    Misuse::Material.into()
 }
 
 impl<O, S> NonlinearProtocol for PerLayer<O, S>

@@ -1,18 +1,17 @@
 //! What each party checks of a step's shares.
 
 use gazelle_share::step::StepOutput;
-use gazelle_share::{Output, ProtocolError, Shares, Step};
+use gazelle_share::{Misuse, Output, ProtocolError, Shares, Step};
 
 /// Checks a share's length and ring.
 pub(crate) fn check_input(step: &Step, input: &Shares) -> Result<(), ProtocolError> {
     if input.len() != step.input.len() || input.bits() != step.input_bits {
-        return Err(ProtocolError::Caller(format!(
-            "input share: expected {} words of {} bits, got {} of {}",
-            step.input.len(),
-            step.input_bits,
-            input.len(),
-            input.bits()
-        )));
+        return Err(Misuse::Shares {
+            what: "input share",
+            expected: (step.input.len(), step.input_bits),
+            got: (input.len(), input.bits()),
+        }
+        .into());
     }
     Ok(())
 }
@@ -28,13 +27,14 @@ pub(crate) fn check_output<'a>(
             if mask.len() == len && mask.bits() == bits {
                 return Ok(mask.words());
             }
-            Err(ProtocolError::Caller(format!(
-                "mask: expected {len} words of {bits} bits, got {} of {}",
-                mask.len(),
-                mask.bits()
-            )))
+            Err(Misuse::Shares {
+                what: "mask",
+                expected: (len, bits),
+                got: (mask.len(), mask.bits()),
+            }
+            .into())
         }
         (StepOutput::Reveal, Output::Reveal) => Ok(&[]),
-        _ => Err(ProtocolError::Caller("the output's kind is not the step's".into())),
+        _ => Err(Misuse::Unplanned("output").into()),
     }
 }

@@ -13,7 +13,7 @@ pub mod step;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use error::ProtocolError;
+pub use error::{Misuse, ProtocolError};
 pub use linear::{
     LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind,
 };

@@ -69,5 +69,5 @@ impl Tensors {
 }
 
 fn missing(tensor: TensorId) -> GazelleError {
-    GazelleError::Plan(format!("tensor {} is used before it exists", tensor.index()))
+    GazelleError::Defect(format!("tensor {}: used before it exists", tensor.index()))
 }

@@ -103,7 +103,7 @@ impl<T: Send> Background<T> {
             slot.shares = Some(result.map_err(GazelleError::layer(&slot.name))?);
             slot.seconds = seconds;
         }
-        let missing = || GazelleError::Plan(format!("there is no linear group {group}"));
+        let missing = || GazelleError::Defect(format!("linear group {group}"));
         self.slots.get_mut(group).and_then(|slot| slot.shares.as_mut()).ok_or_else(missing)
     }
 

@@ -172,8 +172,9 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     /// Computes the prediction for `input`: integers `x 2^scale` of the input tensor, row-major.
     ///
     /// # Errors
-    /// [`GazelleError::Caller`] if the input does not fit (nothing was sent: the material is lost,
-    /// the session lives on); else the protocols' and the link's, and the session is dead.
+    /// [`GazelleError::InputLength`], [`GazelleError::InputRange`] or [`GazelleError::Material`] if the
+    /// input or the material does not fit (nothing was sent: the material is lost, the session lives
+    /// on); else the protocols' and the link's, and the session is dead.
     pub fn infer(
         &mut self,
         prepared: Prepared<N>,
@@ -181,7 +182,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     ) -> Result<Inference, GazelleError> {
         self.alive()?;
         if prepared.session != self.session {
-            return Err(GazelleError::Caller("material of another session".into()));
+            return Err(GazelleError::Material);
         }
         let words = self.encode(input)?;
         let result = self.infer_inner(prepared, words);
@@ -200,7 +201,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
 
     fn alive(&self) -> Result<(), GazelleError> {
         if self.dead {
-            return Err(GazelleError::Caller("the session ended with an error".into()));
+            return Err(GazelleError::Dead);
         }
         Ok(())
     }
@@ -218,16 +219,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let tensor = self.plan.architecture().input();
         let (len, bits) = (tensor.shape.len(), tensor.value_bits);
         if input.len() != len {
-            return Err(GazelleError::Caller(format!(
-                "the model takes {len} input values, not {}",
-                input.len()
-            )));
+            return Err(GazelleError::InputLength { expected: len, got: input.len() });
         }
         let limit = 1i64 << (bits - 1);
         if let Some(value) = input.iter().find(|value| **value < -limit || **value >= limit) {
-            return Err(GazelleError::Caller(format!(
-                "input value {value} is outside the model's range of {bits} bits"
-            )));
+            return Err(GazelleError::InputRange { value: *value, bits });
         }
         Ok(Shares::new(tensor.ring_bits, input.iter().map(|value| *value as u64).collect()))
     }
@@ -297,8 +293,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         }
         self.channel.flush()?;
         let online = meter.stop(&self.channel);
-        let values =
-            revealed.ok_or_else(|| GazelleError::Plan("the last step reveals nothing".into()))?;
+        let values = revealed.ok_or_else(|| GazelleError::Defect("the last step".into()))?;
         let architecture = self.plan.architecture();
         let scale = architecture.tensor(architecture.output()).scale;
         let mut groups_online = vec![Phase::default(); self.plan.groups().len()];
@@ -359,7 +354,7 @@ impl<N: NonlinearClient> Talk<'_, N> {
                         .wait(group)?
                         .get_mut(position)
                         .map(|u| std::mem::replace(u, Shares::zero(1, 0)))
-                        .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                        .ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
                     tensors.set(node.output, u.reduce(bits));
                 }
                 Task::Local(map) => {

@@ -195,7 +195,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         .get_mut(group)
                         .and_then(|ops| ops.get_mut(position))
                         .map(|v| std::mem::replace(v, Shares::zero(1, 0)))
-                        .ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                        .ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
                     let bits = architecture.tensor(node.output).ring_bits;
                     let y = linear_layer(op, weights, tensors.get(first)?, &v);
                     tensors.set(node.output, y.reduce(bits));
@@ -219,7 +219,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     let meter = Meter::start(channel);
                     let input = tensors.take(first)?;
                     let prepared =
-                        steps.next().ok_or_else(|| GazelleError::Plan(node.name.clone()))?;
+                        steps.next().ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
                     let result = self
                         .nonlinear
                         .online(number, prepared, input, channel)

@@ -183,11 +183,11 @@ fn material_cannot_be_used_in_another_session_and_inputs_must_fit() {
     let (mut first, first_thread) = open();
     let (mut second, second_thread) = open();
     let prepared = first.prepare(&mut test_rng(5)).unwrap();
-    assert!(matches!(second.infer(prepared, &[0; 16]), Err(GazelleError::Caller(_))));
+    assert!(matches!(second.infer(prepared, &[0; 16]), Err(GazelleError::Material)));
     let prepared = second.prepare(&mut test_rng(5)).unwrap();
-    assert!(matches!(second.infer(prepared, &[0; 15]), Err(GazelleError::Caller(_))));
+    assert!(matches!(second.infer(prepared, &[0; 15]), Err(GazelleError::InputLength { .. })));
     let prepared = second.prepare(&mut test_rng(5)).unwrap();
-    assert!(matches!(second.infer(prepared, &[1 << 30; 16]), Err(GazelleError::Caller(_))));
+    assert!(matches!(second.infer(prepared, &[1 << 30; 16]), Err(GazelleError::InputRange { .. })));
     let prepared = second.prepare(&mut test_rng(5)).unwrap();
     second.infer(prepared, &[1; 16]).unwrap();
     first.close().unwrap();

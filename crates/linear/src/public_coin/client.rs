@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gazelle_he::public_coin::{
     HintMessage, HintShape, LayerSecret, PublicCoins, RequestShape, ReshareMessage,
 };
-use gazelle_share::{LinearClient, LinearGroup, Mask, MaskKind, ProtocolError, Shares};
+use gazelle_share::{LinearClient, LinearGroup, Mask, MaskKind, Misuse, ProtocolError, Shares};
 use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -181,10 +181,7 @@ fn initial_mask(
             }
             Ok(Zeroizing::new(Shares::random(state.ring_bits, elements, rng).into_words()))
         }
-        _ => Err(ProtocolError::Caller(format!(
-            "group {}: the mask is not of the planned kind, length {elements} and width {}",
-            state.name, state.ring_bits
-        ))),
+        _ => Err(Misuse::Unplanned("mask").into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a server shares between sessions, and what both parties derive from a plan.
 
 use gazelle_he::public_coin::Parameters;
-use gazelle_share::{LinearGroup, LinearWeights, MaskKind, ProtocolError};
+use gazelle_share::{LinearGroup, LinearWeights, MaskKind, Misuse, ProtocolError};
 use rayon::prelude::*;
 
 use crate::error::LinearError;
@@ -180,15 +180,12 @@ pub(super) fn check_inference(state: &GroupState, inference: u64) -> Result<(), 
     if state.revealed || inference < most {
         return Ok(());
     }
-    Err(ProtocolError::Caller(format!(
-        "group {}: {most} inferences were made with this setup; a new session is needed",
-        state.name
-    )))
+    Err(Misuse::Exhausted { group: state.name.clone(), most }.into())
 }
 
 /// The group's state, or a caller's error.
 pub(super) fn find(groups: &[GroupState], group: usize) -> Result<&GroupState, ProtocolError> {
-    groups.get(group).ok_or_else(|| ProtocolError::Caller(format!("there is no group {group}")))
+    groups.get(group).ok_or_else(|| Misuse::Group(group).into())
 }
 
 #[cfg(test)]

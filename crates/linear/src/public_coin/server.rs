@@ -7,7 +7,7 @@ use gazelle_he::public_coin::{
     EncryptedRequest, HintBinding, HintKey, HintSource, PublicCoins, RequestMessage, RequestShape,
     Reshare, ResponseNoise,
 };
-use gazelle_share::{LinearServer, ProtocolError, Shares};
+use gazelle_share::{LinearServer, Misuse, ProtocolError, Shares};
 use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
@@ -132,13 +132,13 @@ fn send_hints(
         drop(next);
         match worker.join() {
             Ok(()) => sent,
-            Err(_) => Err(ProtocolError::Caller("the thread that computes hints panicked".into())),
+            Err(_) => Err(ProtocolError::Panicked),
         }
     })
 }
 
 fn no_group(group: usize) -> ProtocolError {
-    ProtocolError::Caller(format!("there is no group {group}"))
+    Misuse::Group(group).into()
 }
 
 /// What the hint secrets of a group are bound to.

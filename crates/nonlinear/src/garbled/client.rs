@@ -10,7 +10,7 @@ use gazelle_garble::{GarblingScheme, Tweaks};
 use gazelle_ot::{OtExtension, RcotReceiver};
 use gazelle_prg::Seed;
 use gazelle_share::shares::to_signed;
-use gazelle_share::{NonlinearClient, Output, ProtocolError, Shares};
+use gazelle_share::{Misuse, NonlinearClient, Output, ProtocolError, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
@@ -74,7 +74,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for GarbledClient<O, S> 
 }
 
 fn internal() -> ProtocolError {
-    ProtocolError::Caller("the compiled step does not fit itself".into())
+    ProtocolError::Defect("the compiled step does not fit itself")
 }
 
 /// The offline phase, with the session's OT and tweaks.
@@ -155,7 +155,7 @@ pub(crate) fn online<S: GarblingScheme>(
 ) -> Result<Option<Vec<i64>>, ProtocolError> {
     let hash_seed = &prepared.hash_seed;
     if prepared.chunks.len() != step.chunks.len() {
-        return Err(ProtocolError::Caller("the material belongs to another step".into()));
+        return Err(Misuse::Material.into());
     }
     let chunks: Vec<(&Chunk, PreparedChunk)> = step.chunks.iter().zip(prepared.chunks).collect();
     if step.mask_bits == 0 {

@@ -22,7 +22,7 @@ impl CompiledStep {
     pub(crate) fn program(&self, chunk: &Chunk) -> Result<&Program, ProtocolError> {
         self.programs
             .get(chunk.program)
-            .ok_or_else(|| ProtocolError::Caller("a chunk without a program".into()))
+            .ok_or_else(|| ProtocolError::Defect("a chunk without a program"))
     }
 
     /// OTs of a chunk: one per wire of the client's share and mask.

@@ -16,7 +16,7 @@ use std::ops::Range;
 use gazelle_block::Block;
 use gazelle_garble::Circuit;
 use gazelle_share::step::{StepFunction, StepOutput};
-use gazelle_share::{ProtocolError, Step, TensorShape};
+use gazelle_share::{Misuse, ProtocolError, Step, TensorShape};
 use zeroize::Zeroize;
 
 use crate::chunks;
@@ -123,9 +123,7 @@ impl GarbledCompiled {
     }
 
     pub(crate) fn step(&self, index: usize) -> Result<&CompiledStep, ProtocolError> {
-        self.steps
-            .get(index)
-            .ok_or_else(|| ProtocolError::Caller(format!("there is no non-linear step {index}")))
+        self.steps.get(index).ok_or_else(|| Misuse::Step(index).into())
     }
 }
 

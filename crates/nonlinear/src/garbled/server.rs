@@ -141,7 +141,7 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotSender>(
 }
 
 fn internal() -> ProtocolError {
-    ProtocolError::Caller("the compiled step does not fit itself".into())
+    ProtocolError::Defect("the compiled step does not fit itself")
 }
 
 /// Garbles one chunk: its tables and its outputs' permute bits.

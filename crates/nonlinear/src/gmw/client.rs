@@ -10,7 +10,7 @@ use gazelle_convert::{ClientShare, Elect, Known, Planes, Rots};
 use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
 use gazelle_share::shares::ring_mask;
 use gazelle_share::step::StepOutput;
-use gazelle_share::{NonlinearClient, Output, ProtocolError, Shares};
+use gazelle_share::{Misuse, NonlinearClient, Output, ProtocolError, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
@@ -155,7 +155,7 @@ pub(crate) fn online(
     channel: &mut Channel,
 ) -> Result<Option<Vec<i64>>, ProtocolError> {
     if prepared.chunks.len() != step.chunks.len() {
-        return Err(ProtocolError::Caller("the material belongs to another step".into()));
+        return Err(Misuse::Material.into());
     }
     let chunks = prepared.chunks.into_par_iter();
     let chunks = chunks.map(|(ops, planes)| (ops, planes.to_words())).collect();

@@ -216,7 +216,7 @@ impl<B> Pool<B> {
 }
 
 fn panicked() -> ProtocolError {
-    ProtocolError::Caller("a task panicked".into())
+    ProtocolError::Panicked
 }
 
 /// The next result; a worker of the pool helps out meanwhile.

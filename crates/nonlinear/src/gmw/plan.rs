@@ -10,7 +10,7 @@ use std::ops::Range;
 use gazelle_convert::Operation;
 use gazelle_ot::OtExtension;
 use gazelle_share::step::StepFunction;
-use gazelle_share::{ProtocolError, Step, TensorShape};
+use gazelle_share::{Misuse, ProtocolError, Step, TensorShape};
 use gazelle_wire::Cost;
 use gazelle_wire::traffic::framed_len;
 
@@ -67,9 +67,7 @@ pub struct GmwCompiled {
 impl GmwCompiled {
     /// A step by number.
     pub(crate) fn step(&self, index: usize) -> Result<&GmwStep, ProtocolError> {
-        self.steps
-            .get(index)
-            .ok_or_else(|| ProtocolError::Caller(format!("there is no non-linear step {index}")))
+        self.steps.get(index).ok_or_else(|| Misuse::Step(index).into())
     }
 }
 

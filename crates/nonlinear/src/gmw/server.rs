@@ -10,7 +10,7 @@ use gazelle_convert::Rots;
 use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
 use gazelle_prg::{Prg, Seed};
 use gazelle_share::step::StepOutput;
-use gazelle_share::{NonlinearServer, ProtocolError, Shares};
+use gazelle_share::{Misuse, NonlinearServer, ProtocolError, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
@@ -129,7 +129,7 @@ pub(crate) fn online(
 ) -> Result<Option<Shares>, ProtocolError> {
     check_input(&step.step, &input)?;
     if prepared.chunks.len() != step.chunks.len() {
-        return Err(ProtocolError::Caller("the material belongs to another step".into()));
+        return Err(Misuse::Material.into());
     }
     let input = step.step.prepare_server(input, step.chain.ring);
     let chunks = step

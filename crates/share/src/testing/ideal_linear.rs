@@ -10,7 +10,7 @@ use std::sync::Arc;
 use gazelle_wire::{Channel, Cost, Packed, PackedShape, RecvHalf, SendHalf, traffic::framed_len};
 use rand_core::CryptoRng;
 
-use crate::error::ProtocolError;
+use crate::error::{Misuse, ProtocolError};
 use crate::linear::{
     LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind,
 };
@@ -143,7 +143,7 @@ impl LinearClient for IdealLinearClient {
             {
                 r.clone()
             }
-            _ => return Err(ProtocolError::Caller("the mask is not the planned one".into())),
+            _ => return Err(Misuse::Unplanned("mask").into()),
         };
         channel.send(&Packed { bits: shape.bits, words: r.words().to_vec() }, &shape)?;
         Ok((r, ()))
@@ -200,7 +200,7 @@ impl LinearServer for IdealLinearServer {
 }
 
 fn find(groups: &[LinearGroup], index: usize) -> Result<&LinearGroup, ProtocolError> {
-    groups.get(index).ok_or_else(|| ProtocolError::Caller(format!("no group {index}")))
+    groups.get(index).ok_or_else(|| Misuse::Group(index).into())
 }
 
 fn request_shape(group: &LinearGroup) -> PackedShape {
@@ -221,7 +221,7 @@ fn check_weights(
             group.ops.len() == weights.len()
                 && group.ops.iter().zip(weights).all(|(op, w)| op.weight_len() == w.weights.len())
         });
-    if fits { Ok(()) } else { Err(ProtocolError::Caller("weights do not fit the groups".into())) }
+    if fits { Ok(()) } else { Err(Misuse::Unplanned("weights").into()) }
 }
 
 #[cfg(test)]

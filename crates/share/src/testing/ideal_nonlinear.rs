@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gazelle_wire::{Channel, Cost, Packed, PackedShape, traffic::framed_len};
 use rand_core::CryptoRng;
 
-use crate::error::ProtocolError;
+use crate::error::{Misuse, ProtocolError};
 use crate::nonlinear::{
     NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
 };
@@ -106,7 +106,7 @@ impl NonlinearClient for IdealNonlinearClient {
                 Some(r.clone())
             }
             (StepOutput::Reveal, Output::Reveal) => None,
-            _ => return Err(ProtocolError::Caller("the output is not the planned one".into())),
+            _ => return Err(Misuse::Unplanned("output").into()),
         };
         Ok(IdealPrepared { input: input.clone(), mask })
     }
@@ -176,14 +176,15 @@ fn reconstruct(step: &Step, client: Shares, server: Shares) -> Vec<i64> {
 }
 
 fn find(steps: &[Step], index: usize) -> Result<&Step, ProtocolError> {
-    steps.get(index).ok_or_else(|| ProtocolError::Caller(format!("no step {index}")))
+    steps.get(index).ok_or_else(|| Misuse::Step(index).into())
 }
 
 fn check(shares: &Shares, shape: &PackedShape) -> Result<(), ProtocolError> {
     if (shares.bits(), shares.len()) == (shape.bits, shape.count) {
         return Ok(());
     }
-    Err(ProtocolError::Caller(format!("expected {shape:?}, got {shares:?}")))
+    let (expected, got) = ((shape.count, shape.bits), (shares.len(), shares.bits()));
+    Err(Misuse::Shares { what: "shares", expected, got }.into())
 }
 
 fn input_shape(step: &Step) -> PackedShape {
