@@ -93,15 +93,13 @@ impl Encoder {
 
     /// What the model's final softmax or sigmoid makes of the logits, if it has one.
     pub(crate) fn probabilities(&self, logits: &[f64]) -> Option<Vec<f64>> {
-        let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        match self.activation? {
-            Activation::Softmax => {
-                let powers: Vec<f64> = logits.iter().map(|x| (x - largest).exp()).collect();
-                let sum: f64 = powers.iter().sum();
-                Some(powers.iter().map(|power| power / sum).collect())
-            }
-            Activation::Sigmoid => Some(logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect()),
-        }
+        // People read probabilities, not their logarithms.
+        let activation = match self.activation? {
+            Activation::LogSoftmax => Activation::Softmax,
+            Activation::LogSoftmaxOf { classes, inner } => Activation::SoftmaxOf { classes, inner },
+            activation => activation,
+        };
+        Some(activation.apply(logits))
     }
 }
 

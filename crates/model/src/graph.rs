@@ -88,12 +88,57 @@ pub(crate) fn all_ones(scale: &[f32]) -> bool {
 
 /// What the client computes in the clear on what it has learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// `exp(x_i) / sum exp(x_j)`.
     Softmax,
+    /// The logarithm of that.
+    LogSoftmax,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+    /// A softmax of its own at each position of a map: the output is `[outer, classes, inner]`.
+    SoftmaxOf {
+        /// Values that sum to one.
+        classes: usize,
+        /// Their distance.
+        inner: usize,
+    },
+    /// The logarithm of that.
+    LogSoftmaxOf {
+        /// Values that belong together.
+        classes: usize,
+        /// Their distance.
+        inner: usize,
+    },
+}
+
+impl Activation {
+    /// What the file's output is for these logits.
+    pub fn apply(self, logits: &[f64]) -> Vec<f64> {
+        let (classes, inner, logarithm) = match self {
+            Self::Sigmoid => return logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+            Self::Softmax => (logits.len(), 1, false),
+            Self::LogSoftmax => (logits.len(), 1, true),
+            Self::SoftmaxOf { classes, inner } => (classes, inner, false),
+            Self::LogSoftmaxOf { classes, inner } => (classes, inner, true),
+        };
+        let (classes, inner) = (classes.max(1), inner.max(1));
+        let mut result = logits.to_vec();
+        for block in result.chunks_mut(classes.saturating_mul(inner)) {
+            for column in 0..inner {
+                let of = || block.iter().skip(column).step_by(inner);
+                let largest = of().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = of().map(|x| (x - largest).exp()).sum();
+                for x in block.iter_mut().skip(column).step_by(inner) {
+                    *x -= largest + sum.ln();
+                    if !logarithm {
+                        *x = x.exp();
+                    }
+                }
+            }
+        }
+        result
+    }
 }
 
 /// A network. Nodes are in topological order; tensor 0 is the input.

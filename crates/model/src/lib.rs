@@ -19,5 +19,5 @@ pub use description::{
 };
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, Op};
-pub use onnx::import;
+pub use onnx::{ImportOptions, ImportedModel, Reference, import, load};
 pub use quantise::{CalibrationSource, Options, Quantised, Report, quantise};

@@ -31,6 +31,15 @@ impl<'a> Attributes<'a> {
         self.get(name).map(|attribute| attribute.ints.as_slice())
     }
 
+    /// Integers; none where the attribute is left out.
+    pub(super) fn list(self, name: &str) -> &'a [i64] {
+        self.ints(name).unwrap_or_default()
+    }
+
+    pub(super) fn floats(self, name: &str) -> Option<&'a [f32]> {
+        self.get(name).map(|attribute| attribute.floats.as_slice())
+    }
+
     /// Two sizes (rows, columns) of at least `least`; one-dimensional operators have one size and
     /// then 1 (or 0) for the columns.
     pub(super) fn pair(

@@ -5,8 +5,8 @@ use crate::error::ModelError;
 
 /// Entries of any one kind at most.
 const MAX_ENTRIES: usize = 1 << 17;
-/// Nesting that ONNX needs: model, graph, node, attribute, tensor.
-const MAX_DEPTH: u32 = 5;
+/// Nesting of model, graph, node, attribute, and graphs within attributes.
+const MAX_DEPTH: u32 = 32;
 
 /// Counts the length-delimited fields that become structures of their own when decoded.
 ///
@@ -21,8 +21,10 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), ModelError> {
 enum Kind {
     Model,
     Graph,
+    Function,
     Node,
     Attribute,
+    Tensor,
     Value,
     Leaf,
 }
@@ -30,15 +32,19 @@ enum Kind {
 impl Kind {
     fn child(self, field: u64) -> Option<Self> {
         match (self, field) {
-            (Self::Model, 7) => Some(Self::Graph),
-            (Self::Graph, 1) => Some(Self::Node),
+            (Self::Model, 7) | (Self::Attribute, 6) => Some(Self::Graph),
+            (Self::Model, 25) => Some(Self::Function),
+            (Self::Graph, 1) | (Self::Function, 7) => Some(Self::Node),
+            (Self::Graph | Self::Attribute, 5) => Some(Self::Tensor),
             (Self::Graph, 11 | 12) => Some(Self::Value),
             (Self::Model, 8)
-            | (Self::Graph, 5)
-            | (Self::Attribute, 5 | 9)
+            | (Self::Graph, 15)
+            | (Self::Function, 4 | 5 | 6 | 9)
+            | (Self::Tensor, 13)
+            | (Self::Attribute, 9)
             | (Self::Node, 1 | 2)
             | (Self::Value, 2) => Some(Self::Leaf),
-            (Self::Node, 5) => Some(Self::Attribute),
+            (Self::Node, 5) | (Self::Function, 11) => Some(Self::Attribute),
             _ => None,
         }
     }

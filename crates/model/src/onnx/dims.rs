@@ -8,7 +8,7 @@ pub(super) const MAX_ELEMENTS: usize = 1 << 28;
 /// Axes as the file has them. A leading axis of one is the batch (if another follows) and is not
 /// part of the shape; at most three axes are left.
 pub(super) fn shape_of(dims: &[usize]) -> Result<TensorShape, String> {
-    let rest = dims.get(offset(dims)..).unwrap_or_default();
+    let rest = part(dims, offset(dims)..);
     let mut axes = [1usize; 3];
     let used = rest.len().min(3);
     axes.iter_mut().zip(rest).for_each(|(axis, dim)| *axis = *dim);
@@ -24,6 +24,16 @@ pub(super) fn shape_of(dims: &[usize]) -> Result<TensorShape, String> {
 /// Number of leading batch axes: 0 or 1.
 pub(super) fn offset(dims: &[usize]) -> usize {
     usize::from(dims.len() > 1 && dims.first() == Some(&1))
+}
+
+/// The size of an axis, or another list's entry for it; none has size 0.
+pub(super) fn size(list: &[usize], axis: usize) -> usize {
+    list.get(axis).copied().unwrap_or_default()
+}
+
+/// The elements of a range; none where it lies beyond the end.
+pub(super) fn part<T>(values: &[T], range: impl std::slice::SliceIndex<[T], Output = [T]>) -> &[T] {
+    values.get(range).unwrap_or_default()
 }
 
 /// A possibly negative axis.

@@ -1,53 +1,36 @@
-//! From a file to a [`Graph`]: constants are folded, every node becomes operations.
+//! From a program to a [`Graph`]: constants are folded, every node becomes operations.
 
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use gazelle_share::TensorShape;
-use prost::Message;
+use gazelle_share::{LinearOp, TensorShape};
 
 use super::attributes::Attributes;
-use super::constant::Constant;
-use super::dims::{self, shape_of};
-use super::generated::{
-    GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_shape_proto, type_proto,
-};
-use super::{count, operators};
+use super::dims::shape_of;
+use super::evaluate::{self, Application, Arithmetic};
+use super::final_activation::{self, Activated};
+use super::node::{Branch, FileNode};
+use super::program::FileGraph;
+use super::quantised::{self, QuantisedTensor};
+use super::tensor::{Array, Data};
+use super::{batch, operators};
 use crate::error::{ModelError, Unsupported};
-use crate::graph::{Activation, Graph, Op};
+use crate::graph::{Graph, Op};
 
-/// Opsets that are understood.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=22;
 /// Elements of all tensors together at most: a file of a few bytes must not ask for more.
 const MAX_TOTAL: usize = 1 << 30;
-
-/// Reads an ONNX file.
-///
-/// # Errors
-/// [`ModelError::Malformed`] if the file is broken, [`ModelError::Unsupported`] with every node
-/// that cannot be run.
-pub fn import(bytes: &[u8]) -> Result<Graph, ModelError> {
-    let malformed = |why: String| ModelError::Malformed(why);
-    count::check(bytes)?;
-    let model = ModelProto::decode(bytes).map_err(|error| malformed(error.to_string()))?;
-    let opset = model
-        .opset_import
-        .iter()
-        .find(|opset| opset.domain.is_empty() || opset.domain == "ai.onnx")
-        .map(|opset| opset.version)
-        .ok_or_else(|| malformed("no ONNX opset".into()))?;
-    if !OPSETS.contains(&opset) {
-        return Err(malformed(format!("opset {opset}; {OPSETS:?} are understood")));
-    }
-    let proto = model.graph.ok_or_else(|| malformed("no graph".into()))?;
-    Importer::new(&proto, opset).map_err(malformed)?.run(&proto)
-}
+/// Multiply-adds that all constants together may take.
+const MAX_FOLDED: u64 = 1 << 32;
 
 /// What a name stands for.
 #[derive(Clone)]
 pub(super) enum Value {
-    Constant(Rc<Constant>),
+    Constant(Arc<Array>),
     Tensor(Dynamic),
+    /// Behind the final activation.
+    Activated(Activated),
+    /// Between `QuantizeLinear` and `DequantizeLinear`.
+    Quantised(QuantisedTensor),
     /// The result of an unsupported node: already reported.
     Unknown,
 }
@@ -57,38 +40,56 @@ pub(super) enum Value {
 pub(super) struct Dynamic {
     pub(super) id: usize,
     pub(super) dims: Vec<usize>,
-    /// Set behind a final softmax or sigmoid.
-    pub(super) activation: Option<Activation>,
 }
 
 /// The graph under construction.
-pub(super) struct Importer {
+pub(super) struct Importer<'a> {
     pub(super) graph: Graph,
+    /// Of the node at hand.
     pub(super) opset: i64,
+    /// The file's fixed batch; the graph is for one image.
+    batch: usize,
     values: HashMap<String, Value>,
+    /// The graph's tensor for each value of the file.
+    places: HashMap<String, usize>,
     unsupported: Vec<Unsupported>,
+    /// Activations reported as being inside the network.
+    reported: HashSet<String>,
     elements: usize,
+    folded: u64,
+    program: &'a FileGraph,
+}
+
+/// A graph and how it belongs to the file.
+pub(super) struct LoweredGraph {
+    pub(super) graph: Graph,
+    /// The graph's tensor for each value of the file that has one.
+    pub(super) places: HashMap<String, usize>,
+    /// The node of the final activation.
+    pub(super) activation: Option<String>,
 }
 
 /// A node with its inputs looked up.
 pub(super) struct Call<'a> {
     pub(super) name: &'a str,
     pub(super) op: &'a str,
+    /// Of the operator; empty for ONNX's own.
+    pub(super) domain: &'a str,
     pub(super) attributes: Attributes<'a>,
     pub(super) inputs: Vec<Option<Value>>,
     pub(super) outputs: usize,
 }
 
 impl Call<'_> {
-    pub(super) fn constant(&self, index: usize) -> Result<Option<Rc<Constant>>, String> {
+    pub(super) fn constant(&self, index: usize) -> Result<Option<Arc<Array>>, String> {
         match self.inputs.get(index) {
-            Some(Some(Value::Constant(constant))) => Ok(Some(Rc::clone(constant))),
+            Some(Some(Value::Constant(constant))) => Ok(Some(Arc::clone(constant))),
             None | Some(None) => Ok(None),
             _ => Err(format!("input {index} must be a constant")),
         }
     }
 
-    pub(super) fn required(&self, index: usize) -> Result<Rc<Constant>, String> {
+    pub(super) fn required(&self, index: usize) -> Result<Arc<Array>, String> {
         self.constant(index)?.ok_or_else(|| format!("input {index} is missing"))
     }
 
@@ -103,93 +104,242 @@ impl Call<'_> {
     pub(super) fn all_constant(&self) -> bool {
         self.inputs.iter().flatten().all(|value| matches!(value, Value::Constant(_)))
     }
+
+    /// The node for the evaluator, if all inputs are constants.
+    pub(super) fn application(&self, opset: i64) -> Result<Application<'_>, String> {
+        let inputs = (0..self.inputs.len()).map(|index| self.constant(index));
+        Ok(Application {
+            op: self.op,
+            domain: self.domain,
+            opset,
+            attributes: self.attributes,
+            inputs: inputs.collect::<Result<_, _>>()?,
+            outputs: self.outputs,
+            arithmetic: Arithmetic::AsWritten,
+            limit: MAX_FOLDED,
+        })
+    }
 }
 
-impl Importer {
-    fn new(proto: &GraphProto, opset: i64) -> Result<Self, String> {
-        let mut values = HashMap::new();
-        for tensor in &proto.initializer {
-            let constant = Constant::from_proto(tensor)?;
-            values.insert(tensor.name.clone(), Value::Constant(Rc::new(constant)));
-        }
-        let inputs: Vec<&ValueInfoProto> =
-            proto.input.iter().filter(|input| !values.contains_key(&input.name)).collect();
-        let [input] = inputs.as_slice() else {
-            return Err(format!("{} inputs; networks with one are understood", inputs.len()));
-        };
-        let dims = input_dims(input)?;
-        let shape = shape_of(&dims)?;
-        let graph = Graph::new(&input.name, shape, dims.clone());
-        let tensor = Dynamic { id: 0, dims, activation: None };
-        values.insert(input.name.clone(), Value::Tensor(tensor));
-        Ok(Self { graph, opset, values, unsupported: Vec::new(), elements: shape.len() })
+/// Lowers a program for one image; `batch` is what the file's input holds.
+///
+/// # Errors
+/// [`ModelError::Unsupported`] with every node that cannot be run.
+pub(super) fn lower(program: &FileGraph, batch: usize) -> Result<LoweredGraph, ModelError> {
+    let mut dims = program.input_dims.clone();
+    if batch > 1
+        && let Some(first) = dims.first_mut()
+    {
+        *first = 1;
     }
+    let shape = shape_of(&dims).map_err(|why| {
+        ModelError::whole(format!("the input {:?} of {dims:?}: {why}", program.input))
+    })?;
+    let mut values: HashMap<String, Value> = program
+        .constants
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::Constant(Arc::clone(value))))
+        .collect();
+    values.insert(program.input.clone(), Value::Tensor(Dynamic { id: 0, dims: dims.clone() }));
+    let importer = Importer {
+        graph: Graph::new(&program.input, shape, dims),
+        opset: 0,
+        batch,
+        values,
+        places: HashMap::from([(program.input.clone(), 0)]),
+        unsupported: Vec::new(),
+        reported: HashSet::new(),
+        elements: shape.len(),
+        folded: 0,
+        program,
+    };
+    importer.run()
+}
 
-    fn run(mut self, proto: &GraphProto) -> Result<Graph, ModelError> {
-        for (index, node) in proto.node.iter().enumerate() {
-            self.node(index, node)?;
+impl Importer<'_> {
+    fn run(mut self) -> Result<LoweredGraph, ModelError> {
+        let program = self.program;
+        for node in &program.nodes {
+            self.node(node)?;
         }
         if !self.unsupported.is_empty() {
             return Err(ModelError::Unsupported(self.unsupported));
         }
-        let malformed = |why: &str| ModelError::Malformed(why.into());
-        let [output] = proto.output.as_slice() else {
-            let count = proto.output.len();
-            return Err(ModelError::Malformed(format!("{count} outputs instead of one")));
-        };
-        match self.values.get(&output.name) {
-            Some(Value::Tensor(tensor)) => {
-                self.graph.output = tensor.id;
-                self.graph.activation = tensor.activation;
-                Ok(self.graph)
+        let whole = |why: String| ModelError::whole(why);
+        let name = &program.output;
+        let mut activation = None;
+        match self.values.get(name).cloned() {
+            Some(Value::Tensor(tensor)) => self.graph.output = tensor.id,
+            Some(Value::Activated(activated)) => {
+                self.graph.output = activated.logits.id;
+                self.graph.activation = Some(activated.activation);
+                activation = Some(activated.node);
             }
-            Some(_) => Err(malformed("the output does not depend on the input")),
-            None => Err(malformed("no node writes the output")),
+            Some(Value::Constant(constant)) => self.constant_output(&constant).map_err(whole)?,
+            Some(Value::Quantised(_)) => {
+                let why =
+                    format!("the output {name:?} is quantised: put a DequantizeLinear behind");
+                return Err(whole(why));
+            }
+            Some(Value::Unknown) | None => {
+                return Err(whole(format!("no node writes the output {name:?}")));
+            }
         }
+        Ok(LoweredGraph { graph: self.graph, places: self.places, activation })
     }
 
-    fn node(&mut self, index: usize, node: &NodeProto) -> Result<(), ModelError> {
-        let name = match (node.name.as_str(), node.output.first()) {
-            ("", Some(output)) if !output.is_empty() => output.clone(),
-            ("", _) => format!("{}_{index}", node.op_type),
-            (name, _) => name.to_owned(),
-        };
-        let mut inputs = Vec::with_capacity(node.input.len());
-        for input in &node.input {
+    /// An output that no input changes: a layer of zeros with the output as its bias.
+    fn constant_output(&mut self, constant: &Array) -> Result<(), String> {
+        let bias = constant.finite()?;
+        let (inputs, outputs) = (self.graph.input_shape().len(), bias.len());
+        let op = LinearOp::FullyConnected { inputs, outputs };
+        op.check()?;
+        let x = Dynamic { id: 0, dims: self.graph.input_dims.clone() };
+        let op = Op::Linear { op, weights: vec![0.0; inputs * outputs], bias };
+        let name = self.program.output.clone();
+        self.graph.output = self.push(&name, op, &[&x], vec![1, outputs])?.id;
+        Ok(())
+    }
+
+    fn node(&mut self, node: &FileNode) -> Result<(), ModelError> {
+        let mut inputs = Vec::with_capacity(node.proto.input.len());
+        for input in &node.proto.input {
             if input.is_empty() {
                 inputs.push(None);
                 continue;
             }
             let value = self.values.get(input).cloned().ok_or_else(|| {
-                ModelError::Malformed(format!("node {name:?} reads {input:?} before it is written"))
+                let name = &node.name;
+                ModelError::whole(format!("node {name:?} reads {input:?} before it is written"))
             })?;
             inputs.push(Some(value));
         }
-        let unknown = inputs.iter().flatten().any(|value| matches!(value, Value::Unknown));
-        let attributes = Attributes::new(node);
-        let call =
-            Call { name: &name, op: &node.op_type, attributes, inputs, outputs: node.output.len() };
-        let results = if !node.domain.is_empty() && node.domain != "ai.onnx" {
-            Err(format!("operator of the domain {:?}", node.domain))
-        } else if unknown {
-            // Only the first unsupported node on a path is reported, and what no node can do.
-            Ok(Vec::new())
-        } else {
-            operators::run(self, &call)
+        self.opset = node.opset;
+        let call = Call {
+            name: &node.name,
+            op: node.op(),
+            domain: node.domain(),
+            attributes: Attributes::new(&node.proto),
+            inputs,
+            outputs: node.proto.output.len(),
         };
-        let results = results.unwrap_or_else(|why| {
-            self.unsupported.push(Unsupported {
-                node: name.clone(),
-                op: node.op_type.clone(),
-                why,
-            });
+        let unknown = call.inputs.iter().flatten().any(|value| matches!(value, Value::Unknown));
+        let results = if unknown {
+            // Only the first unsupported node on a path is reported.
             Vec::new()
-        });
-        for (i, output) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-            let value = results.get(i).cloned().unwrap_or(Value::Unknown);
-            self.values.insert(output.clone(), value);
+        } else if call.op == "If" && call.domain.is_empty() {
+            self.choose(node, &call)?
+        } else {
+            self.results(node, &call)
+        };
+        // Outputs that the operator does not have stand for nothing known.
+        let results = results.into_iter().chain(std::iter::repeat(Value::Unknown));
+        for (output, value) in node.outputs().zip(results).filter(|(name, _)| !name.is_empty()) {
+            if let Value::Tensor(tensor) = &value {
+                self.places.insert(output.to_owned(), tensor.id);
+            }
+            self.values.insert(output.to_owned(), value);
         }
         Ok(())
+    }
+
+    /// What a node's outputs stand for; none if the node was reported as unsupported.
+    fn results(&mut self, node: &FileNode, call: &Call<'_>) -> Vec<Value> {
+        let is = |test: fn(&Value) -> bool| call.inputs.iter().flatten().any(test);
+        let result = if is(|value| matches!(value, Value::Activated(_))) {
+            match final_activation::behind(self, call) {
+                Ok(values) => Ok(values),
+                Err(misplaced) => {
+                    if self.reported.insert(misplaced.node.clone()) {
+                        self.unsupported.push(misplaced);
+                    }
+                    return Vec::new();
+                }
+            }
+        } else if is(|value| matches!(value, Value::Quantised(_)))
+            || (call.op == "QuantizeLinear" && !call.all_constant())
+        {
+            quantised::run(self, call)
+        } else {
+            self.lower(node, call)
+        };
+        match result {
+            Ok(values) => values,
+            Err(why) => {
+                let (node, op) = (call.name.to_owned(), call.op.to_owned());
+                self.unsupported.push(Unsupported { node, op, why });
+                Vec::new()
+            }
+        }
+    }
+
+    fn lower(&mut self, node: &FileNode, call: &Call<'_>) -> Result<Vec<Value>, String> {
+        let first = call.inputs.first();
+        if let ("Shape" | "Size", "", Some(Some(Value::Tensor(x)))) = (call.op, call.domain, first)
+        {
+            return Ok(vec![Value::Constant(Arc::new(shape(call, &x.dims)))]);
+        }
+        if call.all_constant() {
+            return self.fold(call);
+        }
+        finite_weights(node, call)?;
+        if self.batch > 1 {
+            let call = batch::for_one_image(call, self.batch);
+            return self.operator(&call);
+        }
+        self.operator(call)
+    }
+
+    fn operator(&mut self, call: &Call<'_>) -> Result<Vec<Value>, String> {
+        match final_activation::begin(self, call) {
+            Some(result) => result,
+            None => operators::run(self, call),
+        }
+    }
+
+    /// An operator on constants: what exporters leave of shape arithmetic.
+    fn fold(&mut self, call: &Call<'_>) -> Result<Vec<Value>, String> {
+        let application = call.application(self.opset)?;
+        self.folded = self.folded.saturating_add(evaluate::work(&application));
+        if self.folded > MAX_FOLDED {
+            return Err("the arithmetic on constants is too large".into());
+        }
+        let results = evaluate::run(&application)?;
+        let elements: usize = results.iter().map(Array::len).sum();
+        self.elements = self.elements.saturating_add(elements);
+        if self.elements > MAX_TOTAL {
+            return Err("the constants are too large".into());
+        }
+        Ok(results.into_iter().map(|tensor| Value::Constant(Arc::new(tensor))).collect())
+    }
+
+    /// `If` with a condition that is known: the branch's nodes in its place.
+    fn choose(&mut self, node: &FileNode, call: &Call<'_>) -> Result<Vec<Value>, ModelError> {
+        let condition = call.constant(0).ok().flatten();
+        let condition = condition.and_then(|value| value.int_list().first().copied());
+        let name = if condition == Some(0) { "else_branch" } else { "then_branch" };
+        let (Some(_), Some(block)) = (condition, node.branch(name)) else {
+            let why = "the condition depends on the image, or a branch is missing: only conditions \
+                       that are constants or follow from shapes are supported";
+            let (node, op) = (call.name.to_owned(), call.op.to_owned());
+            self.unsupported.push(Unsupported { node, op, why: why.into() });
+            return Ok(Vec::new());
+        };
+        self.block(block)
+    }
+
+    fn block(&mut self, block: &Branch) -> Result<Vec<Value>, ModelError> {
+        for (name, value) in &block.constants {
+            self.values.insert(name.clone(), Value::Constant(Arc::clone(value)));
+        }
+        for node in &block.nodes {
+            self.node(node)?;
+        }
+        let value = |name: &String| {
+            let value = self.values.get(name).cloned();
+            value.ok_or_else(|| ModelError::whole(format!("no node writes {name:?}")))
+        };
+        block.outputs.iter().map(value).collect()
     }
 
     /// Appends an operation with these axes as output.
@@ -200,9 +350,6 @@ impl Importer {
         inputs: &[&Dynamic],
         dims: Vec<usize>,
     ) -> Result<Dynamic, String> {
-        if inputs.iter().any(|input| input.activation.is_some()) {
-            return Err("something follows the final activation".into());
-        }
         let shape: TensorShape = shape_of(&dims)?;
         self.elements = self.elements.saturating_add(shape.len());
         if self.elements > MAX_TOTAL {
@@ -210,40 +357,31 @@ impl Importer {
         }
         let inputs = inputs.iter().map(|input| input.id).collect();
         let id = self.graph.push(name, op, inputs, shape);
-        Ok(Dynamic { id, dims, activation: None })
+        Ok(Dynamic { id, dims })
     }
 }
 
-fn input_dims(input: &ValueInfoProto) -> Result<Vec<usize>, String> {
-    let Some(type_proto::Value::TensorType(tensor)) =
-        input.r#type.as_ref().and_then(|kind| kind.value.as_ref())
-    else {
-        return Err(format!("input {:?} has no tensor type", input.name));
-    };
-    if tensor.elem_type != 1 {
-        return Err(format!("input {:?} is not of type float", input.name));
+fn shape(call: &Call<'_>, dims: &[usize]) -> Array {
+    if call.op == "Size" {
+        return Array::ints(Vec::new(), vec![dims.iter().product::<usize>() as i64]);
     }
-    let shape =
-        tensor.shape.as_ref().ok_or_else(|| format!("input {:?} has no shape", input.name))?;
-    if shape.dim.len() > 8 {
-        return Err(format!("input {:?} has too many axes", input.name));
+    evaluate::shape_of(call.attributes, dims)
+}
+
+/// Weights that are not numbers are refused by their name; bounds may be infinite.
+fn finite_weights(node: &FileNode, call: &Call<'_>) -> Result<(), String> {
+    if matches!(call.op, "Clip" | "Max" | "Min") {
+        return Ok(());
     }
-    let mut dims = Vec::with_capacity(shape.dim.len());
-    for (i, dim) in shape.dim.iter().enumerate() {
-        let size = match &dim.value {
-            Some(tensor_shape_proto::dimension::Value::DimValue(size)) if *size > 0 => {
-                *size as usize
-            }
-            // A free batch axis is one image.
-            _ if i == 0 => 1,
-            _ => return Err(format!("input {:?}: axis {i} has no fixed size", input.name)),
-        };
-        dims.push(size);
-    }
-    match dims.first() {
-        Some(batch) if dims.len() > 1 && *batch > 1 => {
-            Err(format!("a batch of {batch}; export the network with a batch of 1"))
+    for (name, value) in node.proto.input.iter().zip(&call.inputs) {
+        if let Some(Value::Constant(constant)) = value
+            && let Data::Float(values) = &constant.data
+            && let Some((at, value)) = values.iter().enumerate().find(|(_, v)| !v.is_finite())
+        {
+            return Err(format!(
+                "the weights {name:?} hold {value} at element {at}: they must be finite"
+            ));
         }
-        _ => dims::count(&dims).map(|_| dims),
     }
+    Ok(())
 }

@@ -224,7 +224,8 @@ fn known_answer_final_softmax_is_left_to_the_client() {
     let graph = import(&w.clone().finish("out")).unwrap();
     assert_eq!(graph.activation, Some(Activation::Softmax));
     w.node("Relu", &["out"], &["more"], &[]);
-    assert!(why(w, "more").contains("follows the final activation"));
+    let why = why(w, "more");
+    assert!(why.contains("\"p\" (Softmax): Softmax inside the network"), "{why}");
 }
 
 #[test]
@@ -243,19 +244,18 @@ fn properties_every_unsupported_node_is_named_once() {
 #[test]
 fn adversarial_models_that_make_no_sense_are_refused() {
     let bare = || Writer::new(13, &[1, 1, 4, 4]);
-    assert!(why(Writer::new(6, &[1, 3]), "x").contains("opset 6"));
+    assert!(why(Writer::new(0, &[1, 3]), "x").contains("opset 0"));
     assert!(why(Writer::new(99, &[1, 3]), "x").contains("opset 99"));
-    assert!(why(Writer::new(13, &[2, 3]), "x").contains("batch of 2"));
-    assert!(why(Writer::new(13, &[1, -3]), "x").contains("fixed size"));
+    assert!(why(Writer::new(13, &[1, -3]), "x").contains("--input-shape x=1,?"));
     assert!(why(Writer::new(13, &[1, 1 << 40, 1 << 40]), "x").contains("large"));
     assert!(why(bare(), "nothing").contains("no node writes"));
     let mut w = bare();
     w.node("Relu", &["missing"], &["y"], &[]);
-    assert!(why(w, "y").contains("before it is written"));
+    assert!(why(w, "y").contains("which no node writes"));
     let mut w = bare();
     w.floats("w", &[1, 1, 3, 3], &[f32::NAN; 9]);
     w.node("Conv", &["x", "w"], &["y"], &[]);
-    assert!(why(w, "y").contains("not a finite"));
+    assert!(why(w, "y").contains("must be finite"));
     let mut w = bare();
     w.floats("w", &[1, 1, 3, 3], &[0.0; 9]);
     w.node("Conv", &["x", "w"], &["y"], &[("strides", ints(&[0, 1]))]);
@@ -270,7 +270,7 @@ fn adversarial_models_that_make_no_sense_are_refused() {
     let mut w = bare();
     w.ints("shape", &[1 << 20, 1 << 20, 1 << 20]);
     w.node("ConstantOfShape", &["shape"], &["huge"], &[]);
-    w.node("Relu", &["x"], &["y"], &[]);
+    w.node("Add", &["x", "huge"], &["y"], &[]);
     assert!(why(w, "y").contains("too large"));
     let mut w = bare();
     w.ints("target", &[-1, 5]);

@@ -7,7 +7,7 @@ use crate::onnx::constant::Constant;
 use crate::onnx::dims;
 use crate::onnx::import::{Call, Dynamic, Importer, Value};
 
-pub(super) fn run(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     match (call.op, call.inputs.as_slice()) {
         ("Neg", _) => affine(importer, call, &call.tensor(0)?, &[-1.0], &[0.0]),
         ("Pow", _) => match call.required(1)?.single() {
@@ -67,7 +67,7 @@ pub(super) fn run(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, S
 
 /// The tensor with as many axes as the broadcast result has.
 fn widened(
-    importer: &mut Importer,
+    importer: &mut Importer<'_>,
     call: &Call<'_>,
     x: &Dynamic,
     constant: &Constant,
@@ -92,7 +92,7 @@ pub(super) fn spread(constant: &Constant, out: &[usize]) -> Result<Vec<f32>, Str
 }
 
 fn affine(
-    importer: &mut Importer,
+    importer: &mut Importer<'_>,
     call: &Call<'_>,
     x: &Dynamic,
     scale: &[f32],
@@ -111,7 +111,7 @@ fn affine(
 }
 
 fn add(
-    importer: &mut Importer,
+    importer: &mut Importer<'_>,
     call: &Call<'_>,
     a: &Dynamic,
     b: &Dynamic,

@@ -51,7 +51,7 @@ pub(super) fn pads(
     Ok(Pads { top, left, bottom, right })
 }
 
-pub(super) fn conv(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn conv(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let kernel_tensor = call.required(1)?;
     let rank = x.dims.len().saturating_sub(2);
@@ -107,7 +107,7 @@ fn bias(call: &Call<'_>, index: usize, outputs: usize) -> Result<Vec<f32>, Strin
     }
 }
 
-pub(super) fn gemm(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn gemm(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let matrix = call.required(1)?;
     let ([1, inputs], [rows, columns]) = (&*x.dims, &*matrix.dims) else {
@@ -134,7 +134,7 @@ pub(super) fn gemm(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, 
     fully_connected(importer, call, &x, weights, bias, vec![1, outputs])
 }
 
-pub(super) fn matmul(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn matmul(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let matrix = call.required(1)?;
     let [rows, columns] = &*matrix.dims else {
@@ -152,7 +152,7 @@ pub(super) fn matmul(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic
 }
 
 fn fully_connected(
-    importer: &mut Importer,
+    importer: &mut Importer<'_>,
     call: &Call<'_>,
     x: &Dynamic,
     weights: Vec<f32>,
@@ -171,7 +171,7 @@ fn fully_connected(
 }
 
 pub(super) fn batch_normalization(
-    importer: &mut Importer,
+    importer: &mut Importer<'_>,
     call: &Call<'_>,
 ) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
@@ -200,12 +200,12 @@ pub(super) fn batch_normalization(
     importer.push(call.name, Op::Affine { scale, shift }, &[&x], dims)
 }
 
-pub(super) fn relu(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn relu(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     importer.push(call.name, Op::Relu, &[&x], x.dims.clone())
 }
 
-pub(super) fn clip(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn clip(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let bound = |index: usize, name: &str, default: f32| -> Result<f32, String> {
         match call.constant(index)? {
@@ -226,7 +226,7 @@ pub(super) fn clip(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, 
     importer.push(call.name, op, &[&x], x.dims.clone())
 }
 
-pub(super) fn leaky_relu(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn leaky_relu(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let slope = call.attributes.float("alpha", 0.01);
     if !slope.is_finite() {
@@ -235,7 +235,7 @@ pub(super) fn leaky_relu(importer: &mut Importer, call: &Call<'_>) -> Result<Dyn
     importer.push(call.name, Op::LeakyRelu { slopes: vec![slope] }, &[&x], x.dims.clone())
 }
 
-pub(super) fn prelu(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn prelu(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let slopes = super::arithmetic::spread(&*call.required(1)?, &x.dims)?;
     let channels = dims::shape_of(&x.dims)?.channels;

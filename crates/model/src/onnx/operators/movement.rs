@@ -8,17 +8,13 @@ use crate::onnx::import::{Call, Dynamic, Importer, Value};
 
 /// The same elements in the same order under other axes.
 pub(super) fn relabel(
-    importer: &mut Importer,
+    importer: &mut Importer<'_>,
     name: &str,
     x: &Dynamic,
     dims: Vec<usize>,
 ) -> Result<Dynamic, String> {
     if shape_of(&dims)? == shape_of(&x.dims)? {
         return Ok(Dynamic { dims, ..x.clone() });
-    }
-    if let Some(activation) = x.activation {
-        // Behind the final activation only the order matters.
-        return Ok(Dynamic { dims, activation: Some(activation), ..x.clone() });
     }
     importer.push(name, Op::Local(LocalMap::Reshape), &[x], dims)
 }
@@ -78,31 +74,31 @@ pub(super) fn new_dims(opset: i64, call: &Call<'_>, from: &[usize]) -> Result<Ve
     }
 }
 
-fn reshape_like(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+fn reshape_like(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let dims = new_dims(importer.opset, call, &x.dims)?;
     relabel(importer, call.name, &x, dims)
 }
 
-pub(super) fn reshape(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn reshape(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     reshape_like(importer, call)
 }
 
-pub(super) fn flatten(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn flatten(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     reshape_like(importer, call)
 }
 
-pub(super) fn squeeze(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn squeeze(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     reshape_like(importer, call)
 }
 
-pub(super) fn unsqueeze(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn unsqueeze(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     reshape_like(importer, call)
 }
 
 /// The tensor with its axes in another order; axes of one element may go anywhere.
 pub(super) fn permute(
-    importer: &mut Importer,
+    importer: &mut Importer<'_>,
     name: &str,
     x: &Dynamic,
     order: &[usize],
@@ -136,7 +132,7 @@ pub(super) fn permute(
     relabel(importer, name, &y, out)
 }
 
-pub(super) fn transpose(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn transpose(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let rank = x.dims.len();
     let order: Vec<usize> = match call.attributes.ints("perm") {
@@ -196,13 +192,18 @@ pub(super) fn cuts(opset: i64, call: &Call<'_>, from: &[usize]) -> Result<Vec<Cu
     Ok(cuts)
 }
 
-pub(super) fn slice(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn slice(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let cuts = cuts(importer.opset, call, &x.dims)?;
     take(importer, call.name, &x, &cuts)
 }
 
-fn take(importer: &mut Importer, name: &str, x: &Dynamic, cuts: &[Cut]) -> Result<Dynamic, String> {
+fn take(
+    importer: &mut Importer<'_>,
+    name: &str,
+    x: &Dynamic,
+    cuts: &[Cut],
+) -> Result<Dynamic, String> {
     let offset = dims::offset(&x.dims);
     let mut out = x.dims.clone();
     let (mut start, mut step) = ([0usize; 3], [1usize; 3]);
@@ -234,7 +235,7 @@ fn take(importer: &mut Importer, name: &str, x: &Dynamic, cuts: &[Cut]) -> Resul
     importer.push(name, Op::Local(map), &[x], out)
 }
 
-pub(super) fn split(importer: &mut Importer, call: &Call<'_>) -> Result<Vec<Value>, String> {
+pub(super) fn split(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Vec<Value>, String> {
     let x = call.tensor(0)?;
     let at = axis(call.attributes.int("axis", 0), x.dims.len())?;
     let dim = x.dims.get(at).copied().unwrap_or(1);
@@ -269,7 +270,7 @@ fn sizes(list: &[i64]) -> Result<Vec<usize>, String> {
         .ok_or_else(|| format!("split into {list:?}"))
 }
 
-pub(super) fn pad(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn pad(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let rank = x.dims.len();
     if !matches!(call.attributes.string("mode").as_deref(), None | Some("" | "constant")) {
@@ -317,7 +318,7 @@ pub(super) fn pad(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, S
     importer.push(call.name, Op::Local(LocalMap::Pad { before }), &[&x], out)
 }
 
-pub(super) fn concat(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn concat(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let parts: Vec<Dynamic> =
         (0..call.inputs.len()).map(|i| call.tensor(i)).collect::<Result<_, _>>()?;
     let Some(first) = parts.first().cloned() else { return Err("nothing to concatenate".into()) };

@@ -54,7 +54,7 @@ fn output_dims(x: &Dynamic, output: TensorShape) -> Vec<usize> {
     out
 }
 
-pub(super) fn max_pool(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn max_pool(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     if call.outputs > 1 {
         return Err("the indices output is not supported".into());
@@ -64,7 +64,10 @@ pub(super) fn max_pool(importer: &mut Importer, call: &Call<'_>) -> Result<Dynam
     importer.push(call.name, Op::MaxPool { window, relu: false }, &[&x], dims)
 }
 
-pub(super) fn average_pool(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn average_pool(
+    importer: &mut Importer<'_>,
+    call: &Call<'_>,
+) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let (window, output) = window(call, &x)?;
     let shape = dims::shape_of(&x.dims)?;
@@ -103,21 +106,24 @@ fn global_dims(x: &Dynamic) -> Result<(TensorShape, Vec<usize>), String> {
     Ok((shape, out))
 }
 
-pub(super) fn global_average(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn global_average(
+    importer: &mut Importer<'_>,
+    call: &Call<'_>,
+) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let (shape, out) = global_dims(&x)?;
     let divisor = (shape.height * shape.width) as f32;
     importer.push(call.name, Op::AveragePool { window: global(shape), divisor }, &[&x], out)
 }
 
-pub(super) fn global_max(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn global_max(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let (shape, out) = global_dims(&x)?;
     importer.push(call.name, Op::MaxPool { window: global(shape), relu: false }, &[&x], out)
 }
 
 /// Mean over axes: the others go first, then one pool over what is left.
-pub(super) fn reduce_mean(importer: &mut Importer, call: &Call<'_>) -> Result<Dynamic, String> {
+pub(super) fn reduce_mean(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let rank = x.dims.len();
     let axes = if let Some(constant) = call.constant(1)? {

@@ -1,0 +1,106 @@
+//! Pools over windows and over whole planes.
+
+use rayon::prelude::*;
+
+use super::Application;
+use super::window::{self, Windows};
+use crate::onnx::dims;
+use crate::onnx::tensor::{Array, Data, ElementType};
+
+/// Batch times channels, and the spatial axes.
+fn planes(x: &Array) -> Result<(usize, &[usize]), String> {
+    match &*x.dims {
+        [batch, channels, spatial @ ..] if !spatial.is_empty() => Ok((batch * channels, spatial)),
+        dims => Err(format!("a pool needs batch, channels and space, this tensor is {dims:?}")),
+    }
+}
+
+fn windows(call: &Application<'_>, spatial: &[usize]) -> Result<Windows, String> {
+    if call.attributes.ints("kernel_shape").is_none_or(<[i64]>::is_empty) {
+        return Err("kernel_shape is missing".into());
+    }
+    let kernel = window::sizes(call, "kernel_shape", spatial.len())?;
+    let windows = Windows::new(call, spatial, kernel)?;
+    let planes: usize = call.input(0)?.dims.iter().take(2).product();
+    let sizes = [dims::count(&windows.output)?, dims::count(&windows.kernel)?, planes];
+    call.bounded(&sizes)?;
+    Ok(windows)
+}
+
+fn pooled_dims(x: &Array, windows: &Windows) -> Vec<usize> {
+    x.dims.iter().take(2).chain(&windows.output).copied().collect()
+}
+
+/// Maximum, and where it is in the whole tensor.
+pub(super) fn max_pool(call: &Application<'_>) -> Result<Vec<Array>, String> {
+    let x = call.input(0)?;
+    let (_, spatial) = planes(x)?;
+    let windows = windows(call, spatial)?;
+    let size: usize = spatial.iter().product();
+    let dims = pooled_dims(x, &windows);
+    let values = x.floats();
+    let plane = |(plane, values): (usize, &[f32])| {
+        let mut result = Vec::new();
+        windows.visit(|_, inside| {
+            let mut best = (f32::MIN, 0);
+            for at in inside {
+                if let Some(value) = values.get(*at).filter(|value| **value > best.0) {
+                    best = (*value, *at);
+                }
+            }
+            result.push((best.0, plane * size + best.1));
+        });
+        result
+    };
+    let best: Vec<(f32, usize)> =
+        values.par_chunks(size.max(1)).enumerate().flat_map_iter(plane).collect();
+    let places = best.iter().map(|(_, at)| *at as i64).collect();
+    let maxima: Vec<f32> = best.into_iter().map(|(value, _)| value).collect();
+    let mut y = Array::floats_of(dims.clone(), maxima);
+    if let (Data::Float(values), Data::Int(_)) = (&y.data, &x.data) {
+        y.data = Data::Int(values.iter().map(|value| *value as i64).collect());
+    }
+    y.kind = x.kind;
+    if call.outputs > 1 && call.attributes.int("storage_order", 0) != 0 {
+        return Err("indices in column-major order".into());
+    }
+    Ok(vec![y, Array { dims, kind: ElementType::Signed(64), data: Data::Int(places) }])
+}
+
+/// Mean over the window: over what lies on the input, or on its padding too.
+pub(super) fn average_pool(call: &Application<'_>) -> Result<Array, String> {
+    let x = call.input(0)?;
+    let (_, spatial) = planes(x)?;
+    let windows = windows(call, spatial)?;
+    let include = call.attributes.int("count_include_pad", 0) != 0;
+    let size: usize = spatial.iter().product();
+    let plane = |values: &[f32]| {
+        let mut result = Vec::new();
+        windows.visit(|covered, inside| {
+            let sum: f32 = inside.iter().filter_map(|at| values.get(*at)).sum();
+            let count = if include { covered } else { inside.len() };
+            result.push(if count == 0 { 0.0 } else { sum / count as f32 });
+        });
+        result
+    };
+    let y = x.as_floats()?.par_chunks(size.max(1)).flat_map_iter(plane).collect();
+    Ok(Array::floats_of(pooled_dims(x, &windows), y))
+}
+
+fn global(call: &Application<'_>, act: impl Fn(&[f32]) -> f32) -> Result<Array, String> {
+    let x = call.input(0)?;
+    let (_, spatial) = planes(x)?;
+    let size: usize = spatial.iter().product();
+    let y: Vec<f32> = x.as_floats()?.chunks(size.max(1)).map(act).collect();
+    let mut dims: Vec<usize> = x.dims.iter().take(2).copied().collect();
+    dims.resize(x.dims.len(), 1);
+    Ok(Array::floats_of(dims, y))
+}
+
+pub(super) fn global_average(call: &Application<'_>) -> Result<Array, String> {
+    global(call, |plane| plane.iter().sum::<f32>() / plane.len() as f32)
+}
+
+pub(super) fn global_max(call: &Application<'_>) -> Result<Array, String> {
+    global(call, |plane| plane.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+}

@@ -1,0 +1,136 @@
+//! The graph held against the file: what was imported, and what the passes made of it, must compute
+//! what the reference computes, up to the rounding of f32.
+
+use super::dims;
+use super::load::ImportedModel;
+use super::reference::comparable;
+use crate::error::{ModelError, Unsupported};
+use crate::graph::Graph;
+use crate::{float, passes};
+
+/// Distance allowed, relative to the largest element of a tensor.
+const RELATIVE: f32 = 1e-3;
+/// Distance allowed, relative to the largest value met so far: what differences of large values
+/// keep of their rounding.
+const CANCELLED: f32 = 1e-5;
+/// Calibration inputs that are tried at most.
+const MAX_INPUTS: usize = 2;
+/// Networks above so many multiply-adds are tried on one input.
+const LARGE: u64 = 1 << 30;
+
+impl ImportedModel {
+    /// Checks the graph, before and behind the passes, against the reference: on a random input
+    /// within `range`, on its ends, and on the first of `inputs`.
+    ///
+    /// Cost: for each input one run of the file and two of the graph, in f32.
+    ///
+    /// # Errors
+    /// [`ModelError::Internal`] names the first node whose value differs; [`ModelError::Unsupported`]
+    /// a node whose value is not finite, or a fixed batch whose images influence each other.
+    pub fn verify(&self, range: (f32, f32), inputs: &[Vec<f32>]) -> Result<(), ModelError> {
+        let lowered = passes::lower(&self.graph)?;
+        let len = self.graph.input_shape().len();
+        let mut tried = vec![noise(len, range, false)];
+        if self.graph.macs() < LARGE {
+            tried.push(noise(len, range, true));
+            tried.extend(inputs.iter().take(MAX_INPUTS).cloned());
+        } else if let Some(input) = inputs.first() {
+            tried = vec![input.clone()];
+        }
+        tried.iter().try_for_each(|input| self.compare(input, range, &lowered))
+    }
+
+    fn compare(&self, input: &[f32], range: (f32, f32), lowered: &Graph) -> Result<(), ModelError> {
+        let trace = float::trace(&self.graph, input)?;
+        let beside: Vec<Vec<f32>> = (1..self.reference.batch)
+            .map(|index| noise(input.len(), range, index % 2 == 0))
+            .collect();
+        let batch = self.reference.batch;
+        let mut largest = input.iter().fold(0f32, |m, x| m.max(x.abs()));
+        let logits = self.reference.observed(input, &beside, &mut |node, name, value| {
+            let Some(got) = self.places.get(name).and_then(|id| trace.get(*id)) else {
+                return Ok(());
+            };
+            if !comparable(value) {
+                return Ok(());
+            }
+            let expected = value.floats();
+            let expected = dims::part(&expected, ..expected.len() / batch);
+            if let Some(at) = expected.iter().position(|x| !x.is_finite()) {
+                let (node, op) = (node.name.clone(), node.op().to_owned());
+                let why = format!(
+                    "element {at} of its result is not finite for an input between {} and {}",
+                    range.0, range.1
+                );
+                return Err(ModelError::Unsupported(vec![Unsupported { node, op, why }]));
+            }
+            largest = expected.iter().fold(largest, |m, x| m.max(x.abs()));
+            self.same(expected, got, largest, &|| {
+                format!("node {:?} ({}), value {name:?}", node.name, node.op())
+            })
+        })?;
+        let output = trace.get(self.graph.output);
+        let output = output.ok_or_else(|| ModelError::Internal("there is no output".into()))?;
+        self.same(&logits, output, largest, &|| "the output, before the passes".into())?;
+        let output = float::run(lowered, input)?;
+        self.same(&logits, &output, largest, &|| "the output, behind the passes".into())?;
+        self.compare_activation(input, &logits)
+    }
+
+    /// What the client computes of the logits is the file's output.
+    fn compare_activation(&self, input: &[f32], logits: &[f32]) -> Result<(), ModelError> {
+        let Some(activation) = self.graph.activation else { return Ok(()) };
+        let wide: Vec<f64> = logits.iter().map(|x| f64::from(*x)).collect();
+        let got: Vec<f32> = activation.apply(&wide).into_iter().map(|x| x as f32).collect();
+        let expected = self.reference.output_exactly(input)?;
+        let largest = logits.iter().fold(1f32, |m, x| m.max(x.abs()));
+        self.same(&expected, &got, largest, &|| "the final activation".into())
+    }
+
+    fn same(
+        &self,
+        expected: &[f32],
+        got: &[f32],
+        largest: f32,
+        place: &dyn Fn() -> String,
+    ) -> Result<(), ModelError> {
+        let defect = |what: String| {
+            if self.reference.batch > 1 {
+                let batch = self.reference.batch;
+                return ModelError::whole(format!(
+                    "the file computes {batch} images at once, and one alone comes out differently \
+                     ({}, {what}): export it with a batch of 1",
+                    place()
+                ));
+            }
+            ModelError::Internal(format!("{}: {what}", place()))
+        };
+        if expected.len() != got.len() {
+            let what = format!("{} elements instead of {}", got.len(), expected.len());
+            return Err(defect(what));
+        }
+        let own = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
+        let allowed = RELATIVE * own + CANCELLED * largest + f32::MIN_POSITIVE;
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() <= allowed;
+        match expected.iter().zip(got).enumerate().find(|(_, pair)| !near(*pair)) {
+            None => Ok(()),
+            Some((at, (expected, got))) => {
+                Err(defect(format!("element {at} is {got}, the file says {expected}")))
+            }
+        }
+    }
+}
+
+/// Values spread over a range, or its ends alone, without pattern.
+fn noise(len: usize, (low, high): (f32, f32), ends: bool) -> Vec<f32> {
+    let mut state = len as u64 ^ if ends { 0x9e37_79b9_7f4a_7c15 } else { 0x2545_f491_4f6c_dd1d };
+    let mut next = || {
+        // xorshift64*: any stream will do.
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40) as f32 / (1u32 << 24) as f32
+    };
+    let place = |x: f32| if ends { x.round() } else { x };
+    (0..len).map(|_| low + (high - low) * place(next())).collect()
+}
