@@ -1,6 +1,6 @@
 //! Benchmarks of `gazelle-ot`: setup and extension of every implementation, over a link in memory.
 //!
-//! Ids: `ot/setup/-/<extension>`, `ot/correlated/<count>/<extension>` (what the trait gives) and
+//! Ids: `ot/setup/-/<extension>`, `ot/extend/<count>/<extension>` (what the trait gives: correlated OTs) and
 //! `ot/random/<count>/<extension>` (hashed to random OTs, as the targets count). Each has a line for
 //! the wall clock (`party` `both`: two threads, one per party) and one per party for the processor time
 //! of its thread (`client` receives, `server` sends), which other work on the machine disturbs less.
@@ -55,7 +55,7 @@ fn implementation<O: OtExtension>(bench: &mut Bench, name: &str, extension: &O) 
         record(bench, &id, 1, "setup", &runs, |run| run.setup)?;
     }
     for size in SIZES {
-        for (flavour, random) in [("correlated", false), ("random", true)] {
+        for (flavour, random) in [("extend", false), ("random", true)] {
             let id = format!("ot/{flavour}/2^{size}/{name}");
             if bench.wants(&id) {
                 let count = 1 << size;

@@ -31,6 +31,10 @@ impl OtExtension for Direct {
     type Sender = Sender;
     type Receiver = Receiver;
 
+    fn name(&self) -> String {
+        "a base OT for each".into()
+    }
+
     fn sender(
         &self,
         delta: Delta,

@@ -13,7 +13,7 @@ use gazelle_nonlinear::{Choice as StepChoice, PerLayer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use any_ot::AnyOt;
+pub use any_ot::{AnyOt, Extension};
 pub use machine::Machine;
 pub use planner::Prediction;
 
@@ -23,7 +23,7 @@ use crate::session::{Client, Prepared, Service};
 use crate::suite::Suite;
 
 /// The program's non-linear protocol.
-pub type Nonlinear = PerLayer<AnyOt, HalfGates>;
+pub type Nonlinear = PerLayer<Extension, HalfGates>;
 /// The program's suite.
 pub type DefaultSuite = Suite<PublicCoin, Nonlinear>;
 /// A server with the program's suite.
@@ -162,6 +162,9 @@ impl Choice {
             .collect();
         let linear =
             PublicCoin { inferences_per_setup: self.inferences_per_setup, ..PublicCoin::default() };
-        Suite::new(linear, PerLayer { ot: self.ot, scheme: HalfGates::default(), choices })
+        Suite::new(
+            linear,
+            PerLayer { ot: self.ot.extension(), scheme: HalfGates::default(), choices },
+        )
     }
 }

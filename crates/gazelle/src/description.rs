@@ -1,10 +1,11 @@
 //! What the server says about its model before anything secret moves.
 
-use gazelle_share::Architecture;
+use gazelle_share::{Architecture, LinearProtocol, NonlinearProtocol};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::GazelleError;
+use crate::suite::Suite;
 
 /// What a model's owner says about it besides the network itself. Public.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,9 +58,14 @@ impl Description {
     }
 
     /// What the parties' digests cover besides the bytes: the protocols actually compiled.
-    pub(crate) fn suite_bytes(linear: &str, nonlinear: &[String]) -> Vec<u8> {
-        let mut bytes = linear.as_bytes().to_vec();
-        for name in nonlinear {
+    /// The linear protocol's name, then the primitives of the non-linear one with their parameters
+    /// and its name by step, each behind a zero byte; the linear parameters are in the description.
+    pub(crate) fn suite_bytes<L: LinearProtocol, N: NonlinearProtocol>(
+        suite: &Suite<L, N>,
+        steps: &[String],
+    ) -> Vec<u8> {
+        let mut bytes = suite.linear().name().as_bytes().to_vec();
+        for name in std::iter::once(&suite.nonlinear().primitives()).chain(steps) {
             bytes.push(0);
             bytes.extend_from_slice(name.as_bytes());
         }

@@ -62,6 +62,10 @@ where
         "garbled"
     }
 
+    fn primitives(&self) -> String {
+        format!("{}; {}", self.ot.name(), self.scheme.name())
+    }
+
     fn compile(&self, steps: Arc<[Step]>) -> Result<GarbledCompiled, ProtocolError> {
         GarbledCompiled::new(&steps)
     }

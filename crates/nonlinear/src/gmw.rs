@@ -68,6 +68,10 @@ impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
         "gmw"
     }
 
+    fn primitives(&self) -> String {
+        self.ot.name()
+    }
+
     fn compile(&self, steps: Arc<[Step]>) -> Result<GmwCompiled, ProtocolError> {
         let steps = steps
             .iter()

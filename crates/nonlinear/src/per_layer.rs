@@ -137,6 +137,10 @@ where
         }
     }
 
+    fn primitives(&self) -> String {
+        format!("{}; {}", self.ot.name(), self.scheme.name())
+    }
+
     fn compile(&self, steps: Arc<[Step]>) -> Result<PerLayerCompiled, ProtocolError> {
         let compile = |(index, step): (usize, &Step)| match self
             .choices

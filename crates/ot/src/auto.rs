@@ -1,12 +1,6 @@
 //! The extension that suits a session's size.
 
-use gazelle_block::Delta;
-use gazelle_wire::Channel;
-use rand_core::CryptoRng;
-
 use crate::either::Either;
-use crate::error::OtError;
-use crate::extension::{OtExtension, OtTraffic};
 use crate::ferret::{Ferret, Parameters};
 use crate::softspoken::SoftSpoken;
 
@@ -21,69 +15,27 @@ use crate::softspoken::SoftSpoken;
 ///
 /// The set of 15.6 M is never chosen: it saves 0.04 bytes per OT, but its secret of 8 MB lies in the
 /// last-level cache or beyond, which costs more time than the bytes on any link above 100 Mbit/s.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Auto {
-    expected: usize,
+pub const fn auto(expected: usize) -> AutoExtension {
+    match expected {
+        0..0x3_0000 => AutoExtension::First(SoftSpoken::K8),
+        0x3_0000..0x10_0000 => AutoExtension::Second(Ferret::new(Parameters::SMALL)),
+        _ => AutoExtension::Second(Ferret::new(Parameters::MEDIUM)),
+    }
 }
 
-/// What [`Auto`] chose.
+/// What [`auto`] chooses from.
 pub type AutoExtension = Either<SoftSpoken, Ferret>;
-
-impl Auto {
-    /// For a session of about `expected` OTs; making more is allowed.
-    pub const fn for_count(expected: usize) -> Self {
-        Self { expected }
-    }
-
-    /// What it takes.
-    pub const fn choice(&self) -> AutoExtension {
-        match self.expected {
-            0..0x3_0000 => AutoExtension::First(SoftSpoken::K8),
-            0x3_0000..0x10_0000 => AutoExtension::Second(Ferret::new(Parameters::SMALL)),
-            _ => AutoExtension::Second(Ferret::new(Parameters::MEDIUM)),
-        }
-    }
-}
-
-impl OtExtension for Auto {
-    type Sender = <AutoExtension as OtExtension>::Sender;
-    type Receiver = <AutoExtension as OtExtension>::Receiver;
-
-    fn sender(
-        &self,
-        delta: Delta,
-        ch: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Self::Sender, OtError> {
-        self.choice().sender(delta, ch, rng)
-    }
-
-    fn receiver(
-        &self,
-        ch: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Self::Receiver, OtError> {
-        self.choice().receiver(ch, rng)
-    }
-
-    fn setup_traffic(&self) -> OtTraffic {
-        self.choice().setup_traffic()
-    }
-
-    fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {
-        self.choice().extend_traffic(already_made, count)
-    }
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extension::{OtExtension, OtTraffic};
 
     #[test]
     fn properties_small_sessions_do_not_pay_for_large_instances() {
         for log2 in 10..28 {
             let count = 1usize << log2;
-            let auto = Auto::for_count(count);
+            let auto = auto(count);
             let bytes = |setup: OtTraffic, extend: OtTraffic| setup.total() + extend.total();
             let chosen = bytes(auto.setup_traffic(), auto.extend_traffic(0, count));
             let others = [

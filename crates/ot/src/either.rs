@@ -20,6 +20,13 @@ impl<A: OtExtension, B: OtExtension> OtExtension for Either<A, B> {
     type Sender = Either<Box<A::Sender>, Box<B::Sender>>;
     type Receiver = Either<Box<A::Receiver>, Box<B::Receiver>>;
 
+    fn name(&self) -> String {
+        match self {
+            Self::First(inner) => inner.name(),
+            Self::Second(inner) => inner.name(),
+        }
+    }
+
     fn sender(
         &self,
         delta: Delta,

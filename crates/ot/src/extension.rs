@@ -67,6 +67,9 @@ pub trait OtExtension: Clone + Send + Sync {
     /// The party with the choices.
     type Receiver: RcotReceiver;
 
+    /// Tells name and parameters: both parties' suites must agree in it (the handshake compares).
+    fn name(&self) -> String;
+
     /// Sets up a session as the party with Delta (runs the base OTs).
     ///
     /// # Errors

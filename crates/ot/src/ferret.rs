@@ -85,6 +85,10 @@ impl OtExtension for Ferret {
     type Sender = FerretSender;
     type Receiver = FerretReceiver;
 
+    fn name(&self) -> String {
+        format!("ferret, {}", self.parameters)
+    }
+
     fn sender(
         &self,
         delta: Delta,

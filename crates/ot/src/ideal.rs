@@ -39,6 +39,10 @@ impl OtExtension for IdealOt {
     type Sender = IdealSender;
     type Receiver = IdealReceiver;
 
+    fn name(&self) -> String {
+        "ideal".into()
+    }
+
     fn sender(
         &self,
         delta: Delta,

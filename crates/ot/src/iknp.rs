@@ -77,6 +77,10 @@ impl OtExtension for Iknp {
     type Sender = IknpSender;
     type Receiver = IknpReceiver;
 
+    fn name(&self) -> String {
+        "iknp".into()
+    }
+
     fn sender(
         &self,
         delta: Delta,

@@ -21,7 +21,7 @@ mod surplus;
 pub mod testing;
 
 pub use adapt::{RotReceiver, RotSender};
-pub use auto::Auto;
+pub use auto::auto;
 pub use either::Either;
 pub use error::OtError;
 pub use extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};

@@ -122,6 +122,10 @@ impl OtExtension for SoftSpoken {
     type Sender = SoftSpokenSender;
     type Receiver = SoftSpokenReceiver;
 
+    fn name(&self) -> String {
+        format!("softspoken, k = {}", self.k)
+    }
+
     fn sender(
         &self,
         delta: Delta,

@@ -47,6 +47,10 @@ pub trait NonlinearProtocol: Send + Sync {
     /// Which protocol computes this step, for reports: `garbled`, `gmw`, `ideal`, ..
     fn name(&self, compiled: &Self::Compiled, step: usize) -> &'static str;
 
+    /// Names and parameters of the primitives: both parties' suites must agree in them (the
+    /// handshake compares).
+    fn primitives(&self) -> String;
+
     /// Checks all steps of a network and prepares what sessions share.
     ///
     /// # Errors

@@ -6,8 +6,7 @@
 
 mod probe;
 
-use gazelle_ot::auto::AutoExtension;
-use gazelle_ot::{Auto, Either};
+use gazelle_ot::Either;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{AnyOt, StepProtocol};
@@ -90,10 +89,9 @@ impl Machine {
     /// OT setup in one direction, for a session's extension.
     pub fn ot_setup_ns(&self, ot: AnyOt) -> f64 {
         let [soft_spoken, small, medium] = self.ot_setup_ns;
-        let AnyOt::For(count) = ot else { return soft_spoken };
-        match Auto::for_count(count as usize).choice() {
-            AutoExtension::First(_) => soft_spoken,
-            Either::Second(ferret)
+        match ot.extension() {
+            Either::First(_) | Either::Second(Either::First(_)) => soft_spoken,
+            Either::Second(Either::Second(ferret))
                 if ferret.parameters() == gazelle_ot::ferret::Parameters::SMALL =>
             {
                 small

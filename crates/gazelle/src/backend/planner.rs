@@ -90,7 +90,7 @@ pub fn rots(steps: &[Step], choices: &[StepProtocol]) -> u32 {
 
 /// A step's price; GMW falls back to garbling where it does not compute the step.
 pub(super) fn price(step: &Step, protocol: StepProtocol, ot: AnyOt) -> Option<Price> {
-    let protocols = PerLayer::auto(ot, HalfGates::default());
+    let protocols = PerLayer::auto(ot.extension(), HalfGates::default());
     protocols.prices(step, protocol.step_choice()).ok()
 }
 

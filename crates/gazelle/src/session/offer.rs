@@ -162,7 +162,7 @@ impl Offer {
             self.inner.description().len(),
         );
         self.check_limits(&plan, &traffic)?;
-        let suite_bytes = Description::suite_bytes(linear.name(), &names);
+        let suite_bytes = Description::suite_bytes(suite, &names);
         let context = description::context(&suite_bytes, self.inner.description());
         self.channel.begin_phase();
         self.inner.clone().accept(&mut self.channel, &suite_bytes).map_err(handshake_error)?;

@@ -118,7 +118,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
             (suite.nonlinear(), &nonlinear),
             description.len(),
         );
-        let suite_bytes = Description::suite_bytes(suite.linear().name(), &names);
+        let suite_bytes = Description::suite_bytes(&suite, &names);
         Ok(Self {
             suite,
             plan,

@@ -66,6 +66,10 @@ impl<N: NonlinearProtocol> NonlinearProtocol for Recorded<N> {
         self.inner.name(compiled, step)
     }
 
+    fn primitives(&self) -> String {
+        self.inner.primitives()
+    }
+
     fn compile(&self, steps: Arc<[Step]>) -> Result<Self::Compiled, ProtocolError> {
         self.inner.compile(steps)
     }

@@ -15,6 +15,13 @@ pub struct Parameters {
     group: usize,
 }
 
+impl std::fmt::Display for Parameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { log2_k, trees, depth, group } = self;
+        write!(f, "k = 2^{log2_k}, {trees} trees of depth {depth}, {group} together")
+    }
+}
+
 impl Default for Parameters {
     fn default() -> Self {
         Self::MEDIUM

@@ -1,7 +1,7 @@
 //! One line per implementor.
 
 use gazelle_ot::ferret::Parameters;
-use gazelle_ot::{Auto, Ferret, IdealOt, Iknp, SoftSpoken, testing};
+use gazelle_ot::{Ferret, IdealOt, Iknp, SoftSpoken, auto, testing};
 
 #[test]
 fn ideal_ot_conforms() {
@@ -32,6 +32,6 @@ fn ferret_conforms_with_its_smallest_set() {
 
 #[test]
 fn auto_conforms_on_either_side_of_its_first_threshold() {
-    testing::conformance(&Auto::for_count(1000));
-    testing::conformance(&Auto::for_count(500_000));
+    testing::conformance(&auto(1000));
+    testing::conformance(&auto(500_000));
 }

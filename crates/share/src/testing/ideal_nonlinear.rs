@@ -46,6 +46,10 @@ impl NonlinearProtocol for IdealNonlinear {
         "ideal"
     }
 
+    fn primitives(&self) -> String {
+        "ideal".into()
+    }
+
     fn compile(&self, steps: Arc<[Step]>) -> Result<Arc<[Step]>, ProtocolError> {
         for (index, step) in steps.iter().enumerate() {
             step.check().map_err(|why| ProtocolError::Plan(format!("step {index}: {why}")))?;
