@@ -46,7 +46,7 @@ pub enum StepProtocol {
 }
 
 impl StepProtocol {
-    /// The name in reports and descriptions.
+    /// Returns the name in reports and descriptions.
     pub fn name(self) -> &'static str {
         match self {
             Self::Garbled => "garbled",
@@ -123,7 +123,7 @@ impl Choice {
         self
     }
 
-    /// What a server's description asks for.
+    /// Returns what a server's description asks for.
     ///
     /// # Errors
     /// [`GazelleError::Description`] if this program does not know it.
@@ -143,7 +143,7 @@ impl Choice {
         })
     }
 
-    /// The part that travels in the description.
+    /// Returns the part that travels in the description.
     pub fn to_value(&self) -> Value {
         let few = |step: &(usize, &StepProtocol)| *step.1 == StepProtocol::GmwFewTrips;
         let travelling = Travelling {
@@ -154,7 +154,7 @@ impl Choice {
         serde_json::to_value(travelling).unwrap_or(Value::Null)
     }
 
-    /// The suite of this choice, for a network of `steps` non-linear steps.
+    /// Returns the suite of this choice, for a network of `steps` non-linear steps.
     pub fn suite(&self, steps: usize) -> DefaultSuite {
         let last = self.steps.last().copied().unwrap_or(StepProtocol::Garbled);
         let choices: Arc<[StepChoice]> = (0..steps)

@@ -49,7 +49,7 @@ impl Description {
         serde_json::from_slice(bytes).map_err(|error| GazelleError::Description(error.to_string()))
     }
 
-    /// The bytes that are sent.
+    /// Returns the bytes that are sent.
     ///
     /// # Errors
     /// [`GazelleError::Description`] if it cannot be written as JSON.
@@ -57,7 +57,7 @@ impl Description {
         serde_json::to_vec(self).map_err(|error| GazelleError::Description(error.to_string()))
     }
 
-    /// What the parties' digests cover besides the bytes: the protocols actually compiled.
+    /// Returns what the parties' digests cover besides the bytes: the protocols actually compiled.
     /// The linear protocol's name, then the primitives of the non-linear one with their parameters
     /// and its name by step, each behind a zero byte; the linear parameters are in the description.
     pub(crate) fn suite_bytes<L: LinearProtocol, N: NonlinearProtocol>(

@@ -96,7 +96,7 @@ impl GazelleError {
         }
     }
 
-    /// Whether the peer only closed the connection.
+    /// Tells whether the peer only closed the connection.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Channel(ChannelError::Closed))
     }

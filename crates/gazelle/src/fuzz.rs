@@ -18,7 +18,7 @@ const RING: u32 = 34;
 const TRUNCATE: u32 = 12;
 const VALUES: u32 = 20;
 
-/// What a server may say about a model: parsed, and accepted or refused, by a client that bounds
+/// Returns what a server may say about a model: parsed, and accepted or refused, by a client that bounds
 /// its memory. `data` is a description if it begins with a brace; else it changes numbers of an
 /// honest one, four bytes each: which number, and its new value.
 ///
@@ -43,7 +43,7 @@ pub fn description(data: &[u8]) {
     offered(text.as_bytes());
 }
 
-/// The `at`-th number of a JSON text (modulo how many there are) replaced.
+/// Returns the `at`-th number of a JSON text (modulo how many there are) replaced.
 fn with_number(text: &str, at: usize, number: &str) -> String {
     let is_part = |c: char| c.is_ascii_digit() || c == '-';
     let starts: Vec<usize> = text
@@ -88,7 +88,7 @@ pub fn at_client(data: &[u8]) {
     let _ = session(Channel::from_payloads(stream));
 }
 
-/// The server's description of the network that the other bodies use: a seed for the corpus.
+/// Returns the server's description of the network that the other bodies use: a seed for the corpus.
 pub fn honest_description() -> Vec<u8> {
     honest().server.description().to_vec()
 }

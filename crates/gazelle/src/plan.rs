@@ -44,7 +44,7 @@ pub(crate) struct GroupPlace {
 }
 
 impl GroupPlace {
-    /// The first of its nodes.
+    /// Returns the first of its nodes.
     #[expect(clippy::indexing_slicing, reason = "a group is made for its first node")]
     pub(crate) fn first(&self) -> NodeId {
         self.nodes[0]
@@ -110,22 +110,22 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The public network.
+    /// Returns the public network.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
 
-    /// The linear groups, in the order of the offline phase: fresh masks first.
+    /// Returns the linear groups, in the order of the offline phase: fresh masks first.
     pub fn groups(&self) -> &Arc<[LinearGroup]> {
         &self.groups
     }
 
-    /// The non-linear steps, in the order of the network.
+    /// Returns the non-linear steps, in the order of the network.
     pub fn steps(&self) -> &Arc<[Step]> {
         &self.steps
     }
 
-    /// Name of a step's node.
+    /// Returns the name of a step's node.
     ///
     /// # Panics
     /// If there are not so many [`steps`](Self::steps).
@@ -134,7 +134,7 @@ impl Plan {
         &self.architecture.node(self.step_nodes[step]).name
     }
 
-    /// Elements of the largest tensor, and of all together: bounds a session's memory.
+    /// Returns the elements of the largest tensor, and of all together: bounds a session's memory.
     pub fn elements(&self) -> (usize, usize) {
         let lens = self.architecture.tensors().iter().map(|tensor| tensor.shape.len());
         (lens.clone().max().unwrap_or(0), lens.sum())
@@ -144,7 +144,7 @@ impl Plan {
         &self.places
     }
 
-    /// All nodes in order, and what each is to a session.
+    /// Returns all nodes in order, and what each is to a session.
     pub(crate) fn walk(&self) -> impl Iterator<Item = (NodeId, &Node, Task<'_>)> {
         let nodes = self.architecture.node_ids().zip(self.architecture.nodes());
         nodes.zip(&self.places_of).map(|((id, node), place)| {
@@ -186,12 +186,12 @@ impl Plan {
         masks
     }
 
-    /// The nodes of the steps, in order.
+    /// Returns the nodes of the steps, in order.
     pub(crate) fn step_nodes(&self) -> &[NodeId] {
         &self.step_nodes
     }
 
-    /// How many groups bring their own fresh mask.
+    /// Returns how many groups bring their own fresh mask.
     pub fn fresh_groups(&self) -> usize {
         self.groups.iter().filter(|group| group.mask == MaskKind::Fresh).count()
     }

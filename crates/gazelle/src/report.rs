@@ -21,7 +21,7 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// Bytes in both directions.
+    /// Returns the bytes in both directions.
     pub fn bytes(&self) -> u64 {
         self.bytes_sent + self.bytes_received
     }
@@ -124,7 +124,7 @@ impl Meter {
     }
 }
 
-/// Largest resident set of this process so far (`VmHWM`); 0 where the system does not say.
+/// Returns largest resident set of this process so far (`VmHWM`); 0 where the system does not say.
 pub fn peak_rss_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status

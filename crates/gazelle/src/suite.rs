@@ -26,12 +26,12 @@ impl<L, N> Suite<L, N> {
         Suite { linear: self.linear, nonlinear }
     }
 
-    /// The linear protocol.
+    /// Returns the linear protocol.
     pub fn linear(&self) -> &L {
         &self.linear
     }
 
-    /// The non-linear protocol.
+    /// Returns the non-linear protocol.
     pub fn nonlinear(&self) -> &N {
         &self.nonlinear
     }

@@ -56,7 +56,7 @@ impl PlannedTraffic {
     }
 }
 
-/// The four messages of `gazelle_wire::handshake`.
+/// Returns the four messages of `gazelle_wire::handshake`.
 fn handshake(description: usize) -> Cost {
     const ANSWER: usize = 1 + 2 + 4;
     const CONFIRMATION: usize = 32;

@@ -92,14 +92,14 @@ pub trait LinearProtocol: Send + Sync {
         weights: &[Vec<&LinearWeights>],
     ) -> Result<Self::Plan, ProtocolError>;
 
-    /// The client's check of a plan that came from the server: security, widths, shapes, error
+    /// Checks, at the client, a plan that came from the server: security, widths, shapes, error
     /// bound. Must hold memory and time bounded for any plan that decodes.
     ///
     /// # Errors
     /// [`ProtocolError::Plan`] says what does not hold.
     fn validate(&self, groups: &[LinearGroup], plan: &Self::Plan) -> Result<(), ProtocolError>;
 
-    /// Exact traffic of a valid plan.
+    /// Returns the exact traffic of a valid plan.
     fn traffic(&self, groups: &[LinearGroup], plan: &Self::Plan) -> LinearTraffic;
 
     /// Once per model, at the server.

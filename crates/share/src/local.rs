@@ -44,7 +44,7 @@ pub enum LocalMap {
 }
 
 impl LocalMap {
-    /// Whether each output element is one input element, moved: masks pass through unchanged.
+    /// Tells whether each output element is one input element, moved: masks pass through unchanged.
     pub fn is_relabelling(&self) -> bool {
         matches!(self, Self::Reshape | Self::Permute { .. } | Self::Concat | Self::AddBias)
     }
@@ -66,7 +66,7 @@ impl LocalMap {
         words
     }
 
-    /// The map in any arithmetic; `add(sum, x, shift)` is `sum + x 2^shift`.
+    /// Returns the map in any arithmetic; `add(sum, x, shift)` is `sum + x 2^shift`.
     pub fn apply_with<T: Copy + Default>(
         &self,
         inputs: &[(&[T], TensorShape)],
@@ -108,7 +108,7 @@ impl LocalMap {
         words
     }
 
-    /// Shape of the result, if the map can act on these inputs and give this many elements.
+    /// Checks that the map can act on these inputs and give this many elements.
     /// `wanted` is the output's shape, which [`Reshape`](Self::Reshape), [`Slice`](Self::Slice)
     /// and [`Pad`](Self::Pad) leave open; bounded work for any contents.
     ///

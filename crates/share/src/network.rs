@@ -32,7 +32,7 @@ impl TensorId {
     /// The network's input.
     pub const INPUT: Self = Self(0);
 
-    /// The tensor at this place of [`ArchitectureParts::tensors`].
+    /// Returns the tensor at this place of [`ArchitectureParts::tensors`].
     pub const fn new(index: usize) -> Self {
         Self(index)
     }
@@ -83,7 +83,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// The first tensor that the node reads; the only one of a `Linear` or `Step`.
+    /// Returns the first tensor that the node reads; the only one of a `Linear` or `Step`.
     ///
     /// # Panics
     /// If the node reads nothing; those of an [`Architecture`] all read something.
@@ -107,7 +107,7 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// Whether the client's share of the output is a mask, known before any linear layer is;
+    /// Tells whether the client's share of the output is a mask, known before any linear layer is;
     /// `inputs`: whether its shares of all inputs are.
     pub fn is_masked(&self, inputs: bool) -> bool {
         match self {
@@ -117,7 +117,7 @@ impl NodeKind {
         }
     }
 
-    /// Bits by which the input at `position` is shifted left on its way to the output.
+    /// Returns the bits by which the input at `position` is shifted left on its way to the output.
     pub fn shift(&self, position: usize) -> u32 {
         match self {
             Self::Local(LocalMap::Add { shifts }) => shifts.get(position).copied().unwrap_or(0),
@@ -176,7 +176,7 @@ impl Network {
         Ok(Self { architecture, weights })
     }
 
-    /// The public part.
+    /// Returns the public part.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }

@@ -57,7 +57,7 @@ pub trait NonlinearProtocol: Send + Sync {
     /// [`ProtocolError::Plan`] if a step's ring conditions do not hold or it is not supported.
     fn compile(&self, steps: Arc<[Step]>) -> Result<Self::Compiled, ProtocolError>;
 
-    /// Exact traffic of the first inference of a session.
+    /// Returns the exact traffic of the first inference of a session.
     fn traffic(&self, compiled: &Self::Compiled) -> NonlinearTraffic;
 
     /// Setup at the client.

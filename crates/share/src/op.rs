@@ -100,7 +100,7 @@ pub const MAX_ELEMENTS: usize = 1 << 28;
 pub const MAX_MACS: u64 = 1 << 40;
 
 impl LinearOp {
-    /// Whether all shapes fit together and stay within [`MAX_ELEMENTS`] and [`MAX_MACS`]; bounded
+    /// Checks that all shapes fit together and stay within [`MAX_ELEMENTS`] and [`MAX_MACS`]; bounded
     /// work for any contents. The other methods need an operator that passes.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl LinearOp {
         }
     }
 
-    /// Input elements.
+    /// Returns the number of input elements.
     pub fn input_len(&self) -> usize {
         match self {
             Self::Conv(conv) => conv.input.len(),
@@ -127,7 +127,7 @@ impl LinearOp {
         }
     }
 
-    /// Output shape.
+    /// Returns the output shape.
     pub fn output_shape(&self) -> TensorShape {
         match self {
             Self::Conv(conv) => conv.output(),
@@ -135,7 +135,7 @@ impl LinearOp {
         }
     }
 
-    /// Number of weights.
+    /// Returns the number of weights.
     pub fn weight_len(&self) -> usize {
         match self {
             Self::Conv(c) => c.maps * (c.input.channels / c.groups) * c.kernel[0] * c.kernel[1],
@@ -143,7 +143,7 @@ impl LinearOp {
         }
     }
 
-    /// Plaintext multiply-adds.
+    /// Returns the number of plaintext multiply-adds.
     pub fn macs(&self) -> u64 {
         match self {
             Self::Conv(c) => {

@@ -27,7 +27,7 @@ impl TensorShape {
         Self::new(len, 1, 1)
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     #[expect(clippy::len_without_is_empty, reason = "shapes are never empty")]
     pub fn len(&self) -> usize {
         self.channels * self.height * self.width
@@ -38,13 +38,13 @@ impl TensorShape {
         [self.channels, self.height, self.width]
     }
 
-    /// Number of elements, if no axis is empty and there are at most `limit`.
+    /// Returns the number of elements, if no axis is empty and there are at most `limit`.
     pub fn checked_len(&self, limit: usize) -> Option<usize> {
         let len = self.channels.checked_mul(self.height)?.checked_mul(self.width)?;
         (1..=limit).contains(&len).then_some(len)
     }
 
-    /// Row-major index of `[c, y, x]`.
+    /// Returns the row-major index of `[c, y, x]`.
     pub fn index(&self, c: usize, y: usize, x: usize) -> usize {
         (c * self.height + y) * self.width + x
     }
@@ -83,7 +83,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Output shape: `floor((n + pads - kernel) / stride) + 1` in each direction.
+    /// Returns the output shape: `floor((n + pads - kernel) / stride) + 1` in each direction.
     ///
     /// Requires that the padded input is at least as large as the window.
     pub fn output(&self, input: TensorShape) -> TensorShape {
@@ -123,7 +123,7 @@ impl Window {
         })
     }
 
-    /// Input elements read over all windows, padding included: the work of a pool.
+    /// Returns input elements read over all windows, padding included: the work of a pool.
     pub fn taps(&self, input: TensorShape) -> u64 {
         let output = self.output(input);
         [output.height, output.width, self.kernel[0], self.kernel[1]]

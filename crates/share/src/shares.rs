@@ -37,7 +37,7 @@ impl Shares {
         Self { bits, words }
     }
 
-    /// The zero vector.
+    /// Returns the zero vector.
     pub fn zero(bits: u32, len: usize) -> Self {
         Self { bits, words: vec![0; len] }
     }
@@ -57,17 +57,17 @@ impl Shares {
         self.bits
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// Whether there are no elements.
+    /// Tells whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// The reduced words.
+    /// Returns the reduced words.
     pub fn words(&self) -> &[u64] {
         &self.words
     }

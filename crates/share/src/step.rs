@@ -103,13 +103,13 @@ pub enum StepOutput {
 }
 
 impl Step {
-    /// Shape of the result.
+    /// Returns the shape of the result.
     pub fn output_shape(&self) -> TensorShape {
         let shape = self.function_shape();
         self.sum_pool.map_or(shape, |window| window.output(shape))
     }
 
-    /// Width of the result's ring: the new shares', or `value_bits` if revealed.
+    /// Returns the width of the result's ring: the new shares', or `value_bits` if revealed.
     pub fn output_bits(&self) -> u32 {
         match self.output {
             StepOutput::Masked { bits } => bits,
@@ -118,7 +118,7 @@ impl Step {
         }
     }
 
-    /// How many indices the step gives, if it gives indices: 1 for [`StepFunction::ArgMax`].
+    /// Returns how many indices the step gives, if it gives indices: 1 for [`StepFunction::ArgMax`].
     pub fn ranked(&self) -> Option<usize> {
         match self.function {
             StepFunction::ArgMax => Some(1),
@@ -127,12 +127,12 @@ impl Step {
         }
     }
 
-    /// Bits of an unsigned index into the input, at least 1.
+    /// Returns bits of an unsigned index into the input, at least 1.
     pub fn index_bits(&self) -> u32 {
         self.input.len().next_power_of_two().trailing_zeros().max(1)
     }
 
-    /// Least width of the input's ring (for [`StepFunction::Round`] a smaller one also serves
+    /// Returns least width of the input's ring (for [`StepFunction::Round`] a smaller one also serves
     /// where the values are small).
     pub fn needed_bits(&self) -> u32 {
         let bits = self.value_bits + self.truncate_bits;
@@ -149,7 +149,7 @@ impl Step {
         self.needed_bits() + u32::from(square)
     }
 
-    /// Shape between the function and the sum-pool.
+    /// Returns the shape between the function and the sum-pool.
     pub fn function_shape(&self) -> TensorShape {
         match &self.function {
             StepFunction::MaxPool { window, .. } => window.output(self.input),
@@ -159,7 +159,7 @@ impl Step {
         }
     }
 
-    /// Bits that hold every possible result, sign included.
+    /// Returns bits that hold every possible result, sign included.
     pub fn result_bits(&self) -> u32 {
         let function = match self.function {
             StepFunction::Square { drop_bits } => {
@@ -172,7 +172,7 @@ impl Step {
         function + taps.next_power_of_two().trailing_zeros()
     }
 
-    /// Whether shapes and widths fit together; bounded work for any contents. The other methods
+    /// Tells whether shapes and widths fit together; bounded work for any contents. The other methods
     /// need a step that passes.
     ///
     /// # Errors
@@ -283,7 +283,7 @@ impl Step {
         pool.fold(self.function_shape(), &after, |a, b| a.wrapping_add(*b))
     }
 
-    /// The client's share as the backends take it, modulo `2^bits`: shifted right by
+    /// Returns the client's share as the backends take it, modulo `2^bits`: shifted right by
     /// `truncate_bits`, as an unsigned integer, and reduced; of [`StepFunction::Round`] only reduced.
     ///
     /// Costs nothing on the wire. With [`prepare_server`](Self::prepare_server) it makes shares of x
@@ -296,7 +296,7 @@ impl Step {
         self.prepare(share, 0, bits)
     }
 
-    /// The server's share as the backends take it, modulo `2^bits`: as the client's, but it adds
+    /// Returns the server's share as the backends take it, modulo `2^bits`: as the client's, but it adds
     /// `2^t - 1` first ([`StepFunction::Round`]: `2^(t-1)`).
     #[must_use]
     pub fn prepare_server(&self, share: Shares, bits: u32) -> Shares {
@@ -340,7 +340,7 @@ pub const MAX_CLASSES: usize = 1 << 14;
 /// Indices that one step gives at most.
 pub const MAX_RANKS: usize = 64;
 
-/// The indices of the k largest values, largest first, the lower index first among equals.
+/// Returns the indices of the k largest values, largest first, the lower index first among equals.
 fn largest(values: &[i64], k: usize) -> Vec<i64> {
     let mut ranked: Vec<(usize, &i64)> = values.iter().enumerate().collect();
     ranked.sort_by_key(|(index, value)| (std::cmp::Reverse(**value), *index));

@@ -112,7 +112,7 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// Seconds on a link, and how many of them a party does not compute in.
+    /// Returns the seconds on a link, and how many of them a party does not compute in.
     fn on(&self, link: Link) -> (f64, f64) {
         let busier = self.cost.client_to_server.max(self.cost.server_to_client);
         let transfer = link.transfer_time(busier).as_secs_f64();
@@ -317,7 +317,7 @@ pub fn predict(
     })
 }
 
-/// The command and the masked input.
+/// Returns the command and the masked input.
 fn input_cost(traffic: &PlannedTraffic) -> Cost {
     let steps: Cost = traffic.nonlinear.online.iter().copied().sum();
     Cost {

@@ -44,7 +44,7 @@ impl Packing {
     }
 }
 
-/// All groups, masks still undecided ([`MaskKind::Given`]), in the order of their first nodes.
+/// Returns all groups, masks still undecided ([`MaskKind::Given`]), in the order of their first nodes.
 pub(crate) fn linear_groups(
     architecture: &Architecture,
 ) -> Result<(Vec<LinearGroup>, Vec<GroupPlace>), GazelleError> {

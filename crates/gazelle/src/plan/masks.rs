@@ -87,7 +87,7 @@ fn broken(name: &str, what: &str) -> GazelleError {
     GazelleError::Plan(format!("{name}: the mask rule does not hold: {what}"))
 }
 
-/// The input and the masked outputs of steps.
+/// Returns the input and the masked outputs of steps.
 fn roots(architecture: &Architecture) -> TensorMap<bool> {
     let mut roots = architecture.per_tensor(false);
     roots[TensorId::INPUT] = true;
@@ -99,7 +99,7 @@ fn roots(architecture: &Architecture) -> TensorMap<bool> {
     roots
 }
 
-/// The lower, the more a group gains from a mask of its own: dense reads of large kernels first
+/// Returns the lower, the more a group gains from a mask of its own: dense reads of large kernels first
 /// (a strided 1x1 kernel pins only the pixels that it reads).
 fn cost_of_pinning(group: &LinearGroup) -> (usize, usize) {
     match group.ops.first() {

@@ -32,7 +32,7 @@ impl Tensors {
         self.shares[tensor].as_ref().ok_or_else(|| missing(tensor))
     }
 
-    /// The share, for one of its readers: moved out for the last one.
+    /// Returns the share, for one of its readers: moved out for the last one.
     pub(crate) fn take(&mut self, tensor: TensorId) -> Result<Shares, GazelleError> {
         let share = if self.readers[tensor] <= 1 {
             self.shares[tensor].take()
@@ -52,7 +52,7 @@ impl Tensors {
         }
     }
 
-    /// The result of a local map on this party's shares; releases nothing.
+    /// Returns the result of a local map on this party's shares; releases nothing.
     pub(crate) fn local(
         &self,
         architecture: &Architecture,

@@ -89,7 +89,7 @@ impl<T: Send> Background<T> {
         }
     }
 
-    /// All groups have been handed over.
+    /// Says that all groups have been handed over.
     pub(crate) fn no_more(&mut self) {
         self.todo = None;
     }

@@ -71,7 +71,7 @@ pub enum Learnt {
 }
 
 impl Inference {
-    /// The revealed values as logits: what they are unless the network reveals classes.
+    /// Returns the revealed values as logits: what they are unless the network reveals classes.
     pub fn logits(&self) -> Vec<f64> {
         let unit = (-f64::from(self.scale)).exp2();
         self.values.iter().map(|value| *value as f64 * unit).collect()
@@ -136,22 +136,22 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.observer = Some(observer);
     }
 
-    /// What the server said.
+    /// Returns what the server said.
     pub fn description(&self) -> &Description {
         &self.description
     }
 
-    /// The order of work.
+    /// Returns the order of work.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// What the plan puts on the wire.
+    /// Returns what the plan puts on the wire.
     pub fn traffic(&self) -> &PlannedTraffic {
         &self.traffic
     }
 
-    /// What handshake and setup took.
+    /// Returns what handshake and setup took.
     pub fn setup(&self) -> Phase {
         self.setup
     }
@@ -330,7 +330,7 @@ struct OfflineTalk<P> {
 }
 
 impl<N: NonlinearClient> Talk<'_, N> {
-    /// All groups are requested at once; each step waits for the u that it needs and no more.
+    /// Requests all groups at once; each step waits for the u that it needs and no more.
     fn offline<L: LinearClient>(
         self,
         plan: &Plan,

@@ -91,7 +91,7 @@ impl Masks {
         Self { tensors: Tensors::new(plan.architecture()), complete: false }
     }
 
-    /// The mask that `group` is given; nothing if it is fresh.
+    /// Returns the mask that `group` is given; nothing if it is fresh.
     fn of(
         &mut self,
         plan: &Plan,

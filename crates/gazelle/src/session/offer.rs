@@ -74,7 +74,7 @@ impl Offer {
         }
     }
 
-    /// What the server offers; not validated.
+    /// Returns what the server offers; not validated.
     pub fn description(&self) -> &Description {
         &self.description
     }
@@ -199,7 +199,7 @@ impl Offer {
     }
 }
 
-/// Bytes that a prepared inference may take: every tensor as 64-bit words, and all that the
+/// Returns bytes that a prepared inference may take: every tensor as 64-bit words, and all that the
 /// offline phase of the non-linear steps brings.
 pub(crate) fn memory_estimate(plan: &Plan, traffic: &PlannedTraffic) -> u64 {
     let (_, elements) = plan.elements();
@@ -217,7 +217,7 @@ pub(crate) struct Parts<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) nonlinear: N::Client,
 }
 
-/// The handshake's errors in the terms of sessions.
+/// Returns the handshake's errors in the terms of sessions.
 pub(crate) fn handshake_error(error: HandshakeError) -> GazelleError {
     match error {
         HandshakeError::Channel(error) => GazelleError::Channel(error),

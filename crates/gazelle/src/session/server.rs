@@ -132,12 +132,12 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         })
     }
 
-    /// The order of work.
+    /// Returns the order of work.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// What the plan puts on the wire.
+    /// Returns what the plan puts on the wire.
     pub fn traffic(&self) -> &PlannedTraffic {
         &self.traffic
     }
@@ -147,7 +147,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         &self.names
     }
 
-    /// The bytes that clients get; BLAKE3 of them is what they may pin.
+    /// Returns the bytes that clients get; BLAKE3 of them is what they may pin.
     pub fn description(&self) -> &[u8] {
         &self.description
     }

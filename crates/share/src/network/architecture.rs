@@ -30,47 +30,47 @@ impl Architecture {
         Ok(Self { parts, masked })
     }
 
-    /// All tensors; the first one is the input.
+    /// Returns all tensors; the first one is the input.
     pub fn tensors(&self) -> &[Tensor] {
         &self.parts.tensors
     }
 
-    /// All operations in topological order; the last one reveals the output.
+    /// Returns all operations in topological order; the last one reveals the output.
     pub fn nodes(&self) -> &[Node] {
         &self.parts.nodes
     }
 
-    /// The names of all nodes, in the same order.
+    /// Returns the names of all nodes, in the same order.
     pub fn node_ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
         (0..self.parts.nodes.len()).map(NodeId)
     }
 
-    /// The tensor of this name.
+    /// Returns the tensor of this name.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.parts.tensors[id.0]
     }
 
-    /// The node of this name.
+    /// Returns the node of this name.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.parts.nodes[id.0]
     }
 
-    /// The network's input.
+    /// Returns the network's input.
     pub fn input(&self) -> &Tensor {
         self.tensor(TensorId::INPUT)
     }
 
-    /// What the last node reveals.
+    /// Returns what the last node reveals.
     pub fn output(&self) -> TensorId {
         self.parts.output
     }
 
-    /// The last node, which reveals the output.
+    /// Returns the last node, which reveals the output.
     pub fn last(&self) -> &Node {
         &self.parts.nodes[self.parts.nodes.len() - 1]
     }
 
-    /// Whether the client's share of a tensor is a mask: of the input, of a step's output, and of
+    /// Tells whether the client's share of a tensor is a mask: of the input, of a step's output, and of
     /// what local maps make of such.
     pub fn is_masked(&self, id: TensorId) -> bool {
         self.masked[id]
@@ -86,7 +86,7 @@ impl Architecture {
         &self.masked
     }
 
-    /// The parts, to be changed and checked again.
+    /// Returns the parts, to be changed and checked again.
     pub fn into_parts(self) -> ArchitectureParts {
         self.parts
     }
@@ -118,12 +118,12 @@ impl<T: Clone> TensorMap<T> {
 }
 
 impl<T> TensorMap<T> {
-    /// The value of one more tensor.
+    /// Appends the value of one more tensor.
     pub fn push(&mut self, value: T) {
         self.0.push(value);
     }
 
-    /// All values with the tensors that they belong to.
+    /// Returns all values with the tensors that they belong to.
     pub fn iter(&self) -> impl Iterator<Item = (TensorId, &T)> {
         self.0.iter().enumerate().map(|(index, value)| (TensorId(index), value))
     }

@@ -58,7 +58,7 @@ impl NetworkBuilder {
         output
     }
 
-    /// The shape of a tensor written so far.
+    /// Returns the shape of a tensor written so far.
     #[expect(clippy::indexing_slicing, reason = "documented: the builder returned the id")]
     pub fn shape(&self, tensor: TensorId) -> TensorShape {
         self.parts.tensors[tensor.0].shape
@@ -113,7 +113,7 @@ impl NetworkBuilder {
         self.node(name, NodeKind::Local(map), inputs, output, LinearWeights::default())
     }
 
-    /// The server's own constants, one per channel or element.
+    /// Adds the server's own constants, one per channel or element.
     pub fn add_bias(&mut self, name: &str, input: TensorId, bias: Vec<i64>) -> TensorId {
         let own = LinearWeights { weights: Vec::new(), bias };
         let map = NodeKind::Local(LocalMap::AddBias);

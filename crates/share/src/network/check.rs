@@ -88,7 +88,7 @@ impl ArchitectureParts {
         }
     }
 
-    /// Whether the node's output is masked (`false`: shares that still need a step).
+    /// Tells whether the node's output is masked (`false`: shares that still need a step).
     fn check_node(&self, node: &Node, masked: &[Option<bool>]) -> Result<bool, String> {
         let tensor = |id: TensorId| self.tensors.get(id.0).ok_or(format!("no tensor {}", id.0));
         let output = tensor(node.output)?;

@@ -111,7 +111,7 @@ fn check_sum(
     looks_random(&group.name, v);
 }
 
-/// The words' mean lies within 8 sigma of a uniform distribution's.
+/// Returns the words' mean lies within 8 sigma of a uniform distribution's.
 fn looks_random(name: &str, shares: &Shares) {
     let scale = 2f64.powi(shares.bits() as i32);
     let mean = shares.words().iter().map(|w| *w as f64 / scale).sum::<f64>() / shares.len() as f64;

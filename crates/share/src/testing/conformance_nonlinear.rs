@@ -150,7 +150,7 @@ pub fn check_result(step: &Step, inputs: &[i64], results: &[i64]) {
     }
 }
 
-/// Whether some rounding of each value, down or up, ranks `indices` first, in this order.
+/// Tells whether some rounding of each value, down or up, ranks `indices` first, in this order.
 fn check_ranking(floor: &[i64], ceiling: &[i64], indices: &[i64]) {
     let at = |list: &[i64], index: i64| {
         usize::try_from(index).ok().and_then(|index| list.get(index)).copied()
@@ -369,7 +369,7 @@ fn server_side<P: NonlinearProtocol>(
     Ok((shares, logs))
 }
 
-/// The client's wrong shares at every step, then the server's at step 0.
+/// Returns the client's wrong shares at every step, then the server's at step 0.
 #[expect(clippy::unwrap_used, reason = "a test suite: failing loudly is its job")]
 fn refuses_wrong_shares<P: NonlinearProtocol + Clone + 'static>(protocol: &P, steps: &Arc<[Step]>) {
     let compiled = Arc::new(protocol.compile(Arc::clone(steps)).unwrap());

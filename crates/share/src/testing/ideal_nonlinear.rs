@@ -169,7 +169,7 @@ impl NonlinearServer for IdealNonlinearServer {
     }
 }
 
-/// The value that the step's function sees, with the real truncation's rounding.
+/// Returns the value that the step's function sees, with the real truncation's rounding.
 fn reconstruct(step: &Step, client: Shares, server: Shares) -> Vec<i64> {
     let (bits, drop) = match step.function {
         StepFunction::Round => (step.input_bits, step.truncate_bits),
