@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub mod aes;
-pub mod bits;
-pub mod block;
-pub mod error;
-pub mod gf128;
+mod bits;
+mod block;
+mod error;
+mod gf128;
 pub mod hash;
 pub mod transpose;
 pub mod tweak;

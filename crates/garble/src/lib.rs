@@ -2,23 +2,23 @@
 
 pub mod arith;
 pub mod bristol;
-pub mod builder;
-pub mod circuit;
-pub mod error;
+mod builder;
+mod circuit;
+mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzz;
 pub mod garbling;
 mod gate;
-pub mod half_gates;
+mod half_gates;
 #[cfg(any(test, feature = "testing"))]
-pub mod ideal;
+mod ideal;
 mod schedule;
 pub mod scheme;
-pub mod table;
+mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod three_halves;
-pub mod tweaks;
+mod three_halves;
+mod tweaks;
 
 pub use builder::{Builder, Wire};
 pub use circuit::Circuit;

@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backend;
-pub mod description;
-pub mod error;
+mod description;
+mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzz;
-pub mod plan;
-pub mod report;
+mod plan;
+mod report;
 pub mod session;
-pub mod suite;
-pub mod traffic;
+mod suite;
+mod traffic;
 
 pub use description::{Description, ModelInfo, digest};
 pub use error::GazelleError;

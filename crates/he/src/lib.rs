@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-pub mod error;
+mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzz;
 pub mod public_coin;

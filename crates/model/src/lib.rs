@@ -1,13 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-pub mod description;
-pub mod error;
+mod description;
+mod error;
 pub mod fixed;
 pub mod float;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzz;
 pub mod generate;
-pub mod graph;
+mod graph;
 mod onnx;
 pub mod passes;
 pub mod quantise;

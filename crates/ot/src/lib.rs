@@ -3,18 +3,18 @@
 pub mod adapt;
 pub mod auto;
 pub mod base;
-pub mod either;
-pub mod error;
-pub mod extension;
+mod either;
+mod error;
+mod extension;
 pub mod ferret;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzz;
 mod ggm;
 #[cfg(any(test, feature = "testing"))]
-pub mod ideal;
-pub mod iknp;
+mod ideal;
+mod iknp;
 mod rows;
-pub mod softspoken;
+mod softspoken;
 mod streams;
 mod surplus;
 #[cfg(any(test, feature = "testing"))]

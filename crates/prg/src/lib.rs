@@ -1,12 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod ctr;
-pub mod error;
+mod error;
 pub mod isa;
-pub mod keystream;
-pub mod prg;
+mod keystream;
+mod prg;
 pub mod sample;
-pub mod seed;
+mod seed;
 
 pub use error::PrgError;
 pub use keystream::Keystream;

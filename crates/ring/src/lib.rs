@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 
-pub mod buffer;
-pub mod error;
+mod buffer;
+mod error;
 pub mod exact;
-pub mod fft;
+mod fft;
 pub mod kernel;
-pub mod polys;
+mod polys;
 pub mod schoolbook;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod transform;
+mod transform;
 pub mod weights;
 
 pub use buffer::Buffer;

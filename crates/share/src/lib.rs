@@ -1,11 +1,11 @@
 #![doc = include_str!("../README.md")]
 
-pub mod error;
-pub mod linear;
+mod error;
+mod linear;
 pub mod local;
-pub mod network;
-pub mod nonlinear;
-pub mod op;
+mod network;
+mod nonlinear;
+mod op;
 pub mod plain;
 pub mod shape;
 pub mod shares;

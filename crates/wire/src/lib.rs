@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 
-pub mod channel;
-pub mod error;
+mod channel;
+mod error;
 pub mod frame;
 pub mod handshake;
 pub mod memory;
 pub mod message;
-pub mod pace;
+mod pace;
 pub mod packed;
 pub mod recording;
-pub mod shaped;
+mod shaped;
 pub mod tcp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
