@@ -4,7 +4,7 @@ pub mod aes;
 mod bits;
 mod block;
 mod error;
-mod gf128;
+pub mod gf128;
 pub mod hash;
 pub mod transpose;
 pub mod tweak;

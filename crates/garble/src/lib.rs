@@ -11,14 +11,14 @@ pub mod garbling;
 mod gate;
 mod half_gates;
 #[cfg(any(test, feature = "testing"))]
-mod ideal;
+pub mod ideal;
 mod schedule;
 pub mod scheme;
 mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod three_halves;
-mod tweaks;
+pub mod tweaks;
 
 pub use builder::{Builder, Wire};
 pub use circuit::Circuit;

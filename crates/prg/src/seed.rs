@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::ctr;
 
 /// The counter's top byte under which seeds are forked; not available to [`Prg::new`](crate::Prg::new).
-pub const FORK_DOMAIN: u8 = 0xff;
+pub(crate) const FORK_DOMAIN: u8 = 0xff;
 
 /// A 128-bit key. Wiped on drop; never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]

@@ -5,7 +5,7 @@ mod linear;
 pub mod local;
 mod network;
 mod nonlinear;
-mod op;
+pub mod op;
 pub mod plain;
 pub mod shape;
 pub mod shares;

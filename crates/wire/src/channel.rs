@@ -8,16 +8,15 @@ use std::io;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-pub use crate::frame::ERROR_KIND;
 pub use recv::RecvHalf;
-pub use send::{EXCHANGE_BYTES, SendHalf};
+pub use send::SendHalf;
 
 use crate::error::ChannelError;
 use crate::message::Message;
 use crate::pace::Pace;
 use crate::traffic::Traffic;
 use recv::Incoming;
-use send::Outgoing;
+use send::{EXCHANGE_BYTES, Outgoing};
 
 /// One end of a two-party link.
 ///

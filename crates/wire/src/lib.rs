@@ -6,7 +6,7 @@ pub mod frame;
 pub mod handshake;
 pub mod memory;
 pub mod message;
-mod pace;
+pub mod pace;
 pub mod packed;
 pub mod recording;
 mod shaped;

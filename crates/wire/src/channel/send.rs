@@ -9,7 +9,7 @@ use crate::message::Message;
 use crate::traffic::{FRAME_BYTES, HEADER_BYTES, framed_len};
 
 /// Bytes that either side may have in flight in an exchange, and that wait for a flush at most.
-pub const EXCHANGE_BYTES: usize = 64 << 10;
+pub(crate) const EXCHANGE_BYTES: usize = 64 << 10;
 
 /// The sending half; see [`Channel::halves`](super::Channel::halves).
 pub struct SendHalf {
