@@ -9,8 +9,8 @@ use std::time::Instant;
 use gazelle_linear::{PublicCoin, plain_kernels};
 use gazelle_prg::{Prg, Seed};
 use gazelle_share::{
-    Conv2d, LinearClient, LinearGroup, LinearOp, LinearProtocol, LinearServer, LinearWeights, Mask,
-    MaskKind, Pads, ProtocolError, Shares, TensorShape,
+    Conv2d, Guard, LinearClient, LinearGroup, LinearOp, LinearProtocol, LinearServer,
+    LinearWeights, Mask, MaskKind, Pads, ProtocolError, Shares, TensorShape,
 };
 use gazelle_wire::{Traffic, memory};
 use rand_core::Rng;
@@ -83,6 +83,7 @@ impl Layer {
             truncate_bits: vec![truncate_bits],
             mask: MaskKind::Fresh,
             revealed: false,
+            guard: Guard::NONE,
         };
         Self {
             groups: vec![group].into(),

@@ -10,8 +10,7 @@ mod tensors;
 use std::sync::Arc;
 
 use gazelle_share::{
-    Architecture, LinearGroup, LinearOp, LocalMap, MaskKind, Node, NodeId, NodeKind, Shares, Step,
-    TensorId,
+    Architecture, LinearGroup, LocalMap, MaskKind, Node, NodeId, NodeKind, Shares, Step, TensorId,
 };
 
 use crate::error::GazelleError;
@@ -65,7 +64,7 @@ pub(crate) struct FreshMask {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Task<'a> {
     /// The operator at `position` of group `group`.
-    Linear { op: &'a LinearOp, group: usize, position: usize },
+    Linear { group: usize, position: usize },
     /// The step of this number.
     Step(usize),
     /// A map on both parties' shares.
@@ -149,7 +148,7 @@ impl Plan {
         let nodes = self.architecture.node_ids().zip(self.architecture.nodes());
         nodes.zip(&self.places_of).map(|((id, node), place)| {
             let task = match (&node.kind, *place) {
-                (NodeKind::Linear(op), (group, position)) => Task::Linear { op, group, position },
+                (NodeKind::Linear(_), (group, position)) => Task::Linear { group, position },
                 (NodeKind::Step(_), (number, _)) => Task::Step(number),
                 (NodeKind::Local(map), _) => Task::Local(map),
             };

@@ -8,7 +8,8 @@
 //! | | | [`EncryptedRequest::open`], [`HintSource::shares`] -> `v` |
 //! | | [`LayerSecret::shares`] -> `u` | |
 //!
-//! Then `u + v = W r + eps` in `Z_{2^l}`, `|eps|` bounded by [`noise`].
+//! Then `u + v = 2^g W r + E` in `Z_{2^{l+g}}` with g guard bits (0 by default), `|E|` bounded by
+//! [`noise`].
 //!
 //! What this module calls a *group* is everything under one layer secret: `requests` polynomials
 //! read by one matrix of weight polynomials with `responses` rows. What the matrix means (tiles,

@@ -6,8 +6,8 @@ use std::time::Instant;
 use gazelle_linear::{PublicCoin, plain_kernels};
 use gazelle_prg::{Prg, Seed};
 use gazelle_share::{
-    Conv2d, LinearClient, LinearGroup, LinearOp, LinearProtocol, LinearServer, LinearWeights, Mask,
-    MaskKind, Pads, TensorShape,
+    Conv2d, Guard, LinearClient, LinearGroup, LinearOp, LinearProtocol, LinearServer,
+    LinearWeights, Mask, MaskKind, Pads, TensorShape,
 };
 use gazelle_wire::memory;
 use rand_core::Rng;
@@ -78,6 +78,7 @@ fn run(
         truncate_bits: vec![truncate_bits],
         mask: MaskKind::Fresh,
         revealed: false,
+        guard: Guard::NONE,
     }]
     .into();
     let mut protocol = PublicCoin { inferences_per_setup, ..PublicCoin::default() };

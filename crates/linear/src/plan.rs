@@ -90,6 +90,9 @@ impl GroupPlan {
         if self.parameters.ring_bits() != group.ring_bits {
             return bad("the ring widths differ");
         }
+        if self.parameters.guard_bits() != group.guard.bits {
+            return bad("the guard bits differ");
+        }
         if group.ops.is_empty()
             || self.norm_quarter_bits.len() != group.ops.len()
             || group.truncate_bits.len() != group.ops.len()
@@ -104,11 +107,32 @@ impl GroupPlan {
             as_conv(op)?;
         }
         for (&quarters, &truncate_bits) in self.norm_quarter_bits.iter().zip(&group.truncate_bits) {
-            if !self.parameters.holds(truncate_bits, weight_norm(quarters, self.fourier)) {
+            if !tolerates(
+                group,
+                truncate_bits,
+                self.parameters,
+                weight_norm(quarters, self.fourier),
+            ) {
                 return bad("the error bound is not met");
             }
         }
         GroupLayout::new(group, self)
+    }
+}
+
+/// Whether the error of an output that is truncated by `truncate_bits` stays within what the group
+/// allows: with guard bits the value is exact, without them it is off by a fraction of a unit in the
+/// last place that is kept.
+pub(crate) fn tolerates(
+    group: &LinearGroup,
+    truncate_bits: u32,
+    parameters: Parameters,
+    norm: WeightNorm,
+) -> bool {
+    if group.guard.bits > 0 {
+        parameters.holds_exactly(group.guard.error_limit(), norm)
+    } else {
+        parameters.holds(truncate_bits, norm)
     }
 }
 

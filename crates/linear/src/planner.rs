@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LinearError;
 use crate::packing::Packing;
-use crate::plan::{GroupPlan, PackingPlan, weight_norm};
+use crate::plan::{GroupPlan, PackingPlan, tolerates, weight_norm};
 use crate::planner::budget::{Budget, Weighing, noise_bits};
 use crate::planner::search::{Found, Search};
 use crate::stride_one::as_conv;
@@ -72,36 +72,42 @@ pub(crate) fn map_norms(op: &LinearOp, weights: &LinearWeights) -> Result<Vec<f6
     Ok(weights.weights.chunks_exact(per_map).map(|map| map.iter().map(square).sum()).collect())
 }
 
-/// The cheapest plan of one group; `norms[op]` from [`map_norms`].
+/// The cheapest plan of one group with its cost; `norms[op]` from [`map_norms`].
 pub(crate) fn plan_group(
     group: &LinearGroup,
     norms: &[Vec<f64>],
     prices: &Prices,
     inferences: f64,
-) -> Result<GroupPlan, LinearError> {
+) -> Result<(f64, GroupPlan), LinearError> {
     let truncate_bits = group.truncate_bits.iter().copied().min().unwrap_or(0);
     let nothing = || LinearError::NoParameters { ring_bits: group.ring_bits, truncate_bits };
     let inferences = if group.revealed { 1.0 } else { inferences.max(1.0) };
     let partitions = partitions(&group.ops)?;
     let mut best: Option<(f64, GroupPlan)> = None;
     for degree in DEGREES {
-        // Tilings are chosen at the largest k, where F takes the least of the room.
-        let all_noise_bits = noise_bits(degree, group.ring_bits, truncate_bits);
+        // Choose tilings with the largest noise space k: there the server's noise F uses the
+        // smallest part of the error budget.
+        let all_noise_bits = noise_bits(degree, group, truncate_bits);
         let Some(largest) = all_noise_bits.clone().last() else { continue };
-        let Some(budget) = Budget::new(degree, largest, group, true) else { continue };
-        let search = Search { group, norms, prices, inferences, degree, budget: &budget };
+        // FFT products round: near the largest moduli only direct ones are exact enough.
+        let budgets = [true, false].map(|fourier| Budget::new(degree, largest, group, fourier));
         for partition in &partitions {
-            let Some(packings) = pack(&search, partition)? else { continue };
-            let Some((cost, plan)) = settle(&search, all_noise_bits.clone(), partition, &packings)
-            else {
-                continue;
-            };
+            let mut cheapest = None;
+            for budget in budgets.iter().flatten() {
+                let search = Search { group, norms, prices, inferences, degree, budget };
+                let Some(packings) = pack(&search, partition)? else { continue };
+                cheapest = settle(&search, all_noise_bits.clone(), partition, &packings);
+                if cheapest.is_some() {
+                    break;
+                }
+            }
+            let Some((cost, plan)) = cheapest else { continue };
             if best.as_ref().is_none_or(|(cheapest, _)| cost < *cheapest) {
                 best = Some((cost, plan));
             }
         }
     }
-    best.map(|(_, plan)| plan).ok_or_else(nothing)
+    best.ok_or_else(nothing)
 }
 
 /// A part of a partition: operators that share a packing, and the phases that may suit them.
@@ -208,7 +214,7 @@ fn settle(
             norm_quarter_bits
                 .iter()
                 .zip(&group.truncate_bits)
-                .all(|(&norm, &t)| p.holds(t, weight_norm(norm, fourier)))
+                .all(|(&norm, &t)| tolerates(group, t, *p, weight_norm(norm, fourier)))
         };
         let parameters = budget.parameters(quarters, dropped, holds)?;
         Some((bits + f64::from(parameters.modulus_bits()), parameters))

@@ -3,7 +3,9 @@
 use gazelle_he::public_coin::Parameters;
 use gazelle_prg::{Prg, Seed};
 use gazelle_ring::{Polys, WeightMatrix};
-use gazelle_share::{Conv2d, LinearGroup, LinearOp, LinearWeights, MaskKind, Pads, TensorShape};
+use gazelle_share::{
+    Conv2d, Guard, LinearGroup, LinearOp, LinearWeights, MaskKind, Pads, TensorShape,
+};
 use proptest::prelude::*;
 use rand_core::Rng;
 
@@ -184,7 +186,15 @@ fn check_matrix(
 
 fn group(ops: Vec<LinearOp>, mask: MaskKind) -> LinearGroup {
     let truncate_bits = vec![10; ops.len()];
-    LinearGroup { name: "g".into(), ring_bits: 24, ops, truncate_bits, mask, revealed: false }
+    LinearGroup {
+        name: "g".into(),
+        ring_bits: 24,
+        ops,
+        truncate_bits,
+        mask,
+        revealed: false,
+        guard: Guard::NONE,
+    }
 }
 
 fn conv_strategy() -> impl Strategy<Value = Conv2d> {

@@ -10,6 +10,8 @@
 mod adversarial;
 #[path = "suite/conformance.rs"]
 mod conformance;
+#[path = "suite/exact.rs"]
+mod exact;
 #[path = "suite/geometries.rs"]
 mod geometries;
 #[path = "suite/networks.rs"]

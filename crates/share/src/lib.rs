@@ -15,7 +15,7 @@ pub mod testing;
 
 pub use error::{Misuse, ProtocolError};
 pub use linear::{
-    LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind,
+    Guard, LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind,
 };
 pub use local::LocalMap;
 pub use network::{

@@ -18,9 +18,10 @@ use gazelle_wire::{Channel, Cost, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::error::ProtocolError;
+use crate::error::{Misuse, ProtocolError};
 use crate::network::LinearWeights;
 use crate::op::LinearOp;
+use crate::plain;
 use crate::shares::Shares;
 
 /// The linear operators that read one masked tensor with one request: one mask r, one u and v per
@@ -39,6 +40,71 @@ pub struct LinearGroup {
     pub mask: MaskKind,
     /// The client learns (a rounding of) the output: no material is reused for this group.
     pub revealed: bool,
+    /// What the shares of the outputs carry below the value.
+    pub guard: Guard,
+}
+
+impl LinearGroup {
+    /// l + g: ring width of every u and v.
+    pub fn output_bits(&self) -> u32 {
+        self.ring_bits + self.guard.bits
+    }
+
+    /// The sum of [`LinearServer::online`] for operator `op` from its product `W x`, of which the
+    /// lowest `ring_bits` count: `2^g (product + bias) + v` in the ring of v.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Caller`] if there is no such operator, or the lengths differ.
+    pub fn add_share(
+        &self,
+        op: usize,
+        weights: &LinearWeights,
+        mut product: Vec<u64>,
+        v: &Shares,
+    ) -> Result<Shares, ProtocolError> {
+        let op = self.ops.get(op).ok_or(Misuse::Unplanned("operator"))?;
+        let (expected, got) = ((product.len(), self.output_bits()), (v.len(), v.bits()));
+        if expected != got {
+            return Err(Misuse::Shares { what: "v", expected, got }.into());
+        }
+        plain::add_bias(op, weights, &mut product, self.ring_bits);
+        for word in &mut product {
+            *word <<= self.guard.bits;
+        }
+        Ok(Shares::new(v.bits(), product).add(v))
+    }
+}
+
+/// Guard bits: g bits below the value that take up the error of ciphertexts, so that a truncation
+/// which drops them, `2^(g-1)` added, gives the value exactly: `u + v = 2^g W r + E`.
+///
+/// Source: docs/protocol.md, section 3.8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// g; 0 for none: `u + v = W r + E` and the truncation is off by one or so.
+    pub bits: u32,
+    /// Errors that add up before the guard bits are dropped: 1 for an output that is truncated as it
+    /// is, 2 for a sum of two outputs.
+    pub addends: u32,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl Guard {
+    /// No guard bits.
+    pub const NONE: Self = Self { bits: 0, addends: 1 };
+    /// More guard bits than this are refused.
+    pub const MAX_BITS: u32 = 8;
+
+    /// The largest |E| of one output: as many as [`addends`](Self::addends) of them stay below
+    /// `2^(g-1)` together. 0 if there is no room for any error.
+    pub fn error_limit(self) -> u64 {
+        ((1u64 << self.bits >> 1).saturating_sub(1)) / u64::from(self.addends.max(1))
+    }
 }
 
 /// Who chooses a group's mask; public, part of the plan.
@@ -206,4 +272,24 @@ pub trait LinearServer: Send + Sync {
     /// # Errors
     /// [`ProtocolError::Peer`] if the request makes no sense.
     fn finish(&self, group: usize, received: Self::Received) -> Result<Vec<Shares>, ProtocolError>;
+
+    /// The plaintext half, once the client's input is there: the server's share of operator `op`'s
+    /// output, `2^g (W x + b) + v` in the ring of v, for the server's share x of the input. The
+    /// client's share is u.
+    ///
+    /// - `weights`: those that the operator was compiled with.
+    /// - `v`: of this operator, from [`finish`](Self::finish).
+    ///
+    /// Cost: [`LinearOp::macs`] multiply-adds, on all threads of the current pool.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Caller`] if the lengths do not fit the operator.
+    fn online(
+        &self,
+        group: usize,
+        op: usize,
+        weights: &LinearWeights,
+        x: &Shares,
+        v: &Shares,
+    ) -> Result<Shares, ProtocolError>;
 }

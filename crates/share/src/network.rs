@@ -67,6 +67,16 @@ pub struct Tensor {
     pub ring_bits: u32,
     /// Bits that hold its values, sign included.
     pub value_bits: u32,
+    /// g: a value y is shared as `2^g y + E`, E the error of ciphertexts, within `ring_bits`. Only
+    /// outputs of linear nodes and sums of them have guard bits; the step that reads them drops
+    /// them (docs/protocol.md, 3.8).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub guard_bits: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(bits: &u32) -> bool {
+    *bits == 0
 }
 
 /// One operation; inputs and output are tensors.

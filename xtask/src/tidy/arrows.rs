@@ -39,7 +39,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
 /// The modules of `gazelle` that put suites together.
 const SUITE_MODULES: [&str; 2] = ["suite", "backend"];
 /// Crates that `gazelle` names in those modules alone.
-const SUITE_ONLY: [&str; 2] = ["gazelle_ot", "gazelle_garble"];
+const SUITE_ONLY: [&str; 4] = ["gazelle_ot", "gazelle_garble", "gazelle_linear", "gazelle_he"];
 
 pub(super) fn check(files: &[File]) -> Vec<String> {
     let mut complaints = Vec::new();
@@ -142,9 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_suite_names_ot_and_garble() {
+    fn only_the_suite_names_primitives() {
+        for text in ["use gazelle_ot::Iknp;", "gazelle_linear::plain_kernels::apply(op)"] {
+            assert_eq!(check(&[plant("crates/gazelle/src/session/client.rs", text)]).len(), 1);
+        }
         let text = "use gazelle_ot::Iknp;";
-        assert_eq!(check(&[plant("crates/gazelle/src/session/client.rs", text)]).len(), 1);
         assert!(check(&[plant("crates/gazelle/src/suite.rs", text)]).is_empty());
         assert!(check(&[plant("crates/gazelle/src/backend/any_ot.rs", text)]).is_empty());
         assert_eq!(check(&[plant("crates/gazelle/src/suites.rs", text)]).len(), 1);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use gazelle_share::{
-    Architecture, Conv2d, LinearGroup, LinearOp, MaskKind, NodeKind, Pads, StepOutput, TensorId,
-    TensorMap, TensorShape,
+    Architecture, Conv2d, Guard, LinearGroup, LinearOp, LocalMap, MaskKind, NodeKind, Pads,
+    StepOutput, TensorId, TensorMap, TensorShape, Window,
 };
 
 use crate::error::GazelleError;
@@ -56,6 +56,7 @@ pub(crate) fn linear_groups(
         let NodeKind::Linear(op) = &node.kind else { continue };
         let tensor = node.input();
         let ring_bits = architecture.tensor(tensor).ring_bits;
+        let guard_bits = architecture.tensor(node.output).guard_bits;
         let fate = fates[node.output];
         let Some(truncate) = fate.truncate else {
             return Err(GazelleError::Plan(format!("{}: its output is never used", node.name)));
@@ -68,6 +69,7 @@ pub(crate) fn linear_groups(
                 truncate_bits: Vec::new(),
                 mask: MaskKind::Given,
                 revealed: false,
+                guard: Guard { bits: guard_bits, addends: 1 },
             });
             places.push(GroupPlace { tensor, nodes: Vec::new(), fresh: None });
             places.len() - 1
@@ -81,6 +83,13 @@ pub(crate) fn linear_groups(
         group.ops.push(op.clone());
         group.truncate_bits.push(truncate);
         group.revealed |= fate.revealed;
+        if group.guard.bits != guard_bits {
+            return Err(GazelleError::Plan(format!(
+                "{}: operators that share a request differ in guard bits",
+                node.name
+            )));
+        }
+        group.guard.addends = group.guard.addends.max(fate.addends);
         place.nodes.push(id);
     }
     Ok((groups, places))
@@ -93,10 +102,41 @@ struct Fate {
     truncate: Option<u32>,
     /// Whether a step that reads it reveals to the client.
     revealed: bool,
+    /// The most errors of linear outputs that a step which reads it finds added up.
+    addends: u32,
+}
+
+/// Pixels of a window; so many that no error fits if they are more than 2^32.
+fn area(window: &Window) -> u32 {
+    u32::try_from(window.kernel[0].saturating_mul(window.kernel[1])).unwrap_or(u32::MAX)
+}
+
+/// Per tensor: how many errors of linear outputs its elements add up, each counted as often as it is
+/// added and shifted.
+fn addends(architecture: &Architecture) -> TensorMap<u32> {
+    let mut addends = architecture.per_tensor(0u32);
+    for node in architecture.nodes() {
+        let inputs = node.inputs.iter().map(|input| addends[*input]);
+        let sum = match &node.kind {
+            NodeKind::Linear(_) => 1,
+            NodeKind::Step(_) => 0,
+            NodeKind::Local(LocalMap::Add { shifts }) => inputs
+                .zip(shifts)
+                .map(|(errors, shift)| errors.saturating_mul(1 << (*shift).min(31)))
+                .fold(0, u32::saturating_add),
+            NodeKind::Local(LocalMap::SumPool(window)) => {
+                inputs.fold(0, u32::max).saturating_mul(area(window))
+            }
+            NodeKind::Local(_) => inputs.fold(0, u32::max),
+        };
+        addends[node.output] = sum;
+    }
+    addends
 }
 
 /// Per tensor, by one walk from the end.
 fn fates(architecture: &Architecture) -> TensorMap<Fate> {
+    let addends = addends(architecture);
     let mut fates = architecture.per_tensor(Fate::default());
     for node in architecture.nodes().iter().rev() {
         let after = fates[node.output];
@@ -106,12 +146,14 @@ fn fates(architecture: &Architecture) -> TensorMap<Fate> {
                 NodeKind::Step(step) => Fate {
                     truncate: Some(step.truncate_bits),
                     revealed: matches!(step.output, StepOutput::Reveal),
+                    addends: addends[*input].saturating_mul(step.sum_pool.as_ref().map_or(1, area)),
                 },
                 NodeKind::Local(_) => Fate {
                     truncate: after
                         .truncate
                         .map(|bits| bits.saturating_sub(node.kind.shift(position))),
                     revealed: after.revealed,
+                    addends: after.addends,
                 },
             };
             let slot = &mut fates[*input];
@@ -120,6 +162,7 @@ fn fates(architecture: &Architecture) -> TensorMap<Fate> {
                 (a, b) => a.or(b),
             };
             slot.revealed |= fate.revealed;
+            slot.addends = slot.addends.max(fate.addends);
         }
     }
     fates

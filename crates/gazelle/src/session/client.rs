@@ -348,7 +348,7 @@ impl<N: NonlinearClient> Talk<'_, N> {
         let mut steps_offline = Vec::with_capacity(plan.steps().len());
         for (_, node, task) in plan.walk() {
             match task {
-                Task::Linear { group, position, .. } => {
+                Task::Linear { group, position } => {
                     let bits = architecture.tensor(node.output).ring_bits;
                     let u = background
                         .wait(group)?

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gazelle_share::{
-    LinearOp, LinearProtocol, LinearServer, LinearWeights, LocalMap, NonlinearProtocol,
-    NonlinearServer, Shares, TensorId, TensorShape, local,
+    LinearProtocol, LinearServer, LinearWeights, LocalMap, NonlinearProtocol, NonlinearServer,
+    Shares, TensorId, TensorShape, local,
 };
 use gazelle_wire::Channel;
 use gazelle_wire::handshake;
@@ -189,7 +189,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
             let first = node.input();
             let weights = server.network.weights(id);
             match work {
-                Task::Linear { op, group, position } => {
+                Task::Linear { group, position } => {
                     let start = Instant::now();
                     let v = shares
                         .get_mut(group)
@@ -197,7 +197,10 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         .map(|v| std::mem::replace(v, Shares::zero(1, 0)))
                         .ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
                     let bits = architecture.tensor(node.output).ring_bits;
-                    let y = linear_layer(op, weights, tensors.get(first)?, &v);
+                    let y = self
+                        .linear
+                        .online(group, position, weights, tensors.get(first)?, &v)
+                        .map_err(GazelleError::layer(&node.name))?;
                     tensors.set(node.output, y.reduce(bits));
                     tensors.release(first);
                     if let Some(slot) = groups_online.get_mut(group) {
@@ -269,13 +272,6 @@ fn receive_all<S: LinearServer>(
     }
     send.flush()?;
     Ok(phases)
-}
-
-/// S's share of a linear layer's output, modulo the group's ring: `W (x - r) + v + bias`.
-fn linear_layer(op: &LinearOp, weights: &LinearWeights, input: &Shares, v: &Shares) -> Shares {
-    let bits = v.bits();
-    let product = gazelle_linear::plain_kernels::apply(op, weights, input.words(), bits);
-    add_bias(op.output_shape(), weights, Shares::new(bits, product).add(v))
 }
 
 fn add_bias(shape: TensorShape, weights: &LinearWeights, share: Shares) -> Shares {

@@ -4,7 +4,7 @@
 //! | client | |
 //! |---|---|
 //! | [`LayerSecret::request`] | s, e fresh; `v = -a s + e`; `r = beta - (v >> k)`; sends levels of `v mod 2^k` |
-//! | [`LayerSecret::shares`] | `u = ((c0' + c1 s) >> k)`; s is gone |
+//! | [`LayerSecret::shares`] | `u = ((c0' + c1 s) >> (k - g))`; s is gone |
 
 use gazelle_prg::sample::{self, Narrow};
 use gazelle_prg::{Prg, Seed};
@@ -22,7 +22,7 @@ use crate::public_coin::message::{
     HintMessage, HintShape, RequestMessage, RequestShape, ReshareMessage, kept_bytes,
 };
 use crate::public_coin::parameters::Parameters;
-use crate::public_coin::reshare::Reshare;
+use crate::public_coin::reshare::{Reshare, client_share};
 
 /// The coefficients of one request polynomial whose mask must have a given value; all others are
 /// free (uniform, they follow from the encryption).
@@ -168,7 +168,7 @@ impl LayerSecret {
         Ok(Requested { message, masks, secret })
     }
 
-    /// The client's shares `u = ((c0' + c1_m s) >> k) mod 2^l` at the useful coefficients.
+    /// The client's shares `u = ((c0' + c1_m s) >> (k - g)) mod 2^{l+g}` at the useful coefficients.
     ///
     /// - `hints`: all rows of the group, in order (stored since setup, or fresh if revealed).
     /// - `inference`: number of the inference within the session, as the server counts.
@@ -214,11 +214,10 @@ impl LayerSecret {
                     fft.inverse_add(sum, product, scratch)?;
                     reshare.words(parameters, m, u);
                     let d = parameters.dropped_bits();
-                    let mask = (1u64 << parameters.ring_bits()) - 1;
                     for (u, index) in u.iter_mut().zip(useful) {
                         let product = product.get(*index as usize).copied().unwrap_or_default();
                         let sum = u.wrapping_add(product << d);
-                        *u = (sum >> parameters.noise_bits()) & mask;
+                        *u = client_share(parameters, sum);
                     }
                     Ok(())
                 },

@@ -3,7 +3,7 @@
 use gazelle_ring::weights::fft_deviation;
 use serde::{Deserialize, Serialize};
 
-use crate::public_coin::parameters::{MIN_NOISE_AND_TRUNCATED_BITS, Parameters};
+use crate::public_coin::parameters::{MIN_NOISE_AND_TRUNCATED_BITS, Parameters, SIGMAS_EXACT};
 
 /// Deviation of request errors (e, `e_pk`).
 pub const SIGMA_ERROR: f64 = 3.2;
@@ -78,6 +78,14 @@ impl Parameters {
         bits >= MIN_NOISE_AND_TRUNCATED_BITS
             && 6.0 * deviation(self, weights) <= (f64::from(bits) - 2.0).exp2()
     }
+
+    /// Whether the error of a share with guard bits stays within `limit`:
+    /// `9.5 sigma_out <= limit 2^{k-g}`, so that `|E| <= limit` (docs/protocol.md, 3.8). At 9.5
+    /// deviations 10^7 outputs miss it with a probability below 2^-45.
+    pub fn holds_exactly(&self, limit: u64, weights: impl Into<WeightNorm>) -> bool {
+        let room = f64::from(self.share_shift()).exp2();
+        SIGMAS_EXACT * deviation(self, weights) <= limit as f64 * room
+    }
 }
 
 /// Inferences that one setup's hints may serve: the largest power of two J with
@@ -88,17 +96,18 @@ pub fn inferences_per_setup(parameters: &Parameters) -> u64 {
     1 << most.log2().floor() as u32
 }
 
-/// Bound on `|u + v - W r|` in `Z_{2^l}` at `sigmas` deviations: `ceil(sigmas * sigma / 2^k)`.
-/// (With floor shifts `eps = ceil((noise - g) / 2^k)` for some g in `[0, 2^k)`.)
+/// Bound on `|u + v - 2^g W r|` in `Z_{2^{l+g}}` at `sigmas` deviations:
+/// `ceil(sigmas * sigma / 2^{k-g})`. (With floor shifts the error is `ceil((noise - low) / 2^{k-g})`
+/// for some low in `[0, 2^{k-g})`.)
 pub fn error_bound(parameters: &Parameters, weights: impl Into<WeightNorm>, sigmas: f64) -> f64 {
-    let scale = f64::from(parameters.noise_bits()).exp2();
+    let scale = f64::from(parameters.share_shift()).exp2();
     (sigmas * deviation(parameters, weights) / scale).ceil()
 }
 
-/// Variance of `u + v - W r`, in units of 1 of `Z_{2^l}`: the noise's, plus the rounding's,
+/// Variance of `u + v - 2^g W r`, in units of 1 of `Z_{2^{l+g}}`: the noise's, plus the rounding's,
 /// `E[f (1 - f)]` for the fraction f of the noise, at most 1/4 (only visible where few bits are
 /// truncated).
 pub fn error_variance(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64 {
-    let scale = f64::from(parameters.noise_bits()).exp2();
+    let scale = f64::from(parameters.share_shift()).exp2();
     (deviation(parameters, weights) / scale).powi(2) + 0.25
 }

@@ -24,6 +24,11 @@ pub const MIN_NOISE_BITS: u32 = 12;
 /// (docs/protocol.md, 3.6, writes 26; at 25 F costs 2^-5 units in the last place).
 pub const MIN_NOISE_AND_TRUNCATED_BITS: u32 = 25;
 
+/// More guard bits than this are refused; the smallest noise space holds them.
+pub const MAX_GUARD_BITS: u32 = 8;
+/// Deviations that exact shares allow for.
+pub const SIGMAS_EXACT: f64 = 9.5;
+
 /// Public parameters of one group. Every value of this type is 128-bit secure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked", into = "Unchecked")]
@@ -33,6 +38,7 @@ pub struct Parameters {
     noise_bits: u32,
     kept_quarters: u32,
     dropped_bits: u32,
+    guard_bits: u32,
 }
 
 impl Parameters {
@@ -76,7 +82,7 @@ impl Parameters {
             return refuse(format!("{dropped_bits} dropped bits are not below {bits}"));
         }
         let kept_quarters = 4 * kept_bits;
-        Ok(Self { degree, ring_bits, noise_bits, kept_quarters, dropped_bits })
+        Ok(Self { degree, ring_bits, noise_bits, kept_quarters, dropped_bits, guard_bits: 0 })
     }
 
     /// The same with `h = quarters / 4`.
@@ -94,6 +100,19 @@ impl Parameters {
             )));
         }
         Ok(Self { kept_quarters: quarters, ..self })
+    }
+
+    /// The same with g guard bits: shares in `Z_{2^{l+g}}` that carry the error instead of rounding
+    /// it into the value.
+    ///
+    /// # Errors
+    /// [`HeError::Parameters`] if g is more than [`MAX_GUARD_BITS`].
+    pub fn with_guard_bits(self, guard_bits: u32) -> Result<Self, HeError> {
+        if guard_bits > MAX_GUARD_BITS {
+            let what = format!("{guard_bits} guard bits are more than {MAX_GUARD_BITS}");
+            return Err(HeError::Parameters(what));
+        }
+        Ok(Self { guard_bits, ..self })
     }
 
     /// N: coefficients of a polynomial.
@@ -126,6 +145,18 @@ impl Parameters {
         let fits = |q: &u64| u128::from(*q).pow(4) <= 1 << self.kept_quarters;
         (guess.saturating_sub(1)..=guess + 1).rev().find(fits).unwrap_or(1)
     }
+    /// g: bits of a share below the value.
+    pub fn guard_bits(&self) -> u32 {
+        self.guard_bits
+    }
+    /// l + g: bits of a share.
+    pub fn share_bits(&self) -> u32 {
+        self.ring_bits + self.guard_bits
+    }
+    /// k - g: bits of a sum of ciphertexts that its share drops.
+    pub fn share_shift(&self) -> u32 {
+        self.noise_bits - self.guard_bits
+    }
     /// d: low bits of a hint coefficient that are rounded away.
     pub fn dropped_bits(&self) -> u32 {
         self.dropped_bits
@@ -144,13 +175,21 @@ struct Unchecked {
     noise_bits: u32,
     kept_quarters: u32,
     dropped_bits: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    guard_bits: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(bits: &u32) -> bool {
+    *bits == 0
 }
 
 impl TryFrom<Unchecked> for Parameters {
     type Error = HeError;
     fn try_from(raw: Unchecked) -> Result<Self, HeError> {
         Self::new(raw.degree, raw.ring_bits, raw.noise_bits, raw.noise_bits, raw.dropped_bits)?
-            .with_kept_quarters(raw.kept_quarters)
+            .with_kept_quarters(raw.kept_quarters)?
+            .with_guard_bits(raw.guard_bits)
     }
 }
 
@@ -162,6 +201,7 @@ impl From<Parameters> for Unchecked {
             noise_bits: p.noise_bits,
             kept_quarters: p.kept_quarters,
             dropped_bits: p.dropped_bits,
+            guard_bits: p.guard_bits,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! | [`HintSource::hints`] | `c1_m = sum_i w_{m,i} a_i + pa t_m + e''_m`, rounded |
 //! | [`RequestMessage::reshare`] | nonce of c0' |
 //! | [`EncryptedRequest::open`] | `b_i = beta 2^k + level of low`, `pb` |
-//! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> k)` |
+//! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> (k - g))` |
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +29,7 @@ use crate::public_coin::message::{
 };
 use crate::public_coin::noise::{LOG2_SIGMA_FRESH, inferences_per_setup};
 use crate::public_coin::parameters::Parameters;
-use crate::public_coin::reshare::Reshare;
+use crate::public_coin::reshare::{Reshare, server_share};
 
 /// 32 fresh secret bytes from which all hint secrets and errors of one setup follow. One per
 /// session (and one per inference for a revealed group); never stored.
@@ -175,7 +175,7 @@ impl HintSource {
         Ok(HintMessage { payload: parts.concat() })
     }
 
-    /// The server's shares `v = -(rho >> k) mod 2^l`, `rho = c0' - c0_m - F`, at the useful
+    /// The server's shares `v = -(rho >> (k - g)) mod 2^{l+g}`, `rho = c0' - c0_m - F`, at the useful
     /// coefficients, `c0_m = sum_i w_{m,i} b_i + pb t_m`; F from `noise`.
     ///
     /// - `useful[m]`: coefficient indices wanted of response m, all rows of `weights`.
@@ -247,12 +247,11 @@ impl HintSource {
     }
 }
 
-/// `v = -((c0' - c0 - F) >> k) mod 2^l`; `v` holds `c0`, `uniform` `c0'`.
+/// `v = -((c0' - c0 - F) >> (k - g)) mod 2^{l+g}`; `v` holds `c0`, `uniform` `c0'`.
 fn reshare_into(p: &Parameters, uniform: &[u64], f: &[i64], v: &mut [u64]) {
-    let (k, ring) = (p.noise_bits(), (1u64 << p.ring_bits()) - 1);
     for ((v, c), f) in v.iter_mut().zip(uniform).zip(f) {
         let rho = c.wrapping_sub(*v).wrapping_sub(*f as u64);
-        *v = (rho >> k).wrapping_neg() & ring;
+        *v = server_share(p, rho);
     }
 }
 

@@ -1,7 +1,8 @@
-//! The security table, and the limits of k, h and d.
+//! The security table, and the limits of k, h, d and g.
 
-use gazelle_he::public_coin::Parameters;
+use gazelle_he::public_coin::noise::deviation;
 use gazelle_he::public_coin::parameters::{SECURITY_TABLE, max_modulus_bits};
+use gazelle_he::public_coin::{Parameters, WeightNorm};
 
 #[test]
 fn only_moduli_under_the_128_bit_line_are_accepted() {
@@ -54,4 +55,40 @@ fn parameters_are_checked_again_when_they_are_read() {
     let weak = text.replace("\"noise_bits\":18", "\"noise_bits\":28");
     assert_ne!(text, weak);
     assert!(serde_json::from_str::<Parameters>(&weak).is_err());
+}
+
+#[test]
+fn guard_bits_have_limits_and_travel_only_where_there_are_any() {
+    let plain = Parameters::new(2048, 22, 26, 20, 9).unwrap();
+    assert!(!serde_json::to_string(&plain).unwrap().contains("guard"));
+    for g in [1, 2, 3, 8] {
+        let guarded = plain.with_guard_bits(g).unwrap();
+        assert_eq!((guarded.share_bits(), guarded.share_shift()), (22 + g, 26 - g));
+        let text = serde_json::to_string(&guarded).unwrap();
+        assert_eq!(serde_json::from_str::<Parameters>(&text).unwrap(), guarded);
+    }
+    for g in [9, 26, u32::MAX] {
+        assert!(plain.with_guard_bits(g).is_err());
+    }
+}
+
+#[test]
+fn exact_shares_need_room_for_nine_and_a_half_deviations() {
+    let weights = WeightNorm::direct(1e6);
+    for (g, limit) in [(2, 1u64), (3, 3), (3, 1), (4, 7), (4, 3)] {
+        for k in 20..=28 {
+            let p = Parameters::new(2048, 22, k, k, 0).unwrap().with_guard_bits(g).unwrap();
+            let room = limit as f64 * f64::from(k - g).exp2();
+            let fits = 9.5 * deviation(&p, weights) <= room;
+            assert_eq!(p.holds_exactly(limit, weights), fits);
+            assert!(!p.holds_exactly(0, weights));
+        }
+    }
+    // F alone, 9.5 * 2^20, needs k = 26 with two guard bits and 25 with three.
+    let holds = |k, g, limit| {
+        let p = Parameters::new(2048, 22, k, k, 0).unwrap().with_guard_bits(g).unwrap();
+        p.holds_exactly(limit, WeightNorm::direct(1.0))
+    };
+    assert_eq!([25, 26].map(|k| holds(k, 2, 1)), [false, true]);
+    assert_eq!([24, 25].map(|k| holds(k, 3, 3)), [false, true]);
 }

@@ -4,9 +4,9 @@
 //! (docs/protocol.md, 3.6, as [`gazelle_he::public_coin::noise`] computes it).
 
 use gazelle_he::public_coin::Parameters;
-use gazelle_he::public_coin::noise::{self, WeightNorm};
+use gazelle_he::public_coin::noise::{self, LOG2_SIGMA_FRESH, WeightNorm};
 use gazelle_he::public_coin::parameters::{
-    MIN_NOISE_AND_TRUNCATED_BITS, MIN_NOISE_BITS, max_modulus_bits,
+    MIN_NOISE_AND_TRUNCATED_BITS, MIN_NOISE_BITS, SIGMAS_EXACT, max_modulus_bits,
 };
 use gazelle_share::LinearGroup;
 
@@ -14,17 +14,30 @@ use gazelle_share::LinearGroup;
 /// `2^{k+t-2} / 6`: a larger k would only make `pb` longer.
 const ENOUGH_NOISE_AND_TRUNCATED_BITS: u32 = 30;
 
+/// As [`ENOUGH_NOISE_AND_TRUNCATED_BITS`] where the budget is that of exact shares: F, at 9.5
+/// deviations, is under a sixteenth of it.
+const ENOUGH_ABOVE_LEAST: u32 = 4;
+
 /// The k that are worth trying for a degree, ring and truncation, ascending; none if there is none.
 pub(super) fn noise_bits(
     degree: usize,
-    ring_bits: u32,
+    group: &LinearGroup,
     truncate_bits: u32,
 ) -> std::ops::RangeInclusive<u32> {
     #[expect(clippy::reversed_empty_ranges, reason = "the empty range")]
     let none = 1..=0;
+    let ring_bits = group.ring_bits;
     let Some(most) = max_modulus_bits(degree).and_then(|most| most.checked_sub(ring_bits)) else {
         return none;
     };
+    if group.guard.bits > 0 {
+        // The smallest k at which F alone leaves room: 9.5 * 2^20 < limit * 2^{k-g}.
+        let fresh = SIGMAS_EXACT * f64::from(LOG2_SIGMA_FRESH).exp2();
+        let limit = group.guard.error_limit() as f64;
+        let fits = |k: &u32| limit * f64::from(k - group.guard.bits).exp2() > fresh;
+        let Some(least) = (MIN_NOISE_BITS..=most).find(fits) else { return none };
+        return least..=(least + ENOUGH_ABOVE_LEAST).min(most);
+    }
     // At N = 2048 the last two bits under the cap are for rings that need them.
     let usual = if degree == 2048 { most.saturating_sub(2) } else { most };
     let least = MIN_NOISE_BITS.max(MIN_NOISE_AND_TRUNCATED_BITS.saturating_sub(truncate_bits));
@@ -52,7 +65,9 @@ pub(super) struct Budget {
     ring_bits: u32,
     noise_bits: u32,
     revealed: bool,
-    /// By operator: `(2^{k+t-2} / 6)^2`.
+    guard_bits: u32,
+    /// By operator, the largest variance: `(2^{k+t-2} / 6)^2`, or `(limit 2^{k-g} / 9.5)^2` for exact
+    /// shares.
     rooms: Vec<f64>,
     /// By 4h - 4: deviation squared at d = 0 is `slope ||w||^2 + base`; nothing where there is no
     /// such h.
@@ -81,10 +96,29 @@ impl Budget {
         let slopes = (4..=whole).map(slope).collect();
         let dropped = noise_bits + group.ring_bits - 1;
         let hint = (variance(whole, dropped, 0.0)? - base) / f64::from(2 * dropped).exp2();
-        let room = |&t: &u32| ((f64::from(noise_bits + t) - 2.0).exp2() / 6.0).powi(2);
+        let guard_bits = group.guard.bits;
+        let room = |&t: &u32| {
+            let deviation = if guard_bits > 0 {
+                let limit = group.guard.error_limit() as f64;
+                limit * f64::from(noise_bits - guard_bits).exp2() / SIGMAS_EXACT
+            } else {
+                (f64::from(noise_bits + t) - 2.0).exp2() / 6.0
+            };
+            deviation.powi(2)
+        };
         let rooms = group.truncate_bits.iter().map(room).collect();
         let (ring_bits, revealed) = (group.ring_bits, group.revealed);
-        Some(Self { degree, ring_bits, noise_bits, revealed, rooms, slopes, base, hint })
+        Some(Self {
+            degree,
+            ring_bits,
+            noise_bits,
+            revealed,
+            guard_bits,
+            rooms,
+            slopes,
+            base,
+            hint,
+        })
     }
 
     /// The cheapest h and d for squared norms by operator: `(bits, 4h, d)`, bits per coefficient,
@@ -133,7 +167,9 @@ impl Budget {
         holds: impl Fn(&Parameters) -> bool,
     ) -> Option<Parameters> {
         (0..=dropped).rev().find_map(|dropped| {
-            parameters(self.degree, self.ring_bits, self.noise_bits, quarters, dropped)
+            parameters(self.degree, self.ring_bits, self.noise_bits, quarters, dropped)?
+                .with_guard_bits(self.guard_bits)
+                .ok()
                 .filter(&holds)
         })
     }
@@ -145,12 +181,42 @@ fn parameters(degree: usize, l: u32, k: u32, quarters: u32, d: u32) -> Option<Pa
 
 #[cfg(test)]
 mod tests {
-    use gazelle_share::{LinearOp, MaskKind};
+    use gazelle_share::{Guard, LinearOp, MaskKind};
 
     use super::*;
 
+    fn group(ring_bits: u32, truncate_bits: u32, guard: Guard) -> LinearGroup {
+        LinearGroup {
+            name: String::new(),
+            ring_bits,
+            ops: vec![LinearOp::FullyConnected { inputs: 1, outputs: 1 }],
+            truncate_bits: vec![truncate_bits],
+            mask: MaskKind::Fresh,
+            revealed: false,
+            guard,
+        }
+    }
+
+    #[test]
+    fn exact_shares_start_where_the_fresh_noise_fits() {
+        let range = |n, l, bits, addends| {
+            let guarded = noise_bits(n, &group(l, 10, Guard { bits, addends }), 10);
+            (guarded.clone().next(), guarded.last())
+        };
+        assert_eq!(range(2048, 20, 2, 1), (Some(26), Some(30)));
+        assert_eq!(range(2048, 24, 2, 1), (Some(26), Some(26)));
+        assert_eq!(range(2048, 25, 2, 1), (None, None));
+        assert_eq!(range(2048, 25, 3, 1), (Some(25), Some(25)));
+        assert_eq!(range(2048, 20, 3, 2), (Some(27), Some(30)));
+        assert_eq!(range(4096, 30, 3, 2), (Some(27), Some(31)));
+        // No room for any error: one guard bit, or two for a sum of two outputs.
+        assert_eq!(range(4096, 20, 1, 1), (None, None));
+        assert_eq!(range(4096, 20, 2, 2), (None, None));
+    }
+
     #[test]
     fn the_noise_space_respects_the_security_caps() {
+        let noise_bits = |n, l, t| noise_bits(n, &group(l, t, Guard::NONE), t);
         let largest = |n, l, t| noise_bits(n, l, t).last();
         assert_eq!(largest(2048, 24, 10), Some(20));
         assert_eq!(largest(2048, 34, 14), Some(14));
@@ -171,14 +237,7 @@ mod tests {
                 [(25.3, 100.0, 2.0), (24.9, 3.0, 3.0), (21.0, 10.0, 400.0), (30.0, 1.0, 1.0)]
             {
                 let squared = f64::exp2(norm);
-                let group = LinearGroup {
-                    name: String::new(),
-                    ring_bits: l,
-                    ops: vec![LinearOp::FullyConnected { inputs: 1, outputs: 1 }],
-                    truncate_bits: vec![t],
-                    mask: MaskKind::Fresh,
-                    revealed: false,
-                };
+                let group = group(l, t, Guard::NONE);
                 let budget = Budget::new(degree, k, &group, true).unwrap();
                 let weighing = Weighing { requests, responses };
                 let chosen = budget.choose(&[(0, squared)].into_iter(), weighing);

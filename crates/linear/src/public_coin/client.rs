@@ -69,7 +69,7 @@ impl PublicCoinClient {
         let mut hints = Vec::with_capacity(groups.len());
         for group in &groups {
             let mut of_group = HintMessage::default();
-            if !group.revealed {
+            if !group.group.revealed {
                 for run in hint_runs(group.layout.responses) {
                     of_group.append(channel.recv(&hint_shape(group, run.len()))?);
                 }
@@ -125,7 +125,7 @@ impl LinearClient for PublicCoinClient {
         };
         channel.send(&requested.message, &shape)?;
         channel.flush()?;
-        let r = Shares::new(state.ring_bits, std::mem::take(&mut *r));
+        let r = Shares::new(state.group.ring_bits, std::mem::take(&mut *r));
         Ok((r, Pending { secret: requested.secret, inference }))
     }
 
@@ -138,7 +138,7 @@ impl LinearClient for PublicCoinClient {
         let state = find(&self.groups, group)?;
         let nonce: ReshareMessage = channel.recv(&())?;
         let mut fresh = HintMessage::default();
-        if state.revealed {
+        if state.group.revealed {
             for run in hint_runs(state.layout.responses) {
                 fresh.append(channel.recv(&hint_shape(state, run.len()))?);
             }
@@ -149,14 +149,17 @@ impl LinearClient for PublicCoinClient {
     fn finish(&self, group: usize, collected: Collected) -> Result<Vec<Shares>, ProtocolError> {
         let state = find(&self.groups, group)?;
         let Collected { pending, nonce, fresh } = collected;
-        let stored = self.hints.get(group).filter(|_| !state.revealed).unwrap_or(&fresh);
+        let stored = self.hints.get(group).filter(|_| !state.group.revealed).unwrap_or(&fresh);
         let useful = state.layout.useful();
         let words = pending
             .secret
             .shares(stored, pending.inference, &nonce, &useful.rows())
             .map_err(from_he)?;
         let per_op = useful.scatter(&words, &state.layout.outputs);
-        Ok(per_op.into_iter().map(|words| Shares::new(state.ring_bits, words)).collect())
+        Ok(per_op
+            .into_iter()
+            .map(|words| Shares::new(state.parameters.share_bits(), words))
+            .collect())
     }
 }
 
@@ -168,9 +171,9 @@ fn initial_mask(
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<Zeroizing<Vec<u64>>, ProtocolError> {
     let elements = state.layout.elements;
-    match (state.mask, mask) {
+    match (state.group.mask, mask) {
         (MaskKind::Given, Mask::Given(given))
-            if given.len() == elements && given.bits() == state.ring_bits =>
+            if given.len() == elements && given.bits() == state.group.ring_bits =>
         {
             Ok(Zeroizing::new(given.words().to_vec()))
         }
@@ -179,7 +182,7 @@ fn initial_mask(
             if held == elements {
                 return Ok(Zeroizing::new(vec![0; elements]));
             }
-            Ok(Zeroizing::new(Shares::random(state.ring_bits, elements, rng).into_words()))
+            Ok(Zeroizing::new(Shares::random(state.group.ring_bits, elements, rng).into_words()))
         }
         _ => Err(Misuse::Unplanned("mask").into()),
     }

@@ -1,7 +1,7 @@
 //! What a server shares between sessions, and what both parties derive from a plan.
 
 use gazelle_he::public_coin::Parameters;
-use gazelle_share::{LinearGroup, LinearWeights, MaskKind, Misuse, ProtocolError};
+use gazelle_share::{LinearGroup, LinearWeights, Misuse, ProtocolError};
 use rayon::prelude::*;
 
 use crate::error::LinearError;
@@ -12,10 +12,7 @@ use crate::planner::Prices;
 
 /// A group as both parties see it.
 pub(super) struct GroupState {
-    pub(super) name: String,
-    pub(super) ring_bits: u32,
-    pub(super) revealed: bool,
-    pub(super) mask: MaskKind,
+    pub(super) group: LinearGroup,
     pub(super) parameters: Parameters,
     pub(super) layout: GroupLayout,
     /// Plan-wide index of the first request polynomial.
@@ -88,10 +85,7 @@ pub(super) fn states(groups: &[LinearGroup], plan: &Plan) -> Result<Vec<GroupSta
     for ((group, plan), layout) in groups.iter().zip(&plan.groups).zip(layouts) {
         let requests = layout.requests as u64;
         states.push(GroupState {
-            name: group.name.clone(),
-            ring_bits: group.ring_bits,
-            revealed: group.revealed,
-            mask: group.mask,
+            group: group.clone(),
             parameters: plan.parameters,
             pinned: layout.pinned(),
             layout,
@@ -108,7 +102,7 @@ fn check_norms(
     plan: &GroupPlan,
     weights: &[&LinearWeights],
 ) -> Result<(), LinearError> {
-    let bad = |what: &str| Err(LinearError::Plan(format!("group {}: {what}", state.name)));
+    let bad = |what: &str| Err(LinearError::Plan(format!("group {}: {what}", state.group.name)));
     for placed in &state.layout.packings {
         for (local, &(op, _)) in placed.ops.iter().enumerate() {
             let (Some(weights), Some(bits)) = (weights.get(op), plan.norm_quarter_bits.get(op))
@@ -148,9 +142,10 @@ pub(super) fn digest_plan(plan: &Plan) -> [u8; 32] {
     for group in &plan.groups {
         let p = group.parameters;
         number(p.degree() as u64);
-        for bits in [p.ring_bits(), p.noise_bits(), p.kept_quarters(), p.dropped_bits()] {
+        for bits in [p.ring_bits(), p.noise_bits(), p.kept_quarters()] {
             number(u64::from(bits));
         }
+        number(u64::from(p.dropped_bits()) | u64::from(p.guard_bits()) << 32);
         number(group.norm_quarter_bits.len() as u64);
         group.norm_quarter_bits.iter().for_each(|bits| number(u64::from(*bits)));
         number(u64::from(group.fourier));
@@ -177,10 +172,10 @@ pub(super) fn most_inferences(degree: usize) -> u64 {
 /// Refuses an inference that would use hints more often than they may serve.
 pub(super) fn check_inference(state: &GroupState, inference: u64) -> Result<(), ProtocolError> {
     let most = most_inferences(state.parameters.degree());
-    if state.revealed || inference < most {
+    if state.group.revealed || inference < most {
         return Ok(());
     }
-    Err(Misuse::Exhausted { group: state.name.clone(), most }.into())
+    Err(Misuse::Exhausted { group: state.group.name.clone(), most }.into())
 }
 
 /// The group's state, or a caller's error.
@@ -192,7 +187,7 @@ pub(super) fn find(groups: &[GroupState], group: usize) -> Result<&GroupState, P
 mod tests {
     use super::*;
     use gazelle_he::public_coin::noise::{LOG2_SIGMA_FRESH, SIGMA_HINT};
-    use gazelle_share::{LinearOp, LinearProtocol};
+    use gazelle_share::{LinearOp, LinearProtocol, MaskKind};
 
     #[test]
     fn hints_serve_no_more_inferences_than_the_fresh_noise_covers() {
@@ -208,6 +203,7 @@ mod tests {
             truncate_bits: vec![10],
             mask: MaskKind::Fresh,
             revealed,
+            guard: gazelle_share::Guard::NONE,
         };
         let weights = LinearWeights { weights: vec![1, -2, 3, 4, 5, 6], bias: vec![0, 0] };
         for revealed in [false, true] {

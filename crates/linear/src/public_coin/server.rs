@@ -7,13 +7,14 @@ use gazelle_he::public_coin::{
     EncryptedRequest, HintBinding, HintKey, HintSource, PublicCoins, RequestMessage, RequestShape,
     Reshare, ResponseNoise,
 };
-use gazelle_share::{LinearServer, Misuse, ProtocolError, Shares};
+use gazelle_share::{LinearServer, LinearWeights, Misuse, ProtocolError, Shares};
 use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use super::client::{from_he, hint_shape};
 use super::compiled::{Compiled, GroupState, check_inference, find};
 use crate::matrix::GroupMatrix;
+use crate::plain_kernels;
 use crate::plan::hint_runs;
 
 /// One server's session with one client: the public coins and the key of the hint secrets.
@@ -62,7 +63,7 @@ impl PublicCoinServer {
             .enumerate()
             .map(|(group, state)| {
                 let bound = binding(&compiled, group, 0);
-                (!state.revealed).then(|| key.source(&state.parameters, &coins, &bound))
+                (!state.group.revealed).then(|| key.source(&state.parameters, &coins, &bound))
             })
             .collect();
         send_hints(&compiled, &sources, channel)?;
@@ -175,7 +176,7 @@ impl LinearServer for PublicCoinServer {
         send.send(&nonce, &())?;
         send.flush()?;
         let mut fresh = None;
-        if state.revealed {
+        if state.group.revealed {
             fresh = Some(self.reveal(group, (state, matrix), inference, send, rng)?);
             send.flush()?;
         }
@@ -197,6 +198,31 @@ impl LinearServer for PublicCoinServer {
         let words =
             source.shares(&request, &reshare, matrix, &useful.rows(), noise).map_err(from_he)?;
         let per_op = useful.scatter(&words, &state.layout.outputs);
-        Ok(per_op.into_iter().map(|words| Shares::new(state.ring_bits, words)).collect())
+        Ok(per_op
+            .into_iter()
+            .map(|words| Shares::new(state.parameters.share_bits(), words))
+            .collect())
+    }
+
+    fn online(
+        &self,
+        group: usize,
+        op: usize,
+        weights: &LinearWeights,
+        x: &Shares,
+        v: &Shares,
+    ) -> Result<Shares, ProtocolError> {
+        let (state, _) = self.find(group)?;
+        let group = &state.group;
+        let operator = group.ops.get(op).ok_or(Misuse::Unplanned("operator"))?;
+        if x.len() != operator.input_len() {
+            let expected = (operator.input_len(), group.ring_bits);
+            return Err(Misuse::Shares { what: "input", expected, got: (x.len(), x.bits()) }.into());
+        }
+        if weights.weights.len() != operator.weight_len() {
+            return Err(Misuse::Unplanned("operator's weights").into());
+        }
+        let product = plain_kernels::apply(operator, weights, x.words(), group.ring_bits);
+        group.add_share(op, weights, product, v)
     }
 }

@@ -4,8 +4,8 @@ use gazelle_linear::{Plan, PublicCoin};
 use gazelle_prg::Prg;
 use gazelle_share::testing::test_rng;
 use gazelle_share::{
-    Conv2d, LinearGroup, LinearOp, LinearProtocol, LinearTraffic, LinearWeights, MaskKind, Pads,
-    TensorShape,
+    Conv2d, Guard, LinearGroup, LinearOp, LinearProtocol, LinearTraffic, LinearWeights, MaskKind,
+    Pads, TensorShape,
 };
 use rand_core::Rng;
 
@@ -38,6 +38,7 @@ pub(crate) fn group(ring_bits: u32, truncate_bits: u32, ops: Vec<LinearOp>) -> L
         ops,
         mask: MaskKind::Fresh,
         revealed: false,
+        guard: Guard::NONE,
     }
 }
 

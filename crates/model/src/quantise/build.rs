@@ -149,7 +149,15 @@ impl NetworkDraft<'_> {
         open: bool,
     ) -> usize {
         let name = name.chars().take(200).collect();
-        self.draft.tensors.push(Tensor { name, shape, scale, ring_bits: bits, value_bits: bits });
+        let (ring_bits, value_bits) = (bits, bits);
+        self.draft.tensors.push(Tensor {
+            name,
+            shape,
+            scale,
+            ring_bits,
+            value_bits,
+            guard_bits: 0,
+        });
         self.draft.masked.push(!open);
         self.draft.tensors.len() - 1
     }

@@ -38,7 +38,14 @@ impl NetworkBuilder {
     fn tensor(&mut self, name: &str, shape: TensorShape, ring_bits: u32) -> TensorId {
         let value_bits = self.value_bits.min(ring_bits);
         let name = name.to_owned();
-        self.parts.tensors.push(Tensor { name, shape, scale: 0, ring_bits, value_bits });
+        self.parts.tensors.push(Tensor {
+            name,
+            shape,
+            scale: 0,
+            ring_bits,
+            value_bits,
+            guard_bits: 0,
+        });
         TensorId(self.parts.tensors.len() - 1)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Architecture, ArchitectureParts, LinearWeights, Node, NodeKind, TensorId};
 use crate::error::ProtocolError;
+use crate::linear::Guard;
 use crate::local::LocalMap;
 use crate::op::{LinearOp, MAX_ELEMENTS};
 use crate::shape::TensorShape;
@@ -75,6 +76,8 @@ impl ArchitectureParts {
             if !(2..=MAX_RING_BITS).contains(&tensor.ring_bits)
                 || !(1..=tensor.ring_bits).contains(&tensor.value_bits)
                 || !(-64..=64).contains(&tensor.scale)
+                || tensor.guard_bits > Guard::MAX_BITS
+                || tensor.value_bits + tensor.guard_bits > tensor.ring_bits
             {
                 return fail("ring, values or scale out of range");
             }
@@ -105,6 +108,13 @@ impl ArchitectureParts {
             let shapes: Vec<TensorShape> = inputs.iter().map(|tensor| tensor.shape).collect();
             map.check(&shapes, output.shape)?;
             for (i, input) in inputs.iter().enumerate() {
+                // A summand without guard bits is shifted past them.
+                let sum = matches!(map, LocalMap::Add { .. });
+                if input.guard_bits > output.guard_bits
+                    || (!sum && input.guard_bits != output.guard_bits)
+                {
+                    return Err("inputs and output differ in guard bits".into());
+                }
                 let shift = node.kind.shift(i);
                 if input.ring_bits + shift < output.ring_bits {
                     return Err(format!(
@@ -131,7 +141,10 @@ impl ArchitectureParts {
                 if !all_masked {
                     return Err("a linear operator needs a masked input".into());
                 }
-                if output.ring_bits > input.ring_bits {
+                if input.guard_bits != 0 {
+                    return Err("a linear operator reads a tensor with guard bits".into());
+                }
+                if output.ring_bits > input.ring_bits + output.guard_bits {
                     return Err("the output ring is wider than the input ring".into());
                 }
             }

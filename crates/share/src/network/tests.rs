@@ -7,7 +7,7 @@ use crate::step::StepFunction;
 use proptest::prelude::*;
 
 fn tensor(name: &str, shape: TensorShape, ring_bits: u32, value_bits: u32) -> Tensor {
-    Tensor { name: name.into(), shape, scale: 4, ring_bits, value_bits }
+    Tensor { name: name.into(), shape, scale: 4, ring_bits, value_bits, guard_bits: 0 }
 }
 
 fn step(function: StepFunction, input: TensorShape, bits: [u32; 3], output: StepOutput) -> Step {

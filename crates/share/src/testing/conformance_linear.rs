@@ -7,18 +7,22 @@ use rand_core::Rng;
 
 use super::test_rng;
 use crate::error::ProtocolError;
-use crate::linear::{LinearClient, LinearGroup, LinearProtocol, LinearServer, Mask, MaskKind};
+use crate::linear::{
+    Guard, LinearClient, LinearGroup, LinearProtocol, LinearServer, Mask, MaskKind,
+};
 use crate::network::LinearWeights;
 use crate::op::{Conv2d, LinearOp};
 use crate::plain;
 use crate::shape::{Pads, TensorShape};
 use crate::shares::{Shares, ring_mask, to_signed};
 
-/// Runs setup and three inferences over seven groups of all kinds (stride, asymmetric padding,
+/// Runs setup and three inferences over nine groups of all kinds (stride, asymmetric padding,
 /// dilation, channel groups, fully connected, two operators on one mask, given masks, the revealed
-/// last layer) on random data and checks
+/// last layer, guard bits) on random data and checks
 ///
 /// - `u + v = W r` up to `max(1, 2^t / 2)`, t = the group's `truncate_bits` of that operator;
+/// - `u + v = 2^g W r` up to the limit of the group's guard bits, where it has any;
+/// - the server's plaintext half is `2^g (W x + b) + v`;
 /// - masks of different inferences and shares look random; given masks come back unchanged;
 /// - bytes on the wire equal `traffic` exactly, on both sides;
 /// - a mask of the wrong kind or size is refused before anything is sent.
@@ -53,10 +57,13 @@ fn run<P: LinearProtocol + Clone + 'static>(protocol: &P, bound: impl Fn(u32) ->
 
     let (client_protocol, server_protocol) = (protocol.clone(), protocol.clone());
     let (client_groups, server_groups) = (Arc::clone(&groups), Arc::clone(&groups));
-    let (client, server) = run_two(
-        move |channel| client_side(&client_protocol, &client_groups, &plan, channel),
-        move |channel| server_side(&server_protocol, &server_groups, compiled, channel),
-    );
+    let (client, server) =
+        run_two(move |channel| client_side(&client_protocol, &client_groups, &plan, channel), {
+            let weights = weights.clone();
+            move |channel| {
+                server_side(&server_protocol, &server_groups, &weights, compiled, channel)
+            }
+        });
     let (client_setup, client_runs) = client.unwrap();
     let (server_setup, server_runs) = server.unwrap();
     check_cost("setup", traffic.setup, client_setup, server_setup);
@@ -68,7 +75,11 @@ fn run<P: LinearProtocol + Clone + 'static>(protocol: &P, bound: impl Fn(u32) ->
             for (((op, w), t), (u, v)) in
                 group.ops.iter().zip(weights).zip(&group.truncate_bits).zip(u.iter().zip(v))
             {
-                let limit = if group.revealed { bound(*t).max(bound(1)) } else { bound(*t) };
+                let limit = match group.guard {
+                    Guard::NONE if group.revealed => bound(*t).max(bound(1)),
+                    Guard::NONE => bound(*t),
+                    guard => guard.error_limit().min(bound(62)),
+                };
                 check_sum(group, op, w, r, u, v, limit);
             }
         }
@@ -95,9 +106,10 @@ fn check_sum(
     v: &Shares,
     limit: u64,
 ) {
-    let bits = group.ring_bits;
-    assert_eq!((r.bits(), u.bits(), v.bits()), (bits, bits, bits));
-    let expected = plain::apply(op, weights, r.words(), bits);
+    let bits = group.output_bits();
+    assert_eq!((r.bits(), u.bits(), v.bits()), (group.ring_bits, bits, bits));
+    let expected = plain::apply(op, weights, r.words(), group.ring_bits);
+    let expected: Vec<u64> = expected.iter().map(|y| y << group.guard.bits).collect();
     assert_eq!((expected.len(), expected.len()), (u.len(), v.len()), "group {}", group.name);
     for (index, ((u, v), e)) in u.words().iter().zip(v.words()).zip(&expected).enumerate() {
         let error = to_signed(u.wrapping_add(*v).wrapping_sub(*e) & ring_mask(bits), bits);
@@ -229,6 +241,7 @@ fn refuses_wrong_masks<P: LinearProtocol>(
 fn server_side<P: LinearProtocol>(
     protocol: &P,
     groups: &Arc<[LinearGroup]>,
+    weights: &[Vec<LinearWeights>],
     compiled: Arc<P::Compiled>,
     mut channel: Channel,
 ) -> Result<(Traffic, ServerRuns), ProtocolError> {
@@ -255,9 +268,38 @@ fn server_side<P: LinearProtocol>(
             };
         let mut shares = finished?;
         shares.reverse();
+        for (i, ((group, shares), weights)) in groups.iter().zip(&shares).zip(weights).enumerate() {
+            check_online(&server, (i, group), weights, shares)?;
+        }
         runs.push((shares, channel.traffic() - before));
     }
     Ok((setup, runs))
+}
+
+/// The plaintext half against the definition; operators and lengths that are not there are refused.
+fn check_online<S: LinearServer>(
+    server: &S,
+    (index, group): (usize, &LinearGroup),
+    weights: &[LinearWeights],
+    shares: &[Shares],
+) -> Result<(), ProtocolError> {
+    let mut rng = test_rng(9);
+    for (op, ((operator, weights), v)) in group.ops.iter().zip(weights).zip(shares).enumerate() {
+        let x = Shares::random(group.ring_bits, operator.input_len(), &mut rng);
+        let y = server.online(index, op, weights, &x, v)?;
+        let mut expected = plain::apply(operator, weights, x.words(), group.ring_bits);
+        plain::add_bias(operator, weights, &mut expected, group.ring_bits);
+        let expected: Vec<u64> = expected.iter().map(|y| y << group.guard.bits).collect();
+        assert_eq!(y, Shares::new(group.output_bits(), expected).add(v), "group {}", group.name);
+        let short = Shares::zero(group.output_bits(), v.len() - 1);
+        for refused in [
+            server.online(index, op, weights, &x, &short),
+            server.online(index, group.ops.len(), weights, &x, v),
+        ] {
+            assert!(matches!(refused, Err(ProtocolError::Caller(_))), "group {}", group.name);
+        }
+    }
+    Ok(())
 }
 
 /// Groups of all kinds with random weights of up to 10 bits.
@@ -278,6 +320,7 @@ fn sample() -> (Arc<[LinearGroup]>, Vec<Vec<LinearWeights>>) {
         ops,
         mask: MaskKind::Fresh,
         revealed: false,
+        guard: Guard::NONE,
     };
     let shortcut = vec![
         LinearOp::Conv(conv([4, 9, 9], 6, 3, 2, Pads::all(1))),
@@ -308,6 +351,23 @@ fn sample() -> (Arc<[LinearGroup]>, Vec<Vec<LinearWeights>>) {
             )
         },
         LinearGroup {
+            guard: Guard { bits: 2, addends: 1 },
+            ..group(
+                "3x3, two guard bits",
+                22,
+                vec![LinearOp::Conv(conv([3, 12, 12], 5, 3, 1, Pads::all(1)))],
+            )
+        },
+        LinearGroup {
+            guard: Guard { bits: 3, addends: 2 },
+            mask: MaskKind::Given,
+            ..group(
+                "fully connected, three guard bits for a sum of two",
+                24,
+                vec![LinearOp::FullyConnected { inputs: 60, outputs: 40 }],
+            )
+        },
+        LinearGroup {
             revealed: true,
             ..group(
                 "fully connected, revealed",
@@ -320,7 +380,7 @@ fn sample() -> (Arc<[LinearGroup]>, Vec<Vec<LinearWeights>>) {
     let weights = groups.iter().map(|group| {
         let weights = group.ops.iter().map(|op| LinearWeights {
             weights: (0..op.weight_len()).map(|_| (rng.next_u32() as i32) >> 22).collect(),
-            bias: vec![0; op.output_shape().channels],
+            bias: (0..op.output_shape().channels as i64).map(|map| 1000 - 700 * map).collect(),
         });
         weights.collect()
     });

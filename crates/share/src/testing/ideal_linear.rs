@@ -159,7 +159,7 @@ impl LinearClient for IdealLinearClient {
         let mut shares = Vec::with_capacity(group.ops.len());
         for op in &group.ops {
             let u: Packed = channel.recv(&answer(group, op))?;
-            shares.push(Shares::new(group.ring_bits, u.words));
+            shares.push(Shares::new(group.output_bits(), u.words));
         }
         Ok(shares)
     }
@@ -183,9 +183,12 @@ impl LinearServer for IdealLinearServer {
         let r: Packed = recv.recv(&request_shape(group))?;
         let mut shares = Vec::with_capacity(group.ops.len());
         for (op, weights) in group.ops.iter().zip(weights) {
-            let product =
-                Shares::new(group.ring_bits, plain::apply(op, weights, &r.words, group.ring_bits));
-            let v = Shares::random(group.ring_bits, product.len(), rng);
+            let mut product = plain::apply(op, weights, &r.words, group.ring_bits);
+            for word in &mut product {
+                *word <<= group.guard.bits;
+            }
+            let product = Shares::new(group.output_bits(), product);
+            let v = Shares::random(group.output_bits(), product.len(), rng);
             let u = product.sub(&v);
             send.send(&Packed { bits: u.bits(), words: u.into_words() }, &answer(group, op))?;
             shares.push(v);
@@ -196,6 +199,20 @@ impl LinearServer for IdealLinearServer {
 
     fn finish(&self, _: usize, v: Vec<Shares>) -> Result<Vec<Shares>, ProtocolError> {
         Ok(v)
+    }
+
+    fn online(
+        &self,
+        group: usize,
+        op: usize,
+        weights: &LinearWeights,
+        x: &Shares,
+        v: &Shares,
+    ) -> Result<Shares, ProtocolError> {
+        let group = find(&self.0.groups, group)?;
+        let operator = group.ops.get(op).ok_or(Misuse::Unplanned("operator"))?;
+        let product = plain::apply(operator, weights, x.words(), group.ring_bits);
+        group.add_share(op, weights, product, v)
     }
 }
 
@@ -209,7 +226,7 @@ fn request_shape(group: &LinearGroup) -> PackedShape {
 }
 
 fn answer(group: &LinearGroup, op: &LinearOp) -> PackedShape {
-    PackedShape { count: op.output_shape().len(), bits: group.ring_bits }
+    PackedShape { count: op.output_shape().len(), bits: group.output_bits() }
 }
 
 fn check_weights(
