@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gazelle_garble::HalfGates;
-use gazelle_nonlinear::{Choice, PerLayer};
+use gazelle_nonlinear::{PerLayer, StepChoice};
 use gazelle_ot::{Ferret, Iknp, OtExtension, SoftSpoken};
 use gazelle_prg::{Prg, Seed};
 use gazelle_share::step::{StepFunction, StepOutput};
@@ -70,7 +70,7 @@ fn one<O: OtExtension + 'static>(
     ot_name: &str,
     ot: &O,
 ) -> Outcome {
-    for (name, choice) in [("gmw", Choice::Gmw), ("garbled", Choice::Garbled)] {
+    for (name, choice) in [("gmw", StepChoice::Gmw), ("garbled", StepChoice::Garbled)] {
         let id = format!("{prefix}/{name}-{ot_name}");
         let phases = ["setup", "offline", "online", "whole"];
         if !phases.iter().any(|phase| bench.wants(&format!("{id}/{phase}"))) {

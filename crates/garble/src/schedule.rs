@@ -130,7 +130,7 @@ impl<'a> Folding<'a> {
             if get(&self.fate, index) == Placement::Row {
                 match (*node, get(&self.absorbs, index)) {
                     (GateNode::Xor(..), Some((and, add))) => {
-                        gates.push(self.and(and, add as u32, out))
+                        gates.push(self.and(and, add as u32, out));
                     }
                     (GateNode::Xor(x, y), None) => gates.push(Gate::Sum { x: self.sum(x, y), out }),
                     (GateNode::And(..), _) => gates.push(self.and(index, ZERO_ROW, out)),

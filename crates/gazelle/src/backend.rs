@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gazelle_garble::HalfGates;
 use gazelle_linear::PublicCoin;
-use gazelle_nonlinear::{Choice as StepChoice, PerLayer};
+use gazelle_nonlinear::{PerLayer, StepChoice};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -14,5 +14,5 @@ mod width;
 
 pub use garbled::{Garbled, GarbledClient, GarbledCompiled, GarbledServer};
 pub use gmw::{Gmw, GmwClient, GmwCompiled, GmwServer};
-pub use per_layer::{Choice, PerLayer};
+pub use per_layer::{PerLayer, StepChoice};
 pub use price::Price;

@@ -32,7 +32,7 @@ use crate::ot_session::{
 
 /// Which backend computes a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Choice {
+pub enum StepChoice {
     /// Garbled circuits: two trips, kilobytes per element offline.
     Garbled,
     /// Random OTs: several trips, a few bytes per element.
@@ -51,8 +51,8 @@ pub struct PerLayer<O, S> {
     pub ot: O,
     /// Garbles AND gates.
     pub scheme: S,
-    /// By step; steps beyond the end are [`Choice::Auto`].
-    pub choices: Arc<[Choice]>,
+    /// By step; steps beyond the end are [`StepChoice::Auto`].
+    pub choices: Arc<[StepChoice]>,
 }
 
 impl<O, S> PerLayer<O, S> {
@@ -146,12 +146,14 @@ where
             .choices
             .get(index)
             .copied()
-            .unwrap_or(Choice::Auto)
+            .unwrap_or(StepChoice::Auto)
         {
-            Choice::Garbled => CompiledStep::new(index, step).map(Compiled::Garbled),
-            Choice::Gmw => GmwStep::new(index, step, Variant::FewBits).map(Compiled::Gmw),
-            Choice::GmwFewTrips => GmwStep::new(index, step, Variant::FewTrips).map(Compiled::Gmw),
-            Choice::Auto => GmwStep::new(index, step, Variant::preferred(step))
+            StepChoice::Garbled => CompiledStep::new(index, step).map(Compiled::Garbled),
+            StepChoice::Gmw => GmwStep::new(index, step, Variant::FewBits).map(Compiled::Gmw),
+            StepChoice::GmwFewTrips => {
+                GmwStep::new(index, step, Variant::FewTrips).map(Compiled::Gmw)
+            }
+            StepChoice::Auto => GmwStep::new(index, step, Variant::preferred(step))
                 .map(Compiled::Gmw)
                 .or_else(|_| CompiledStep::new(index, step).map(Compiled::Garbled)),
         };

@@ -10,7 +10,7 @@ use gazelle_share::{TensorShape, Window};
 
 /// A word of one channel: made by `level` (0: the inputs), at `index` among its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Node {
+struct PoolNode {
     level: usize,
     index: usize,
 }
@@ -21,8 +21,8 @@ pub(crate) struct MaxTree {
     /// Words made per level; level 0 is the inputs.
     counts: Vec<usize>,
     /// `levels[i]` makes the words of level `i + 1`.
-    levels: Vec<Vec<(Node, Node)>>,
-    outputs: Vec<Node>,
+    levels: Vec<Vec<(PoolNode, PoolNode)>>,
+    outputs: Vec<PoolNode>,
 }
 
 /// A tree over some channels: words are numbered in the order in which they are made, the inputs
@@ -50,7 +50,7 @@ impl MaxTree {
         let mut tree = Self { counts: vec![input.len()], levels: Vec::new(), outputs: Vec::new() };
         // Maxima along the rows, for the rows that some window needs.
         let mut rows: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-        let mut lists: Vec<Vec<Node>> = Vec::new();
+        let mut lists: Vec<Vec<PoolNode>> = Vec::new();
         let mut columns: Vec<Vec<usize>> = Vec::new();
         for y in 0..output.height {
             for x in 0..output.width {
@@ -62,7 +62,8 @@ impl MaxTree {
                     let next = lists.len();
                     let list = *rows.entry((row, x)).or_insert(next);
                     if list == next {
-                        let node = |column| Node { level: 0, index: input.index(0, row, column) };
+                        let node =
+                            |column| PoolNode { level: 0, index: input.index(0, row, column) };
                         lists.push(xs.clone().map(node).collect());
                     }
                     column.push(list);
@@ -80,7 +81,7 @@ impl MaxTree {
     }
 
     /// Reduces each list to one word, all lists level by level.
-    fn reduce(&mut self, mut lists: Vec<Vec<Node>>) -> Option<Vec<Node>> {
+    fn reduce(&mut self, mut lists: Vec<Vec<PoolNode>>) -> Option<Vec<PoolNode>> {
         while lists.iter().any(|list| list.len() > 1) {
             let level = self.counts.len();
             let mut pairs = Vec::new();
@@ -89,7 +90,7 @@ impl MaxTree {
                 for pair in old.chunks(2) {
                     match *pair {
                         [a, b] => {
-                            list.push(Node { level, index: pairs.len() });
+                            list.push(PoolNode { level, index: pairs.len() });
                             pairs.push((a, b));
                         }
                         [a] => list.push(a),
@@ -111,7 +112,7 @@ impl MaxTree {
             bases.push((total, *count));
             total += count * channels;
         }
-        let id = |node: &Node, channel: usize| {
+        let id = |node: &PoolNode, channel: usize| {
             let (base, count) = bases.get(node.level).copied().unwrap_or_default();
             (base + channel * count + node.index) as u32
         };

@@ -9,7 +9,7 @@ use crate::garbled::cost::step_traffic;
 use crate::garbled::program::CompiledStep;
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
-use crate::per_layer::{Choice, PerLayer};
+use crate::per_layer::{PerLayer, StepChoice};
 
 /// Exact counts of one inference's step, in a session that has made no OTs before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,11 +27,11 @@ pub struct Price {
 }
 
 impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
-    /// The price of `step` on a backend ([`Choice::Auto`]: GMW where it computes the step).
+    /// The price of `step` on a backend ([`StepChoice::Auto`]: GMW where it computes the step).
     ///
     /// # Errors
     /// [`ProtocolError::Plan`] if the backend does not compute the step.
-    pub fn prices(&self, step: &Step, choice: Choice) -> Result<Price, ProtocolError> {
+    pub fn prices(&self, step: &Step, choice: StepChoice) -> Result<Price, ProtocolError> {
         let gmw = |variant| -> Result<Price, ProtocolError> {
             let step = GmwStep::new(0, step, variant)?;
             let (offline, online) = step.traffic(&self.ot, &mut (0, 0));
@@ -40,9 +40,9 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
             Ok(Price { offline, online, trips: step.trips.len(), and_gates: 0, rots })
         };
         match choice {
-            Choice::Gmw => gmw(Variant::FewBits),
-            Choice::GmwFewTrips => gmw(Variant::FewTrips),
-            Choice::Garbled => {
+            StepChoice::Gmw => gmw(Variant::FewBits),
+            StepChoice::GmwFewTrips => gmw(Variant::FewTrips),
+            StepChoice::Garbled => {
                 let step = CompiledStep::new(0, step)?;
                 let mut made = 0;
                 let (offline, online) = step_traffic(&self.ot, &self.scheme, &step, &mut made);
@@ -50,8 +50,8 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
                 let and_gates = step.and_count();
                 Ok(Price { offline, online, trips, and_gates, rots: (made, 0) })
             }
-            Choice::Auto => {
-                gmw(Variant::preferred(step)).or_else(|_| self.prices(step, Choice::Garbled))
+            StepChoice::Auto => {
+                gmw(Variant::preferred(step)).or_else(|_| self.prices(step, StepChoice::Garbled))
             }
         }
     }
@@ -78,13 +78,13 @@ mod tests {
             output: StepOutput::Masked { bits: 20 },
         };
         let protocol = PerLayer::auto(IdealOt, HalfGates::default());
-        let gmw = protocol.prices(&relu, Choice::Gmw).unwrap();
+        let gmw = protocol.prices(&relu, StepChoice::Gmw).unwrap();
         assert_eq!((gmw.trips, gmw.and_gates, gmw.rots), (6, 0, (1800, 600)));
-        let garbled = protocol.prices(&relu, Choice::Garbled).unwrap();
+        let garbled = protocol.prices(&relu, StepChoice::Garbled).unwrap();
         assert_eq!((garbled.trips, garbled.and_gates, garbled.rots), (2, 4100, (3200, 0)));
-        assert_eq!(protocol.prices(&relu, Choice::Auto).unwrap(), gmw);
+        assert_eq!(protocol.prices(&relu, StepChoice::Auto).unwrap(), gmw);
         let reveal = Step { output: StepOutput::Reveal, ..relu };
-        assert!(protocol.prices(&reveal, Choice::Gmw).is_err());
-        assert_eq!(protocol.prices(&reveal, Choice::Auto).unwrap().trips, 1);
+        assert!(protocol.prices(&reveal, StepChoice::Gmw).is_err());
+        assert_eq!(protocol.prices(&reveal, StepChoice::Auto).unwrap().trips, 1);
     }
 }

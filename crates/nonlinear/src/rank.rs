@@ -11,7 +11,7 @@ use crate::pool::MaxLevels;
 
 /// A value: an input, or a comparator's larger or smaller result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum RankedValue {
     Input(usize),
     Larger(usize),
     Smaller(usize),
@@ -19,10 +19,10 @@ pub(crate) enum Value {
 
 /// Comparators in an order in which operands come first.
 #[derive(Debug, Clone)]
-pub(crate) struct Network {
-    pub(crate) comparators: Vec<(Value, Value)>,
+pub(crate) struct SortingNetwork {
+    pub(crate) comparators: Vec<(RankedValue, RankedValue)>,
     /// The k largest, in descending order.
-    pub(crate) outputs: Vec<Value>,
+    pub(crate) outputs: Vec<RankedValue>,
 }
 
 /// All pairs of `n` words, left index first.
@@ -30,11 +30,11 @@ pub(crate) fn all_pairs(n: usize) -> (Vec<u32>, Vec<u32>) {
     Elect::pairs(n).map(|(a, b)| (a as u32, b as u32)).unzip()
 }
 
-impl Network {
+impl SortingNetwork {
     /// The network for the `k` largest of `n >= 1` values.
     pub(crate) fn new(n: usize, k: usize) -> Self {
         let mut network = Self { comparators: Vec::new(), outputs: Vec::new() };
-        let inputs: Vec<Value> = (0..n).map(Value::Input).collect();
+        let inputs: Vec<RankedValue> = (0..n).map(RankedValue::Input).collect();
         let outputs = network.largest(&inputs, k);
         network.outputs = outputs;
         network
@@ -45,7 +45,7 @@ impl Network {
         Self::new(step.input.len(), step.ranked().unwrap_or(1))
     }
 
-    fn largest(&mut self, values: &[Value], k: usize) -> Vec<Value> {
+    fn largest(&mut self, values: &[RankedValue], k: usize) -> Vec<RankedValue> {
         if values.len() < 2 {
             return values.to_vec();
         }
@@ -57,7 +57,7 @@ impl Network {
     }
 
     /// Two descending lists to one.
-    fn merge(&mut self, a: &[Value], b: &[Value]) -> Vec<Value> {
+    fn merge(&mut self, a: &[RankedValue], b: &[RankedValue]) -> Vec<RankedValue> {
         match (a, b) {
             ([], list) | (list, []) => list.to_vec(),
             ([a], [b]) => {
@@ -65,13 +65,13 @@ impl Network {
                 vec![larger, smaller]
             }
             _ => {
-                let every = |list: &[Value], from: usize| -> Vec<Value> {
+                let every = |list: &[RankedValue], from: usize| -> Vec<RankedValue> {
                     list.iter().skip(from).step_by(2).copied().collect()
                 };
                 let odd = self.merge(&every(a, 0), &every(b, 0));
                 let even = self.merge(&every(a, 1), &every(b, 1));
                 let (mut odd, mut even) = (odd.into_iter(), even.into_iter());
-                let mut merged: Vec<Value> = odd.next().into_iter().collect();
+                let mut merged: Vec<RankedValue> = odd.next().into_iter().collect();
                 loop {
                     match (even.next(), odd.next()) {
                         (Some(a), Some(b)) => {
@@ -88,19 +88,19 @@ impl Network {
         }
     }
 
-    fn compare(&mut self, a: Value, b: Value) -> (Value, Value) {
+    fn compare(&mut self, a: RankedValue, b: RankedValue) -> (RankedValue, RankedValue) {
         let index = self.comparators.len();
         self.comparators.push((a, b));
-        (Value::Larger(index), Value::Smaller(index))
+        (RankedValue::Larger(index), RankedValue::Smaller(index))
     }
 
     /// Which of each comparator's results the outputs need, `(larger, smaller)`.
     fn needed(&self) -> Vec<(bool, bool)> {
         let mut needed = vec![(false, false); self.comparators.len()];
-        let mark = |needed: &mut Vec<(bool, bool)>, value: Value| match value {
-            Value::Input(_) => {}
-            Value::Larger(i) => needed.get_mut(i).into_iter().for_each(|pair| pair.0 = true),
-            Value::Smaller(i) => needed.get_mut(i).into_iter().for_each(|pair| pair.1 = true),
+        let mark = |needed: &mut Vec<(bool, bool)>, value: RankedValue| match value {
+            RankedValue::Input(_) => {}
+            RankedValue::Larger(i) => needed.get_mut(i).into_iter().for_each(|pair| pair.0 = true),
+            RankedValue::Smaller(i) => needed.get_mut(i).into_iter().for_each(|pair| pair.1 = true),
         };
         self.outputs.iter().for_each(|value| mark(&mut needed, *value));
         for (i, (a, b)) in self.comparators.iter().enumerate().rev() {
@@ -118,9 +118,11 @@ impl Network {
         // Per comparator: its level (from 1).
         let mut depth: Vec<usize> = Vec::with_capacity(needed.len());
         for (a, b) in &self.comparators {
-            let of = |value: &Value| match value {
-                Value::Input(_) => 0,
-                Value::Larger(i) | Value::Smaller(i) => depth.get(*i).copied().unwrap_or_default(),
+            let of = |value: &RankedValue| match value {
+                RankedValue::Input(_) => 0,
+                RankedValue::Larger(i) | RankedValue::Smaller(i) => {
+                    depth.get(*i).copied().unwrap_or_default()
+                }
             };
             depth.push(1 + of(a).max(of(b)));
         }
@@ -128,10 +130,10 @@ impl Network {
         let last = (0..depth.len()).filter(used).filter_map(|i| depth.get(i)).max();
         let mut words = vec![(0u32, 0u32); depth.len()];
         let mut levels = MaxLevels { pairs: Vec::new(), smaller: Vec::new(), outputs: Vec::new() };
-        let id = |words: &[(u32, u32)], value: &Value| match value {
-            Value::Input(i) => *i as u32,
-            Value::Larger(i) => words.get(*i).map_or(0, |pair| pair.0),
-            Value::Smaller(i) => words.get(*i).map_or(0, |pair| pair.1),
+        let id = |words: &[(u32, u32)], value: &RankedValue| match value {
+            RankedValue::Input(i) => *i as u32,
+            RankedValue::Larger(i) => words.get(*i).map_or(0, |pair| pair.0),
+            RankedValue::Smaller(i) => words.get(*i).map_or(0, |pair| pair.1),
         };
         let mut next = n as u32;
         for level in 1..=last.copied().unwrap_or_default() {
@@ -180,7 +182,7 @@ mod tests {
     fn properties_the_network_finds_the_k_largest_of_all_zero_one_inputs() {
         for n in 1..=11usize {
             for k in 1..=n {
-                let levels = Network::new(n, k).levels(n);
+                let levels = SortingNetwork::new(n, k).levels(n);
                 for input in 0..1u64 << n {
                     let values: Vec<u64> = (0..n).map(|i| input >> i & 1).collect();
                     let ones = input.count_ones() as usize;
@@ -194,7 +196,7 @@ mod tests {
     #[test]
     fn known_answer_comparators_and_levels() {
         let count = |n: usize, k: usize| {
-            let levels = Network::new(n, k).levels(n);
+            let levels = SortingNetwork::new(n, k).levels(n);
             (levels.pairs.iter().map(|pair| pair.0.len()).sum::<usize>(), levels.pairs.len())
         };
         assert_eq!(count(10, 1), (9, 4));

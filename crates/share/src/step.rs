@@ -314,7 +314,9 @@ impl Step {
             _ => self.truncate_bits,
         };
         let mut words = share.into_words();
-        words.iter_mut().for_each(|word| *word = (word.wrapping_add(offset) & ring) >> shift);
+        for word in &mut words {
+            *word = (word.wrapping_add(offset) & ring) >> shift;
+        }
         Shares::new(bits, words)
     }
 

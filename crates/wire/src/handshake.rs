@@ -3,8 +3,8 @@
 //! | client | server |
 //! |---|---|
 //! | [`request`]: magic, versions, caps, pinned digest -> | [`greet`] |
-//! | receive an [`Offer`] | <- [`offer`] or [`refuse`]: status, version, length; description |
-//! | [`Offer::accept`]: BLAKE3(version, description, suite) -> | [`Offered::confirm`] compares |
+//! | receive an [`Proposal`] | <- [`offer`] or [`refuse`]: status, version, length; description |
+//! | [`Proposal::accept`]: BLAKE3(version, description, suite) -> | [`Offered::confirm`] compares |
 //!
 //! The description's length is the one length that is ever received: at most 4 MiB. Nothing
 //! secret moves before the confirmation.
@@ -117,7 +117,7 @@ pub enum HandshakeError {
 ///
 /// # Errors
 /// The server's status, a description that is too long or not the pinned one, or the link's.
-pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Offer, HandshakeError> {
+pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Proposal, HandshakeError> {
     channel.send(hello, &())?;
     let answer: Answer = channel.recv(&())?;
     match answer.status {
@@ -134,7 +134,7 @@ pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Offer, HandshakeE
         return Err(HandshakeError::Description { got: length });
     }
     let DescriptionMessage(description) = channel.recv(&length)?;
-    let offer = Offer { version: answer.version, description };
+    let offer = Proposal { version: answer.version, description };
     if hello.pinned.is_some_and(|pinned| pinned != offer.digest()) {
         return Err(HandshakeError::Pinned);
     }
@@ -144,12 +144,12 @@ pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Offer, HandshakeE
 /// The description as the client received it: to be validated, then accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub struct Offer {
+pub struct Proposal {
     version: u16,
     description: Vec<u8>,
 }
 
-impl Offer {
+impl Proposal {
     /// The chosen version.
     pub fn version(&self) -> u16 {
         self.version

@@ -35,7 +35,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Offer {
     channel: Channel,
-    inner: handshake::Offer,
+    inner: handshake::Proposal,
     description: Description,
     limits: Limits,
     meter: Meter,

@@ -17,7 +17,7 @@ use gazelle_garble::{Builder, Circuit, Wire, arith};
 use gazelle_share::Step;
 use gazelle_share::step::{StepFunction, StepOutput};
 
-use crate::rank::{Network, Value};
+use crate::rank::{RankedValue, SortingNetwork};
 use crate::width::{Width, function_width, input_width, result_width};
 
 /// The function on one element (not a max-pool's), from the parties' shares.
@@ -153,7 +153,7 @@ pub(crate) fn close_sum(step: &Step, terms: usize) -> Circuit {
 pub(crate) fn rank(step: &Step) -> Circuit {
     let mut b = Builder::new();
     let (n, width) = (step.input.len(), step.index_bits() as usize);
-    let network = Network::of(step);
+    let network = SortingNetwork::of(step);
     let keyed = step.ranked() != Some(1);
     // (value or key, index)
     let inputs: Vec<(Vec<Wire>, Vec<Wire>)> = (0..n)
@@ -171,11 +171,11 @@ pub(crate) fn rank(step: &Step) -> Circuit {
     let mut larger: Vec<(Vec<Wire>, Vec<Wire>)> = Vec::with_capacity(network.comparators.len());
     let mut smaller: Vec<(Vec<Wire>, Vec<Wire>)> = Vec::with_capacity(network.comparators.len());
     for (x, y) in &network.comparators {
-        let pick = |value: &Value| {
+        let pick = |value: &RankedValue| {
             let (list, i) = match value {
-                Value::Input(i) => (&inputs, i),
-                Value::Larger(i) => (&larger, i),
-                Value::Smaller(i) => (&smaller, i),
+                RankedValue::Input(i) => (&inputs, i),
+                RankedValue::Larger(i) => (&larger, i),
+                RankedValue::Smaller(i) => (&smaller, i),
             };
             list.get(*i).cloned().unwrap_or_default()
         };
@@ -190,9 +190,9 @@ pub(crate) fn rank(step: &Step) -> Circuit {
         .iter()
         .map(|value| {
             let (list, i) = match value {
-                Value::Input(i) => (&inputs, i),
-                Value::Larger(i) => (&larger, i),
-                Value::Smaller(i) => (&smaller, i),
+                RankedValue::Input(i) => (&inputs, i),
+                RankedValue::Larger(i) => (&larger, i),
+                RankedValue::Smaller(i) => (&smaller, i),
             };
             let (value, index) = list.get(*i).cloned().unwrap_or_default();
             if keyed { arith::invert(&mut b, &arith::zero_extend(&value, width)) } else { index }

@@ -24,7 +24,7 @@ use gazelle_share::{ProtocolError, Step, TensorShape};
 
 use crate::gmw::all_pairs;
 use crate::pool::MaxTree;
-use crate::rank::Network;
+use crate::rank::SortingNetwork;
 
 /// Which chain computes a step, where there are several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Chain {
         if bits > 62 {
             return Err("values with their index are too wide");
         }
-        let mut links = maxima(bits, Network::of(step).levels(n).pairs.len());
+        let mut links = maxima(bits, SortingNetwork::of(step).levels(n).pairs.len());
         links.push(link(Before::Take, Reveal { bits: keys, sharing: Sharing::Additive }));
         Ok(Self { ring: b + 1, keys: Some(keys), links })
     }

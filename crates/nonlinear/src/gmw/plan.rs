@@ -21,7 +21,7 @@ use crate::gmw::gather::Gather;
 use crate::gmw::schedule::{Trip, trips};
 use crate::ot_session::{down_cost, up_cost};
 use crate::pool::{MaxLevels, MaxTree, sum_groups};
-use crate::rank::{Network, all_pairs};
+use crate::rank::{SortingNetwork, all_pairs};
 
 /// Elements per chunk: what one task works on.
 const CHUNK: usize = 4096;
@@ -246,7 +246,7 @@ impl Shape {
                 let tree = MaxTree::new(window, step.input).ok_or("a window is empty")?;
                 Some(tree.expand(units))
             }
-            _ if chain.keys.is_some() => Some(Network::of(step).levels(inputs.len())),
+            _ if chain.keys.is_some() => Some(SortingNetwork::of(step).levels(inputs.len())),
             _ => None,
         };
         let start = levels

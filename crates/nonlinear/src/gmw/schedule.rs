@@ -17,12 +17,12 @@ pub(crate) enum Trip {
 
 /// One party's progress: openings whose own half is made, and whose peer's half is there.
 #[derive(Default)]
-struct Progress {
+struct ChainProgress {
     made: usize,
     there: usize,
 }
 
-impl Progress {
+impl ChainProgress {
     /// Makes what can be made; whether that is anything to send.
     fn turn(&mut self, has_half: &[bool]) -> (Range<usize>, bool) {
         let start = self.made;
@@ -46,7 +46,7 @@ impl Progress {
 /// The trips for openings with these halves, `(server, client)`; every opening has at least one.
 pub(crate) fn trips(openings: &[(bool, bool)]) -> Vec<Trip> {
     let (down, up): (Vec<bool>, Vec<bool>) = openings.iter().copied().unzip();
-    let (mut server, mut client) = (Progress::default(), Progress::default());
+    let (mut server, mut client) = (ChainProgress::default(), ChainProgress::default());
     server.receive(0, &up);
     client.receive(0, &down);
     let mut trips = Vec::new();

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test: failing loudly is its job")]
 
 use gazelle_garble::HalfGates;
-use gazelle_nonlinear::{Choice, PerLayer};
+use gazelle_nonlinear::{PerLayer, StepChoice};
 use gazelle_ot::IdealOt;
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{Pads, Step, Window};
@@ -13,12 +13,12 @@ use gazelle_wire::testing::{Tampered, run_two_recorded, run_two_tampered};
 
 use super::common::{Case, step};
 
-fn protocol(choice: Choice) -> PerLayer<IdealOt, HalfGates> {
+fn protocol(choice: StepChoice) -> PerLayer<IdealOt, HalfGates> {
     PerLayer { ot: IdealOt, scheme: HalfGates::default(), choices: vec![choice].into() }
 }
 
 /// Tries all mutations of all frames; gives how many runs ended with an error at either party.
-fn tamper(choice: Choice, case: &Case) -> usize {
+fn tamper(choice: StepChoice, case: &Case) -> usize {
     let (a, b) = (case.clone(), case.clone());
     let ((), (), recording) = run_two_recorded(
         move |channel| drop(a.run_client(&protocol(choice), channel).unwrap()),
@@ -64,7 +64,7 @@ fn tamper(choice: Choice, case: &Case) -> usize {
 #[test]
 fn adversarial_a_garbled_relu_survives_every_changed_message() {
     let (case, _) = Case::random(step(StepFunction::Relu, [70, 1, 1], [12, 8, 20, 20]), 1);
-    tamper(Choice::Garbled, &case);
+    tamper(StepChoice::Garbled, &case);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn adversarial_a_garbled_reveal_survives_every_changed_message() {
         ..step(StepFunction::Round, [10, 1, 1], [12, 8, 20, 20])
     };
     let (case, _) = Case::random(reveal, 2);
-    tamper(Choice::Garbled, &case);
+    tamper(StepChoice::Garbled, &case);
 }
 
 #[test]
@@ -82,14 +82,14 @@ fn adversarial_a_gmw_max_pool_survives_every_changed_message() {
     let window = Window { kernel: [2, 2], stride: [2, 2], pads: Pads::default() };
     let pool = StepFunction::MaxPool { window, relu: true };
     let (case, _) = Case::random(step(pool.clone(), [2, 4, 4], [6, 4, 11, 12]), 3);
-    tamper(Choice::Gmw, &case);
+    tamper(StepChoice::Gmw, &case);
     let (case, _) = Case::random(step(pool, [1, 2, 4], [4, 2, 7, 8]), 3);
-    tamper(Choice::GmwFewTrips, &case);
+    tamper(StepChoice::GmwFewTrips, &case);
 }
 
 #[test]
 fn adversarial_an_arg_max_survives_every_changed_message_on_every_backend() {
-    for choice in [Choice::Garbled, Choice::Gmw, Choice::GmwFewTrips] {
+    for choice in [StepChoice::Garbled, StepChoice::Gmw, StepChoice::GmwFewTrips] {
         let step = Step {
             output: StepOutput::Reveal,
             ..step(StepFunction::ArgMax, [4, 1, 1], [4, 2, 7, 0])
@@ -104,7 +104,7 @@ fn adversarial_a_top_k_survives_every_changed_message() {
         output: StepOutput::Reveal,
         ..step(StepFunction::TopK { k: 2 }, [5, 1, 1], [5, 3, 9, 0])
     };
-    tamper(Choice::Gmw, &Case::random(step, 6).0);
+    tamper(StepChoice::Gmw, &Case::random(step, 6).0);
 }
 
 #[test]
@@ -112,14 +112,14 @@ fn adversarial_a_gmw_square_survives_every_changed_message() {
     let square = StepFunction::Square { drop_bits: 3 };
     for l in [11, 16] {
         let step = step(square.clone(), [5, 1, 1], [6, 4, l, 12]);
-        tamper(Choice::Gmw, &Case::random(step, 7).0);
+        tamper(StepChoice::Gmw, &Case::random(step, 7).0);
     }
 }
 
 #[test]
 fn adversarial_a_fused_relu_survives_every_changed_message() {
     let (case, _) = Case::random(step(StepFunction::Relu, [7, 1, 1], [6, 4, 10, 12]), 8);
-    tamper(Choice::GmwFewTrips, &case);
+    tamper(StepChoice::GmwFewTrips, &case);
 }
 
 #[test]
@@ -130,8 +130,10 @@ fn adversarial_material_of_one_backend_is_refused_by_the_other() {
     let relu = step(StepFunction::Relu, [8, 1, 1], [12, 8, 20, 20]);
     let (case, _) = Case::random(relu.clone(), 4);
     let steps: std::sync::Arc<[Step]> = std::sync::Arc::new([relu.clone(), relu]);
-    let both =
-        PerLayer { choices: vec![Choice::Garbled, Choice::Gmw].into(), ..protocol(Choice::Auto) };
+    let both = PerLayer {
+        choices: vec![StepChoice::Garbled, StepChoice::Gmw].into(),
+        ..protocol(StepChoice::Auto)
+    };
     let (other, server_steps) = (both.clone(), steps.clone());
     gazelle_wire::testing::run_two(
         move |mut ch| {

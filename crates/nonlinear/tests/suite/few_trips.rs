@@ -2,7 +2,7 @@
 
 use gazelle_convert::{ClientShare, Operation, Sign};
 use gazelle_garble::HalfGates;
-use gazelle_nonlinear::{Choice, PerLayer};
+use gazelle_nonlinear::{PerLayer, StepChoice};
 use gazelle_ot::{IdealOt, Iknp, OtExtension};
 use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::step::StepFunction;
@@ -14,7 +14,7 @@ use super::common::{Case, step};
 const HALF: Window =
     Window { kernel: [2, 2], stride: [2, 2], pads: Pads { top: 0, left: 0, bottom: 0, right: 0 } };
 
-fn protocol<O: OtExtension>(ot: O, choices: Vec<Choice>) -> PerLayer<O, HalfGates> {
+fn protocol<O: OtExtension>(ot: O, choices: Vec<StepChoice>) -> PerLayer<O, HalfGates> {
     PerLayer { ot, scheme: HalfGates::default(), choices: choices.into() }
 }
 
@@ -22,9 +22,9 @@ fn protocol<O: OtExtension>(ot: O, choices: Vec<Choice>) -> PerLayer<O, HalfGate
 fn everywhere<O: OtExtension + Clone>(ot: &O) -> PerLayer<O, HalfGates> {
     let steps = conformance_steps();
     let auto = protocol(ot.clone(), Vec::new());
-    let choice = |step| match auto.prices(step, Choice::GmwFewTrips) {
-        Ok(_) => Choice::GmwFewTrips,
-        Err(_) => Choice::Auto,
+    let choice = |step| match auto.prices(step, StepChoice::GmwFewTrips) {
+        Ok(_) => StepChoice::GmwFewTrips,
+        Err(_) => StepChoice::Auto,
     };
     protocol(ot.clone(), steps.iter().map(choice).collect())
 }
@@ -47,7 +47,10 @@ fn conformance_all_pairs_of_shares_of_small_windows_give_the_exact_maximum() {
     let step = step(function, [1, 64, 2], [b, 0, b + 1, 7]);
     for seed in 0..8 {
         let case = Case::new(step.clone(), &values, seed);
-        assert_eq!(case.run(&protocol(IdealOt, vec![Choice::GmwFewTrips])), step.apply(&values));
+        assert_eq!(
+            case.run(&protocol(IdealOt, vec![StepChoice::GmwFewTrips])),
+            step.apply(&values)
+        );
     }
     // One value, every sharing, against fixed ones.
     let mut case = Case::new(step.clone(), &values, 1);
@@ -56,7 +59,7 @@ fn conformance_all_pairs_of_shares_of_small_windows_give_the_exact_maximum() {
     case.step.input = TensorShape::new(1, 256, 2);
     (case.client, case.server) = (Shares::new(4, client), Shares::new(4, server));
     case.mask = Some(Shares::random(7, 256, &mut test_rng(3)));
-    assert_eq!(case.run(&protocol(IdealOt, vec![Choice::GmwFewTrips])), vec![2; 256]);
+    assert_eq!(case.run(&protocol(IdealOt, vec![StepChoice::GmwFewTrips])), vec![2; 256]);
 }
 
 #[test]
@@ -72,7 +75,7 @@ fn conformance_pools_by_all_pairs_of_all_widths_lie_within_one_unit() {
             let function = StepFunction::MaxPool { window, relu: true };
             let step = step(function, shape, [b, t, b + t + 1, next.max(b)]);
             let (case, exact) = Case::random(step.clone(), i as u64);
-            let results = case.run(&protocol(IdealOt, vec![Choice::GmwFewTrips]));
+            let results = case.run(&protocol(IdealOt, vec![StepChoice::GmwFewTrips]));
             check_result(&step, &exact, &results);
         }
     }
@@ -84,8 +87,8 @@ fn transcript_of_a_2x2_pool_by_all_pairs_takes_eight_trips() {
     let pool = StepFunction::MaxPool { window: HALF, relu: true };
     let step = step(pool, [1, 2, 2], [12, 8, 21, 20]);
     let protocol = protocol(IdealOt, Vec::new());
-    let tree = protocol.prices(&step, Choice::Gmw).unwrap();
-    let pairs = protocol.prices(&step, Choice::GmwFewTrips).unwrap();
+    let tree = protocol.prices(&step, StepChoice::Gmw).unwrap();
+    let pairs = protocol.prices(&step, StepChoice::GmwFewTrips).unwrap();
     assert_eq!((tree.trips, pairs.trips), (16, 8));
     // 10 signs of 13 bits, 12 ANDs, 4 words kept, an extension.
     let sign = Sign::new(13, ClientShare::Offline).rots();
@@ -109,7 +112,7 @@ fn conformance_every_pair_of_shares_of_small_rings_gives_the_exact_fused_relu() 
         case.mask = Some(Shares::random(11, relu.len(), &mut test_rng(4)));
         case.client = Shares::new(b, pairs().map(|pair| pair.0).collect());
         case.server = Shares::new(b, pairs().map(|pair| pair.1).collect());
-        assert_eq!(case.run(&protocol(IdealOt, vec![Choice::GmwFewTrips])), relu, "b = {b}");
+        assert_eq!(case.run(&protocol(IdealOt, vec![StepChoice::GmwFewTrips])), relu, "b = {b}");
     }
 }
 
@@ -123,11 +126,15 @@ fn transcript_of_a_fused_relu_saves_two_trips_where_levels_are_even() {
     };
     for (b, tree, fused) in [(3, 4, 2), (9, 6, 4), (12, 6, 6), (18, 8, 6)] {
         let trips = |choice| price(b, choice).trips;
-        assert_eq!((trips(Choice::Gmw), trips(Choice::GmwFewTrips)), (tree, fused), "b = {b}");
+        assert_eq!(
+            (trips(StepChoice::Gmw), trips(StepChoice::GmwFewTrips)),
+            (tree, fused),
+            "b = {b}"
+        );
     }
-    assert_eq!(price(12, Choice::Gmw), price(12, Choice::GmwFewTrips));
+    assert_eq!(price(12, StepChoice::Gmw), price(12, StepChoice::GmwFewTrips));
     // b = 9: 8 leaf bits, 21 of m and V, 2 + 5 in merges, 1; the client's 7, 1 and the result's 20.
-    let fused = price(9, Choice::GmwFewTrips);
+    let fused = price(9, StepChoice::GmwFewTrips);
     let frames = |bits: u64| bits * 1000 / 8 + 2 * 8;
     assert_eq!(fused.online.server_to_client, frames(8 + 21 + 7 + 1));
     assert_eq!(fused.online.client_to_server, frames(7 + 1 + 20));
@@ -140,7 +147,7 @@ fn transcript_of_a_fused_relu_saves_two_trips_where_levels_are_even() {
 
 #[test]
 fn conformance_a_coarse_comparison_loses_small_positive_values_alone() {
-    for choice in [Choice::Gmw, Choice::GmwFewTrips] {
+    for choice in [StepChoice::Gmw, StepChoice::GmwFewTrips] {
         for drop_bits in 0..=3u32 {
             let (b, function) = (5, StepFunction::CoarseRelu { drop_bits });
             let mut case = Case::new(step(function, [1, 1, 1], [b, 0, b, 11]), &[0], 1);
@@ -181,11 +188,11 @@ fn transcript_of_a_coarse_relu_saves_bits_and_ots() {
         let step = step(function, [8000, 1, 1], [12, 8, 20, 20]);
         protocol.prices(&step, choice).unwrap()
     };
-    let bits = |drop| (price(drop, Choice::Gmw).online.total() - 6 * 8) / 1000;
+    let bits = |drop| (price(drop, StepChoice::Gmw).online.total() - 6 * 8) / 1000;
     assert_eq!([bits(0), bits(1), bits(2), bits(3)], [71, 64, 63, 58]);
     for drop in 0..=3 {
         let ots = Sign::new(12 - drop, ClientShare::Offline).rots();
-        assert_eq!(price(drop, Choice::Gmw).rots, (8000 * (ots.0 + 2), 8000 * (ots.1 + 1)));
+        assert_eq!(price(drop, StepChoice::Gmw).rots, (8000 * (ots.0 + 2), 8000 * (ots.1 + 1)));
     }
-    assert_eq!((price(3, Choice::Gmw).trips, price(3, Choice::GmwFewTrips).trips), (6, 4));
+    assert_eq!((price(3, StepChoice::Gmw).trips, price(3, StepChoice::GmwFewTrips).trips), (6, 4));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gazelle_convert::{ClientShare, Operation, Sign};
 use gazelle_garble::HalfGates;
-use gazelle_nonlinear::{Choice, Gmw, PerLayer};
+use gazelle_nonlinear::{Gmw, PerLayer, StepChoice};
 use gazelle_ot::{Ferret, IdealOt, Iknp, SoftSpoken};
 use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::step::{StepFunction, StepOutput};
@@ -55,7 +55,8 @@ fn conformance_of_the_choice_per_step_over_ferret() {
 
 #[test]
 fn conformance_of_garbled_steps_chosen_by_the_plan() {
-    let choices: Vec<Choice> = conformance_steps().iter().map(|_| Choice::Garbled).collect();
+    let choices: Vec<StepChoice> =
+        conformance_steps().iter().map(|_| StepChoice::Garbled).collect();
     let scheme = HalfGates::default();
     conformance_nonlinear(&PerLayer { ot: Iknp::default(), scheme, choices: choices.into() });
 }
@@ -215,7 +216,7 @@ fn transcript_of_a_square_is_what_the_protocol_says() {
     let of = |l: u32, to: u32| {
         let function = StepFunction::Square { drop_bits: 9 };
         let step = step(function, [8000, 1, 1], [12, 8, l, to]);
-        let price = protocol.prices(&step, Choice::Gmw).unwrap();
+        let price = protocol.prices(&step, StepChoice::Gmw).unwrap();
         let frames = |bytes: u64, trips: u64| (bytes - 8 * trips) / 1000;
         let online = (price.online.server_to_client, price.online.client_to_server);
         let (down, up) = (price.trips as u64 / 2, price.trips as u64 / 2);
@@ -267,7 +268,7 @@ fn transcript_of_a_3x3_pool_with_stride_2_is_six_comparisons_per_output() {
     let protocol = PerLayer::auto(IdealOt, HalfGates::default());
     let rots = |function| {
         let step = step(function, [2, 113, 113], [12, 8, 21, 20]);
-        protocol.prices(&step, Choice::Gmw).unwrap().rots
+        protocol.prices(&step, StepChoice::Gmw).unwrap().rots
     };
     let (down, up) = Sign::new(13, ClientShare::Offline).rots();
     let outputs = 56 * 56;

@@ -1,7 +1,7 @@
 //! Indices of the largest values, on every backend, against the plain function.
 
 use gazelle_garble::HalfGates;
-use gazelle_nonlinear::{Choice, PerLayer, Price};
+use gazelle_nonlinear::{PerLayer, Price, StepChoice};
 use gazelle_ot::IdealOt;
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::testing::{check_result, test_rng};
@@ -14,13 +14,13 @@ use rand_core::Rng;
 use super::common::{Case, step};
 
 /// The backends that compute a step on so many values.
-fn choices(n: usize, k: usize) -> Vec<Choice> {
+fn choices(n: usize, k: usize) -> Vec<StepChoice> {
     let all_pairs = k == 1 && (2..=64).contains(&n);
-    let few_trips = all_pairs.then_some(Choice::GmwFewTrips);
-    [Choice::Garbled, Choice::Gmw].into_iter().chain(few_trips).collect()
+    let few_trips = all_pairs.then_some(StepChoice::GmwFewTrips);
+    [StepChoice::Garbled, StepChoice::Gmw].into_iter().chain(few_trips).collect()
 }
 
-fn protocol(choice: Choice) -> PerLayer<IdealOt, HalfGates> {
+fn protocol(choice: StepChoice) -> PerLayer<IdealOt, HalfGates> {
     PerLayer { ot: IdealOt, scheme: HalfGates::default(), choices: vec![choice].into() }
 }
 
@@ -71,10 +71,10 @@ fn conformance_of_random_lists_and_ties_of_10_and_1000_classes() {
 
 #[test]
 fn conformance_extremes_of_the_range_compare_rightly() {
-    for choice in choices(5, 5).into_iter().chain([Choice::GmwFewTrips]) {
+    for choice in choices(5, 5).into_iter().chain([StepChoice::GmwFewTrips]) {
         let (low, high) = (-(1 << 11), (1 << 11) - 1);
         let values = [low, high, low, high, 0];
-        if choice != Choice::GmwFewTrips {
+        if choice != StepChoice::GmwFewTrips {
             let step = ranked(StepFunction::TopK { k: 5 }, 5, 12, 0);
             assert_eq!(Case::new(step, &values, 1).run(&protocol(choice)), [1, 3, 4, 0, 2]);
         }
@@ -96,20 +96,20 @@ fn conformance_extremes_of_the_range_compare_rightly() {
 fn transcript_of_ten_classes_by_tree_and_by_all_pairs() {
     let step = ranked(StepFunction::ArgMax, 10, 12, 8);
     let price = |choice| protocol(choice).prices(&step, choice).unwrap();
-    let garbled = price(Choice::Garbled);
+    let garbled = price(StepChoice::Garbled);
     assert_eq!((garbled.and_gates, garbled.trips), (110 + 216, 1));
     assert_eq!(garbled.online.server_to_client, 1937);
-    let tree = price(Choice::Gmw);
+    let tree = price(StepChoice::Gmw);
     // 9 comparisons of keys of 17 bits: 16 leaf bits, 3 * 7 - 3 in merges, 17 selected, 1 opened;
     // behind the first level the client's leaf and selected bits come online too. 4 index bits.
     assert_eq!(tree.rots, (9 * 24, 9 * 8));
     assert_eq!(tree.trips, 21);
-    let all = price(Choice::GmwFewTrips);
+    let all = price(StepChoice::GmwFewTrips);
     // 45 comparisons of 13 bits: 12 leaf bits, 3 * 5 - 3 in merges; 1 bit to elect; 10 rows.
     assert_eq!(all.rots, (45 * (17 + 1), 45 * 5));
     assert_eq!(all.trips, 5);
     let (case, exact) = Case::random(step.clone(), 3);
-    for (choice, price) in [(Choice::Gmw, tree), (Choice::GmwFewTrips, all)] {
+    for (choice, price) in [(StepChoice::Gmw, tree), (StepChoice::GmwFewTrips, all)] {
         let (a, b) = (case.clone(), case.clone());
         let ((result, _), (), recording) = run_two_recorded(
             move |channel| a.run_client(&protocol(choice), channel).unwrap(),
