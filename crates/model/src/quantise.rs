@@ -133,7 +133,7 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         return Err(ModelError::Quantise("widths out of range".into()));
     }
     let prepared = prepare(graph, options)?;
-    let Lowered { lowered, inputs, varied, source, calibration, ranges } = &prepared;
+    let CalibratedGraph { lowered, inputs, varied, source, calibration, ranges } = &prepared;
     let mut candidate = Candidate {
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
         margin: source.margin(inputs.len(), *varied),
@@ -225,7 +225,7 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
 }
 
 /// A lowered network, scaled, and what its calibration told.
-struct Lowered {
+struct CalibratedGraph {
     lowered: Graph,
     inputs: Vec<Vec<f32>>,
     /// Variants of them that widened the ranges.
@@ -236,7 +236,7 @@ struct Lowered {
     ranges: Vec<f64>,
 }
 
-fn prepare(graph: &Graph, options: &Options) -> Result<Lowered, ModelError> {
+fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelError> {
     let mut lowered = passes::lower(graph)?;
     let (inputs, source) = calibrate::inputs(&lowered, options);
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
@@ -265,10 +265,10 @@ fn prepare(graph: &Graph, options: &Options) -> Result<Lowered, ModelError> {
     equalise::equalise(&mut lowered, &mut calibration);
     let widest = |ranges: &Vec<f64>| ranges.iter().copied().fold(0.0, f64::max);
     let ranges: Vec<f64> = calibration.ranges.iter().map(widest).collect();
-    Ok(Lowered { lowered, inputs, varied: variants.len(), source, calibration, ranges })
+    Ok(CalibratedGraph { lowered, inputs, varied: variants.len(), source, calibration, ranges })
 }
 
-impl Lowered {
+impl CalibratedGraph {
     /// The cheapest widths within the budget; a budget that gives those tried before, which tells
     /// nothing new, is lowered until it gives others, so many times at most.
     fn widths(
