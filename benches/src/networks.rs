@@ -123,7 +123,7 @@ impl Loaded {
     /// # Errors
     /// Which logit is not.
     pub(crate) fn check(&self, values: &[i64]) -> Result<(), Box<dyn std::error::Error>> {
-        let logits = fixed::decode(&self.network.architecture(), values);
+        let logits = fixed::decode(self.network.architecture(), values);
         if logits.len() != self.reference.len() {
             let (got, wanted) = (logits.len(), self.reference.len());
             return Err(format!("{}: {got} logits instead of {wanted}", self.name).into());

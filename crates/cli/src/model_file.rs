@@ -114,7 +114,7 @@ fn build(
     gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
     let tolerance = quantised.report.tolerance;
     let info = ModelInfo { name, interface: Some(interface), tolerance };
-    let choice = choose(&quantised.network.architecture(), wanted, &Machine::default())
+    let choice = choose(quantised.network.architecture(), wanted, &Machine::default())
         .map_err(Failure::from)?;
     Ok(Loaded { graph, quantised, info, choice })
 }

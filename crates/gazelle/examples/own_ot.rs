@@ -19,8 +19,8 @@ use gazelle_ot::{OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender, base
 use gazelle_wire::{Channel, traffic::framed_len};
 use rand_core::CryptoRng;
 
-/// A base OT per OT. The base OT gives the sender s0, s1 and the receiver s_b; the sender sends
-/// c = s0 ^ s1 ^ Delta (lowest bits cleared), so that s_b ^ b c = s0 ^ b Delta.
+/// A base OT per OT. The base OT gives the sender `s0`, `s1` and the receiver `s_b`; the sender sends
+/// `c = s0 ^ s1 ^ Delta` (lowest bits cleared), so that `s_b ^ b c = s0 ^ b Delta`.
 #[derive(Clone, Copy)]
 struct Direct;
 
@@ -137,7 +137,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     client.close()?;
     serving.join().map_err(|_| "the server panicked")??;
     println!("300 + 500 and 300 - 500, if positive: {values:?}");
+    let [sum, difference] = values.as_slice() else { return Err("not two values".into()) };
     // The linear layers are exact up to a unit each.
-    assert!((values[0] - 800).abs() <= 2 && values[1].abs() <= 2, "{values:?}");
+    assert!((sum - 800).abs() <= 2 && difference.abs() <= 2, "{values:?}");
     Ok(())
 }
