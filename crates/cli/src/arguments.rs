@@ -6,15 +6,24 @@ use gazelle::wire::Link;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Private neural-network inference: the client learns the prediction, the server learns nothing
-/// about the input, the weights stay hidden.
+/// What `--help` begins with.
+const ABOUT: &str = "\
+Private neural-network inference: classify an image with somebody else's model.
+The client learns the prediction; the server learns nothing about the image; the
+model's weights stay hidden.
+
+  gazelle demo                          both sides on this machine: see that it works
+  gazelle serve model.onnx              the model's owner (listens on 127.0.0.1:7764)
+  gazelle infer photo.jpg scan.png      the images' owner";
+
 #[derive(Debug, Parser)]
-#[command(name = "gazelle", version, about)]
+#[command(name = "gazelle", version, about = ABOUT)]
 pub(crate) struct Arguments {
-    /// No progress bars, no tables, no hints.
+    /// No progress, no tables, no remarks; log errors only
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
-    /// Log more to standard error; twice for even more.
+    /// Log more to standard error, and print the table of layers; twice for even more. `RUST_LOG`
+    /// (such as `gazelle=debug`) takes precedence for the log
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
@@ -31,23 +40,33 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Classify images with a server's model, privately
     Infer(Infer),
-    /// Make material ahead of time (not available yet)
-    Prepare(Anything),
-    /// Certificates for mutual TLS (not available yet)
-    Keys(Anything),
+    /// Print a shell's completions: bash, elvish, fish, powershell or zsh
+    Completions(Completions),
+    /// Print the manual as a man page: `gazelle man infer | man -l -`
+    Man(Man),
 }
 
-/// Takes whatever comes: the command is not available yet.
 #[derive(Debug, Args)]
-pub(crate) struct Anything {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _rest: Vec<String>,
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// A command: its page; else the program's
+    #[arg(value_name = "COMMAND", conflicts_with = "directory")]
+    pub(crate) command: Option<String>,
+    /// Write all pages into this directory instead
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// How many of the embedded images
-    #[arg(long, default_value_t = 3)]
+    /// How many of the embedded images, 1 to 10
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = at_least_one)]
     pub(crate) images: usize,
     /// One JSON object per image on standard output, nothing else
     #[arg(long)]
@@ -113,14 +132,15 @@ pub(crate) struct Serve {
     /// `<bandwidth>,<round trip>` such as `100mbit,20ms`
     #[arg(long, value_name = "LINK", default_value = "lan")]
     pub(crate) link: Link,
-    /// Clients served at once; others are told to come back
-    #[arg(long, default_value_t = 4, value_name = "N")]
+    /// Clients served at once; others wait a moment, then are told to come back. One address gets
+    /// all places but one, unless it is this machine's own
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = at_least_one)]
     pub(crate) sessions: usize,
     /// Serve one client, then stop
     #[arg(long)]
     pub(crate) once: bool,
     /// Seconds that one phase may wait for the client, a second more per 8 KiB that moves
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
     /// Allow an address that other machines can reach, although plain TCP protects nothing
     #[arg(long)]
@@ -129,19 +149,27 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Infer {
-    /// PNG, JPEG, float32 NPY, IDX (.gz) or CIFAR .bin files
-    #[arg(required = true)]
+    /// PNG, JPEG, NPY, IDX (.gz) or CIFAR .bin files. Pictures are preprocessed as the server's
+    /// description says; an NPY tensor is taken as it is and must have the model's shape
+    #[arg(required = true, value_name = "FILE")]
     pub(crate) inputs: Vec<PathBuf>,
     /// The server's address
     #[arg(long, default_value = "127.0.0.1:7764")]
     pub(crate) server: String,
     /// At most so many inputs of each file with several
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,
     /// How many classes to print
-    #[arg(long, default_value_t = 5, value_name = "K")]
+    #[arg(long, default_value_t = 5, value_name = "K", value_parser = at_least_one)]
     pub(crate) top: usize,
-    /// A file with one label per line, instead of the server's
+    /// Stop at the first input that cannot be read, instead of going on and exiting with 1 at the
+    /// end
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// Print time, bytes and round trips by layer, once
+    #[arg(long)]
+    pub(crate) layers: bool,
+    /// A file with one label per line for each class, instead of the server's
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     /// One JSON object per input on standard output, nothing else
@@ -152,7 +180,7 @@ pub(crate) struct Infer {
     #[arg(long, value_name = "LINK")]
     pub(crate) link: Option<Link>,
     /// Seconds that one phase may wait for the server, a second more per 8 KiB that moves
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
     /// Refuse plans that move more than so many MiB per inference
     #[arg(long, default_value_t = 65536, value_name = "MIB")]
@@ -193,6 +221,11 @@ impl From<RevealArgument> for gazelle_model::Reveal {
             RevealArgument::Class => Self::Class,
         }
     }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| *count >= 1);
+    count.ok_or_else(|| "not a number of at least 1".into())
 }
 
 /// What one step ranks at most.
@@ -239,6 +272,30 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn adversarial_counts_of_nothing_are_wrong_usage() {
+        for arguments in [
+            &["infer", "--top", "0", "a.png"][..],
+            &["infer", "--limit", "0", "a.png"],
+            &["infer", "--timeout", "0", "a.png"],
+            &["demo", "--images", "0"],
+            &["serve", "m.onnx", "--sessions", "0"],
+            &["serve", "m.onnx", "--reveal-count", "0"],
+            &["infer"],
+        ] {
+            let line = ["gazelle"].iter().chain(arguments);
+            let error = Arguments::try_parse_from(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_begins_with_a_purpose_and_an_example() {
+        let help = <Arguments as clap::CommandFactory>::command().render_help().to_string();
+        assert!(help.starts_with("Private neural-network inference"), "{help}");
+        assert!(help.contains("gazelle infer photo.jpg"), "{help}");
     }
 
     #[test]

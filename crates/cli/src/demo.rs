@@ -1,6 +1,5 @@
 //! `gazelle demo`: both parties on this machine, over loopback TCP, with an embedded network.
 
-use std::io::IsTerminal;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -15,8 +14,9 @@ use crate::failure::Failure;
 use crate::image_input::Encoder;
 use crate::input::{Content, Input};
 use crate::model_file::{self, Loaded};
-use crate::output::say;
-use crate::progress::Bar;
+use crate::output::Summary;
+use crate::progress::Batch;
+use crate::screen::{self, say, visible};
 use crate::{draw, output};
 
 /// Runs the demonstration.
@@ -42,7 +42,8 @@ pub(crate) fn run(command: &Demo, quiet: bool, verbose: bool) -> Outcome {
         let server = Arc::clone(&server);
         move || serve(&listener, &server)
     })?;
-    let result = client(command, quiet, (&model, predicted), &inputs, address);
+    let talk = (quiet, verbose);
+    let result = client(command, talk, (&model, predicted), &inputs, address);
     match (result, thread.join()) {
         (result, Ok(Ok(_))) => result,
         (Err(failure), Ok(Err(error))) => Err(Failure::Run(format!("{failure} (server: {error})"))),
@@ -61,25 +62,28 @@ fn serve(listener: &TcpListener, server: &DefaultService) -> Result<ServerReport
 
 fn client(
     command: &Demo,
-    quiet: bool,
+    (quiet, verbose): (bool, bool),
     (model, mut predicted): (&Loaded, Option<Prediction>),
     inputs: &[Input],
     address: std::net::SocketAddr,
 ) -> Outcome {
+    let batch = Batch::new(inputs.len(), quiet || command.json);
     let channel = tcp::connect(address, &Timeouts::default())?;
+    batch.follow(channel.pace());
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let offer = Offer::receive(channel, Limits::default(), None)?;
     let encoder = Encoder::new(offer.description())?;
     let suite = Choice::parse(offer.description())?.suite(offer.description().nonlinear.len());
-    let bar = Bar::new(quiet || command.json);
+    batch.begin("setup");
     let mut client = offer.accept(suite, &mut rng)?;
-    client.observe(bar.observer());
+    client.observe(batch.observer());
+    batch.start();
     let mut setup = Some(client.setup());
+    let mut summary = Summary::new(client.setup());
     for input in inputs {
         let values = encoder.encode(input)?;
         let prepared = client.prepare(&mut rng)?;
         let inference = client.infer(prepared, &values)?;
-        bar.clear();
         let plaintext = model.plaintext(&encoder, input)?;
         let info = &client.description().model;
         let mut object = output::object(&input.name, &inference, info, output::labels(info), 3);
@@ -87,28 +91,45 @@ fn client(
         object.plaintext_class = plain.first().map(|first| first.class);
         object.plaintext_logits = Some(&plaintext);
         object.setup = setup.take();
+        batch.advance();
         if command.json {
             output::json(&object)?;
             continue;
         }
-        if let (false, Content::Image(image)) = (quiet, &input.content) {
-            let terminal = std::io::stdout().is_terminal();
-            say!("{}\n", if terminal { draw::image(image) } else { draw::plain(image) });
-        }
-        say!("{:<24} {:<24} in the clear\n", input.name, "private");
-        for (private, plain) in object.top.iter().zip(&plain) {
-            say!("{:<24} {:<24}{}\n", "", output::class(private), output::class(plain));
-        }
-        let same = object.plaintext_class == Some(object.class);
-        say!("{:<24} {}\n\n", "", if same { "same class" } else { "DIFFERENT CLASS" });
-        if !quiet {
-            say!("{}\n", output::table(object.setup, &inference));
+        batch.suspend(|| {
+            compare(input, &object, &plain, quiet);
+            summary.add(&inference.report);
+            if verbose && object.setup.is_some() {
+                say!("{}\n", output::table(&inference.report));
+            }
             // What comes after the first inference of a session takes less.
             if let Some(predicted) = predicted.take() {
-                say!("{}\n\n", output::predicted(&predicted, object.setup, &inference));
+                let report = &inference.report;
+                say!("{}\n\n", output::predicted(&predicted, object.setup, report));
             }
-        }
+        });
+    }
+    drop(batch);
+    if !command.json && !quiet {
+        say!("{summary}");
     }
     client.close()?;
     Ok(())
+}
+
+/// The image, and the private prediction beside the plaintext one.
+fn compare(input: &Input, object: &output::Object<'_>, plain: &[output::Ranked], quiet: bool) {
+    if let (false, Content::Image(image)) = (quiet, &input.content) {
+        if screen::coloured() {
+            screen::draw(&format!("{}\n", draw::image(image)));
+        } else {
+            say!("{}\n", draw::plain(image));
+        }
+    }
+    say!("{:<24} {:<24} in the clear\n", visible(&input.name), "private");
+    for (private, plain) in object.top.iter().zip(plain) {
+        say!("{:<24} {:<24}{}\n", "", output::class(private), output::class(plain));
+    }
+    let same = object.plaintext_class == Some(object.class);
+    say!("{:<24} {}\n\n", "", if same { "same class" } else { "DIFFERENT CLASS" });
 }

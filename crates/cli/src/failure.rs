@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// Why the program stops.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// Wrong usage, or something that is not available yet: exit code 2.
+    /// Wrong usage: exit code 2.
     #[error("{0}")]
     Usage(String),
     /// Something went wrong: exit code 1.

@@ -2,18 +2,23 @@
 //! description; and from the revealed integers to what the user sees.
 
 use gazelle::{Description, ModelInfo};
-use gazelle_model::{Activation, InputDescription, Pixels, fixed};
+use gazelle_model::{Activation, Fit, InputDescription, Pixels, fixed, samples};
 use image::imageops::{self, FilterType};
-use image::{GrayImage, RgbImage};
+use image::{ImageBuffer, Luma, Rgb};
 
 use crate::failure::Failure;
 use crate::input::{Content, Image, Input};
+
+/// Share of a picture that may be cut off without a word: that of 2 : 1 pictures with the usual
+/// crop to 224 of 256 pixels is still told.
+const KEPT: f64 = 0.5;
 
 /// Encodes inputs for one model.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoder {
     architecture: Option<gazelle::share::Architecture>,
-    values: usize,
+    /// Shape of a ready tensor, where the model says one.
+    shape: Vec<usize>,
     input: Option<InputDescription>,
     activation: Option<Activation>,
 }
@@ -39,42 +44,61 @@ impl Encoder {
         }
         Ok(Self {
             architecture: Some(architecture.clone()),
-            values: architecture.input().shape.len(),
+            shape: interface.as_ref().map_or_else(
+                || axes(architecture.input().shape),
+                |interface| interface.shape.clone(),
+            ),
             input: interface.as_ref().and_then(|interface| interface.input.clone()),
             activation: interface.and_then(|interface| interface.output.activation),
         })
     }
 
-    /// Makes tensors of `values` elements only; there is no network yet to encode them for.
-    pub(crate) fn uncoded(values: usize, input: Option<InputDescription>) -> Self {
-        Self { architecture: None, values, input, activation: None }
+    /// Makes tensors only; there is no network yet to encode them for.
+    pub(crate) fn uncoded(interface: &gazelle_model::Interface) -> Self {
+        let (shape, input) = (interface.shape.clone(), interface.input.clone());
+        Self { architecture: None, shape, input, activation: None }
+    }
+
+    /// What happens to an input that a user may not expect.
+    pub(crate) fn notices(&self, input: &Input) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        if input.transparent {
+            notices.push(Notice::Transparent);
+        }
+        if let (Some(description), Content::Image(image)) = (&self.input, &input.content)
+            && let Ok(fit) = description.fit(image.height, image.width)
+            && fit.kept < KEPT
+        {
+            notices.push(Notice::Cropped(fit.kept));
+        }
+        notices
     }
 
     /// The input tensor in floating point.
     pub(crate) fn tensor(&self, input: &Input) -> Result<Vec<f32>, Failure> {
         let fail = |why: String| Failure::Run(format!("{}: {why}", input.name));
         match &input.content {
-            Content::Tensor { shape, values } => {
-                let expected = self.values;
-                if values.len() == expected {
-                    Ok(values.clone())
+            Content::Tensor(tensor) => {
+                if samples::same_shape(&self.shape, &tensor.shape) {
+                    Ok(tensor.values.clone())
                 } else {
-                    Err(fail(format!(
-                        "a tensor of shape {shape:?} has {} values, the model takes {expected}",
-                        values.len()
-                    )))
+                    Err(fail(samples::differ(&self.shape, &tensor.shape).to_string()))
                 }
             }
             Content::Image(image) => {
                 let description = self.input.as_ref().ok_or_else(|| {
                     fail("the model takes no images; give a float32 NPY tensor".into())
                 })?;
-                let image = resized(description, image).map_err(fail)?;
+                // Every size is checked here, before a pixel is touched.
+                let fit = description
+                    .fit(image.height, image.width)
+                    .map_err(|error| fail(error.to_string()))?;
+                let resized = resized(fit, image);
                 let pixels = Pixels {
-                    height: image.height,
-                    width: image.width,
+                    height: fit.height,
+                    width: fit.width,
                     channels: image.channels,
-                    bytes: &image.bytes,
+                    bytes: resized.as_deref().unwrap_or(&image.bytes),
                 };
                 description.tensor(&pixels).map_err(|error| fail(error.to_string()))
             }
@@ -103,21 +127,57 @@ impl Encoder {
     }
 }
 
-fn resized(description: &InputDescription, image: &Image) -> Result<Image, String> {
-    let (height, width) = description.resized(image.height, image.width);
-    if (height, width) == (image.height, image.width) {
-        return Ok(image.clone());
+/// Something that happens to an input and that its owner may not expect.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Notice {
+    /// Transparent pixels lie on white.
+    Transparent,
+    /// Only this share of the picture reaches the network.
+    Cropped(f64),
+}
+
+impl Notice {
+    /// What is said of all inputs of a kind together.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Transparent => "transparent pixels were laid on white",
+            Self::Cropped(_) => "much of the picture was cropped",
+        }
     }
-    let (from, to) =
-        ((image.width as u32, image.height as u32), (u32::try_from(width), u32::try_from(height)));
-    let (Ok(to_width), Ok(to_height)) = to else { return Err("too large".into()) };
-    let bytes = image.bytes.clone();
-    let bytes = if image.channels == 3 {
-        let picture = RgbImage::from_raw(from.0, from.1, bytes).ok_or("bytes are missing")?;
-        imageops::resize(&picture, to_width, to_height, FilterType::Triangle).into_raw()
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Transparent => f.write_str(self.kind()),
+            Self::Cropped(kept) => write!(
+                f,
+                "the model's crop keeps {:.0} % of the picture, whose sides differ much",
+                kept * 100.0
+            ),
+        }
+    }
+}
+
+/// The axes of a description that names none: channels, rows, columns.
+fn axes(shape: gazelle::share::TensorShape) -> Vec<usize> {
+    vec![1, shape.channels, shape.height, shape.width]
+}
+
+/// The picture in the size of `fit`; none if it has that size.
+fn resized(fit: Fit, image: &Image) -> Option<Vec<u8>> {
+    if (fit.height, fit.width) == (image.height, image.width) {
+        return None;
+    }
+    // Sides are at most 2^24.
+    let (width, height) = (image.width as u32, image.height as u32);
+    let (to_width, to_height) = (fit.width as u32, fit.height as u32);
+    let bytes = image.bytes.as_slice();
+    if image.channels == 3 {
+        let picture = ImageBuffer::<Rgb<u8>, &[u8]>::from_raw(width, height, bytes)?;
+        Some(imageops::resize(&picture, to_width, to_height, FilterType::Triangle).into_raw())
     } else {
-        let picture = GrayImage::from_raw(from.0, from.1, bytes).ok_or("bytes are missing")?;
-        imageops::resize(&picture, to_width, to_height, FilterType::Triangle).into_raw()
-    };
-    Ok(Image { width, height, channels: image.channels, bytes })
+        let picture = ImageBuffer::<Luma<u8>, &[u8]>::from_raw(width, height, bytes)?;
+        Some(imageops::resize(&picture, to_width, to_height, FilterType::Triangle).into_raw())
+    }
 }

@@ -1,103 +1,209 @@
 //! `gazelle infer`: the client.
 
-use std::time::Duration;
+mod ahead;
+
+use std::time::{Duration, Instant};
 
 use gazelle::backend::{Choice, DefaultClient, Machine, planner};
 use gazelle::wire::tcp::{self, Timeouts};
-use gazelle::{Inference, Limits, Offer, Phase};
+use gazelle::{Description, Limits, Offer};
 
 use crate::Outcome;
 use crate::arguments::Infer;
 use crate::failure::Failure;
 use crate::image_input::Encoder;
-use crate::input::{self, Input};
-use crate::output::{self, label, say};
-use crate::progress::Bar;
+use crate::infer::ahead::{Ahead, Encoded};
+use crate::input::{Input, Source};
+use crate::notices::Notices;
+use crate::output::{self, Summary};
+use crate::progress::Batch;
+use crate::screen::{self, say, visible};
 
-/// Connects, then prepares and computes one inference per input.
-pub(crate) fn run(command: &Infer, quiet: bool) -> Outcome {
-    let limit = command.limit.unwrap_or(usize::MAX);
-    let mut inputs = Vec::new();
-    for path in &command.inputs {
-        inputs.extend(input::read(path, limit)?);
-    }
-    let own_labels = command.labels.as_ref().map(|path| {
-        std::fs::read_to_string(path)
-            .map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
-            .map_err(Failure::run(path.display()))
-    });
-    let own_labels = own_labels.transpose()?;
+/// So long one good input is looked for while the server waits for an answer to its offer; after
+/// that the session begins without one.
+const FIRST: Duration = Duration::from_secs(2);
+
+/// Connects, then prepares and computes one inference per input. An input that cannot be read is
+/// reported and left out, unless `--fail-fast` is given.
+pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
+    let mut failed = Failed { fail_fast: command.fail_fast, count: 0 };
+    let sources = sources(command, &mut failed)?;
+    let all = failed.count + sources.iter().map(Source::count).sum::<usize>();
+    let mut inputs = sources.into_iter().flat_map(Source::inputs);
+    // Decoded before the server hears of us: its patience is for the protocol.
+    let Some(first) = failed.first(&mut inputs)? else { return Err(failed.verdict(all)) };
+    let machine = command.link.map(|_| Machine::calibrate()).transpose()?;
+    let own_labels = command.labels.as_deref().map(output::read_labels).transpose()?;
+    let batch = Batch::new(all, quiet);
     let timeouts =
-        Timeouts { progress: Duration::from_secs(command.timeout.max(1)), ..Timeouts::default() };
+        Timeouts { progress: Duration::from_secs(command.timeout), ..Timeouts::default() };
     let channel = tcp::connect(command.server.as_str(), &timeouts)
         .map_err(Failure::run(format!("no connection to {}", command.server)))?;
+    batch.follow(channel.pace());
+    batch.begin("handshake");
     let limits =
         Limits { traffic_bytes: command.max_traffic << 20, memory_bytes: command.max_memory << 20 };
-    let offer = Offer::receive(channel, limits, command.pin)?;
+    let explain = |error| batch.explain(error, command.timeout);
+    let offer = Offer::receive(channel, limits, command.pin).map_err(explain)?;
     let encoder = Encoder::new(offer.description())?;
-    // Every input is checked before anything secret moves.
-    let encoded: Vec<Vec<i64>> =
-        inputs.iter().map(|input| encoder.encode(input)).collect::<Result<_, _>>()?;
+    if let Some(labels) = &own_labels {
+        check_labels(labels, offer.description())?;
+    }
+    let mut first = Some(first);
+    let mut next = None;
+    let begin = Instant::now();
+    while let Some(input) = first.take() {
+        match Encoded::new(&encoder, &input) {
+            Ok(encoded) => next = Some(encoded),
+            Err(failure) => {
+                failed.note(failure, &batch)?;
+                if begin.elapsed() < FIRST {
+                    first = failed.first(&mut inputs)?;
+                    if first.is_none() {
+                        return Err(failed.verdict(all));
+                    }
+                }
+            }
+        }
+    }
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let choice = Choice::parse(offer.description())?;
     let suite = choice.suite(offer.description().nonlinear.len());
-    let bar = Bar::new(quiet || command.json);
-    let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
-    client.observe(bar.observer());
-    let mut setup = Some(client.setup());
-    let mut predicted = match command.link {
-        Some(link) => {
-            let machine = Machine::calibrate()?;
+    batch.begin("setup");
+    let mut client: DefaultClient = offer.accept(suite, &mut rng).map_err(explain)?;
+    client.observe(batch.observer());
+    let mut predicted = match (command.link, machine) {
+        (Some(link), Some(machine)) => {
             let description = client.description();
             Some(planner::predict(client.plan(), client.traffic(), description, link, &machine)?)
         }
-        None => None,
+        _ => None,
     };
-    for (input, values) in inputs.iter().zip(&encoded) {
-        let prepared = client.prepare(&mut rng)?;
-        let inference = client.infer(prepared, values)?;
-        bar.clear();
+    let mut setup = Some(client.setup());
+    let mut summary = Summary::new(client.setup());
+    let mut layers = command.layers || verbose;
+    let mut notices = Notices::new(quiet);
+    let own = encoder.clone();
+    let ahead = Ahead::start(inputs, move |input| Encoded::new(&own, input))?;
+    batch.start();
+    while let Some(input) = next.take().map(Ok).or_else(|| ahead.next()) {
+        let Encoded { name, values, notices: new } = match input {
+            Ok(input) => input,
+            Err(failure) => {
+                failed.note(failure, &batch)?;
+                continue;
+            }
+        };
+        let prepared = client.prepare(&mut rng).map_err(explain)?;
+        let inference = client.infer(prepared, &values).map_err(explain)?;
         let model = &client.description().model;
         let labels = own_labels.as_deref().unwrap_or(output::labels(model));
-        let mut object = output::object(&input.name, &inference, model, labels, command.top);
+        let mut object = output::object(&name, &inference, model, labels, command.top);
         object.setup = setup.take();
         object.predicted = predicted.take();
         object.probabilities =
             object.logits.as_ref().and_then(|logits| encoder.probabilities(logits));
-        if command.json {
-            output::json(&object)?;
-        } else {
-            print(input, &inference, &object, labels, quiet);
-        }
+        summary.add(&inference.report);
+        batch.advance();
+        batch.suspend(|| {
+            for notice in new {
+                notices.tell(&name, notice);
+            }
+            if command.json {
+                return output::json(&object);
+            }
+            print(&object);
+            if std::mem::take(&mut layers) {
+                say!("{}", output::table(&inference.report));
+            }
+            if let Some(predicted) = object.predicted {
+                say!("{}\n", output::predicted(&predicted, object.setup, &inference.report));
+            }
+            Ok(())
+        })?;
     }
+    ahead.end()?;
     client.close()?;
-    Ok(())
+    drop(batch);
+    notices.end();
+    if !command.json && !quiet {
+        say!("{summary}");
+    }
+    if failed.count > 0 { Err(failed.verdict(all)) } else { Ok(()) }
 }
 
-fn print(
-    input: &Input,
-    inference: &Inference,
-    object: &output::Object<'_>,
-    labels: &[String],
-    quiet: bool,
-) {
-    say!("{}: {}\n", input.name, label(labels, object.class));
-    for ranked in &object.top {
-        say!("  {}\n", output::class(ranked));
-    }
-    if !quiet {
-        say!("{}", output::table(object.setup, inference));
-        let all: Phase = sum(object.setup, inference);
-        say!("  in all: {}, {}\n", output::seconds(all.seconds), output::bytes(all.bytes()));
-        if let Some(predicted) = object.predicted {
-            say!("{}\n", output::predicted(&predicted, object.setup, inference));
+/// The files of the command line; those that cannot be used are told at once.
+fn sources(command: &Infer, failed: &mut Failed) -> Result<Vec<Source>, Failure> {
+    let limit = command.limit.unwrap_or(usize::MAX);
+    let mut sources = Vec::with_capacity(command.inputs.len());
+    for path in &command.inputs {
+        match Source::open(path, limit) {
+            Ok(source) => sources.push(source),
+            Err(failure @ Failure::Usage(_)) => return Err(failure),
+            Err(failure) => failed.tell(failure)?,
         }
     }
+    Ok(sources)
 }
 
-fn sum(setup: Option<Phase>, inference: &Inference) -> Phase {
-    let mut all = setup.unwrap_or_default();
-    all += inference.report.offline;
-    all += inference.report.online;
-    all
+/// A label for each class, no fewer and no more: else each could stand beside another class.
+fn check_labels(labels: &[String], description: &Description) -> Result<(), Failure> {
+    let classes = gazelle_model::reveal::classes(&description.architecture);
+    if labels.len() == classes {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "--labels has {} lines, the model has {classes} classes",
+        labels.len()
+    )))
+}
+
+/// Inputs that gave no answer.
+#[derive(Debug)]
+struct Failed {
+    fail_fast: bool,
+    count: usize,
+}
+
+impl Failed {
+    /// Reports one and goes on, or stops.
+    fn tell(&mut self, failure: Failure) -> Result<(), Failure> {
+        if self.fail_fast {
+            return Err(failure);
+        }
+        self.count += 1;
+        screen::report(&failure);
+        Ok(())
+    }
+
+    /// As [`tell`](Self::tell), within a batch.
+    fn note(&mut self, failure: Failure, batch: &Batch) -> Result<(), Failure> {
+        batch.advance();
+        batch.suspend(|| self.tell(failure))
+    }
+
+    /// The next input that can be read.
+    fn first(
+        &mut self,
+        inputs: &mut impl Iterator<Item = Result<Input, Failure>>,
+    ) -> Result<Option<Input>, Failure> {
+        for input in inputs {
+            match input {
+                Ok(input) => return Ok(Some(input)),
+                Err(failure) => self.tell(failure)?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn verdict(&self, all: usize) -> Failure {
+        Failure::Run(format!("{} of {all} inputs failed", self.count))
+    }
+}
+
+fn print(object: &output::Object<'_>) {
+    say!("{}: {}\n", visible(object.input), visible(&object.label));
+    for line in output::classes(object) {
+        say!("  {line}\n");
+    }
 }

@@ -11,7 +11,8 @@ use crate::Outcome;
 use crate::arguments::{Inspect, ModelArguments};
 use crate::failure::Failure;
 use crate::model_file::{self, LoadFailure, Loaded};
-use crate::output::{self, say};
+use crate::output::{self, column};
+use crate::screen::{say, visible};
 
 /// The stable form of `--json`.
 #[derive(Debug, Serialize)]
@@ -144,42 +145,50 @@ fn layers(
     groups.chain(steps).collect()
 }
 
+/// `9 ms`, `1.3 s`, `120 s`.
+fn short(seconds: f64) -> String {
+    match seconds {
+        ..1.0 => format!("{:.0}ms", seconds * 1e3),
+        ..100.0 => format!("{seconds:.1}s"),
+        _ => format!("{seconds:.0}s"),
+    }
+}
+
 fn print(object: &Inspection) {
     if !object.supported {
         say!("this model cannot run privately:\n");
         for node in &object.unsupported {
-            say!("  {node}\n");
+            say!("  {}\n", visible(&node.to_string()));
         }
         if let Some(why) = &object.why {
-            say!("  {why}\n");
+            say!("  {}\n", visible(why));
         }
         return;
     }
     say!("input {:?}, rings up to 2^{}\n", object.input_shape, object.ring_bits);
     say!(
-        "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10} {:>5} {:>9}\n",
+        "  {:<23} {:<9} {:<11} {:>4} {:>8} {:>8} {:>4} {:>5}\n",
         "layer",
         "kind",
         "protocol",
         "ring",
         "offline",
         "online",
-        "trips",
+        "trip",
         "time"
     );
     for layer in &object.layers {
+        let step = layer.predicted;
         say!(
-            "  {:<32} {:<10} {:<12} {:>5} {:>10} {:>10} {:>5} {:>9}\n",
-            layer.name.chars().take(32).collect::<String>(),
+            "  {} {:<9} {} {:>4} {:>8} {:>8} {:>4} {:>5}\n",
+            column(&layer.name, 23),
             layer.kind,
-            layer.protocol,
+            column(&layer.protocol, 11),
             layer.ring_bits,
             output::bytes(layer.offline_bytes),
             output::bytes(layer.online_bytes),
-            layer.predicted.map_or_else(String::new, |step| step.trips.to_string()),
-            layer
-                .predicted
-                .map_or_else(String::new, |step| output::seconds(step.offline + step.online)),
+            step.map_or_else(String::new, |step| step.trips.to_string()),
+            step.map_or_else(String::new, |step| short(step.offline + step.online)),
         );
     }
     for (name, prediction) in &object.predicted {
@@ -197,7 +206,8 @@ fn print(object: &Inspection) {
     }
     if let Some(report) = &object.fixed_point {
         say!(
-            "fixed point: {} bits a value; {:.1} % of {} inputs get the class of the f32 network; tolerance {}\n",
+            "fixed point: {} bits a value; {:.1} % of {} inputs get the f32 network's class;\n  \
+             tolerance {}\n",
             output::widths(report),
             report.agreement * 100.0,
             report.checked_inputs,

@@ -1,6 +1,6 @@
 //! `gazelle`: private neural-network inference between two parties.
 //!
-//! Exit codes: 0 success, 1 failure, 2 wrong usage or not available yet.
+//! Exit codes: 0 success, 1 failure, 2 wrong usage.
 
 mod arguments;
 mod demo;
@@ -10,41 +10,38 @@ mod image_input;
 mod infer;
 mod input;
 mod inspect;
-mod later;
+mod log;
+mod manual;
 mod model_file;
+mod notices;
 mod output;
 mod progress;
+mod screen;
 mod serve;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::filter::LevelFilter;
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let level = match (arguments.quiet, arguments.verbose) {
-        (true, _) => LevelFilter::ERROR,
-        (false, 0) => LevelFilter::WARN,
-        (false, 1) => LevelFilter::INFO,
-        (false, _) => LevelFilter::DEBUG,
-    };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    let (quiet, verbose) = (arguments.quiet, arguments.verbose > 0);
+    log::start(&arguments);
     let result = match &arguments.command {
-        Command::Demo(command) => demo::run(command, arguments.quiet, arguments.verbose > 0),
+        Command::Demo(command) => demo::run(command, quiet, verbose),
         Command::Inspect(command) => inspect::run(command),
-        Command::Serve(command) => serve::run(command, arguments.quiet),
-        Command::Infer(command) => infer::run(command, arguments.quiet),
-        Command::Prepare(_) => Err(later::prepare()),
-        Command::Keys(_) => Err(later::keys()),
+        Command::Serve(command) => serve::run(command, quiet),
+        Command::Infer(command) => infer::run(command, quiet, verbose),
+        Command::Completions(command) => manual::completions(command),
+        Command::Man(command) => manual::man(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("gazelle: {failure}");
+            screen::report(&failure);
             failure.exit_code()
         }
     }

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::image_input::Encoder;
 use crate::input::{self, Input};
 use crate::output;
+use crate::screen::visible;
 
 /// Bytes of an ONNX file at most.
 const MAX_BYTES: u64 = 2 << 30;
@@ -161,7 +162,7 @@ fn calibration(
     if inputs.is_empty() {
         return Err(Failure::Run("no calibration inputs were found".into()).into());
     }
-    let encoder = Encoder::uncoded(graph.input_shape().len(), interface.input.clone());
+    let encoder = Encoder::uncoded(interface);
     Ok(inputs.iter().map(|input| encoder.tensor(input)).collect::<Result<_, _>>()?)
 }
 
@@ -221,9 +222,9 @@ impl Loaded {
         let report = &self.quantised.report;
         format!(
             "{}: {} linear layers, {:.2} M multiply-adds, {} non-linear elements\n\
-             fixed point: {} bits a value; {} calibration inputs, {} checked, {:.1} % with the class of \
-             the f32 network; logits in steps of 1/{}, tolerance {}",
-            self.info.name,
+             fixed point: {} bits a value; {} calibration inputs, {} checked, {:.1} % of these\n  \
+             with the f32 network's class; logits in steps of 1/{}, tolerance {}",
+            visible(&self.info.name),
             macs.len(),
             macs.iter().sum::<u64>() as f64 / 1e6,
             elements,
@@ -248,7 +249,7 @@ pub(crate) fn embedded(
         .iter()
         .map(|(name, bytes)| input::embedded(name, bytes))
         .collect::<Result<_, _>>()?;
-    let encoder = Encoder::uncoded(graph.input_shape().len(), interface.input.clone());
+    let encoder = Encoder::uncoded(&interface);
     let calibration: Vec<Vec<f32>> =
         images.iter().map(|image| encoder.tensor(image)).collect::<Result<_, _>>()?;
     let wanted = Wanted { backend, link: Link::LAN, reveal_count: 1, inferences: 1 };

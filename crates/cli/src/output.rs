@@ -1,13 +1,23 @@
 //! What the program prints: JSON objects for programs, tables for people.
 
+mod summary;
+
 use std::fmt::Write;
 use std::io::Write as _;
+use std::path::Path;
 
+use console::{Alignment, measure_text_width, pad_str};
 use gazelle::backend::Prediction;
-use gazelle::{Inference, Layer, Learnt, ModelInfo, Phase, peak_rss_bytes};
+use gazelle::{Inference, InferenceReport, Layer, Learnt, ModelInfo, Phase, peak_rss_bytes};
 use serde::Serialize;
 
+pub(crate) use summary::Summary;
+
 use crate::failure::Failure;
+use crate::screen::{HarmlessJson, visible};
+
+/// Bytes of a file of labels at most.
+const MAX_LABELS: u64 = 64 << 20;
 
 /// One input's result; the stable form of `--json`.
 #[derive(Debug, Serialize)]
@@ -109,30 +119,53 @@ pub(crate) fn object<'a>(
 
 /// One JSON object as one line on standard output.
 pub(crate) fn json(object: &impl Serialize) -> Result<(), Failure> {
-    let line = serde_json::to_string(object).map_err(Failure::run("output"))?;
-    writeln!(std::io::stdout(), "{line}").map_err(Failure::run("standard output"))
+    let mut line = Vec::new();
+    let mut writer = serde_json::Serializer::with_formatter(&mut line, HarmlessJson::default());
+    object.serialize(&mut writer).map_err(Failure::run("output"))?;
+    line.push(b'\n');
+    std::io::stdout().write_all(&line).map_err(Failure::run("standard output"))
 }
 
-/// `print!` that ends the program with an error, where that would panic: a reader such as `head`
-/// may have closed the pipe.
-macro_rules! say {
-    ($($text:tt)*) => {
-        $crate::output::print(format_args!($($text)*))
+/// The classes of an object for people: probability and logit where they are known, label.
+pub(crate) fn classes(object: &Object<'_>) -> Vec<String> {
+    let probability = |class: usize| object.probabilities.as_ref()?.get(class).copied();
+    let line = |ranked: &Ranked| {
+        let percent = probability(ranked.class)
+            .map_or_else(String::new, |p| format!("{:5.1} %  ", p * 100.0));
+        format!("{percent}{}", class(ranked))
     };
+    object.top.iter().map(line).collect()
 }
-pub(crate) use say;
 
-pub(crate) fn print(text: std::fmt::Arguments<'_>) {
-    if let Err(error) = std::io::stdout().write_fmt(text) {
-        eprintln!("gazelle: standard output: {error}");
-        std::process::exit(1);
+/// A file of labels, one a line; empty lines at its end do not count.
+pub(crate) fn read_labels(path: &Path) -> Result<Vec<String>, Failure> {
+    let size = std::fs::metadata(path).map_err(Failure::run(path.display()))?.len();
+    if size > MAX_LABELS {
+        return Err(Failure::Run(format!("{}: too large for a list of labels", path.display())));
     }
+    let text = std::fs::read_to_string(path).map_err(Failure::run(path.display()))?;
+    Ok(text.trim_end().lines().map(str::to_owned).collect())
 }
 
 /// A class for people, with its logit if that is known.
 pub(crate) fn class(ranked: &Ranked) -> String {
-    let logit = ranked.logit.map_or_else(String::new, |logit| format!("{logit:.4}"));
-    format!("{logit:>9}  {}", ranked.label)
+    match ranked.logit {
+        Some(logit) => format!("{logit:>9.4}  {}", visible(&ranked.label)),
+        None => visible(&ranked.label).into_owned(),
+    }
+}
+
+/// Foreign text as a column: escaped, filled to `width` cells; of what is longer, the end.
+pub(crate) fn column(text: &str, width: usize) -> String {
+    let text = visible(text);
+    let mut shown = text.as_ref();
+    while measure_text_width(shown) > width - usize::from(shown.len() < text.len()) {
+        let mut rest = shown.chars();
+        rest.next();
+        shown = rest.as_str();
+    }
+    let cut = if shown.len() < text.len() { "~" } else { "" };
+    pad_str(&format!("{cut}{shown}"), width, Alignment::Left, None).into_owned()
 }
 
 /// `1.25 s`, `3.1 ms`.
@@ -166,11 +199,13 @@ pub(crate) fn rounded(value: f64) -> String {
     if value == 0.0 || value >= 100.0 { format!("{value:.0}") } else { format!("{value:.4}") }
 }
 
-/// Time, bytes and turns of phases and layers.
-pub(crate) fn table(setup: Option<Phase>, inference: &Inference) -> String {
+/// Time, bytes and turns by layer, in 79 columns.
+pub(crate) fn table(report: &InferenceReport) -> String {
     let row = |name: &str, protocol: &str, offline: &Phase, online: &Phase| {
         format!(
-            "  {name:<28} {protocol:<12} {:>10} {:>10}   {:>10} {:>10} {:>3}\n",
+            "  {} {} {:>8} {:>8}  {:>8} {:>8} {:>4}\n",
+            column(name, 23),
+            column(protocol, 11),
             seconds(offline.seconds),
             bytes(offline.bytes()),
             seconds(online.seconds),
@@ -179,18 +214,13 @@ pub(crate) fn table(setup: Option<Phase>, inference: &Inference) -> String {
         )
     };
     let mut text = format!(
-        "  {:<28} {:<12} {:>10} {:>10}   {:>10} {:>10} {:>3}\n",
-        "layer", "protocol", "offline", "", "online", "", "trn"
+        "  {:<23} {:<11} {:>8} {:>8}  {:>8} {:>8} {:>4}\n",
+        "layer", "protocol", "offline", "", "online", "", "trip"
     );
-    let report = &inference.report;
     for layer in &report.layers {
-        let name: String = layer.name.chars().take(28).collect();
-        text.push_str(&row(&name, &layer.protocol, &layer.offline, &layer.online));
+        text.push_str(&row(&layer.name, &layer.protocol, &layer.offline, &layer.online));
     }
     text.push_str(&row("all", "", &report.offline, &report.online));
-    if let Some(setup) = setup {
-        text.push_str(&row("setup (once per session)", "", &setup, &Phase::default()));
-    }
     text
 }
 
@@ -198,9 +228,8 @@ pub(crate) fn table(setup: Option<Phase>, inference: &Inference) -> String {
 pub(crate) fn predicted(
     predicted: &Prediction,
     setup: Option<Phase>,
-    inference: &Inference,
+    report: &InferenceReport,
 ) -> String {
-    let report = &inference.report;
     let phases = [
         ("setup", predicted.setup, setup),
         ("offline", predicted.offline, Some(report.offline)),
@@ -233,5 +262,43 @@ mod tests {
         assert_eq!(ranked.iter().map(|r| r.class).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(label(&["a".into()], 0), "a");
         assert_eq!(label(&["a".into()], 3), "3");
+    }
+
+    #[test]
+    fn adversarial_layers_of_any_name_leave_the_table_in_80_columns() {
+        let phase =
+            Phase { seconds: 999.99, bytes_sent: 12_340_000_000, bytes_received: 0, turns: 9999 };
+        let layer = |name: &str| Layer {
+            name: name.into(),
+            kind: "nonlinear",
+            protocol: "public-coin".into(),
+            offline: phase,
+            online: phase,
+        };
+        let names =
+            ["a", "/layer/with/a/very/long/name/Conv", "\u{1b}[2J\n\n", "卷积层卷积层卷积层卷积层"];
+        let layers = names.iter().map(|name| layer(name)).collect();
+        let text = table(&InferenceReport { offline: phase, online: phase, layers });
+        assert_eq!(text.lines().count(), 6, "{text}");
+        for line in text.lines() {
+            assert!(console::measure_text_width(line) <= 80, "{line}");
+            assert!(!line.contains('\u{1b}'));
+        }
+    }
+
+    #[test]
+    fn people_see_probabilities_where_they_are_known() {
+        let inference = Inference {
+            values: vec![16, 48],
+            scale: 4,
+            ranked: false,
+            report: InferenceReport::default(),
+        };
+        let info = ModelInfo::default();
+        let labels = ["cat".to_owned(), "d\u{1b}og".to_owned()];
+        let mut object = object("a.png", &inference, &info, &labels, 2);
+        assert_eq!(classes(&object), ["   3.0000  d\\u{1b}og", "   1.0000  cat"]);
+        object.probabilities = Some(vec![0.25, 0.75]);
+        assert_eq!(classes(&object)[0], " 75.0 %     3.0000  d\\u{1b}og");
     }
 }

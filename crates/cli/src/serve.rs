@@ -1,35 +1,46 @@
 //! `gazelle serve`: one loaded model, many clients.
+//!
+//! A connection shakes hands (a pool of its own), then takes a place for its session. Each has a
+//! thread from beginning to end.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+mod handshakes;
+mod places;
+mod strangers;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use gazelle::backend::DefaultService;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
-use gazelle::{GazelleError, ServerLimits, ServerReport};
+use gazelle::{GazelleError, Guest, ServerLimits, ServerReport, Stage};
 
 use crate::Outcome;
 use crate::arguments::Serve;
 use crate::failure::Failure;
-use crate::{model_file, output};
+use crate::model_file;
+use crate::screen::tell;
+use crate::serve::handshakes::{Handshakes, Pass};
+use crate::serve::places::{Places, Visitor};
+use crate::serve::strangers::Strangers;
 
-/// Connections that are being turned away at once; more are just closed.
-const TURNED_AWAY: usize = 16;
+/// How long a handshake may let the server wait in all.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client may wait for a place before it is told that the server is busy.
+const HELLO_WAITS: Duration = Duration::from_secs(3);
+/// How long one waits that has confirmed, and found that the place was taken by then.
+const CONFIRMED_WAITS: Duration = Duration::from_secs(30);
 
 /// Loads the model, then serves until the process ends (or one client is through with `--once`).
 pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
-    if command.sessions == 0 {
-        return Err(Failure::Usage("--sessions must be at least 1".into()));
-    }
     let exposure = if command.insecure { Exposure::Network } else { Exposure::Loopback };
     // Before the model is loaded: a wrong address should fail at once.
     let listener = tcp::listen(command.listen.as_str(), exposure).map_err(|error| {
         if error.kind() == std::io::ErrorKind::PermissionDenied && !command.insecure {
             Failure::Usage(format!(
-                "{}: {error}; give --insecure if something else protects the link (TLS is not \
-                 available yet)",
+                "{}: {error}; listen on 127.0.0.1 behind a tunnel (docs/deploy.md), or give \
+                 --insecure if something else protects the link",
                 command.listen
             ))
         } else {
@@ -39,128 +50,156 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     let model = model_file::load(&command.model, command.model_name.as_deref(), command.link)
         .map_err(Failure::from)?;
     if !quiet {
-        eprintln!("{}", model.summary());
+        tell!("{}", model.summary());
     }
-    let server = Arc::new(model.compile()?);
+    let server = model.compile()?;
     if !quiet {
-        eprintln!("model digest {}", model_file::hex(&model_file::digest(server.description())));
+        tell!("model digest {}", model_file::hex(&model_file::digest(server.description())));
     }
-    let timeouts =
-        Timeouts { progress: Duration::from_secs(command.timeout.max(1)), ..Timeouts::default() };
-    eprintln!("listening on {}", listener.local_addr()?);
-    std::io::stderr().flush()?;
-    let slots =
-        SessionSlots { taken: Arc::default(), turning: Arc::default(), all: command.sessions };
+    let progress = Duration::from_secs(command.timeout);
+    let timeouts = Timeouts { handshake: HANDSHAKE.min(progress), progress, ..Timeouts::default() };
+    let (ended, end) = channel();
+    let house = Arc::new(House {
+        server,
+        timeouts,
+        handshakes: Arc::default(),
+        places: Places::new(if command.once { 1 } else { command.sessions }),
+        strangers: Strangers::default(),
+        ended: command.once.then_some(ended.clone()),
+    });
+    tell!("listening on {}", listener.local_addr()?);
+    std::thread::Builder::new()
+        .name("accept".into())
+        .spawn(move || accept(&listener, &house, &ended))?;
+    match end.recv() {
+        Ok(result) => result.map(drop).map_err(Failure::from),
+        Err(_) => Err(Failure::Run("the thread that accepts connections ended".into())),
+    }
+}
+
+type Ended = Sender<Result<ServerReport, GazelleError>>;
+
+/// All that the threads of connections share.
+struct House {
+    server: DefaultService,
+    timeouts: Timeouts,
+    handshakes: Arc<Handshakes>,
+    places: Arc<Places>,
+    strangers: Strangers,
+    /// Is told of the first session's end, with `--once`.
+    ended: Option<Ended>,
+}
+
+/// Accepts connections until the program ends. The sender is held so that the main thread waits
+/// as long.
+fn accept(listener: &TcpListener, house: &Arc<House>, _ended: &Ended) {
     loop {
-        let (stream, peer) = match listener.accept() {
-            Ok(connection) => connection,
+        match listener.accept() {
+            Ok((stream, peer)) => admit(house, stream, peer),
             Err(error) => {
                 tracing::warn!(%error, "a connection failed");
                 std::thread::sleep(Duration::from_millis(50));
-                continue;
             }
-        };
-        if command.once {
-            return serve_one(&server, stream, peer, &timeouts, quiet)
-                .map(drop)
-                .map_err(Failure::from);
         }
-        slots.dispatch(&server, stream, peer, timeouts, quiet);
     }
 }
 
-/// Bounds the sessions that run at once.
-struct SessionSlots {
-    taken: Arc<AtomicUsize>,
-    turning: Arc<AtomicUsize>,
-    all: usize,
-}
-
-/// Gives its place back when the session ends, however it ends.
-struct Taken(Arc<AtomicUsize>);
-
-impl Taken {
-    fn take(counter: &Arc<AtomicUsize>, all: usize) -> Option<Self> {
-        counter
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < all).then_some(n + 1))
-            .ok()
-            .map(|_| Self(Arc::clone(counter)))
+/// Gives a connection a thread, unless too many are waiting.
+fn admit(house: &Arc<House>, stream: TcpStream, peer: SocketAddr) {
+    let address = peer.ip().to_canonical();
+    let pass = match house.handshakes.admit(&stream, address) {
+        Ok(Some(pass)) => pass,
+        Ok(None) => return house.strangers.turned_away(peer, &"too many are waiting"),
+        Err(error) => return tracing::warn!(%peer, %error, "a connection failed"),
+    };
+    let host = Arc::clone(house);
+    let thread = std::thread::Builder::new().name("session".into());
+    let spawned = thread.spawn(move || {
+        if let Some(result) = host.receive(stream, peer, pass)
+            && let Some(ended) = &host.ended
+        {
+            // Nobody listens any more if another session has ended the program.
+            let _ = ended.send(result);
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::error!(%error, "no thread for a session");
     }
 }
 
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl SessionSlots {
-    fn dispatch(
+impl House {
+    /// A connection from its first byte to its last; `None` if it never became a session.
+    fn receive(
         &self,
-        server: &Arc<DefaultService>,
         stream: TcpStream,
         peer: SocketAddr,
-        timeouts: Timeouts,
-        quiet: bool,
-    ) {
-        let spawned = if let Some(slot) = Taken::take(&self.taken, self.all) {
-            let server = Arc::clone(server);
-            std::thread::Builder::new().name("session".into()).spawn(move || {
-                let _slot = slot;
-                // The error has been logged; the others are served on.
-                let _ = serve_one(&server, stream, peer, &timeouts, quiet);
-            })
-        } else if let Some(slot) = Taken::take(&self.turning, TURNED_AWAY) {
-            std::thread::Builder::new().name("busy".into()).spawn(move || {
-                let _slot = slot;
-                let short = Timeouts { progress: Duration::from_secs(2), ..timeouts };
-                if let Ok(channel) = tcp::channel(stream, &short) {
-                    // A stranger who is turned away may be rude about it.
-                    let _ = DefaultService::turn_away(channel);
-                }
-                tracing::info!(%peer, "turned away: all sessions are taken");
-            })
-        } else {
-            return;
-        };
-        if let Err(error) = spawned {
-            tracing::error!(%error, "no thread for a session");
-        }
-    }
-}
-
-fn serve_one(
-    server: &DefaultService,
-    stream: TcpStream,
-    peer: SocketAddr,
-    timeouts: &Timeouts,
-    quiet: bool,
-) -> Result<ServerReport, GazelleError> {
-    let result = session(server, stream, timeouts);
-    match &result {
-        Ok(report) => {
-            tracing::info!(%peer, inferences = report.inferences.len(), "session ended");
-            if !quiet {
-                let online: f64 = report.inferences.iter().map(|i| i.online.seconds).sum();
-                eprintln!(
-                    "{peer}: {} inferences, {} online",
-                    report.inferences.len(),
-                    output::seconds(online)
-                );
+        pass: Pass,
+    ) -> Option<Result<ServerReport, GazelleError>> {
+        let address = peer.ip().to_canonical();
+        let opened = stream.try_clone().and_then(|copy| {
+            let channel = tcp::channel(stream, &self.timeouts)?;
+            Ok((channel, copy))
+        });
+        let (channel, copy) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a connection failed");
+                return None;
             }
+        };
+        let pace = channel.pace();
+        let heard = || pace.as_ref().map_or(0, |pace| pace.moved().1);
+        let mut guest = match Guest::greet(channel) {
+            Ok(guest) => guest,
+            Err(error) => {
+                self.strangers.failed(peer, &error, heard());
+                return None;
+            }
+        };
+        pass.in_line();
+        if !self.places.room(address, HELLO_WAITS) {
+            self.strangers.turned_away(peer, &"all sessions are taken");
+            // A stranger who is turned away may be rude about it.
+            let _ = guest.turn_away();
+            return None;
         }
-        Err(error) => tracing::warn!(%peer, %error, "session failed"),
+        pass.considering();
+        if let Err(error) = self.server.welcome(&mut guest) {
+            self.strangers.failed(peer, &error, heard());
+            return None;
+        }
+        pass.in_line();
+        let stage = Stage::default();
+        let visitor = Visitor { address, stream: copy, pace, stage: stage.clone() };
+        let Some(place) = self.places.take(visitor, CONFIRMED_WAITS) else {
+            self.strangers.turned_away(peer, &"all sessions are taken");
+            guest.dismiss();
+            return None;
+        };
+        drop(pass);
+        tracing::debug!(%peer, "session begins");
+        let result = self.attend(guest, &stage);
+        match &result {
+            Ok(report) => {
+                let inferences = report.inferences.len();
+                let online: f64 = report.inferences.iter().map(|i| i.online.seconds).sum();
+                tracing::info!(%peer, inferences, online_seconds = rounded(online), "session ended");
+            }
+            Err(_) if place.gave_way() => {
+                tracing::warn!(%peer, "session closed: it asked for nothing while others waited");
+            }
+            Err(error) => tracing::warn!(%peer, %error, "session failed"),
+        }
+        Some(result)
     }
-    result
+
+    fn attend(&self, guest: Guest, stage: &Stage) -> Result<ServerReport, GazelleError> {
+        let mut rng = gazelle::system_rng()?;
+        self.server.attend(guest, &ServerLimits::default(), stage, &mut rng)
+    }
 }
 
-fn session(
-    server: &DefaultService,
-    stream: TcpStream,
-    timeouts: &Timeouts,
-) -> Result<ServerReport, GazelleError> {
-    let channel = tcp::channel(stream, timeouts)
-        .map_err(|error| GazelleError::Channel(gazelle::wire::ChannelError::Io(error)))?;
-    let mut rng = gazelle::system_rng()?;
-    server.serve(channel, &ServerLimits::default(), &mut rng)
+/// Milliseconds are enough for a log.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
 }

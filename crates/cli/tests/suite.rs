@@ -6,6 +6,10 @@
 mod accuracy;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
+#[path = "suite/batches.rs"]
+mod batches;
+#[path = "suite/crowds.rs"]
+mod crowds;
 #[path = "suite/datasets.rs"]
 mod datasets;
 #[path = "suite/forms.rs"]

@@ -31,9 +31,21 @@ pub enum GazelleError {
         /// The server's.
         theirs: u16,
     },
-    /// The server does not serve the model that was asked for, or not this client.
+    /// The server does not serve this client.
     #[error("the server refused this client")]
     Refused,
+    /// The server's model is not the one that was pinned.
+    #[error(
+        "the server's model is not the pinned one: its digest is {}, pinned is {}",
+        hex(served),
+        hex(pinned)
+    )]
+    Pinned {
+        /// BLAKE3 of the served description.
+        served: [u8; 32],
+        /// The digest that was asked for.
+        pinned: [u8; 32],
+    },
     /// The peer does not follow the protocol.
     #[error("the peer does not follow the protocol: {0}")]
     Peer(String),
@@ -100,4 +112,8 @@ impl GazelleError {
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Channel(ChannelError::Closed))
     }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -16,8 +16,8 @@ pub use error::GazelleError;
 pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
-    Client, Inference, Learnt, Limits, Observer, Offer, Prepared, Progress, ServerLimits,
-    ServerReport, Service,
+    Activity, Client, Guest, Inference, Learnt, Limits, Observer, Offer, Prepared, Progress,
+    ServerLimits, ServerReport, Service, Stage,
 };
 pub use suite::Suite;
 pub use traffic::PlannedTraffic;

@@ -3,13 +3,14 @@
 //! | client | server |
 //! |---|---|
 //! | [`Offer::receive`]: hello | description |
-//! | [`Offer::accept`]: digest; setup of both protocols | [`Service::serve`]: compares; setup |
+//! | [`Offer::accept`]: digest; setup of both protocols | [`Service::serve`], or [`Guest`] step by step: compares; setup |
 //! | [`Client::prepare`]: command, linear groups, steps | the same |
 //! | [`Client::infer`]: command, x - r; steps | steps; the last one reveals |
 //! | [`Client::close`]: command | ends |
 
 mod background;
 pub mod client;
+pub mod guest;
 mod linear_client;
 pub(crate) mod message;
 pub mod offer;
@@ -17,6 +18,7 @@ pub mod server;
 mod server_run;
 
 pub use client::{Client, Inference, Learnt, Prepared};
+pub use guest::{Activity, Guest, Stage};
 pub use offer::{Limits, Offer};
 pub use server::{ServerLimits, ServerReport, Service};
 

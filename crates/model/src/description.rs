@@ -17,8 +17,11 @@
 //! resolution = 0.0625        # a power of two
 //! ```
 
+mod geometry;
+
 use std::path::Path;
 
+pub use geometry::{Fit, MAX_RESIZED_PIXELS};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -107,6 +110,9 @@ pub struct OutputDescription {
 /// Both; public.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interface {
+    /// Of the input tensor as the ONNX file has it, batch axis included: what a ready tensor must
+    /// have, with or without that axis.
+    pub shape: Vec<usize>,
     /// Absent where the input is no image of one or three channels: only tensors are taken then.
     pub input: Option<InputDescription>,
     /// The output.
@@ -172,7 +178,8 @@ impl Interface {
     pub fn default_for(graph: &Graph) -> Self {
         let file = File::default();
         let input = Self::input_for(graph, &file.input).ok().flatten();
-        Self { input, output: Self::output_for(graph, Vec::new(), Reveal::Logits, RESOLUTION) }
+        let output = Self::output_for(graph, Vec::new(), Reveal::Logits, RESOLUTION);
+        Self { shape: graph.input_dims.clone(), input, output }
     }
 
     /// Reads a `model.toml`; `dir` is where a file of labels lies.
@@ -202,8 +209,8 @@ impl Interface {
         };
         let reveal = file.output.reveal.unwrap_or(Reveal::Logits);
         let input = Self::input_for(graph, &file.input).map_err(fail)?;
-        let description =
-            Self { input, output: Self::output_for(graph, labels, reveal, resolution) };
+        let output = Self::output_for(graph, labels, reveal, resolution);
+        let description = Self { shape: graph.input_dims.clone(), input, output };
         let outputs = graph.shape(graph.output).len();
         description.check(graph.input_shape().len(), outputs)?;
         Ok(description)
@@ -222,6 +229,12 @@ impl Interface {
             }
             Err(error) => Err(ModelError::Description(format!("{}: {error}", path.display()))),
         }
+    }
+
+    /// Whether a ready tensor of this shape is the network's input: the same shape, or the same
+    /// without the batch axis.
+    pub fn takes(&self, shape: &[u64]) -> bool {
+        crate::samples::same_shape(&self.shape, shape)
     }
 
     fn output_for(
@@ -293,14 +306,24 @@ impl Interface {
         if output.labels.iter().any(|label| label.len() > MAX_LABEL) || output.resolution > 16 {
             return fail("a label is too long, or the resolution too fine".into());
         }
+        let elements = self.shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n));
+        if elements != Some(input_len) {
+            return fail(format!("a shape of {:?} for {input_len} input values", self.shape));
+        }
         let Some(input) = &self.input else { return Ok(()) };
         let count = input.channels.count();
         let sides = [input.height, input.width];
         if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side))
             || count * input.height * input.width != input_len
-            || input.resize.is_some_and(|side| !(1..=MAX_SIDE).contains(&side))
         {
             return fail("sizes that do not fit the model".into());
+        }
+        if !input.has_sane_resize() {
+            let side = input.resize.unwrap_or_default();
+            return fail(format!(
+                "resize = {side} for an input of {} x {} pixels: too large",
+                input.width, input.height
+            ));
         }
         let numbers = [input.scale].into_iter().chain(input.mean.iter().chain(&input.std).copied());
         if input.mean.len() != count
@@ -315,15 +338,6 @@ impl Interface {
 }
 
 impl InputDescription {
-    /// Size (rows, columns) to which an image is resized before the crop; itself if it is not.
-    pub fn resized(&self, height: usize, width: usize) -> (usize, usize) {
-        match self.resize {
-            None => (height, width),
-            Some(short) if height <= width => (short, scaled(width, short, height)),
-            Some(short) => (scaled(height, short, width), short),
-        }
-    }
-
     /// Smallest and largest element that a byte can become.
     pub fn range(&self) -> (f32, f32) {
         let ends = self.mean.iter().zip(&self.std).flat_map(|(mean, std)| {
@@ -332,7 +346,8 @@ impl InputDescription {
         ends.fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)))
     }
 
-    /// The input tensor of an image (already [`resized`](Self::resized)): crop, channels, scale.
+    /// The input tensor of an image that is already of the size that
+    /// [`fit`](Self::fit) gave: crop, channels, scale.
     ///
     /// # Errors
     /// [`ModelError::Input`] if the size does not fit.
@@ -342,17 +357,7 @@ impl InputDescription {
         if size != Some(image.bytes.len()) || !matches!(image.channels, 1 | 3) {
             return Err(ModelError::Input("bytes and size of the image disagree".into()));
         }
-        let (top, left) =
-            match (image.height.checked_sub(self.height), image.width.checked_sub(self.width)) {
-                (Some(0), Some(0)) => (0, 0),
-                (Some(rows), Some(columns)) if self.crop => (rows / 2, columns / 2),
-                _ => {
-                    return Err(ModelError::Input(format!(
-                        "the model takes images of {} x {}, this one has {} x {}",
-                        self.width, self.height, image.width, image.height
-                    )));
-                }
-            };
+        let (top, left) = self.placed(image.height, image.width)?;
         let mut planes = Vec::with_capacity(self.channels.count());
         for ((channel, mean), std) in (0..self.channels.count()).zip(&self.mean).zip(&self.std) {
             let mut plane = Vec::with_capacity(self.height * self.width);
@@ -383,10 +388,6 @@ impl InputDescription {
             _ => f64::from(pixel.get(channel).copied().unwrap_or_default()),
         }
     }
-}
-
-fn scaled(long: usize, short: usize, of: usize) -> usize {
-    ((long as f64 * short as f64 / of.max(1) as f64).round() as usize).max(1)
 }
 
 #[cfg(test)]
@@ -424,7 +425,8 @@ mod tests {
         bytes[12..15].copy_from_slice(&[11, 22, 33]);
         let image = Pixels { height: 3, width: 3, channels: 3, bytes: &bytes };
         assert_eq!(input.tensor(&image).unwrap(), [32.0, 10.0, 2.0]);
-        assert_eq!(input.resized(100, 300), (3, 9));
+        let fit = input.fit(100, 300).unwrap();
+        assert_eq!((fit.height, fit.width), (3, 9));
         assert_eq!(description.output.resolution, 2);
     }
 
@@ -456,6 +458,17 @@ mod tests {
             let parsed = Interface::parse(text, &graph, None);
             assert!(matches!(parsed, Err(ModelError::Description(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn known_answer_a_tensor_has_the_shape_with_or_without_the_batch_axis() {
+        let description = Interface::default_for(&graph(vec![1, 3, 4, 4], 2));
+        assert!(description.takes(&[1, 3, 4, 4]) && description.takes(&[3, 4, 4]));
+        for other in [&[1, 4, 4, 3][..], &[48], &[1, 48], &[4, 4], &[1, 1, 3, 4, 4], &[], &[2, 3]] {
+            assert!(!description.takes(other), "{other:?}");
+        }
+        assert!(description.check(48, 2).is_ok());
+        assert!(Interface { shape: vec![1, 3, 4, 5], ..description }.check(48, 2).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub mod reveal;
 pub mod samples;
 
 pub use description::{
-    Channels, InputDescription, Interface, Layout, OutputDescription, Pixels, Reveal,
+    Channels, Fit, InputDescription, Interface, Layout, OutputDescription, Pixels, Reveal,
 };
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, Op};

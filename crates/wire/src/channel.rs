@@ -62,6 +62,12 @@ impl Channel {
         self
     }
 
+    /// What counts this link's waits and bytes, to be watched from elsewhere; none on links that
+    /// do not count.
+    pub fn pace(&self) -> Option<Pace> {
+        self.pace.as_ref().map(|(pace, _)| pace.clone())
+    }
+
     /// A new phase begins: what the last one made this party wait for no longer counts.
     pub fn begin_phase(&mut self) {
         if let Some((pace, patience)) = &self.pace {

@@ -3,7 +3,7 @@
 //! | client | server |
 //! |---|---|
 //! | [`request`]: magic, versions, caps, pinned digest -> | [`greet`] |
-//! | receive an [`Proposal`] | <- [`offer`] or [`refuse`]: status, version, length; description |
+//! | receive a [`Proposal`] | <- [`offer`] or [`refuse`]: status, version, length; description, or the digest of what is served |
 //! | [`Proposal::accept`]: BLAKE3(version, description, suite) -> | [`Offered::confirm`] compares |
 //!
 //! The description's length is the one length that is ever received: at most 4 MiB. Nothing
@@ -74,8 +74,10 @@ pub enum Status {
     Busy,
     /// No common version.
     Version,
-    /// Not this client, or not that model.
+    /// Not this client.
     Refused,
+    /// Not the pinned model; the digest of the one that is served follows.
+    Pinned,
 }
 
 /// A handshake that came to nothing.
@@ -94,7 +96,7 @@ pub enum HandshakeError {
         /// What this party speaks.
         ours: Versions,
     },
-    /// The server does not serve this client, or not the pinned model.
+    /// The server does not serve this client.
     #[error("the server refused the session")]
     Refused,
     /// A description beyond [`DESCRIPTION_BYTES`].
@@ -104,8 +106,17 @@ pub enum HandshakeError {
         got: usize,
     },
     /// The description is not the one that the client pinned.
-    #[error("the server's model is not the pinned one")]
-    Pinned,
+    #[error(
+        "the server's model is not the pinned one: its digest is {}, pinned is {}",
+        hex(served),
+        hex(pinned)
+    )]
+    Pinned {
+        /// BLAKE3 of the server's description.
+        served: [u8; 32],
+        /// What the client asked for.
+        pinned: [u8; 32],
+    },
     /// The parties' descriptions or suites differ.
     #[error("the parties do not agree on the model's description or the protocol suite")]
     Confirmation,
@@ -125,6 +136,12 @@ pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Proposal, Handsha
         Status::Busy => return Err(HandshakeError::Busy),
         Status::Version => return Err(HandshakeError::Version { ours: hello.versions }),
         Status::Refused => return Err(HandshakeError::Refused),
+        Status::Pinned => {
+            let Served(served) = channel.recv(&())?;
+            // Who pinned nothing has no reason to be told so.
+            let pinned = hello.pinned.ok_or(HandshakeError::Refused)?;
+            return Err(HandshakeError::Pinned { served, pinned });
+        }
     }
     if answer.version < hello.versions.lowest || answer.version > hello.versions.highest {
         return Err(HandshakeError::Version { ours: hello.versions });
@@ -135,10 +152,11 @@ pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Proposal, Handsha
     }
     let DescriptionMessage(description) = channel.recv(&length)?;
     let offer = Proposal { version: answer.version, description };
-    if hello.pinned.is_some_and(|pinned| pinned != offer.digest()) {
-        return Err(HandshakeError::Pinned);
+    let served = offer.digest();
+    match hello.pinned {
+        Some(pinned) if pinned != served => Err(HandshakeError::Pinned { served, pinned }),
+        _ => Ok(offer),
     }
-    Ok(offer)
 }
 
 /// The description as the client received it: to be validated, then accepted.
@@ -209,14 +227,23 @@ pub fn offer<'a>(
         refuse(channel, Status::Version)?;
         return Err(HandshakeError::Version { ours: VERSIONS });
     };
-    if hello.pinned.is_some_and(|pinned| pinned != *blake3::hash(description).as_bytes()) {
-        refuse(channel, Status::Refused)?;
-        return Err(HandshakeError::Pinned);
+    if let Some(pinned) = hello.pinned {
+        let served = *blake3::hash(description).as_bytes();
+        if pinned != served {
+            channel.send(&Answer { status: Status::Pinned, version, length: 0 }, &())?;
+            channel.send(&Served(served), &())?;
+            channel.flush()?;
+            return Err(HandshakeError::Pinned { served, pinned });
+        }
     }
     let length = description.len();
     channel.send(&Answer { status: Status::Ok, version, length: length as u32 }, &())?;
     channel.send(&DescriptionMessage(description.to_vec()), &length)?;
     channel.flush()?;
+    // The confirmation can only come once the whole description is there.
+    if let Some(pace) = channel.pace() {
+        pace.allow(length as u64);
+    }
     Ok(Offered { version, description })
 }
 
@@ -246,6 +273,10 @@ impl Offered<'_> {
             Err(HandshakeError::Confirmation)
         }
     }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// BLAKE3(version u16 | length u64 | description | suite), integers little-endian.
@@ -318,6 +349,7 @@ impl Message for Answer {
             Status::Busy => 1,
             Status::Version => 2,
             Status::Refused => 3,
+            Status::Pinned => 4,
         });
         out.extend(self.version.to_le_bytes());
         out.extend(self.length.to_le_bytes());
@@ -328,6 +360,7 @@ impl Message for Answer {
             [1] => Status::Busy,
             [2] => Status::Version,
             [3] => Status::Refused,
+            [4] => Status::Pinned,
             _ => return Err(DecodeError::Invalid("unknown status")),
         };
         let version = u16::from_le_bytes(input.array()?);
@@ -351,6 +384,25 @@ impl Message for DescriptionMessage {
     }
     fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
         Ok(Self(input.take(*shape)?.to_vec()))
+    }
+}
+
+/// BLAKE3 of the served description, told to a client that pinned another.
+struct Served([u8; 32]);
+
+impl Message for Served {
+    type Shape = ();
+    const KIND: u16 = 0x0014;
+    const NAME: &'static str = "served digest";
+
+    fn encoded_len((): &()) -> usize {
+        32
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.0);
+    }
+    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        Ok(Self(input.array()?))
     }
 }
 

@@ -7,6 +7,7 @@
 //! `patience + B / minimum rate` in each direction, whatever the peer does.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,17 @@ pub trait Patient: Send {
     fn wait_at_most(&self, timeout: Duration) -> io::Result<()>;
 }
 
-/// The purses of one link, shared by both directions and by whoever announces phases.
+/// The purses of one link, shared by both directions, by whoever announces phases, and by whoever
+/// watches the link from another thread.
 #[derive(Debug, Clone)]
-pub struct Pace(Arc<[Mutex<Purse>; 2]>);
+pub struct Pace(Arc<[Direction; 2]>);
+
+#[derive(Debug)]
+struct Direction {
+    purse: Mutex<Purse>,
+    /// Bytes that went this way.
+    moved: AtomicU64,
+}
 
 #[derive(Debug)]
 struct Purse {
@@ -32,39 +41,93 @@ struct Purse {
     full: Duration,
     left: Duration,
     per_byte: f64,
+    /// When the read or write began that is going on.
+    since: Option<Instant>,
+    /// When bytes last moved.
+    last: Option<Instant>,
 }
 
 impl Pace {
     /// Full purses of `patience`; `minimum_rate` in bytes per second.
     pub fn new(patience: Duration, minimum_rate: u64) -> Self {
         let per_byte = 1.0 / minimum_rate.max(1) as f64;
-        let purse = || Mutex::new(Purse { full: patience, left: patience, per_byte });
-        Self(Arc::new([purse(), purse()]))
+        let direction = || Direction {
+            purse: Mutex::new(Purse {
+                full: patience,
+                left: patience,
+                per_byte,
+                since: None,
+                last: None,
+            }),
+            moved: AtomicU64::new(0),
+        };
+        Self(Arc::new([direction(), direction()]))
     }
 
     /// A new phase begins: both purses hold `patience`.
     pub fn begin(&self, patience: Duration) {
-        for purse in self.0.iter() {
-            let mut purse = lock(purse);
+        for direction in self.0.iter() {
+            let mut purse = lock(&direction.purse);
             (purse.full, purse.left) = (patience, patience);
         }
     }
 
+    /// Allows the peer as much more time as `bytes` take at the minimum rate: for an answer that
+    /// it can give only once it has received them.
+    pub fn allow(&self, bytes: u64) {
+        let mut purse = self.purse(READING);
+        let more = Duration::try_from_secs_f64(bytes as f64 * purse.per_byte);
+        let more = more.unwrap_or(purse.full);
+        purse.full = purse.full.saturating_add(more);
+        purse.left = purse.left.saturating_add(more);
+    }
+
+    /// For how long a read or write has been waiting for the peer while nothing moved in either
+    /// direction; `None` while this party does not wait.
+    pub fn silent(&self) -> Option<Duration> {
+        let times = self.0.iter().map(|direction| {
+            let purse = lock(&direction.purse);
+            (purse.since, purse.last)
+        });
+        let (mut waiting, mut moved) = (None::<Instant>, None::<Instant>);
+        for (since, last) in times {
+            waiting = match (waiting, since) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            moved = moved.max(last);
+        }
+        waiting.map(|since| moved.map_or(since, |moved| moved.max(since)).elapsed())
+    }
+
+    /// Bytes written to the link and read from it so far.
+    pub fn moved(&self) -> (u64, u64) {
+        let [reading, writing] = &*self.0;
+        (writing.moved.load(Ordering::Relaxed), reading.moved.load(Ordering::Relaxed))
+    }
+
     /// The reading direction of a link.
     pub fn reader<R>(&self, inner: R) -> Paced<R> {
-        Paced { inner, pace: self.clone(), direction: 0, set: None }
+        Paced { inner, pace: self.clone(), direction: READING, set: None }
     }
 
     /// The writing direction of a link.
     pub fn writer<W>(&self, inner: W) -> Paced<W> {
-        Paced { inner, pace: self.clone(), direction: 1, set: None }
+        Paced { inner, pace: self.clone(), direction: WRITING, set: None }
+    }
+
+    fn direction(&self, direction: usize) -> &Direction {
+        let [reading, writing] = &*self.0;
+        if direction == READING { reading } else { writing }
     }
 
     fn purse(&self, direction: usize) -> MutexGuard<'_, Purse> {
-        let [reading, writing] = &*self.0;
-        lock(if direction == 0 { reading } else { writing })
+        lock(&self.direction(direction).purse)
     }
 }
+
+const READING: usize = 0;
+const WRITING: usize = 1;
 
 fn lock(purse: &Mutex<Purse>) -> MutexGuard<'_, Purse> {
     purse.lock().unwrap_or_else(PoisonError::into_inner)
@@ -82,7 +145,12 @@ pub struct Paced<T> {
 
 impl<T: Patient> Paced<T> {
     fn pay(&mut self, act: impl FnOnce(&mut T) -> io::Result<usize>) -> io::Result<usize> {
-        let left = self.pace.purse(self.direction).left;
+        let start = Instant::now();
+        let left = {
+            let mut purse = self.pace.purse(self.direction);
+            purse.since = Some(start);
+            purse.left
+        };
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -93,11 +161,16 @@ impl<T: Patient> Paced<T> {
             self.inner.wait_at_most(wait)?;
             self.set = Some(wait);
         }
-        let start = Instant::now();
         let result = act(&mut self.inner);
         let waited = start.elapsed();
+        let bytes = result.as_ref().map_or(0, |bytes| *bytes);
+        self.pace.direction(self.direction).moved.fetch_add(bytes as u64, Ordering::Relaxed);
         let mut purse = self.pace.purse(self.direction);
-        let gained = result.as_ref().map_or(0.0, |bytes| *bytes as f64 * purse.per_byte);
+        purse.since = None;
+        if bytes > 0 {
+            purse.last = Some(start + waited);
+        }
+        let gained = bytes as f64 * purse.per_byte;
         let gained = Duration::try_from_secs_f64(gained).unwrap_or(purse.full);
         purse.left = (purse.left.saturating_sub(waited)).saturating_add(gained).min(purse.full);
         result

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::input::{Content, read};
+use crate::input::{Content, Source};
 
-/// Endings of the formats that [`read`] knows.
+/// Endings of the formats that [`Source`] knows.
 const ENDINGS: [&str; 6] = [".png", ".jpg", ".npy", ".idx", "-ubyte.gz", ".bin"];
 
 /// `data` = which format, then the file.
@@ -19,10 +19,11 @@ pub(crate) fn files(data: &[u8]) {
     if std::fs::write(&path, bytes).is_err() {
         return;
     }
-    let inputs = read(&path, 3).unwrap_or_default();
+    let inputs: Vec<_> =
+        Source::open(&path, 3).map_or_else(|_| Vec::new(), |source| source.inputs().collect());
     let _ = std::fs::remove_file(&path);
     assert!(inputs.len() <= 3, "no more than asked for");
-    for input in inputs {
+    for input in inputs.into_iter().flatten() {
         if let Content::Image(image) = input.content {
             assert_eq!(image.bytes.len(), image.width * image.height * image.channels);
         }

@@ -1,4 +1,4 @@
-//! The stable forms: JSON keys, exit codes, what is not available yet.
+//! The stable forms: JSON keys, exit codes, completions, man pages.
 
 use serde_json::Value;
 
@@ -55,6 +55,8 @@ fn the_demo_for_people_draws_and_compares() {
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("same class") && text.contains("offline") && text.contains("online"));
+    assert!(!text.contains('\u{1b}'), "no terminal, no colours");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
 #[test]
@@ -77,10 +79,32 @@ fn infer_prints_one_object_per_input_and_serve_once_ends() {
     assert_eq!(objects.len(), 2);
     assert_object(&objects[0], true);
     assert_object(&objects[1], false);
-    assert_eq!(objects[0]["input"], "000.npy");
+    // The path as it was typed.
+    assert_eq!(objects[0]["input"], npy.display().to_string());
     assert_eq!(objects[0]["top"].as_array().unwrap().len(), 2);
     assert_eq!(objects[0]["class"], objects[1]["class"]);
     assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn people_see_classes_probabilities_and_once_the_table() {
+    let model = root().join("models/mnist_d_minionn");
+    let server = Server::start(&model.join("model.onnx"), &["--inferences-per-setup", "2"]);
+    let samples = model.join("samples");
+    let files = ["000.npy", "001.npy"].map(|file| samples.join(file).display().to_string());
+    let ask = |more: &[&str]| {
+        let arguments = ["infer", "--server", &server.address, &files[0], &files[1]];
+        let output = output(&[&arguments[..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let plain = ask(&[]);
+    assert!(files.iter().all(|file| plain.contains(&format!("{file}: "))), "{plain}");
+    assert!(plain.contains("each of 2") && !plain.contains("garbled"), "{plain}");
+    let layers = ask(&["--layers"]);
+    assert_eq!(layers.matches("protocol").count(), 1, "{layers}");
+    assert!(layers.lines().all(|line| line.contains("samples") || line.chars().count() <= 80));
+    assert!(!ask(&["--quiet"]).contains("offline"));
 }
 
 #[test]
@@ -134,16 +158,31 @@ fn inspect_describes_a_model_it_can_run() {
 }
 
 #[test]
-fn what_is_not_available_yet_exits_with_2_and_says_so() {
+fn an_address_that_others_can_reach_needs_a_flag_and_says_so() {
     let model = root().join("models/mnist_d_minionn/model.onnx").display().to_string();
-    for arguments in [
-        vec!["prepare", "--server", "127.0.0.1:1", "--count", "3"],
-        vec!["keys", "new-ca"],
-        vec!["serve", &model, "--listen", "0.0.0.0:0"],
-    ] {
-        let output = output(&arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(stderr(&output).contains("available yet"), "{}", stderr(&output));
-        assert!(output.stdout.is_empty());
+    let output = output(&["serve", &model, "--listen", "0.0.0.0:0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--insecure"), "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn completions_and_man_pages_name_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = output(&["completions", shell]);
+        assert!(output.status.success() && stderr(&output).is_empty());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(["inspect", "serve", "infer"].iter().all(|name| text.contains(name)), "{shell}");
     }
+    let page = String::from_utf8(output(&["man"]).stdout).unwrap();
+    assert!(page.contains(".TH gazelle") && page.contains("gazelle\\-infer"), "{page}");
+    let page = String::from_utf8(output(&["man", "infer"]).stdout).unwrap();
+    assert!(page.contains("7764") && page.contains("fail\\-fast"), "{page}");
+    let unknown = output(&["man", "fly"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let folder = std::env::temp_dir().join(format!("gazelle-{}-man", std::process::id()));
+    let written = output(&["man", "--directory", &folder.display().to_string()]);
+    assert!(written.status.success(), "{}", stderr(&written));
+    assert!(folder.join("gazelle.1").exists() && folder.join("gazelle-serve.1").exists());
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
@@ -31,6 +32,7 @@ pub(crate) fn stderr(output: &Output) -> String {
 /// A server process; killed on drop.
 pub(crate) struct Server {
     child: Child,
+    log: Option<JoinHandle<String>>,
     /// `127.0.0.1:PORT`.
     pub(crate) address: String,
 }
@@ -38,7 +40,18 @@ pub(crate) struct Server {
 impl Server {
     /// Serves `model` and waits until it listens.
     pub(crate) fn start(model: &Path, arguments: &[&str]) -> Self {
-        let mut child = gazelle(&["--quiet", "serve", &model.display().to_string()])
+        Self::launch(&["--quiet"], model, arguments)
+    }
+
+    /// As [`start`](Self::start), with what it logs: see [`stop`](Self::stop).
+    pub(crate) fn logging(model: &Path, arguments: &[&str]) -> Self {
+        Self::launch(&[], model, arguments)
+    }
+
+    fn launch(global: &[&str], model: &Path, arguments: &[&str]) -> Self {
+        let mut child = gazelle(global)
+            .args(["serve", &model.display().to_string()])
+            .env_remove("RUST_LOG")
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
             .stderr(Stdio::piped())
@@ -46,6 +59,7 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
+        let mut text = String::new();
         let address = loop {
             line.clear();
             assert!(lines.read_line(&mut line).unwrap() > 0, "the server ended");
@@ -53,10 +67,20 @@ impl Server {
                 break address.to_owned();
             }
             eprint!("server: {line}");
+            text.push_str(&line);
         };
-        // Nobody reads the rest: drain it, so that the server never waits for us.
-        std::thread::spawn(move || drop(lines.read_to_string(&mut String::new())));
-        Self { child, address }
+        // The rest is read as it comes, so that the server never waits for us.
+        let log = std::thread::spawn(move || {
+            let _ = lines.read_to_string(&mut text);
+            text
+        });
+        Self { child, log: Some(log), address }
+    }
+
+    /// Ends the server; all that it wrote to standard error.
+    pub(crate) fn stop(mut self) -> String {
+        let _ = self.child.kill();
+        self.log.take().unwrap().join().unwrap()
     }
 
     /// Waits for a `--once` server; its exit code.

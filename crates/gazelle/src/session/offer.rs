@@ -74,6 +74,12 @@ impl Offer {
         }
     }
 
+    /// Returns what counts the link's waits and bytes, to be watched while the session runs; none on links
+    /// that do not count.
+    pub fn pace(&self) -> Option<gazelle_wire::pace::Pace> {
+        self.channel.pace()
+    }
+
     /// Returns what the server offers; not validated.
     pub fn description(&self) -> &Description {
         &self.description
@@ -222,7 +228,8 @@ pub(crate) fn handshake_error(error: HandshakeError) -> GazelleError {
     match error {
         HandshakeError::Channel(error) => GazelleError::Channel(error),
         HandshakeError::Busy => GazelleError::Busy,
-        HandshakeError::Refused | HandshakeError::Pinned => GazelleError::Refused,
+        HandshakeError::Refused => GazelleError::Refused,
+        HandshakeError::Pinned { served, pinned } => GazelleError::Pinned { served, pinned },
         other => GazelleError::Peer(other.to_string()),
     }
 }

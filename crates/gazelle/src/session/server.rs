@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use gazelle_share::{LinearProtocol, LinearWeights, Network, NonlinearProtocol};
-use gazelle_wire::Channel;
-use gazelle_wire::handshake::{self, Status};
+use gazelle_wire::handshake;
 use serde_json::Value;
 
 use crate::description::{Description, ModelInfo};
 use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan};
 use crate::report::{InferenceReport, Phase};
-use crate::session::offer::handshake_error;
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
 
@@ -152,12 +150,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         &self.description
     }
 
-    /// Turns a client away because all sessions are taken.
-    ///
-    /// # Errors
-    /// The link's, or the stranger's first bytes.
-    pub fn turn_away(mut channel: Channel) -> Result<(), GazelleError> {
-        handshake::greet(&mut channel).map_err(handshake_error)?;
-        handshake::refuse(&mut channel, Status::Busy).map_err(handshake_error)
+    /// What the client's confirmation covers besides the description.
+    pub(crate) fn suite_bytes(&self) -> &[u8] {
+        &self.suite_bytes
     }
 }

@@ -9,7 +9,6 @@ use gazelle_share::{
     Shares, TensorId, TensorShape, local,
 };
 use gazelle_wire::Channel;
-use gazelle_wire::handshake;
 use rand_core::CryptoRng;
 
 use crate::description;
@@ -17,40 +16,56 @@ use crate::error::GazelleError;
 use crate::plan::{Plan, Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
+use crate::session::guest::{Activity, Guest, Stage};
 use crate::session::message::{ClientCommand, MaskedInput};
-use crate::session::offer::{handshake_error, memory_estimate};
+use crate::session::offer::memory_estimate;
 use crate::session::server::{ServerLimits, ServerReport, Service};
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
-    /// Serves one client until it closes the session or the link. After an error the peer is told
-    /// only that there was one.
+    /// Serves one client from its hello until it closes the session or the link. After an error the
+    /// peer is told only that there was one.
     ///
     /// # Errors
     /// What went wrong, in detail, for the log.
     pub fn serve(
         &self,
-        mut channel: Channel,
+        channel: Channel,
         limits: &ServerLimits,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerReport, GazelleError> {
-        let result = self.serve_inner(&mut channel, limits, rng);
+        let mut guest = Guest::greet(channel)?;
+        self.welcome(&mut guest)?;
+        self.attend(guest, limits, &Stage::default(), rng)
+    }
+
+    /// Serves a client that has been [welcomed](Self::welcome) until it closes the session or the
+    /// link; `stage` says to others what the session is doing.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn attend(
+        &self,
+        mut guest: Guest,
+        limits: &ServerLimits,
+        stage: &Stage,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<ServerReport, GazelleError> {
+        let result = self.attend_inner(&mut guest, limits, stage, rng);
         if result.is_err() {
-            channel.send_error();
+            guest.channel.send_error();
         }
         result
     }
 
-    fn serve_inner(
+    fn attend_inner(
         &self,
-        channel: &mut Channel,
+        guest: &mut Guest,
         limits: &ServerLimits,
+        stage: &Stage,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerReport, GazelleError> {
-        let meter = Meter::start(channel);
-        let hello = handshake::greet(channel).map_err(handshake_error)?;
-        let offered =
-            handshake::offer(channel, &hello, &self.description).map_err(handshake_error)?;
-        offered.confirm(channel, &self.suite_bytes).map_err(handshake_error)?;
+        let Guest { channel, meter, .. } = guest;
+        stage.set(Activity::Setup);
         channel.begin_phase();
         let context = description::context(&self.suite_bytes, &self.description);
         let linear = self
@@ -68,7 +83,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         let each = memory_estimate(&self.plan, &self.traffic).max(1);
         let fit = usize::try_from(limits.memory_bytes / each).unwrap_or(usize::MAX).max(1);
         let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
-        let inferences = ServerSession::new(self, linear, nonlinear).run(channel, &limits, rng)?;
+        let inferences =
+            ServerSession::new(self, linear, nonlinear).run(channel, &limits, stage, rng)?;
         Ok(ServerReport { setup, inferences })
     }
 }
@@ -100,17 +116,20 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         mut self,
         channel: &mut Channel,
         limits: &ServerLimits,
+        stage: &Stage,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Vec<InferenceReport>, GazelleError> {
         let mut reports = Vec::new();
         let mut made = 0usize;
         loop {
+            stage.set(Activity::Idle);
             channel.begin_phase();
             let command = match channel.recv::<ClientCommand>(&()) {
                 Ok(command) => command,
                 Err(gazelle_wire::ChannelError::Closed) => return Ok(reports),
                 Err(error) => return Err(error.into()),
             };
+            stage.set(Activity::Busy);
             channel.begin_phase();
             match command {
                 ClientCommand::Close => return Ok(reports),

@@ -161,7 +161,7 @@ fn a_pinned_model_that_the_server_does_not_have_is_refused() {
         move |channel| Offer::receive(channel, Limits::default(), Some([1; 32])).map(drop),
         move |channel| server.serve(channel, &ServerLimits::default(), &mut test_rng(2)),
     );
-    assert!(matches!(result, Err(GazelleError::Refused)));
+    assert!(matches!(result, Err(GazelleError::Pinned { pinned, .. }) if pinned == [1; 32]));
     assert!(served.is_err());
 }
 

@@ -64,8 +64,14 @@ fn another_version_is_told_to_the_client() {
 fn another_model_than_the_pinned_one_is_refused() {
     let hello = Hello { pinned: Some([1; 32]), ..Hello::default() };
     let (client, server) = run_two(visit(hello, b""), serve(vec![1], b""));
-    assert!(matches!(client, Err(HandshakeError::Refused)));
-    assert!(matches!(server, Err(HandshakeError::Pinned)));
+    let digest = *blake3::hash(&[1]).as_bytes();
+    for error in [client.unwrap_err(), server.unwrap_err()] {
+        assert!(matches!(error, HandshakeError::Pinned { served, pinned }
+            if served == digest && pinned == [1; 32]));
+        let text = error.to_string();
+        assert!(text.contains(&"01".repeat(32)), "{text}");
+        assert!(text.contains(&blake3::hash(&[1]).to_hex().to_string()), "{text}");
+    }
 }
 
 #[test]
@@ -75,7 +81,16 @@ fn a_server_that_ignores_the_pin_is_caught_by_the_client() {
         let hello = Hello { pinned: None, ..greet(&mut channel)? };
         offer(&mut channel, &hello, b"other")?.confirm(&mut channel, b"")
     });
-    assert!(matches!(client, Err(HandshakeError::Pinned)));
+    assert!(matches!(client, Err(HandshakeError::Pinned { .. })));
+}
+
+#[test]
+fn adversarial_a_server_that_speaks_of_a_pin_that_was_not_set_is_refused() {
+    let (client, _) = run_two(visit(Hello::default(), b""), |mut channel| {
+        let hello = Hello { pinned: Some([1; 32]), ..greet(&mut channel)? };
+        offer(&mut channel, &hello, b"other")?.confirm(&mut channel, b"")
+    });
+    assert!(matches!(client, Err(HandshakeError::Refused)));
 }
 
 #[test]

@@ -116,6 +116,42 @@ fn trickle(mut peer: TcpStream, pieces: usize) -> std::thread::JoinHandle<()> {
 }
 
 #[test]
+fn a_link_says_how_long_it_waits_and_what_moved() {
+    let (mut peer, channel) = impatient(5000, 5000, 10_000);
+    let pace = channel.pace().unwrap();
+    assert!(pace.silent().is_none() && pace.moved() == (0, 0));
+    let reader = std::thread::spawn(move || {
+        let mut channel = channel;
+        channel.recv::<Bytes>(&5).map(|_| channel)
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let silent = pace.silent().unwrap();
+    assert!(silent >= Duration::from_millis(150), "{silent:?}");
+    peer.write_all(&[1, 0, 0, 0, 5, 0, 0, 0, 9]).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    // A byte was heard: the silence begins anew.
+    assert!(pace.silent().is_none_or(|again| again < silent), "{:?}", pace.silent());
+    peer.write_all(&[9; 4]).unwrap();
+    let mut channel = reader.join().unwrap().unwrap();
+    assert!(pace.silent().is_none());
+    assert_eq!(pace.moved(), (0, 13));
+    channel.send(&Bytes(vec![1; 3]), &3).unwrap();
+    channel.flush().unwrap();
+    assert_eq!(pace.moved(), (11, 13));
+}
+
+#[test]
+fn a_peer_may_take_longer_to_answer_what_takes_long_to_arrive() {
+    let (peer, mut channel) = impatient(200, 200, 10_000);
+    // 5000 bytes at 10,000 a second: half a second more.
+    channel.pace().unwrap().allow(5000);
+    let start = Instant::now();
+    assert!(matches!(channel.recv::<Bytes>(&5), Err(ChannelError::TimedOut)));
+    assert!((600..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    drop(peer);
+}
+
+#[test]
 fn a_peer_that_trickles_is_dropped_although_bytes_move() {
     // 1 byte in 20 ms: no single read ever waits for long, all of them would take a minute.
     let (peer, mut channel) = impatient(250, 250, 10_000);

@@ -1,0 +1,87 @@
+//! What a session took in all: setup once, then the median input.
+
+use std::fmt;
+
+use gazelle::{InferenceReport, Phase};
+
+use crate::output::{bytes, seconds};
+
+/// Figures of a session.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    setup: Phase,
+    offline: Each,
+    online: Each,
+}
+
+#[derive(Debug, Default)]
+struct Each {
+    seconds: Vec<f64>,
+    bytes: u64,
+}
+
+impl Each {
+    fn add(&mut self, phase: &Phase) {
+        self.seconds.push(phase.seconds);
+        self.bytes += phase.bytes();
+    }
+
+    fn median(&self) -> f64 {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    fn mean_bytes(&self) -> u64 {
+        self.bytes / (self.seconds.len() as u64).max(1)
+    }
+}
+
+impl Summary {
+    pub(crate) fn new(setup: Phase) -> Self {
+        Self { setup, offline: Each::default(), online: Each::default() }
+    }
+
+    /// Counts an inference.
+    pub(crate) fn add(&mut self, report: &InferenceReport) {
+        self.offline.add(&report.offline);
+        self.online.add(&report.online);
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.online.seconds.len();
+        let each = if count == 1 { String::new() } else { format!(", each of {count}") };
+        let mut row = |name: &str, time: f64, size: u64, often: &str| {
+            writeln!(f, "  {name:<8} {:>9} {:>9}{often}", seconds(time), bytes(size))
+        };
+        row("setup", self.setup.seconds, self.setup.bytes(), ", once per session")?;
+        if count > 0 {
+            row("offline", self.offline.median(), self.offline.mean_bytes(), &each)?;
+            row("online", self.online.median(), self.online.mean_bytes(), &each)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answer_the_median_input_is_shown() {
+        let phase = |seconds, bytes_sent| Phase { seconds, bytes_sent, ..Phase::default() };
+        let mut summary = Summary::new(phase(2.0, 5_000_000));
+        for online in [0.03, 9.0, 0.01] {
+            summary.add(&InferenceReport {
+                offline: phase(1.5, 1000),
+                online: phase(online, 10),
+                layers: Vec::new(),
+            });
+        }
+        let text = summary.to_string();
+        assert!(text.contains("online     30.0 ms      10 B, each of 3"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80));
+    }
+}
