@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod dist;
 mod generate;
 mod process;
 mod tests_built;
@@ -21,6 +22,8 @@ usage: cargo xtask <chore>
   tidy               the rules of the house that no compiler checks
   house              the figures behind some of them: repeated names, public surface, import circles
   bench [...]        cargo run --release -p gazelle-benches -- ...
+  dist               the release program with manual and completions as target/dist/*.tar.gz and
+                     its SHA-256 [--profile NAME]
   generate NAME FILE an ONNX file of resnet50, squeezenet1.1, densenet121 or mobilenet-v1
                      with random weights [--side PIXELS] [--classes N] [--seed N]
   vectors [--check]  regenerates the committed ONNX message types; with --check only compares";
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&root()),
         "house" => tidy::house(&root()),
         "bench" => bench::run(&root(), &rest),
+        "dist" => dist::run(&root(), &rest),
         "generate" => generate::run(&root(), &rest),
         "vectors" => vectors::run(&root(), rest.iter().any(|argument| argument == "--check")),
         _ => Err(USAGE.into()),
