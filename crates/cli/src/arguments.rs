@@ -66,7 +66,7 @@ pub(crate) struct Man {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// How many of the embedded images, 1 to 10
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = embedded_images)]
     pub(crate) images: usize,
     /// One JSON object per image on standard output, nothing else
     #[arg(long)]
@@ -228,6 +228,12 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     count.ok_or_else(|| "not a number of at least 1".into())
 }
 
+/// How many there are.
+fn embedded_images(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=10).contains(count));
+    count.ok_or_else(|| "not a number from 1 to 10".into())
+}
+
 /// What one step ranks at most.
 fn reveal_count(text: &str) -> Result<usize, String> {
     let count = text.parse().ok().filter(|count| (1..=64).contains(count));
@@ -281,6 +287,7 @@ mod tests {
             &["infer", "--limit", "0", "a.png"],
             &["infer", "--timeout", "0", "a.png"],
             &["demo", "--images", "0"],
+            &["demo", "--images", "11"],
             &["serve", "m.onnx", "--sessions", "0"],
             &["serve", "m.onnx", "--reveal-count", "0"],
             &["infer"],

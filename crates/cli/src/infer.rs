@@ -37,8 +37,11 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let batch = Batch::new(all, quiet);
     let timeouts =
         Timeouts { progress: Duration::from_secs(command.timeout), ..Timeouts::default() };
-    let channel = tcp::connect(command.server.as_str(), &timeouts)
-        .map_err(Failure::run(format!("no connection to {}", command.server)))?;
+    let channel = tcp::connect(command.server.as_str(), &timeouts).map_err(|error| {
+        let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+        let hint = if refused { "; is `gazelle serve` running there?" } else { "" };
+        Failure::Run(format!("no connection to {}: {error}{hint}", command.server))
+    })?;
     batch.follow(channel.pace());
     batch.begin("handshake");
     let limits =
@@ -49,23 +52,11 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     if let Some(labels) = &own_labels {
         check_labels(labels, offer.description())?;
     }
-    let mut first = Some(first);
-    let mut next = None;
-    let begin = Instant::now();
-    while let Some(input) = first.take() {
-        match Encoded::new(&encoder, &input) {
-            Ok(encoded) => next = Some(encoded),
-            Err(failure) => {
-                failed.note(failure, &batch)?;
-                if begin.elapsed() < FIRST {
-                    first = failed.first(&mut inputs)?;
-                    if first.is_none() {
-                        return Err(failed.verdict(all));
-                    }
-                }
-            }
-        }
-    }
+    let mut next = match failed.encodable(first, &mut inputs, &encoder, &batch)? {
+        Found::Good(encoded) => Some(encoded),
+        Found::NotYet => None,
+        Found::NoMore => return Err(failed.verdict(all)),
+    };
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let choice = Choice::parse(offer.description())?;
     let suite = choice.suite(offer.description().nonlinear.len());
@@ -158,6 +149,15 @@ fn check_labels(labels: &[String], description: &Description) -> Result<(), Fail
     )))
 }
 
+/// What a look for a good input found.
+enum Found {
+    Good(Encoded),
+    /// None in the time that there was.
+    NotYet,
+    /// None at all.
+    NoMore,
+}
+
 /// Inputs that gave no answer.
 #[derive(Debug)]
 struct Failed {
@@ -194,6 +194,32 @@ impl Failed {
             }
         }
         Ok(None)
+    }
+
+    /// The first input that fits the model, looked for during [`FIRST`]: it is known before
+    /// anything else is asked of the server.
+    fn encodable(
+        &mut self,
+        first: Input,
+        inputs: &mut impl Iterator<Item = Result<Input, Failure>>,
+        encoder: &Encoder,
+        batch: &Batch,
+    ) -> Result<Found, Failure> {
+        let begin = Instant::now();
+        let mut input = first;
+        loop {
+            match Encoded::new(encoder, &input) {
+                Ok(encoded) => return Ok(Found::Good(encoded)),
+                Err(failure) => self.note(failure, batch)?,
+            }
+            if begin.elapsed() >= FIRST {
+                return Ok(Found::NotYet);
+            }
+            match self.first(inputs)? {
+                Some(next) => input = next,
+                None => return Ok(Found::NoMore),
+            }
+        }
     }
 
     fn verdict(&self, all: usize) -> Failure {

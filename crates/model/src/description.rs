@@ -321,7 +321,7 @@ impl Interface {
         if !input.has_sane_resize() {
             let side = input.resize.unwrap_or_default();
             return fail(format!(
-                "resize = {side} for an input of {} x {} pixels: too large",
+                "resize = {side} for an input of {} x {} pixels is out of range",
                 input.width, input.height
             ));
         }

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use gazelle::backend::{Choice, DefaultService, StepProtocol};
+use gazelle::share::NodeKind;
+use gazelle::wire::tcp::{self, Timeouts};
+use gazelle::{ModelInfo, ServerLimits};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use serde_json::Value;
 
@@ -260,4 +264,53 @@ fn known_answer_pictures_are_read_as_people_see_them() {
         let close = logits(a).iter().zip(logits(b)).all(|(a, b)| (a - b).abs() <= tolerance);
         assert!(close, "{} and {}", files[a], files[b]);
     }
+}
+
+/// A server whose description the program itself would not make.
+fn hostile(change: impl FnOnce(&mut gazelle_model::Interface)) -> String {
+    let path = models().join("model.onnx");
+    let graph = gazelle_model::import(&std::fs::read(&path).unwrap()).unwrap();
+    let mut interface = gazelle_model::Interface::beside(&path, &graph).unwrap();
+    let mut quantised =
+        gazelle_model::quantise(&graph, &gazelle_model::Options::default()).unwrap();
+    gazelle_model::reveal::reveal(&mut quantised.network, interface.output.reveal, 1).unwrap();
+    change(&mut interface);
+    let architecture = quantised.network.architecture();
+    let choice = Choice::uniform(architecture, StepProtocol::Gmw).unwrap();
+    let steps = |kind: &NodeKind| matches!(kind, NodeKind::Step(_));
+    let suite = choice.suite(architecture.nodes().iter().filter(|n| steps(&n.kind)).count());
+    let model = ModelInfo { name: "hostile".into(), interface: Some(interface), tolerance: 0.1 };
+    let service =
+        DefaultService::compile(suite, quantised.network.clone(), model, choice.to_value())
+            .unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let channel = tcp::channel(stream, &Timeouts::default()).unwrap();
+            let mut rng = gazelle::system_rng().unwrap();
+            let _ = service.serve(channel, &ServerLimits::default(), &mut rng);
+        }
+    });
+    address
+}
+
+#[test]
+fn adversarial_a_description_cannot_make_the_client_allocate() {
+    let path = std::env::temp_dir().join(format!("gazelle-{}-wide.png", std::process::id()));
+    GrayImage::new(2000, 40).save(&path).unwrap();
+    let file = path.display().to_string();
+    for (resize, crop) in [(16_384, true), (1 << 40, true), (0, false), (1792, true)] {
+        let address = hostile(|interface| {
+            let input = interface.input.as_mut().unwrap();
+            (input.resize, input.crop) = (Some(resize), crop);
+        });
+        let begin = std::time::Instant::now();
+        let result = output(&["infer", "--server", &address, &file]);
+        assert_eq!(result.status.code(), Some(1), "{resize}");
+        let told = stderr(&result);
+        assert!(told.contains("resize"), "{told}");
+        assert!(begin.elapsed().as_secs() < 20);
+    }
+    std::fs::remove_file(path).unwrap();
 }
