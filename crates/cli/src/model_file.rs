@@ -221,7 +221,7 @@ impl Loaded {
             .sum();
         let report = &self.quantised.report;
         format!(
-            "{}: {} linear layers, {:.2} M multiply-adds, {} non-linear elements\n\
+            "{}: {} linear layers, {:.2} M products, {} non-linear elements\n\
              fixed point: {} bits a value; {} calibration inputs, {} checked, {:.1} % of these\n  \
              with the f32 network's class; logits in steps of 1/{}, tolerance {}",
             visible(&self.info.name),
