@@ -15,7 +15,7 @@ use crate::image_input::Encoder;
 use crate::input::{Content, Input};
 use crate::model_file::{self, Loaded};
 use crate::output::Summary;
-use crate::progress::Batch;
+use crate::progress::BatchProgress;
 use crate::screen::{self, say, visible};
 use crate::{draw, output};
 
@@ -67,7 +67,7 @@ fn client(
     inputs: &[Input],
     address: std::net::SocketAddr,
 ) -> Outcome {
-    let batch = Batch::new(inputs.len(), quiet || command.json);
+    let batch = BatchProgress::new(inputs.len(), quiet || command.json);
     let channel = tcp::connect(address, &Timeouts::default())?;
     batch.follow(channel.pace());
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;

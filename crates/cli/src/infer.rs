@@ -16,7 +16,7 @@ use crate::infer::ahead::{Ahead, Encoded};
 use crate::input::{Input, Source};
 use crate::notices::Notices;
 use crate::output::{self, Summary};
-use crate::progress::Batch;
+use crate::progress::BatchProgress;
 use crate::screen::{self, say, visible};
 
 /// So long one good input is looked for while the server waits for an answer to its offer; after
@@ -34,7 +34,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let Some(first) = failed.first(&mut inputs)? else { return Err(failed.verdict(all)) };
     let machine = command.link.map(|_| Machine::calibrate()).transpose()?;
     let own_labels = command.labels.as_deref().map(output::read_labels).transpose()?;
-    let batch = Batch::new(all, quiet);
+    let batch = BatchProgress::new(all, quiet);
     let timeouts =
         Timeouts { progress: Duration::from_secs(command.timeout), ..Timeouts::default() };
     let channel = tcp::connect(command.server.as_str(), &timeouts).map_err(|error| {
@@ -53,9 +53,9 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         check_labels(labels, offer.description())?;
     }
     let mut next = match failed.encodable(first, &mut inputs, &encoder, &batch)? {
-        Found::Good(encoded) => Some(encoded),
-        Found::NotYet => None,
-        Found::NoMore => return Err(failed.verdict(all)),
+        FirstInput::Good(encoded) => Some(encoded),
+        FirstInput::NotYet => None,
+        FirstInput::NoMore => return Err(failed.verdict(all)),
     };
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let choice = Choice::parse(offer.description())?;
@@ -150,7 +150,7 @@ fn check_labels(labels: &[String], description: &Description) -> Result<(), Fail
 }
 
 /// What a look for a good input found.
-enum Found {
+enum FirstInput {
     Good(Encoded),
     /// None in the time that there was.
     NotYet,
@@ -177,7 +177,7 @@ impl Failed {
     }
 
     /// As [`tell`](Self::tell), within a batch.
-    fn note(&mut self, failure: Failure, batch: &Batch) -> Result<(), Failure> {
+    fn note(&mut self, failure: Failure, batch: &BatchProgress) -> Result<(), Failure> {
         batch.advance();
         batch.suspend(|| self.tell(failure))
     }
@@ -203,21 +203,21 @@ impl Failed {
         first: Input,
         inputs: &mut impl Iterator<Item = Result<Input, Failure>>,
         encoder: &Encoder,
-        batch: &Batch,
-    ) -> Result<Found, Failure> {
+        batch: &BatchProgress,
+    ) -> Result<FirstInput, Failure> {
         let begin = Instant::now();
         let mut input = first;
         loop {
             match Encoded::new(encoder, &input) {
-                Ok(encoded) => return Ok(Found::Good(encoded)),
+                Ok(encoded) => return Ok(FirstInput::Good(encoded)),
                 Err(failure) => self.note(failure, batch)?,
             }
             if begin.elapsed() >= FIRST {
-                return Ok(Found::NotYet);
+                return Ok(FirstInput::NotYet);
             }
             match self.first(inputs)? {
                 Some(next) => input = next,
-                None => return Ok(Found::NoMore),
+                None => return Ok(FirstInput::NoMore),
             }
         }
     }

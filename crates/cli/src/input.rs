@@ -53,12 +53,12 @@ pub(crate) struct Image {
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     path: PathBuf,
-    kind: Kind,
+    kind: FileKind,
     count: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FileKind {
     Npy,
     Picture,
     Idx { packed: bool },
@@ -87,13 +87,13 @@ impl Source {
                 path.display().to_string().trim_end_matches('/')
             )));
         }
-        let kind = Kind::of(path).ok_or_else(|| {
+        let kind = FileKind::of(path).ok_or_else(|| {
             fail("an unknown kind of file; use .png, .jpg, .npy, IDX (.gz) or CIFAR .bin".into())
         })?;
         let count = match kind {
-            Kind::Npy | Kind::Picture => 1,
-            Kind::Idx { packed } => records::idx(path, packed).map_err(fail)?.left(),
-            Kind::Cifar => records::cifar(path).map_err(fail)?.left(),
+            FileKind::Npy | FileKind::Picture => 1,
+            FileKind::Idx { packed } => records::idx(path, packed).map_err(fail)?.left(),
+            FileKind::Cifar => records::cifar(path).map_err(fail)?.left(),
         };
         Ok(Self { path: path.to_owned(), kind, count: count.min(limit) })
     }
@@ -108,11 +108,11 @@ impl Source {
         let Self { path, kind, count } = self;
         let name = path.display().to_string();
         let records = match kind {
-            Kind::Npy | Kind::Picture => {
+            FileKind::Npy | FileKind::Picture => {
                 return Box::new(std::iter::once_with(move || single(&path, kind)));
             }
-            Kind::Idx { packed } => records::idx(&path, packed),
-            Kind::Cifar => records::cifar(&path),
+            FileKind::Idx { packed } => records::idx(&path, packed),
+            FileKind::Cifar => records::cifar(&path),
         };
         let records = match records {
             Ok(records) => records.take(count),
@@ -131,7 +131,7 @@ impl Source {
     }
 }
 
-impl Kind {
+impl FileKind {
     fn of(path: &Path) -> Option<Self> {
         let lower = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let has = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
@@ -152,9 +152,9 @@ impl Kind {
 }
 
 /// The input of a file that holds one.
-fn single(path: &Path, kind: Kind) -> Result<Input, Failure> {
+fn single(path: &Path, kind: FileKind) -> Result<Input, Failure> {
     let fail = |why: String| Failure::Run(format!("{}: {why}", path.display()));
-    let (content, transparent) = if kind == Kind::Npy {
+    let (content, transparent) = if kind == FileKind::Npy {
         let tensor = samples::npy(&bytes(path).map_err(fail)?);
         (Content::Tensor(tensor.map_err(|error| fail(error.to_string()))?), false)
     } else {
@@ -210,7 +210,7 @@ fn is_npy(path: &Path) -> bool {
 fn is_input(path: &Path) -> bool {
     let name = path.to_string_lossy().to_ascii_lowercase();
     let packed = name.ends_with(".gz") && !name.ends_with("ubyte.gz");
-    path.is_file() && Kind::of(path).is_some() && !packed && !name.contains("labels")
+    path.is_file() && FileKind::of(path).is_some() && !packed && !name.contains("labels")
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
@@ -229,12 +229,12 @@ mod tests {
 
     #[test]
     fn known_answer_kinds_follow_from_the_names_endings() {
-        let kind = |name: &str| Kind::of(Path::new(name));
-        assert_eq!(kind("a/b.NPY"), Some(Kind::Npy));
-        assert_eq!(kind("b.jpeg"), Some(Kind::Picture));
-        assert_eq!(kind("images-idx3-ubyte.gz"), Some(Kind::Idx { packed: true }));
-        assert_eq!(kind("images-idx3-ubyte"), Some(Kind::Idx { packed: false }));
-        assert_eq!(kind("data.bin"), Some(Kind::Cifar));
+        let kind = |name: &str| FileKind::of(Path::new(name));
+        assert_eq!(kind("a/b.NPY"), Some(FileKind::Npy));
+        assert_eq!(kind("b.jpeg"), Some(FileKind::Picture));
+        assert_eq!(kind("images-idx3-ubyte.gz"), Some(FileKind::Idx { packed: true }));
+        assert_eq!(kind("images-idx3-ubyte"), Some(FileKind::Idx { packed: false }));
+        assert_eq!(kind("data.bin"), Some(FileKind::Cifar));
         assert_eq!(kind("b.txt"), None);
         assert_eq!(kind(".."), None);
     }

@@ -21,15 +21,15 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 /// The progress of one session with a batch of inputs.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub(crate) struct BatchProgress {
     bar: ProgressBar,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProgressState>>,
     /// Tells the thread of the reminders to end.
     ended: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ProgressState {
     phase: &'static str,
     since: Instant,
     /// Bytes that had moved when the phase began.
@@ -45,7 +45,7 @@ struct State {
     begin: Option<Instant>,
 }
 
-impl State {
+impl ProgressState {
     fn moved(&self) -> u64 {
         let (written, read) = self.pace.as_ref().map_or((0, 0), Pace::moved);
         written + read - self.before
@@ -79,15 +79,15 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<ProgressState>) -> MutexGuard<'_, ProgressState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Batch {
+impl BatchProgress {
     /// For `all` inputs; silent if `quiet`.
     pub(crate) fn new(all: usize, quiet: bool) -> Self {
         let now = Instant::now();
-        let state = Arc::new(Mutex::new(State {
+        let state = Arc::new(Mutex::new(ProgressState {
             phase: "connecting",
             since: now,
             before: 0,
@@ -189,7 +189,7 @@ impl Batch {
     }
 }
 
-impl Drop for Batch {
+impl Drop for BatchProgress {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         self.bar.finish_and_clear();
@@ -197,11 +197,11 @@ impl Drop for Batch {
 }
 
 /// `setup, 0/3 inputs, 4.1 MB (117 kB/s)`.
-fn message(state: &State) -> String {
+fn message(state: &ProgressState) -> String {
     format!("{}, {}, {}", state.batch(), state.phase, state.link())
 }
 
-fn turn(state: &Mutex<State>, bar: &ProgressBar, phase: &'static str) {
+fn turn(state: &Mutex<ProgressState>, bar: &ProgressBar, phase: &'static str) {
     let mut state = lock(state);
     let took = state.since.elapsed();
     if state.lines && took >= SLOW {
@@ -218,7 +218,7 @@ fn turn(state: &Mutex<State>, bar: &ProgressBar, phase: &'static str) {
 }
 
 /// Keeps the bar moving; where there is none, says now and then that something goes on.
-fn watch(state: &Mutex<State>, ended: &AtomicBool, bar: &ProgressBar, terminal: bool) {
+fn watch(state: &Mutex<ProgressState>, ended: &AtomicBool, bar: &ProgressBar, terminal: bool) {
     while !ended.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(200));
         let mut state = lock(state);
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_time_out_names_the_flag_and_the_speed() {
-        let batch = Batch::new(3, true);
+        let batch = BatchProgress::new(3, true);
         batch.begin("setup");
         let error = GazelleError::Channel(gazelle::wire::ChannelError::TimedOut);
         let text = batch.explain(error, 7).to_string();
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(duration(43.2), "43 s");
         assert_eq!(duration(720.0), "12 min");
         assert_eq!(duration(12_600.0), "3.5 h");
-        let batch = Batch::new(4, true);
+        let batch = BatchProgress::new(4, true);
         assert_eq!(lock(&batch.state).batch(), "0/4 inputs");
         batch.start();
         batch.advance();

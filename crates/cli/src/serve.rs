@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use gazelle::backend::DefaultService;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
-use gazelle::{GazelleError, Guest, ServerLimits, ServerReport, Stage};
+use gazelle::{GazelleError, Guest, ServerLimits, ServerReport, SessionStage};
 
 use crate::Outcome;
 use crate::arguments::Serve;
@@ -169,7 +169,7 @@ impl House {
             return None;
         }
         pass.in_line();
-        let stage = Stage::default();
+        let stage = SessionStage::default();
         let visitor = Visitor { address, stream: copy, pace, stage: stage.clone() };
         let Some(place) = self.places.take(visitor, CONFIRMED_WAITS) else {
             self.strangers.turned_away(peer, &"all sessions are taken");
@@ -193,7 +193,7 @@ impl House {
         Some(result)
     }
 
-    fn attend(&self, guest: Guest, stage: &Stage) -> Result<ServerReport, GazelleError> {
+    fn attend(&self, guest: Guest, stage: &SessionStage) -> Result<ServerReport, GazelleError> {
         let mut rng = gazelle::system_rng()?;
         self.server.attend(guest, &ServerLimits::default(), stage, &mut rng)
     }

@@ -17,7 +17,7 @@ pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
     Activity, Client, Guest, Inference, Learnt, Limits, Observer, Offer, Prepared, Progress,
-    ServerLimits, ServerReport, Service, Stage,
+    ServerLimits, ServerReport, Service, SessionStage,
 };
 pub use suite::Suite;
 pub use traffic::PlannedTraffic;

@@ -18,7 +18,7 @@ pub mod server;
 mod server_run;
 
 pub use client::{Client, Inference, Learnt, Prepared};
-pub use guest::{Activity, Guest, Stage};
+pub use guest::{Activity, Guest, SessionStage};
 pub use offer::{Limits, Offer};
 pub use server::{ServerLimits, ServerReport, Service};
 

@@ -10,7 +10,7 @@ use crate::input::Image;
 
 /// One label and 32 x 32 RGB planes.
 const CIFAR_RECORD: usize = 1 + 3 * 32 * 32;
-/// Bytes of one image at most.
+/// ByteStream of one image at most.
 const MAX_IMAGE: usize = 1 << 26;
 
 /// The images of one file, in order.
@@ -28,17 +28,17 @@ enum Form {
 }
 
 /// A byte stream, packed or not.
-pub(super) type Bytes = Box<dyn Read + Send>;
+pub(super) type ByteStream = Box<dyn Read + Send>;
 
 /// Opens an IDX file: magic 0x00000803, count, rows, columns (big-endian), then the bytes.
-pub(super) fn idx(path: &Path, packed: bool) -> Result<Records<Bytes>, String> {
+pub(super) fn idx(path: &Path, packed: bool) -> Result<Records<ByteStream>, String> {
     let file = BufReader::new(File::open(path).map_err(|error| error.to_string())?);
-    let reader: Bytes = if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
+    let reader: ByteStream = if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
     Records::idx(reader)
 }
 
 /// Opens a CIFAR-10 batch: a label byte and three planes for each image.
-pub(super) fn cifar(path: &Path) -> Result<Records<Bytes>, String> {
+pub(super) fn cifar(path: &Path) -> Result<Records<ByteStream>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     Records::cifar(Box::new(BufReader::new(file)), size)

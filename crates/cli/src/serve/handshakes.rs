@@ -19,11 +19,11 @@ const CONSIDER: Duration = Duration::from_secs(2);
 /// All connections in the handshake.
 #[derive(Debug, Default)]
 pub(crate) struct Handshakes {
-    pending: Mutex<Pending>,
+    pending: Mutex<PendingHandshakes>,
 }
 
 #[derive(Debug, Default)]
-struct Pending {
+struct PendingHandshakes {
     next: u64,
     connections: Vec<Connection>,
 }
@@ -33,13 +33,13 @@ struct Connection {
     id: u64,
     address: IpAddr,
     stream: TcpStream,
-    state: State,
+    state: HandshakeState,
     since: Instant,
 }
 
 /// Whom a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum HandshakeState {
     /// We wait for its hello.
     Silent,
     /// We wait for its confirmation of the description.
@@ -53,9 +53,9 @@ impl Connection {
     fn rudeness(&self) -> Option<(bool, Duration)> {
         let waited = self.since.elapsed();
         match self.state {
-            State::Silent => Some((true, waited)),
-            State::Considering if waited >= CONSIDER => Some((false, waited)),
-            State::Considering | State::InLine => None,
+            HandshakeState::Silent => Some((true, waited)),
+            HandshakeState::Considering if waited >= CONSIDER => Some((false, waited)),
+            HandshakeState::Considering | HandshakeState::InLine => None,
         }
     }
 }
@@ -68,7 +68,7 @@ pub(crate) struct Pass {
 }
 
 impl Handshakes {
-    fn pending(&self) -> MutexGuard<'_, Pending> {
+    fn pending(&self) -> MutexGuard<'_, PendingHandshakes> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -96,13 +96,13 @@ impl Handshakes {
         }
         let id = pending.next;
         pending.next += 1;
-        let (state, since) = (State::Silent, Instant::now());
+        let (state, since) = (HandshakeState::Silent, Instant::now());
         pending.connections.push(Connection { id, address, stream, state, since });
         Ok(Some(Pass { handshakes: Arc::clone(self), id }))
     }
 }
 
-impl Pending {
+impl PendingHandshakes {
     /// The address with the most connections.
     fn most_frequent(&self) -> Option<IpAddr> {
         let count = |address| self.connections.iter().filter(|c| c.address == address).count();
@@ -128,15 +128,15 @@ impl Pending {
 impl Pass {
     /// It has said hello, and waits for a place from now on.
     pub(crate) fn in_line(&self) {
-        self.turn(State::InLine);
+        self.turn(HandshakeState::InLine);
     }
 
     /// It has the description, and we wait for it.
     pub(crate) fn considering(&self) {
-        self.turn(State::Considering);
+        self.turn(HandshakeState::Considering);
     }
 
-    fn turn(&self, state: State) {
+    fn turn(&self, state: HandshakeState) {
         let mut pending = self.handshakes.pending();
         if let Some(connection) = pending.connections.iter_mut().find(|c| c.id == self.id) {
             (connection.state, connection.since) = (state, Instant::now());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use gazelle::wire::pace::Pace;
 use gazelle::wire::tcp::is_loopback;
-use gazelle::{Activity, Stage};
+use gazelle::{Activity, SessionStage};
 
 /// How long a session may let the server wait, while others wait for its place, before it asks
 /// for something; an honest client decodes its next picture in that time.
@@ -43,7 +43,7 @@ pub(crate) struct Visitor {
     /// What its link waits for.
     pub(crate) pace: Option<Pace>,
     /// What it does.
-    pub(crate) stage: Stage,
+    pub(crate) stage: SessionStage,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ struct Session {
 
 /// A place; free again on drop.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct SessionPlace {
     places: Arc<Places>,
     id: u64,
 }
@@ -89,12 +89,12 @@ impl Places {
     }
 
     /// Takes a place, within `wait`.
-    pub(crate) fn take(self: &Arc<Self>, visitor: Visitor, wait: Duration) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, visitor: Visitor, wait: Duration) -> Option<SessionPlace> {
         let mut taken = self.wait(visitor.address, wait)?;
         let id = taken.next;
         taken.next += 1;
         taken.sessions.push(Session { id, visitor, closing: false });
-        Some(Place { places: Arc::clone(self), id })
+        Some(SessionPlace { places: Arc::clone(self), id })
     }
 
     /// Waits until a client from `address` would get a place; sessions that are overdue give way.
@@ -146,14 +146,14 @@ impl Taken {
     }
 }
 
-impl Place {
+impl SessionPlace {
     /// Whether the session was closed because others were waiting.
     pub(crate) fn gave_way(&self) -> bool {
         self.places.taken().sessions.iter().any(|session| session.id == self.id && session.closing)
     }
 }
 
-impl Drop for Place {
+impl Drop for SessionPlace {
     fn drop(&mut self) {
         self.places.taken().sessions.retain(|session| session.id != self.id);
         self.places.freed.notify_all();
@@ -174,7 +174,7 @@ mod tests {
     fn visitor(address: [u8; 4]) -> Visitor {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        Visitor { address: address.into(), stream, pace: None, stage: Stage::default() }
+        Visitor { address: address.into(), stream, pace: None, stage: SessionStage::default() }
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
             address: [127, 0, 0, 1].into(),
             stream: copy,
             pace: channel.pace(),
-            stage: Stage::default(),
+            stage: SessionStage::default(),
         };
         let place = places.take(silent, SHORT).unwrap();
         // The session's thread: waits for the peer, in the setup.

@@ -5,7 +5,7 @@
 //! | hello -> | [`Guest::greet`] |
 //! | <- busy | [`Guest::turn_away`], or |
 //! | <- description; confirmation -> | [`Service::welcome`] |
-//! | setup, commands | [`Service::attend`], told apart by [`Stage`] |
+//! | setup, commands | [`Service::attend`], told apart by [`SessionStage`] |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -87,9 +87,9 @@ pub enum Activity {
 
 /// A session's [`Activity`], shared with whoever watches it.
 #[derive(Debug, Clone, Default)]
-pub struct Stage(Arc<AtomicU8>);
+pub struct SessionStage(Arc<AtomicU8>);
 
-impl Stage {
+impl SessionStage {
     /// What the session is doing now.
     pub fn activity(&self) -> Activity {
         match self.0.load(Ordering::Relaxed) {

@@ -16,7 +16,7 @@ use crate::error::GazelleError;
 use crate::plan::{Plan, Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
-use crate::session::guest::{Activity, Guest, Stage};
+use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::offer::memory_estimate;
 use crate::session::server::{ServerLimits, ServerReport, Service};
@@ -35,7 +35,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     ) -> Result<ServerReport, GazelleError> {
         let mut guest = Guest::greet(channel)?;
         self.welcome(&mut guest)?;
-        self.attend(guest, limits, &Stage::default(), rng)
+        self.attend(guest, limits, &SessionStage::default(), rng)
     }
 
     /// Serves a client that has been [welcomed](Self::welcome) until it closes the session or the
@@ -47,7 +47,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         &self,
         mut guest: Guest,
         limits: &ServerLimits,
-        stage: &Stage,
+        stage: &SessionStage,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerReport, GazelleError> {
         let result = self.attend_inner(&mut guest, limits, stage, rng);
@@ -61,7 +61,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         &self,
         guest: &mut Guest,
         limits: &ServerLimits,
-        stage: &Stage,
+        stage: &SessionStage,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerReport, GazelleError> {
         let Guest { channel, meter, .. } = guest;
@@ -116,7 +116,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         mut self,
         channel: &mut Channel,
         limits: &ServerLimits,
-        stage: &Stage,
+        stage: &SessionStage,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Vec<InferenceReport>, GazelleError> {
         let mut reports = Vec::new();
