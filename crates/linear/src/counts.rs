@@ -4,6 +4,7 @@ use gazelle_share::LinearGroup;
 
 use crate::error::LinearError;
 use crate::plan::Plan;
+use crate::public_coin::PublicCoin;
 
 /// Polynomials of one group in one inference.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,13 +17,13 @@ pub struct Counts {
     pub responses: usize,
 }
 
-impl Plan {
+impl PublicCoin {
     /// The counts of every group.
     ///
     /// # Errors
     /// [`LinearError::Plan`] if the plan does not fit the groups.
-    pub fn counts(&self, groups: &[LinearGroup]) -> Result<Vec<Counts>, LinearError> {
-        let layouts = self.check(groups)?;
+    pub fn counts(&self, groups: &[LinearGroup], plan: &Plan) -> Result<Vec<Counts>, LinearError> {
+        let layouts = plan.check(self.scheme, groups)?;
         let counts = layouts.iter().map(|layout| Counts {
             degree: layout.degree,
             requests: layout.requests,

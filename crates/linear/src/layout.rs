@@ -16,14 +16,14 @@
 use gazelle_share::{LinearGroup, MaskKind};
 
 use crate::error::LinearError;
-use crate::packing::{Coefficient, Packing, Shape};
+use crate::packing::{Coefficient, Packing, PackingScheme};
 use crate::plan::GroupPlan;
 
 /// What one plan may make a party hold: request and response polynomials per group, in words.
 const MAX_GROUP_WORDS: usize = 1 << 28;
 
 /// A group's packings with their numbering.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct GroupLayout {
     pub(crate) packings: Vec<Placed>,
     pub(crate) degree: usize,
@@ -36,9 +36,9 @@ pub(crate) struct GroupLayout {
 }
 
 /// A packing and where its requests and rows start.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Placed {
-    pub(crate) packing: Packing,
+    pub(crate) packing: Box<dyn Packing>,
     pub(crate) first_request: usize,
     /// Per operator of the packing: its number in the group and its first row.
     pub(crate) ops: Vec<(usize, usize)>,
@@ -56,7 +56,11 @@ pub(crate) struct Slots {
 }
 
 impl GroupLayout {
-    pub(crate) fn new(group: &LinearGroup, plan: &GroupPlan) -> Result<Self, LinearError> {
+    pub(crate) fn new(
+        scheme: &dyn PackingScheme,
+        group: &LinearGroup,
+        plan: &GroupPlan,
+    ) -> Result<Self, LinearError> {
         let bad = |what: &str| LinearError::Plan(format!("group {}: {what}", group.name));
         let degree = plan.parameters.degree();
         let elements = group.ops.first().map_or(0, gazelle_share::LinearOp::input_len);
@@ -76,14 +80,7 @@ impl GroupLayout {
                 ops.push(op as usize);
             }
             let operators: Vec<_> = ops.iter().map(|&op| &group.ops[op]).collect();
-            let shape = Shape {
-                degree,
-                phase: planned.phase.map(|p| p as usize),
-                tile: planned.tile.map(|t| t as usize),
-                channels: planned.channels as usize,
-            };
-            let maps: Vec<usize> = planned.maps.iter().map(|&m| m as usize).collect();
-            let packing = Packing::new(&operators, shape, &maps)?;
+            let packing = scheme.packing(&operators, degree, planned)?;
             let first_request = requests;
             requests += packing.requests();
             let mut rows = Vec::with_capacity(ops.len());
@@ -145,7 +142,7 @@ impl GroupLayout {
         for placed in &self.packings {
             for (local, &(op, _)) in placed.ops.iter().enumerate() {
                 for response in 0..placed.packing.responses(local) {
-                    placed.packing.outputs(local, response, |coefficient, output| {
+                    placed.packing.outputs(local, response, &mut |coefficient, output| {
                         useful.coefficients.push(coefficient as u32);
                         useful.targets.push((op as u32, output as u32));
                     });

@@ -87,7 +87,7 @@ impl GroupMatrix {
         let mut sections = Vec::new();
         for placed in &layout.packings {
             for (local, &(op, first_row)) in placed.ops.iter().enumerate() {
-                let packing = &placed.packing;
+                let packing = &*placed.packing;
                 let weights = weights.get(op).ok_or_else(|| {
                     LinearError::Plan("weights of an operator are missing".into())
                 })?;
@@ -222,7 +222,7 @@ impl Panel {
 }
 
 /// Blocks grouped by structure. The columns of a panel are the exponents of all its chunks.
-fn panels(packing: &Packing, op: usize, weights: &[i32]) -> Result<Vec<Panel>, LinearError> {
+fn panels(packing: &dyn Packing, op: usize, weights: &[i32]) -> Result<Vec<Panel>, LinearError> {
     let mut panels: Vec<Panel> = Vec::new();
     let mut terms = Vec::new();
     let mut columns = Vec::new();

@@ -1,27 +1,25 @@
-//! Coefficient packing of a masked tensor and of the weights that meet it.
+//! Packings: which tensor element is which coefficient of which request, which weights form which
+//! sparse polynomial, and which coefficient of which response is which output.
 //!
-//! A packing serves one or more operators. Request polynomial `tile * chunks + chunk` holds
-//! `C_w` virtual channels of one tile; response `block * tiles + tile` of an operator is
-//! `sum over chunks of w[block][chunk] * request[tile][chunk]` and holds `M_w` virtual maps.
-//! Coefficients are data (an element of the tensor), zero (read, but padding, or the tail when
-//! `M_w` > 1) or free (no useful output ever reads them).
+//! A [`Packing`] serves the operators that read one tensor with one set of requests. Request
+//! `tile * chunks + chunk` holds a part of one tile of the tensor; response `block * tiles + tile` of
+//! an operator is `sum over chunks of w[block][chunk] * request[tile][chunk]` in
+//! `Z_q[X] / (X^N + 1)`, so that all tiles have the same weights. Everything about it is public and
+//! follows from shapes.
 //!
-//! Source: docs/protocol.md, section 3.7; Cheetah (USENIX Security 2022), section 4.
+//! A [`PackingScheme`] makes packings: it proposes candidates to the planner, which prices them, and
+//! rebuilds the one that a plan names. [`Tiles`] is the program's; docs/swapping.md has another.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "indices follow from the geometry, which Packing::new checks against the degree"
-)]
+pub mod tiled;
 
-mod read;
+use std::fmt::Debug;
 
-use std::collections::HashMap;
+use gazelle_share::LinearOp;
 
-use gazelle_share::{LinearOp, TensorShape};
+pub use tiled::scheme::Tiles;
 
 use crate::error::LinearError;
-use crate::geometry::Geometry;
-use crate::stride_one::{StrideOne, Tap};
+use crate::plan::PackingPlan;
 
 /// What a request coefficient holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,327 +35,166 @@ pub enum Coefficient {
 /// A weight index that stands for zero (maps behind the last one in a block).
 pub const NO_WEIGHT: u32 = u32::MAX;
 
-/// Choices that define a packing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
+/// How a tensor, the weights of its operators and their outputs lie in polynomials of degree N.
+///
+/// The laws are checked by [`conformance`](crate::testing::conformance). Required are the counts and
+/// the three maps; the rest follows, and is overridden where a closed formula is cheaper.
+pub trait Packing: Debug + Send + Sync {
     /// N.
-    pub degree: usize,
-    /// Space-to-depth factors: multiples or divisors of every operator's stride.
-    pub phase: [usize; 2],
-    /// Virtual output rows and columns per tile.
-    pub tile: [usize; 2],
-    /// `C_w`, virtual channels per request polynomial.
-    pub channels: usize,
-}
+    fn degree(&self) -> usize;
 
-/// A packing of one tensor for some operators.
-#[derive(Debug, Clone)]
-pub struct Packing {
-    degree: usize,
-    input: TensorShape,
-    phase: [usize; 2],
-    /// The phases that some tap reads.
-    phases: Vec<[usize; 2]>,
-    phase_major: bool,
-    geometry: Geometry,
-    ops: Vec<PackedOp>,
-    /// Bit sets of the coefficients that useful outputs read, and which one each request has:
-    /// `classes[edge * chunks + chunk]`.
-    patterns: Vec<Vec<u64>>,
-    classes: Vec<u32>,
-}
-
-#[derive(Debug, Clone)]
-struct PackedOp {
-    op: StrideOne,
-    maps: usize,
-    /// `[output phase][phase index]`
-    taps: Vec<Vec<Vec<Tap>>>,
-}
-
-/// The operators in a packing's phase and the phases that they read; what planning needs.
-pub(crate) struct Domain {
-    pub(crate) input: TensorShape,
-    pub(crate) ops: Vec<StrideOne>,
-    pub(crate) phases: Vec<[usize; 2]>,
-}
-
-impl Domain {
-    pub(crate) fn new(ops: &[&LinearOp], phase: [usize; 2]) -> Result<Self, LinearError> {
-        let ops = ops
-            .iter()
-            .map(|op| StrideOne::new(op, phase))
-            .collect::<Result<Vec<_>, LinearError>>()?;
-        let Some(input) = ops.first().map(|op| op.conv.input) else {
-            return Err(LinearError::Operator("a packing without operators"));
-        };
-        if ops.iter().any(|op| op.conv.input != input) {
-            return Err(LinearError::Operator("operators of one packing read different shapes"));
-        }
-        let mut phases: Vec<[usize; 2]> = Vec::new();
-        for tap in ops.iter().flat_map(|op| op.taps.iter().flatten()) {
-            if !phases.contains(&tap.phase) {
-                phases.push(tap.phase);
-            }
-        }
-        phases.sort_unstable();
-        if phases.is_empty() {
-            // All operators read nothing but padding. A request of free coefficients serves them.
-            phases.push([0, 0]);
-        }
-        Ok(Self { input, ops, phases })
-    }
-
-    pub(crate) fn channels(&self) -> usize {
-        self.input.channels * self.phases.len()
-    }
-
-    pub(crate) fn pixels(&self, phase: [usize; 2]) -> [usize; 2] {
-        [self.input.height.div_ceil(phase[0]), self.input.width.div_ceil(phase[1])]
-    }
-}
-
-impl Packing {
-    /// `maps[i]` is `M_w` of `ops[i]`.
-    ///
-    /// # Errors
-    /// [`LinearError::Operator`] or [`LinearError::Packing`] if the choices do not fit.
-    pub fn new(ops: &[&LinearOp], shape: Shape, maps: &[usize]) -> Result<Self, LinearError> {
-        let domain = Domain::new(ops, shape.phase)?;
-        let channels = domain.channels();
-        if shape.channels == 0 || shape.channels > channels {
-            let (needed, room) = (shape.channels, channels);
-            return Err(LinearError::Packing { what: "channels per polynomial", needed, room });
-        }
-        let geometry =
-            Geometry::new(&domain.ops, domain.pixels(shape.phase), shape.tile, shape.channels)?;
-        if maps.len() != ops.len() {
-            let (needed, room) = (ops.len(), maps.len());
-            return Err(LinearError::Packing { what: "maps per response", needed, room });
-        }
-        for (op, &maps) in domain.ops.iter().zip(maps) {
-            let needed = geometry.block.saturating_mul(maps);
-            if maps == 0 || maps > op.maps() || needed > shape.degree {
-                let room = shape.degree;
-                return Err(LinearError::Packing { what: "maps per polynomial", needed, room });
-            }
-        }
-        let grouped = domain.ops.iter().any(|op| op.conv.groups > 1);
-        let Domain { input, ops, phases } = domain;
-        let index: HashMap<[usize; 2], usize> =
-            phases.iter().enumerate().map(|(i, phase)| (*phase, i)).collect();
-        let ops = ops
-            .into_iter()
-            .zip(maps)
-            .map(|(op, &maps)| {
-                let by_phase = |taps: &Vec<Tap>| {
-                    let mut sorted = vec![Vec::new(); phases.len()];
-                    for tap in taps {
-                        if let Some(&i) = index.get(&tap.phase) {
-                            sorted[i].push(*tap);
-                        }
-                    }
-                    sorted
-                };
-                PackedOp { taps: op.taps.iter().map(by_phase).collect(), op, maps }
-            })
-            .collect();
-        let mut packing = Self {
-            degree: shape.degree,
-            input,
-            phase: shape.phase,
-            phases,
-            phase_major: !grouped,
-            geometry,
-            ops,
-            patterns: Vec::new(),
-            classes: Vec::new(),
-        };
-        packing.find_patterns()?;
-        Ok(packing)
-    }
-
-    /// N.
-    pub fn degree(&self) -> usize {
-        self.degree
-    }
-
-    /// Tiles of the image.
-    pub fn tiles(&self) -> usize {
-        self.geometry.tiles()
-    }
+    /// Tiles of the tensor.
+    fn tiles(&self) -> usize;
 
     /// Request polynomials per tile.
-    pub fn chunks(&self) -> usize {
-        (self.input.channels * self.phases.len()).div_ceil(self.geometry.width)
-    }
+    fn chunks(&self) -> usize;
+
+    /// Response polynomials per tile of operator `op` (its place in the packing).
+    fn blocks(&self, op: usize) -> usize;
+
+    /// The N coefficients of a request. An element may lie in several places: all but the first are
+    /// pinned to its mask.
+    fn coefficients(&self, request: usize) -> Vec<Coefficient>;
+
+    /// The sparse weight polynomial `w[block][chunk]` of an operator: `(exponent, weight index)`,
+    /// exponents distinct, [`NO_WEIGHT`] for zero. Which terms there are, and their order, must not
+    /// depend on weights: that would show in the time that products take.
+    ///
+    /// - `out`: cleared first.
+    fn terms(&self, op: usize, block: usize, chunk: usize, out: &mut Vec<(u32, u32)>);
+
+    /// The useful coefficients of response `block * tiles + tile`: `visit(coefficient, output
+    /// element)`. Over all responses every output element is visited once.
+    fn outputs(&self, op: usize, response: usize, visit: &mut dyn FnMut(usize, usize));
+
+    /// The output maps (rows of a fully connected layer) whose weights lie in a block, each as often
+    /// as it lies there: the noise of a response grows with all of their norms.
+    fn maps_of_block(&self, op: usize, block: usize) -> Vec<usize>;
 
     /// Request polynomials.
-    pub fn requests(&self) -> usize {
+    fn requests(&self) -> usize {
         self.tiles() * self.chunks()
     }
 
-    /// Number of operators.
-    pub fn ops(&self) -> usize {
-        self.ops.len()
-    }
-
-    /// Response polynomials per tile of operator `op`.
-    pub fn blocks(&self, op: usize) -> usize {
-        self.ops[op].op.maps().div_ceil(self.ops[op].maps)
-    }
-
     /// Response polynomials of operator `op`.
-    pub fn responses(&self, op: usize) -> usize {
+    fn responses(&self, op: usize) -> usize {
         self.tiles() * self.blocks(op)
     }
 
-    /// Real maps of a block, ascending virtual map.
-    pub fn maps_of_block(&self, op: usize, block: usize) -> impl Iterator<Item = usize> + '_ {
-        let packed = &self.ops[op];
-        let first = block * packed.maps;
-        (first..(first + packed.maps).min(packed.op.maps())).map(|map| packed.op.map(map).1)
-    }
-
-    /// Squared norm of each real map's weights.
-    pub(crate) fn map_norms(&self, op: usize, weights: &[i32]) -> Result<Vec<f64>, LinearError> {
-        let maps = self.ops[op].op.conv.maps;
-        let conv = &self.ops[op].op.conv;
-        let per_map = conv.input.channels / conv.groups * conv.kernel[0] * conv.kernel[1];
-        if weights.len() != maps * per_map {
-            let (got, expected) = (weights.len(), maps * per_map);
-            return Err(LinearError::Plan(format!("{got} weights, the operator has {expected}")));
-        }
-        let square = |w: &i32| f64::from(*w).powi(2);
-        Ok(weights.chunks_exact(per_map).map(|map| map.iter().map(square).sum()).collect())
-    }
-
-    /// All coefficients of a request polynomial.
-    pub fn coefficients(&self, request: usize) -> Vec<Coefficient> {
-        let (tile, chunk) = (request / self.chunks(), request % self.chunks());
-        let edge = self.edge(tile);
-        let pattern = &self.patterns[self.classes[edge * self.chunks() + chunk] as usize];
-        let mut out: Vec<Coefficient> = (0..self.degree)
-            .map(|slot| {
-                if pattern[slot / 64] >> (slot % 64) & 1 == 1 {
-                    Coefficient::Zero
-                } else {
-                    Coefficient::Free
-                }
-            })
-            .collect();
-        let [i0, j0] = self.geometry.origin(tile);
-        let range = |axis: crate::geometry::Axis, origin: usize| {
-            let end = (origin + axis.tile) as i64 + axis.after;
-            let end = if axis.tiles == 1 { axis.data } else { axis.data.min(end.max(0) as usize) };
-            origin.saturating_sub(axis.before)..end
+    /// Coefficients that are not free, over all requests.
+    fn marked(&self) -> usize {
+        let marked = |request| {
+            let coefficients = self.coefficients(request).into_iter();
+            coefficients.filter(|coefficient| *coefficient != Coefficient::Free).count()
         };
-        let (rows, columns) = (range(self.geometry.rows, i0), range(self.geometry.columns, j0));
-        for (c, (channel, phase)) in self.chunk_channels(chunk).enumerate() {
-            let [r, s] = self.phases[phase];
-            for i in rows.clone() {
-                let y = i * self.phase[0] + r;
-                if y >= self.input.height {
-                    continue;
-                }
-                for j in columns.clone() {
-                    let x = j * self.phase[1] + s;
-                    if x >= self.input.width {
-                        continue;
-                    }
-                    let shift = [i as i64 - i0 as i64, j as i64 - j0 as i64];
-                    let slot = self.geometry.slot(c, [0, 0], shift);
-                    if out[slot] == Coefficient::Zero {
-                        out[slot] = Coefficient::Element(self.input.index(channel, y, x) as u32);
-                    }
-                }
-            }
+        (0..self.requests()).map(marked).sum()
+    }
+
+    /// Elements of the tensor that some request holds, or only those that outputs read; for the
+    /// price alone.
+    fn elements(&self) -> usize {
+        let mut held = std::collections::HashSet::new();
+        for request in 0..self.requests() {
+            held.extend(self.coefficients(request).into_iter().filter_map(|c| match c {
+                Coefficient::Element(element) => Some(element),
+                Coefficient::Zero | Coefficient::Free => None,
+            }));
         }
-        out
-    }
-
-    /// The useful coefficients of a response: `visit(coefficient, output element)`.
-    pub fn outputs(&self, op: usize, response: usize, mut visit: impl FnMut(usize, usize)) {
-        let packed = &self.ops[op];
-        let (block, tile) = (response / self.tiles(), response % self.tiles());
-        let [i0, j0] = self.geometry.origin(tile);
-        let [row_split, column_split] = packed.op.splits;
-        let [row_step, column_step] = packed.op.steps;
-        for m in 0..packed.maps {
-            let virtual_map = block * packed.maps + m;
-            if virtual_map >= packed.op.maps() {
-                break;
-            }
-            let (split, map) = packed.op.map(virtual_map);
-            let (u, v) = (split / column_split, split % column_split);
-            for i in on_step(i0, self.geometry.rows.tile, row_step) {
-                let y = (i0 + i) / row_step * row_split + u;
-                if y >= packed.op.output.height {
-                    break;
-                }
-                for j in on_step(j0, self.geometry.columns.tile, column_step) {
-                    let x = (j0 + j) / column_step * column_split + v;
-                    if x >= packed.op.output.width {
-                        break;
-                    }
-                    let coefficient = self.geometry.output(m, [i, j]);
-                    visit(coefficient, packed.op.output.index(map, y, x));
-                }
-            }
-        }
-    }
-
-    /// The structure of the weight polynomial `w[block][chunk]`: `(exponent, weight index)`, in an
-    /// order that depends on shapes alone; exponents are distinct, [`NO_WEIGHT`] stands for zero.
-    pub fn terms(&self, op: usize, block: usize, chunk: usize, out: &mut Vec<(u32, u32)>) {
-        out.clear();
-        let packed = &self.ops[op];
-        let area = packed.op.conv.kernel[0] * packed.op.conv.kernel[1];
-        for m in 0..packed.maps {
-            let virtual_map = block * packed.maps + m;
-            let exists = virtual_map < packed.op.maps();
-            let (split, map) = packed.op.map(virtual_map.min(packed.op.maps() - 1));
-            let (channels, first) = packed.op.channels(map);
-            for (c, (channel, phase)) in self.chunk_channels(chunk).enumerate() {
-                if !channels.contains(&channel) {
-                    continue;
-                }
-                let base = first + (channel - channels.start) * area;
-                for tap in &packed.taps[split][phase] {
-                    let exponent = self.geometry.exponent(m, c, tap.shift);
-                    let weight = if exists { (base + tap.kernel) as u32 } else { NO_WEIGHT };
-                    out.push((exponent as u32, weight));
-                }
-            }
-        }
-    }
-
-    /// Real channel and phase index of each virtual channel of a chunk.
-    fn chunk_channels(&self, chunk: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let (channels, phases) = (self.input.channels, self.phases.len());
-        let first = chunk * self.geometry.width;
-        let last = (first + self.geometry.width).min(channels * phases);
-        (first..last).map(move |index| {
-            if self.phase_major {
-                (index % channels, index / channels)
-            } else {
-                (index / phases, index % phases)
-            }
-        })
-    }
-
-    /// Which of the four edge cases a tile is: last row, last column.
-    fn edge(&self, tile: usize) -> usize {
-        let geometry = &self.geometry;
-        let row = tile / geometry.columns.tiles;
-        let column = tile % geometry.columns.tiles;
-        usize::from(row + 1 == geometry.rows.tiles) * 2
-            + usize::from(column + 1 == geometry.columns.tiles)
+        held.len()
     }
 }
 
-/// The offsets below `count` from `origin` that lie on multiples of `step`.
-fn on_step(origin: usize, count: usize, step: usize) -> impl Iterator<Item = usize> {
-    let first = (step - origin % step) % step;
-    (first..count).step_by(step)
+/// A way to make packings: the value that goes into [`PublicCoin::scheme`](crate::PublicCoin).
+pub trait PackingScheme: Debug + Send + Sync {
+    /// The name of the linear protocol with this scheme, in handshakes and reports: both parties must
+    /// have the same.
+    fn name(&self) -> &'static str;
+
+    /// Packings worth pricing for operators that read the same tensor, in families; the planner
+    /// lays out the best few of each family. None if this scheme cannot compute the operators.
+    ///
+    /// # Errors
+    /// [`LinearError::Operator`] if an operator makes no sense.
+    fn candidates(
+        &self,
+        ops: &[&LinearOp],
+        degree: usize,
+    ) -> Result<Vec<Vec<Candidate>>, LinearError>;
+
+    /// The packing that a plan names. Plans come from the peer: time and memory must be bounded for
+    /// any numbers.
+    ///
+    /// - `plan`: its `ops` are numbers in the group, in the order of `ops`.
+    ///
+    /// # Errors
+    /// [`LinearError::Operator`] or [`LinearError::Packing`] if the choices do not fit.
+    fn packing(
+        &self,
+        ops: &[&LinearOp],
+        degree: usize,
+        plan: &PackingPlan,
+    ) -> Result<Box<dyn Packing>, LinearError>;
+}
+
+/// A packing that the planner may choose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// What a plan will say; `ops` are filled in by the planner.
+    pub plan: PackingPlan,
+    /// Its size, from closed formulas.
+    pub estimate: Estimate,
+}
+
+/// The size of a packing, as far as its price depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estimate {
+    /// Tiles of the tensor.
+    pub tiles: usize,
+    /// Request polynomials per tile.
+    pub chunks: usize,
+    /// About as many coefficients are not free.
+    pub marked: usize,
+    /// About as many elements are held.
+    pub held: usize,
+    /// By operator.
+    pub ops: Vec<OpEstimate>,
+}
+
+/// What one operator adds to an [`Estimate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpEstimate {
+    /// Maps in one response.
+    pub maps: usize,
+    /// Maps in all responses of a tile; more than the operator's where one map is computed in parts.
+    /// Block b holds those from `b * maps` on, map m standing for the operator's map m modulo its
+    /// number of maps.
+    pub all_maps: usize,
+    /// Weight polynomials that are not zero.
+    pub products: usize,
+}
+
+impl Estimate {
+    /// Counts a packing that is laid out already: for schemes without closed formulas.
+    pub fn of(packing: &dyn Packing, ops: usize) -> Self {
+        let mut terms = Vec::new();
+        let mut of_op = |op| {
+            let (mut products, mut all_maps, mut maps) = (0, 0, 0);
+            for block in 0..packing.blocks(op) {
+                let here = packing.maps_of_block(op, block).len();
+                (all_maps, maps) = (all_maps + here, here.max(maps));
+                for chunk in 0..packing.chunks() {
+                    packing.terms(op, block, chunk, &mut terms);
+                    products += usize::from(!terms.is_empty());
+                }
+            }
+            OpEstimate { maps, all_maps, products }
+        };
+        Self {
+            ops: (0..ops).map(&mut of_op).collect(),
+            tiles: packing.tiles(),
+            chunks: packing.chunks(),
+            marked: packing.marked(),
+            held: packing.elements(),
+        }
+    }
 }

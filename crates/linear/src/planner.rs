@@ -6,7 +6,7 @@
 //!      + bits_per_ns * nanoseconds of compute
 //! ```
 //!
-//! with J the inferences per setup (J = 1 for a revealed layer). `search` compares tilings,
+//! with J the inferences per setup (J = 1 for a revealed layer). `search` compares packings,
 //! `budget` gives h and d.
 //!
 //! Source: docs/protocol.md, sections 3.6, 3.7 and 9.
@@ -17,18 +17,19 @@ mod search;
 use std::ops::RangeInclusive;
 
 use gazelle_he::public_coin::Parameters;
-use gazelle_share::{LinearGroup, LinearOp, LinearWeights};
+use gazelle_share::{Conv2d, LinearGroup, LinearOp};
 use serde::{Deserialize, Serialize};
 
+use crate::accept::{tolerates, weight_norm};
 use crate::error::LinearError;
-use crate::packing::Packing;
-use crate::plan::{GroupPlan, PackingPlan, tolerates, weight_norm};
+use crate::operator::as_conv;
+use crate::packing::{Packing, PackingScheme};
+use crate::plan::GroupPlan;
 use crate::planner::budget::{Budget, Weighing, noise_bits};
 use crate::planner::search::{Found, Search};
-use crate::stride_one::as_conv;
 
 /// What things cost; plain numbers, for one core, at N = 2048 where they are per polynomial. The
-/// defaults were measured on a Zen 4 core at 3.7 GHz (`examples/layers.rs`).
+/// defaults were measured on a Zen 4 core at 3.7 GHz (`benches/layers.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Prices {
     /// Bits that are worth one nanosecond of one core.
@@ -60,20 +61,10 @@ impl Default for Prices {
 
 const DEGREES: [usize; 2] = [2048, 4096];
 
-/// Squared norm of each map's weights.
-pub(crate) fn map_norms(op: &LinearOp, weights: &LinearWeights) -> Result<Vec<f64>, LinearError> {
-    let conv = as_conv(op)?;
-    let per_map = op.weight_len() / conv.maps;
-    if weights.weights.len() != op.weight_len() || per_map == 0 {
-        let (expected, got) = (op.weight_len(), weights.weights.len());
-        return Err(LinearError::Plan(format!("{got} weights, the operator has {expected}")));
-    }
-    let square = |w: &i32| f64::from(*w).powi(2);
-    Ok(weights.weights.chunks_exact(per_map).map(|map| map.iter().map(square).sum()).collect())
-}
-
-/// The cheapest plan of one group with its cost; `norms[op]` from [`map_norms`].
+/// The cheapest plan of one group with its cost; `norms[op]` from
+/// [`map_norms`](crate::operator::map_norms).
 pub(crate) fn plan_group(
+    scheme: &dyn PackingScheme,
     group: &LinearGroup,
     norms: &[Vec<f64>],
     prices: &Prices,
@@ -94,9 +85,9 @@ pub(crate) fn plan_group(
         for partition in &partitions {
             let mut cheapest = None;
             for budget in budgets.iter().flatten() {
-                let search = Search { group, norms, prices, inferences, degree, budget };
+                let search = Search { scheme, group, norms, prices, inferences, degree, budget };
                 let Some(packings) = pack(&search, partition)? else { continue };
-                cheapest = settle(&search, all_noise_bits.clone(), partition, &packings);
+                cheapest = settle(&search, all_noise_bits.clone(), packings);
                 if cheapest.is_some() {
                     break;
                 }
@@ -110,99 +101,50 @@ pub(crate) fn plan_group(
     best.ok_or_else(nothing)
 }
 
-/// A part of a partition: operators that share a packing, and the phases that may suit them.
-struct Part {
-    ops: Vec<usize>,
-    phases: Vec<[usize; 2]>,
-}
-
 /// Ways to divide a group's operators over packings: by input shape, and by input shape and stride.
-fn partitions(ops: &[LinearOp]) -> Result<Vec<Vec<Part>>, LinearError> {
+/// Each part is a list of operators' numbers.
+fn partitions(ops: &[LinearOp]) -> Result<Vec<Vec<Vec<usize>>>, LinearError> {
     let convs = ops.iter().map(as_conv).collect::<Result<Vec<_>, _>>()?;
-    let mut by_shape: Vec<Part> = Vec::new();
-    let mut by_stride: Vec<Part> = Vec::new();
-    for (i, conv) in convs.iter().enumerate() {
-        let same_shape = |part: &&mut Part| {
-            part.ops.first().and_then(|&j| convs.get(j)).is_some_and(|c| c.input == conv.input)
-        };
-        let alone = || Part { ops: vec![i], phases: vec![conv.stride] };
-        match by_shape.iter_mut().find(same_shape) {
-            Some(part) => {
-                part.ops.push(i);
-                for phase in &mut part.phases {
-                    *phase = [lcm(phase[0], conv.stride[0]), lcm(phase[1], conv.stride[1])];
-                }
+    let parts = |same: &dyn Fn(&Conv2d, &Conv2d) -> bool| {
+        let mut parts: Vec<(&Conv2d, Vec<usize>)> = Vec::new();
+        for (number, conv) in convs.iter().enumerate() {
+            match parts.iter_mut().find(|(first, _)| same(first, conv)) {
+                Some((_, part)) => part.push(number),
+                None => parts.push((conv, vec![number])),
             }
-            None => by_shape.push(alone()),
         }
-        let same_stride = |part: &&mut Part| part.phases.contains(&conv.stride);
-        match by_stride.iter_mut().filter(same_stride).find(same_shape) {
-            Some(part) => part.ops.push(i),
-            None => by_stride.push(alone()),
-        }
-    }
+        parts
+    };
+    let by_shape = parts(&|a, b| a.input == b.input);
+    let mut by_stride = parts(&|a, b| a.input == b.input && a.stride == b.stride);
     // The packing that holds most elements comes first: it is the one with free coefficients.
-    by_stride.sort_by_key(|part| part.phases.first().map(|phase| phase[0] * phase[1]));
-    let mut partitions =
+    by_stride.sort_by_key(|(first, _)| first.stride.iter().product::<usize>());
+    let both =
         if by_stride.len() == by_shape.len() { vec![by_shape] } else { vec![by_shape, by_stride] };
-    // Phase 1 suits every stride.
-    for part in partitions.iter_mut().flatten() {
-        if !part.phases.contains(&[1, 1]) {
-            part.phases.push([1, 1]);
-        }
-    }
-    Ok(partitions)
+    let numbers = |parts: Vec<(&Conv2d, Vec<usize>)>| parts.into_iter().map(|(_, p)| p).collect();
+    Ok(both.into_iter().map(numbers).collect())
 }
 
-fn lcm(a: usize, b: usize) -> usize {
-    let (mut x, mut y) = (a, b);
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    a / x.max(1) * b
-}
-
-/// A part's packing.
-struct Packed {
-    phase: [usize; 2],
-    found: Found,
-}
-
-/// The cheapest packing of every part, with its phase; nothing if one does not fit.
-fn pack(search: &Search<'_>, partition: &[Part]) -> Result<Option<Vec<Packed>>, LinearError> {
-    let mut packings = Vec::with_capacity(partition.len());
-    for (number, part) in partition.iter().enumerate() {
-        let mut best: Option<Packed> = None;
-        for &phase in &part.phases {
-            let Some(found) = search.find(&part.ops, phase, number == 0)? else { continue };
-            if best.as_ref().is_none_or(|best| found.cost < best.found.cost) {
-                best = Some(Packed { phase, found });
-            }
-        }
-        let Some(best) = best else { return Ok(None) };
-        packings.push(best);
-    }
-    Ok(Some(packings))
+/// The cheapest packing of every part; nothing if one does not fit.
+fn pack(search: &Search<'_>, partition: &[Vec<usize>]) -> Result<Option<Vec<Found>>, LinearError> {
+    let parts = partition.iter().enumerate();
+    parts.map(|(number, ops)| search.find(ops, number == 0)).collect()
 }
 
 /// k, h and d for all packings together, and the cost with `pb`.
 fn settle(
     search: &Search<'_>,
     all_noise_bits: RangeInclusive<u32>,
-    partition: &[Part],
-    packings: &[Packed],
+    packings: Vec<Found>,
 ) -> Option<(f64, GroupPlan)> {
     let group = search.group;
     let mut norm_quarter_bits = vec![0u8; group.ops.len()];
     let mut weighing = Weighing { requests: 0.0, responses: 0.0 };
-    for (part, Packed { found, .. }) in partition.iter().zip(packings) {
-        let packing = &found.packing;
-        weighing.requests += packing.requests() as f64;
-        for (local, (&op, &quarters)) in part.ops.iter().zip(&found.norm_quarter_bits).enumerate() {
-            weighing.responses += packing.responses(local) as f64 / search.inferences;
-            if let Some(slot) = norm_quarter_bits.get_mut(op) {
-                *slot = quarters;
-            }
+    for found in &packings {
+        weighing.requests += found.requests as f64;
+        for op in &found.ops {
+            weighing.responses += op.responses as f64 / search.inferences;
+            *norm_quarter_bits.get_mut(op.number)? = op.norm_quarter_bits;
         }
     }
     let norms = norm_quarter_bits.iter().map(|bits| (f64::from(*bits) / 4.0).exp2()).enumerate();
@@ -225,25 +167,16 @@ fn settle(
         let cheapest = all.min_by(|(a, _), (b, _)| a.total_cmp(b));
         cheapest.map(|(_, parameters)| (fourier, parameters))
     })?;
-    let cost = packings.iter().map(|packed| packed.found.cost).sum::<f64>()
+    let cost = packings.iter().map(|found| found.cost).sum::<f64>()
         + f64::from(parameters.modulus_bits()) * search.degree as f64;
-    let packings = partition
-        .iter()
-        .zip(packings)
-        .map(|(part, Packed { phase, found })| PackingPlan {
-            ops: part.ops.iter().map(|&op| op as u32).collect(),
-            phase: phase.map(|p| p as u32),
-            tile: found.tile.map(|t| t as u32),
-            channels: found.channels as u32,
-            maps: found.maps.iter().map(|&m| m as u32).collect(),
-        })
-        .collect();
+    let packings = packings.into_iter().map(|found| found.plan).collect();
     Some((cost, GroupPlan { parameters, packings, norm_quarter_bits, fourier }))
 }
 
 /// The largest squared norm of a response of operator `op`.
-pub(crate) fn block_norm(packing: &Packing, op: usize, norms: &[f64]) -> f64 {
-    (0..packing.blocks(op))
-        .map(|block| packing.maps_of_block(op, block).filter_map(|map| norms.get(map)).sum::<f64>())
-        .fold(0.0, f64::max)
+pub(crate) fn block_norm(packing: &dyn Packing, op: usize, norms: &[f64]) -> f64 {
+    let of_block = |block| -> f64 {
+        packing.maps_of_block(op, block).into_iter().filter_map(|map| norms.get(map)).sum()
+    };
+    (0..packing.blocks(op)).map(of_block).fold(0.0, f64::max)
 }

@@ -11,7 +11,9 @@ use rand_core::Rng;
 
 use crate::layout::GroupLayout;
 use crate::matrix::{GroupMatrix, Resources};
-use crate::packing::Domain;
+use crate::packing::Tiles;
+use crate::packing::tiled::Domain;
+use crate::packing::tiled::geometry::Geometry;
 use crate::plan::{GroupPlan, PackingPlan};
 use crate::planner::Prices;
 
@@ -67,7 +69,7 @@ fn as_conv(op: &LinearOp) -> Conv2d {
 /// Runs a planned group on random values; every output must be exact.
 fn check(group: &LinearGroup, plan: &GroupPlan, seed: u64) {
     let mut prg = Prg::new(&Seed::from_bytes((seed as u128).to_le_bytes()), 0);
-    let layout = GroupLayout::new(group, plan).unwrap();
+    let layout = GroupLayout::new(&Tiles, group, plan).unwrap();
     let weights: Vec<LinearWeights> = group
         .ops
         .iter()
@@ -274,8 +276,7 @@ fn dice_plan(
         let channels = 1 + dice(domain.channels());
         let pixels = domain.pixels(phase);
         let stepped = domain.ops.iter().any(|op| op.steps != [1, 1]);
-        let Ok(geometry) = crate::geometry::Geometry::new(&domain.ops, pixels, tile, channels)
-        else {
+        let Ok(geometry) = Geometry::new(&domain.ops, pixels, tile, channels) else {
             assert!(stepped);
             continue;
         };
@@ -397,7 +398,8 @@ fn a_one_by_one_convolution_with_stride_drops_the_pixels_it_does_not_read() {
     });
     let packing =
         PackingPlan { ops: vec![0], phase: [2, 2], tile: [4, 4], channels: 2, maps: vec![1] };
-    let layout = GroupLayout::new(&group(vec![op], MaskKind::Fresh), &plan_of(vec![packing], 1));
+    let layout =
+        GroupLayout::new(&Tiles, &group(vec![op], MaskKind::Fresh), &plan_of(vec![packing], 1));
     let slots = layout.unwrap().slots();
     assert_eq!(slots.len(), 1);
     assert_eq!((slots[0].masks.len(), slots[0].pinned.len()), (32, 0));
@@ -414,8 +416,11 @@ fn a_tail_is_free_with_one_map_and_pinned_with_two() {
             channels: 100,
             maps: vec![maps],
         };
-        let layout =
-            GroupLayout::new(&group(vec![op.clone()], MaskKind::Fresh), &plan_of(vec![packing], 1));
+        let layout = GroupLayout::new(
+            &Tiles,
+            &group(vec![op.clone()], MaskKind::Fresh),
+            &plan_of(vec![packing], 1),
+        );
         assert_eq!(layout.unwrap().pinned(), expected);
     }
 }
@@ -434,7 +439,8 @@ fn padding_shares_its_zeros_between_rows_and_channels() {
     });
     let packing =
         PackingPlan { ops: vec![0], phase: [1, 1], tile: [30, 30], channels: 1, maps: vec![2] };
-    let layout = GroupLayout::new(&group(vec![op], MaskKind::Fresh), &plan_of(vec![packing], 1));
+    let layout =
+        GroupLayout::new(&Tiles, &group(vec![op], MaskKind::Fresh), &plan_of(vec![packing], 1));
     let block = 32 + 30 * 31 + 31;
     let layout = layout.unwrap();
     assert_eq!(layout.slots()[0].masks.len(), 900);

@@ -27,11 +27,14 @@ pub use compiled::Compiled;
 pub use server::{PublicCoinServer, Received};
 
 use crate::error::LinearError;
-use crate::plan::{self, Plan};
+use crate::operator::map_norms;
+use crate::packing::{PackingScheme, Tiles};
+use crate::plan::{GroupPlan, Plan};
 use crate::planner::{self, Prices};
+use crate::traffic;
 
 /// Power-of-two RLWE with hints. The value is its configuration.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct PublicCoin {
     /// Inferences that share one setup: hints are weighed against requests with it. 1 is a single
     /// cold inference.
@@ -41,11 +44,18 @@ pub struct PublicCoin {
     /// Memory that a compiled model may spend on transforms of weights, in bytes. What does not stay
     /// in a cache is hardly faster to load than to make anew, so that little is enough.
     pub transform_bytes: usize,
+    /// How tensors are packed. Both parties need the same; its name is the protocol's.
+    pub scheme: &'static dyn PackingScheme,
 }
 
 impl Default for PublicCoin {
     fn default() -> Self {
-        Self { inferences_per_setup: 1, prices: Prices::default(), transform_bytes: 64 << 20 }
+        Self {
+            inferences_per_setup: 1,
+            prices: Prices::default(),
+            transform_bytes: 64 << 20,
+            scheme: &Tiles,
+        }
     }
 }
 
@@ -69,7 +79,7 @@ impl PublicCoin {
             .ops
             .iter()
             .zip(weights)
-            .map(|(op, weights)| planner::map_norms(op, weights))
+            .map(|(op, weights)| map_norms(op, weights))
             .collect::<Result<Vec<_>, _>>()?;
         let outputs: usize = group.ops.iter().map(|op| op.output_shape().len()).sum();
         let inferences = f64::from(self.inferences_per_setup.max(1));
@@ -79,7 +89,7 @@ impl PublicCoin {
         for bits in 1..=Guard::MAX_BITS {
             let guard = Guard { bits, ..group.guard };
             let guarded = LinearGroup { guard, ..group.clone() };
-            match planner::plan_group(&guarded, &norms, &self.prices, inferences) {
+            match planner::plan_group(self.scheme, &guarded, &norms, &self.prices, inferences) {
                 Ok((cost, _)) => {
                     let cost = cost + f64::from(bits) * outputs as f64 * bits_per_guard_bit;
                     if best.is_none_or(|(cheapest, _)| cost < cheapest) {
@@ -100,7 +110,7 @@ impl LinearProtocol for PublicCoin {
     type Server = PublicCoinServer;
 
     fn name(&self) -> &'static str {
-        "public-coin"
+        self.scheme.name()
     }
 
     fn plan(
@@ -115,24 +125,25 @@ impl LinearProtocol for PublicCoin {
                 .ops
                 .iter()
                 .zip(weights)
-                .map(|(op, weights)| planner::map_norms(op, weights))
+                .map(|(op, weights)| map_norms(op, weights))
                 .collect::<Result<Vec<_>, _>>()?;
-            let (_, plan) = planner::plan_group(group, &norms, &self.prices, inferences)?;
+            let (_, plan) =
+                planner::plan_group(self.scheme, group, &norms, &self.prices, inferences)?;
             Ok(plan)
         };
-        let planned: Result<Vec<plan::GroupPlan>, LinearError> =
+        let planned: Result<Vec<GroupPlan>, LinearError> =
             groups.par_iter().zip(weights).map(plan_group).collect();
         Ok(Plan { inferences_per_setup: self.inferences_per_setup, groups: planned? })
     }
 
     fn validate(&self, groups: &[LinearGroup], plan: &Plan) -> Result<(), ProtocolError> {
-        plan.check(groups)?;
+        plan.check(self.scheme, groups)?;
         Ok(())
     }
 
     fn traffic(&self, groups: &[LinearGroup], plan: &Plan) -> LinearTraffic {
-        match plan.check(groups) {
-            Ok(layouts) => plan::traffic(groups, plan, &layouts),
+        match plan.check(self.scheme, groups) {
+            Ok(layouts) => traffic::traffic(groups, plan, &layouts),
             Err(_) => LinearTraffic::default(),
         }
     }
@@ -144,7 +155,7 @@ impl LinearProtocol for PublicCoin {
         weights: &[Vec<&LinearWeights>],
     ) -> Result<Compiled, ProtocolError> {
         check_counts(&groups, weights)?;
-        Ok(Compiled::new(&groups, &plan, weights, &self.prices, self.transform_bytes)?)
+        Ok(Compiled::new(self, &groups, &plan, weights)?)
     }
 
     fn client(
@@ -155,7 +166,7 @@ impl LinearProtocol for PublicCoin {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PublicCoinClient, ProtocolError> {
-        PublicCoinClient::setup(&groups, &plan, context, channel, rng)
+        PublicCoinClient::setup(self.scheme, (&groups, &plan), context, channel, rng)
     }
 
     fn server(

@@ -210,7 +210,9 @@ pub(super) fn linear_work(
     let refuse = |error: &dyn std::fmt::Display| GazelleError::Description(error.to_string());
     let linear: gazelle_linear::Plan =
         serde_json::from_value(description.linear_plan.clone()).map_err(|e| refuse(&e))?;
-    let counts = linear.counts(plan.groups()).map_err(|e| refuse(&e))?;
+    let counts = gazelle_linear::PublicCoin::default()
+        .counts(plan.groups(), &linear)
+        .map_err(|e| refuse(&e))?;
     let mut work = LinearWork::default();
     for (group, counts) in plan.groups().iter().zip(counts) {
         let scale = counts.degree as f64 / 2048.0;

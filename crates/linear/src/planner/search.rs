@@ -1,21 +1,25 @@
-//! The cheapest tile, `C_w` and `M_w` of one packing.
+//! The cheapest candidate of a packing scheme.
 //!
-//! Closed formulas rank all tilings; the best few are laid out, so that pinned coefficients and
-//! norms are the exact ones.
+//! Closed formulas rank all candidates; the best few of each family are laid out, so that pinned
+//! coefficients and norms are the exact ones.
+
+use std::collections::HashMap;
 
 use gazelle_share::{LinearGroup, LinearOp, MaskKind};
 
-use super::Prices;
 use super::budget::{Budget, Weighing};
+use super::{Prices, block_norm};
 use crate::error::LinearError;
-use crate::geometry::Geometry;
-use crate::packing::{Domain, Packing, Shape};
+use crate::operator::as_conv;
+use crate::packing::{Candidate, Estimate, Packing, PackingScheme};
+use crate::plan::PackingPlan;
 
-/// Tilings that are laid out in full.
+/// Candidates of a family that are laid out in full.
 const FINALISTS: usize = 12;
 
 /// What the search of one packing depends on.
 pub(super) struct Search<'a> {
+    pub(super) scheme: &'a dyn PackingScheme,
     pub(super) group: &'a LinearGroup,
     /// By operator of the group: squared norm of each map's weights.
     pub(super) norms: &'a [Vec<f64>],
@@ -29,187 +33,127 @@ pub(super) struct Search<'a> {
 /// A packing with what it costs.
 pub(super) struct Found {
     pub(super) cost: f64,
-    pub(super) packing: Packing,
-    pub(super) tile: [usize; 2],
-    pub(super) channels: usize,
-    pub(super) maps: Vec<usize>,
-    /// By operator of the packing: `ceil(4 log2)` of the largest squared norm of a response.
-    pub(super) norm_quarter_bits: Vec<u8>,
+    pub(super) plan: PackingPlan,
+    pub(super) requests: usize,
+    /// By operator of the packing.
+    pub(super) ops: Vec<FoundOp>,
 }
 
-/// A tiling by its closed formulas.
-struct Candidate {
-    cost: f64,
-    tile: [usize; 2],
-    channels: usize,
-    maps: Vec<usize>,
+/// An operator of a [`Found`] packing.
+pub(super) struct FoundOp {
+    /// Its number in the group.
+    pub(super) number: usize,
+    pub(super) responses: usize,
+    /// `ceil(4 log2)` of the largest squared norm of a response.
+    pub(super) norm_quarter_bits: u8,
 }
 
-/// One packing that is searched for.
-struct Sought<'a> {
-    domain: Domain,
-    /// Numbers in the group.
-    ops: &'a [usize],
-    /// Every element is pinned, to an earlier packing's mask or a given one.
-    pinned: bool,
-    /// By operator of the packing: largest squared norm by `M_w`, as far as known.
-    norms: Vec<Vec<Option<f64>>>,
+/// An operator that is searched for.
+struct Wanted<'a> {
+    number: usize,
+    op: &'a LinearOp,
+    /// Squared norm of each map.
+    norms: &'a [f64],
+    /// Weights of one map.
+    per_map: usize,
+    /// Largest squared norm of a response by its maps, as far as known.
+    known: HashMap<(usize, usize), f64>,
 }
 
 impl Search<'_> {
-    /// The cheapest packing of `ops` in `phase`; nothing if none fits.
+    /// The cheapest packing of `ops`; nothing if none fits.
     ///
     /// - `first`: no other packing of the group defines masks before this one.
-    pub(super) fn find(
-        &self,
-        ops: &[usize],
-        phase: [usize; 2],
-        first: bool,
-    ) -> Result<Option<Found>, LinearError> {
-        let operators: Vec<&LinearOp> =
-            ops.iter().filter_map(|&op| self.group.ops.get(op)).collect();
-        let domain = Domain::new(&operators, phase)?;
+    pub(super) fn find(&self, ops: &[usize], first: bool) -> Result<Option<Found>, LinearError> {
+        let mut wanted = Vec::with_capacity(ops.len());
+        for &number in ops {
+            let missing = LinearError::Operator("an operator has no norms");
+            let (op, norms) =
+                self.group.ops.get(number).zip(self.norms.get(number)).ok_or(missing)?;
+            let conv = as_conv(op)?;
+            wanted.push(Wanted {
+                number,
+                op,
+                norms,
+                per_map: op.weight_len() / conv.maps,
+                known: HashMap::new(),
+            });
+        }
+        let operators: Vec<&LinearOp> = wanted.iter().map(|wanted| wanted.op).collect();
+        // Every element is pinned to an earlier packing's mask or a given one.
         let pinned = !first || self.group.mask == MaskKind::Given;
-        let norms = vec![Vec::new(); domain.ops.len()];
-        let mut sought = Sought { domain, ops, pinned, norms };
         let mut best: Option<Found> = None;
-        for candidate in self.candidates(&mut sought, phase) {
-            let Candidate { tile, channels, maps, .. } = candidate;
-            let shape = Shape { degree: self.degree, phase, tile, channels };
-            let packing = Packing::new(&operators, shape, &maps)?;
-            let held = if pinned { 0 } else { packing.elements() };
-            let pins = (packing.marked() - held) as f64;
-            let Some(cost) = self.cost(&mut sought, &counts(&packing), channels, &maps, pins)
-            else {
-                continue;
-            };
-            if best.as_ref().is_none_or(|best| cost < best.cost) {
-                let norm_quarter_bits = maps
-                    .iter()
-                    .enumerate()
-                    .map(|(local, &maps)| quarters(self.norm(&mut sought, local, maps)))
-                    .collect();
-                best = Some(Found { cost, packing, tile, channels, maps, norm_quarter_bits });
+        for family in self.scheme.candidates(&operators, self.degree)? {
+            for candidate in self.finalists(family, pinned, &mut wanted) {
+                let Candidate { mut plan, estimate } = candidate;
+                plan.ops = ops.iter().map(|&op| op as u32).collect();
+                let packing = self.scheme.packing(&operators, self.degree, &plan)?;
+                let held = if pinned { 0 } else { packing.elements() };
+                let pins = packing.marked().saturating_sub(held) as f64;
+                let Some(cost) = self.cost(&mut wanted, &estimate, pins) else { continue };
+                if best.as_ref().is_none_or(|best| cost < best.cost) {
+                    best = Some(Self::found(cost, plan, &*packing, &wanted));
+                }
             }
         }
         Ok(best)
     }
 
-    /// The best tilings by the closed formulas, cheapest first.
-    fn candidates(&self, sought: &mut Sought<'_>, phase: [usize; 2]) -> Vec<Candidate> {
-        let pixels = sought.domain.pixels(phase);
-        let extent = |axis: usize, domain: &Domain| {
-            domain.ops.iter().filter_map(|op| op.extent().get(axis).copied()).max().unwrap_or(1)
+    fn found(cost: f64, plan: PackingPlan, packing: &dyn Packing, wanted: &[Wanted<'_>]) -> Found {
+        let of_op = |(local, wanted): (usize, &Wanted<'_>)| FoundOp {
+            number: wanted.number,
+            responses: packing.responses(local),
+            norm_quarter_bits: quarters(block_norm(packing, local, wanted.norms)),
         };
-        let extents = [extent(0, &sought.domain), extent(1, &sought.domain)];
-        let mut best: Vec<Candidate> = Vec::new();
-        for columns in divisions(extents[1]) {
-            let mut fits_any_rows = false;
-            for rows in divisions(extents[0]) {
-                let tile = [rows, columns];
-                let Ok(geometry) = Geometry::new(&sought.domain.ops, pixels, tile, 1) else {
-                    continue;
-                };
-                if geometry.block > self.degree {
-                    continue;
-                }
-                fits_any_rows = true;
-                let most = 1 + (self.degree - geometry.block) / geometry.channel.max(1);
-                for channels in divisions(sought.domain.channels()) {
-                    if channels > most {
-                        continue;
-                    }
-                    let widened = Geometry {
-                        width: channels,
-                        block: geometry.block + (channels - 1) * geometry.channel,
-                        ..geometry
-                    };
-                    self.try_maps(sought, &widened, tile, &mut best);
-                }
-            }
-            // Narrower tiles only mean more halo once whole rows fit with room to spare.
-            if fits_any_rows && columns * 8 < extents[1] {
-                break;
-            }
-        }
-        best
+        let ops = wanted.iter().enumerate().map(of_op).collect();
+        Found { cost, plan, requests: packing.requests(), ops }
     }
 
-    fn try_maps(
+    /// The best candidates by their closed formulas, cheapest first.
+    fn finalists(
         &self,
-        sought: &mut Sought<'_>,
-        geometry: &Geometry,
-        tile: [usize; 2],
-        best: &mut Vec<Candidate>,
-    ) {
-        let of_op: Vec<usize> =
-            sought.domain.ops.iter().map(crate::stride_one::StrideOne::maps).collect();
-        let most = geometry.most_maps(self.degree).min(of_op.iter().copied().max().unwrap_or(1));
-        let mut cap = 1;
-        while cap <= most {
-            // Balanced: as few blocks as `cap` allows, then as few maps as those blocks allow.
-            let maps: Vec<usize> =
-                of_op.iter().map(|&of_op| of_op.div_ceil(of_op.div_ceil(cap.min(of_op)))).collect();
-            let chunks = sought.domain.channels().div_ceil(geometry.width);
-            let counts = Counts { tiles: geometry.tiles(), chunks };
-            let most_maps = maps.iter().copied().max().unwrap_or(1);
-            let tail = (2 * (most_maps - 1) * geometry.block).min(self.degree - geometry.block);
-            let held = sought.domain.channels() * geometry.rows.data * geometry.columns.data;
-            let held = if sought.pinned { 0 } else { held };
-            let marked = geometry.tiles() * chunks * (geometry.block + tail);
-            let pins = marked.saturating_sub(held) as f64;
-            if let Some(cost) = self.cost(sought, &counts, geometry.width, &maps, pins) {
-                let at = best.partition_point(|other| other.cost <= cost);
-                if at < FINALISTS {
-                    best.truncate(FINALISTS - 1);
-                    best.insert(at, Candidate { cost, tile, channels: geometry.width, maps });
-                }
+        family: Vec<Candidate>,
+        pinned: bool,
+        wanted: &mut [Wanted<'_>],
+    ) -> Vec<Candidate> {
+        let mut best: Vec<(f64, Candidate)> = Vec::new();
+        for candidate in family {
+            let held = if pinned { 0 } else { candidate.estimate.held };
+            let pins = candidate.estimate.marked.saturating_sub(held) as f64;
+            let Some(cost) = self.cost(wanted, &candidate.estimate, pins) else { continue };
+            let at = best.partition_point(|(other, _)| *other <= cost);
+            if at < FINALISTS {
+                best.truncate(FINALISTS - 1);
+                best.insert(at, (cost, candidate));
             }
-            cap = if cap == most { most + 1 } else { (cap + 1 + cap / 3).min(most) };
         }
+        best.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
     /// Bits plus the price of compute, without `pb`; nothing if the error bound cannot be met.
-    fn cost(
-        &self,
-        sought: &mut Sought<'_>,
-        counts: &Counts,
-        width: usize,
-        maps: &[usize],
-        pins: f64,
-    ) -> Option<f64> {
+    fn cost(&self, wanted: &mut [Wanted<'_>], estimate: &Estimate, pins: f64) -> Option<f64> {
         let n = self.degree as f64;
         let scale = n / 2048.0;
-        let tiles = counts.tiles as f64;
-        let requests = tiles * counts.chunks as f64;
-        let channels = sought.domain.channels();
+        let tiles = estimate.tiles as f64;
+        let requests = tiles * estimate.chunks as f64;
         let p = self.prices;
         let mut responses = 0.0;
         let (mut useful_ns, mut whole_ns) = (0.0, 0.0);
-        let mut norms = Vec::with_capacity(maps.len());
-        for (local, &maps) in maps.iter().enumerate() {
-            let norm = self.norm(sought, local, maps);
-            let (Some(op), Some(&number)) = (sought.domain.ops.get(local), sought.ops.get(local))
-            else {
-                continue;
-            };
-            norms.push((number, (f64::from(quarters(norm)) / 4.0).exp2()));
-            let blocks = op.maps().div_ceil(maps);
-            let rows = tiles * blocks as f64;
+        let mut norms = Vec::with_capacity(wanted.len());
+        for (wanted, of_op) in wanted.iter_mut().zip(&estimate.ops) {
+            let norm = wanted.norm(of_op.maps, of_op.all_maps);
+            norms.push((wanted.number, (f64::from(quarters(norm)) / 4.0).exp2()));
+            let rows = tiles * of_op.all_maps.div_ceil(of_op.maps.max(1)) as f64;
             responses += rows;
-            let area = op.conv.kernel[0] * op.conv.kernel[1];
-            let per_output = (op.conv.input.channels / op.conv.groups * area) as f64;
-            let per_group = (op.conv.maps / op.conv.groups).max(1);
-            let groups_read = maps.div_ceil(per_group).min(op.conv.groups);
-            let channels_read = channels * groups_read / op.conv.groups;
-            let products = (blocks * channels_read.div_ceil(width).min(counts.chunks)) as f64;
+            let per_output = wanted.per_map as f64;
+            let products = of_op.products as f64;
             let fourier = tiles * products * p.fourier_product_ns * scale
                 + (products + requests + rows) * p.fourier_transform_ns * scale;
             // Terms of one response meet all of its useful coefficients, other maps' included.
-            let outputs = op.output.len() as f64;
-            let useful = outputs * per_output * maps as f64 * p.multiply_add_ns;
+            let outputs = wanted.op.output_shape().len() as f64;
+            let useful = outputs * per_output * of_op.maps as f64 * p.multiply_add_ns;
             useful_ns += useful.min(fourier);
-            let terms = op.maps() as f64 * per_output;
+            let terms = of_op.all_maps as f64 * per_output;
             whole_ns += (tiles * terms * n * p.multiply_add_ns).min(fourier);
         }
         let once = 1.0 / self.inferences;
@@ -222,67 +166,23 @@ impl Search<'_> {
             + requests * p.request_ns * scale;
         Some(bits + compute_ns * p.bits_per_ns)
     }
+}
 
-    /// The largest squared norm of a response of `maps` maps.
-    fn norm(&self, sought: &mut Sought<'_>, local: usize, maps: usize) -> f64 {
-        let (Some(op), Some(known)) = (sought.domain.ops.get(local), sought.norms.get_mut(local))
-        else {
-            return 0.0;
-        };
-        if known.len() <= maps {
-            known.resize(maps + 1, None);
-        }
-        let norms = sought.ops.get(local).and_then(|&op| self.norms.get(op));
-        let norms = norms.map_or(&[][..], Vec::as_slice);
-        let compute = || {
-            let of_map = |map: usize| norms.get(op.map(map).1).copied().unwrap_or(0.0);
-            (0..op.maps())
+impl Wanted<'_> {
+    /// The largest squared norm of a response of `maps` of `all_maps` consecutive maps.
+    fn norm(&mut self, maps: usize, all_maps: usize) -> f64 {
+        let norms = self.norms;
+        *self.known.entry((maps, all_maps)).or_insert_with(|| {
+            let of_map = |map: usize| norms.get(map % norms.len());
+            (0..all_maps)
                 .step_by(maps.max(1))
-                .map(|first| (first..(first + maps).min(op.maps())).map(of_map).sum())
+                .map(|first| (first..(first + maps).min(all_maps)).filter_map(of_map).sum())
                 .fold(0.0, f64::max)
-        };
-        known.get_mut(maps).map_or(0.0, |slot| *slot.get_or_insert_with(compute))
+        })
     }
-}
-
-/// Tiles, and request polynomials of a tile.
-struct Counts {
-    tiles: usize,
-    chunks: usize,
-}
-
-fn counts(packing: &Packing) -> Counts {
-    Counts { tiles: packing.tiles(), chunks: packing.chunks() }
 }
 
 /// `ceil(4 log2)`, as plans state norms.
 fn quarters(norm: f64) -> u8 {
     (4.0 * norm.max(1.0).log2()).ceil() as u8
-}
-
-/// `ceil(total / i)` for i = 1, 2, ..: sizes of even parts, each once, descending.
-fn divisions(total: usize) -> impl Iterator<Item = usize> {
-    let mut parts = Some(1usize);
-    std::iter::from_fn(move || {
-        let size = total.div_ceil(parts?);
-        // The smallest number of parts that makes them smaller.
-        parts = (size > 1).then(|| total.div_ceil(size - 1));
-        Some(size)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn divisions_are_all_even_part_sizes() {
-        let expected: Vec<usize> = {
-            let mut sizes: Vec<usize> = (1..=20).map(|i| 20usize.div_ceil(i)).collect();
-            sizes.dedup();
-            sizes
-        };
-        assert_eq!(divisions(20).collect::<Vec<_>>(), expected);
-        assert_eq!(divisions(1).collect::<Vec<_>>(), [1]);
-    }
 }

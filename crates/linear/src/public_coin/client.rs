@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 
 use super::compiled::{GroupState, check_inference, find, states};
 use crate::layout::Slots;
-use crate::plan::{Plan, hint_runs};
+use crate::packing::PackingScheme;
+use crate::plan::Plan;
+use crate::traffic::hint_runs;
 
 /// One client's session with one server: the public coins and the stored hints.
 pub struct PublicCoinClient {
@@ -58,13 +60,13 @@ impl std::fmt::Debug for Collected {
 
 impl PublicCoinClient {
     pub(super) fn setup(
-        groups: &[LinearGroup],
-        plan: &Plan,
+        scheme: &dyn PackingScheme,
+        (groups, plan): (&[LinearGroup], &Plan),
         context: &[u8; 32],
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self, ProtocolError> {
-        let groups = states(groups, plan)?;
+        let groups = states(scheme, groups, plan)?;
         let coins = PublicCoins::client(context, channel, rng).map_err(from_he)?;
         let mut hints = Vec::with_capacity(groups.len());
         for group in &groups {

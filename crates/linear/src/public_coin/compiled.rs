@@ -7,8 +7,11 @@ use rayon::prelude::*;
 use crate::error::LinearError;
 use crate::layout::GroupLayout;
 use crate::matrix::{GroupMatrix, Resources};
+use crate::operator::map_norms;
+use crate::packing::PackingScheme;
 use crate::plan::{GroupPlan, Plan};
-use crate::planner::Prices;
+use crate::planner::block_norm;
+use crate::public_coin::PublicCoin;
 
 /// A group as both parties see it.
 pub(super) struct GroupState {
@@ -37,13 +40,13 @@ impl std::fmt::Debug for Compiled {
 
 impl Compiled {
     pub(super) fn new(
+        protocol: &PublicCoin,
         groups: &[LinearGroup],
         plan: &Plan,
         weights: &[Vec<&LinearWeights>],
-        prices: &Prices,
-        transform_bytes: usize,
     ) -> Result<Self, LinearError> {
-        let groups = states(groups, plan)?;
+        let PublicCoin { scheme, ref prices, transform_bytes, .. } = *protocol;
+        let groups = states(scheme, groups, plan)?;
         let compile = |((state, plan), weights): ((&GroupState, &GroupPlan), &Vec<_>)| {
             check_norms(state, plan, weights)?;
             let resources = Resources {
@@ -78,8 +81,12 @@ impl Compiled {
 }
 
 /// Checks the plan and lays out every group.
-pub(super) fn states(groups: &[LinearGroup], plan: &Plan) -> Result<Vec<GroupState>, LinearError> {
-    let layouts = plan.check(groups)?;
+pub(super) fn states(
+    scheme: &dyn PackingScheme,
+    groups: &[LinearGroup],
+    plan: &Plan,
+) -> Result<Vec<GroupState>, LinearError> {
+    let layouts = plan.check(scheme, groups)?;
     let mut first_index = 0;
     let mut states = Vec::with_capacity(groups.len());
     for ((group, plan), layout) in groups.iter().zip(&plan.groups).zip(layouts) {
@@ -109,8 +116,11 @@ fn check_norms(
             else {
                 return bad("weights are missing");
             };
-            let norms = placed.packing.map_norms(local, &weights.weights)?;
-            let norm = crate::planner::block_norm(&placed.packing, local, &norms);
+            let Some(operator) = state.group.ops.get(op) else {
+                return bad("an operator is missing");
+            };
+            let norms = map_norms(operator, weights)?;
+            let norm = block_norm(&*placed.packing, local, &norms);
             if norm > (f64::from(*bits) / 4.0).exp2() * (1.0 + 1e-9) {
                 return bad("the weights are larger than the plan says");
             }
@@ -209,7 +219,7 @@ mod tests {
         for revealed in [false, true] {
             let groups = [group(revealed)];
             let plan = crate::PublicCoin::default().plan(&groups, &[vec![&weights]]).unwrap();
-            let states = states(&groups, &plan).unwrap();
+            let states = states(&crate::packing::Tiles, &groups, &plan).unwrap();
             let most = most_inferences(plan.groups[0].parameters.degree());
             assert!(check_inference(&states[0], most - 1).is_ok());
             assert_eq!(check_inference(&states[0], most).is_ok(), revealed);

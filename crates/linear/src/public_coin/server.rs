@@ -15,7 +15,7 @@ use super::client::{from_he, hint_shape};
 use super::compiled::{Compiled, GroupState, check_inference, find};
 use crate::matrix::GroupMatrix;
 use crate::plain_kernels;
-use crate::plan::hint_runs;
+use crate::traffic::hint_runs;
 
 /// One server's session with one client: the public coins and the key of the hint secrets.
 pub struct PublicCoinServer {

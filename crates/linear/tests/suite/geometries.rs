@@ -4,8 +4,8 @@
 //! large sample of pairs of axes, can be multiplied out in the clear; a sample of those runs through
 //! the protocol, with real masks, keys and noise.
 
-use gazelle_linear::packing::{Coefficient, NO_WEIGHT, Packing, Shape};
-use gazelle_linear::{LinearError, PublicCoin};
+use gazelle_linear::testing::multiply_out;
+use gazelle_linear::{LinearError, PackingPlan, PackingScheme, PublicCoin, Tiles};
 use gazelle_prg::Prg;
 use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::testing::test_rng;
@@ -79,66 +79,6 @@ fn random_weights(op: &LinearOp, rng: &mut Prg) -> LinearWeights {
     LinearWeights { weights, bias: vec![] }
 }
 
-/// Multiplies a packing out: every output of every operator must be exact, whatever lies in the
-/// free coefficients, and no output may lie at two places.
-fn multiply_out(packing: &Packing, ops: &[LinearOp], rng: &mut Prg) {
-    let n = packing.degree();
-    let input: Vec<u64> = (0..ops[0].input_len()).map(|_| rng.next_u64()).collect();
-    let requests: Vec<Vec<u64>> = (0..packing.requests())
-        .map(|request| {
-            let coefficients = packing.coefficients(request).into_iter();
-            coefficients
-                .map(|coefficient| match coefficient {
-                    Coefficient::Element(element) => input[element as usize],
-                    Coefficient::Zero => 0,
-                    Coefficient::Free => rng.next_u64(),
-                })
-                .collect()
-        })
-        .collect();
-    let mut terms = Vec::new();
-    let mut exponents = vec![0u32; n];
-    let mut round = 0;
-    for (local, op) in ops.iter().enumerate() {
-        let weights = random_weights(op, rng);
-        let expected = plain::apply(op, &weights, &input, 64);
-        let mut seen = vec![false; expected.len()];
-        for response in 0..packing.responses(local) {
-            let (block, tile) = (response / packing.tiles(), response % packing.tiles());
-            let mut useful = Vec::new();
-            packing.outputs(local, response, |coefficient, output| {
-                assert!(!std::mem::replace(&mut seen[output], true), "output {output} twice");
-                useful.push((coefficient, output, 0u64));
-            });
-            for chunk in 0..packing.chunks() {
-                round += 1;
-                packing.terms(local, block, chunk, &mut terms);
-                let request = &requests[tile * packing.chunks() + chunk];
-                for &(exponent, weight) in &terms {
-                    let exponent = exponent as usize;
-                    assert_ne!(std::mem::replace(&mut exponents[exponent], round), round);
-                    if weight == NO_WEIGHT {
-                        continue;
-                    }
-                    let weight = i64::from(weights.weights[weight as usize]) as u64;
-                    for (at, _, sum) in &mut useful {
-                        // X^N = -1.
-                        let product = match at.checked_sub(exponent) {
-                            Some(from) => weight.wrapping_mul(request[from]),
-                            None => weight.wrapping_mul(request[*at + n - exponent]).wrapping_neg(),
-                        };
-                        *sum = sum.wrapping_add(product);
-                    }
-                }
-            }
-            for (_, output, sum) in useful {
-                assert_eq!(sum, expected[output], "output {output} of {op:?} in {packing:?}");
-            }
-        }
-        assert!(seen.iter().all(|seen| *seen), "an output of {op:?} lies nowhere");
-    }
-}
-
 /// The phases that a layer of this stride may be packed in: its own, none, twice its own.
 fn phases(stride: usize) -> Vec<usize> {
     let mut phases = vec![stride, 1, 2 * stride];
@@ -158,18 +98,24 @@ fn check(
     ops: &[LinearOp],
     degree: usize,
     (phase, tile): ([usize; 2], [usize; 2]),
-    (channels, maps): (usize, usize),
+    (channels, maps): (u32, u32),
     rng: &mut Prg,
 ) -> bool {
     let borrowed: Vec<&LinearOp> = ops.iter().collect();
-    let shape = Shape { degree, phase, tile, channels };
-    let packing = Packing::new(&borrowed, shape, &vec![maps; ops.len()]);
+    let plan = PackingPlan {
+        ops: (0..ops.len() as u32).collect(),
+        phase: phase.map(|p| p as u32),
+        tile: tile.map(|t| t as u32),
+        channels,
+        maps: vec![maps; ops.len()],
+    };
+    let packing = Tiles.packing(&borrowed, degree, &plan);
     // Tiles beyond the outputs of this phase or off its steps; more channels or maps than there
     // are, or than fit.
     if let Err(LinearError::Packing { .. }) = packing {
         return false;
     }
-    multiply_out(&packing.unwrap(), ops, rng);
+    multiply_out(&*packing.unwrap(), ops, rng);
     true
 }
 
@@ -190,7 +136,7 @@ fn every_small_geometry_along_one_axis_is_exact_in_every_packing() {
                 for long in tiles(output.height * output.width) {
                     let [phase, tile] =
                         [along, long].map(|n| if upright { [n, 1] } else { [1, n] });
-                    for (channels, maps) in [(1, 1), (2, 2 + geometries % 2)] {
+                    for (channels, maps) in [(1, 1), (2, 2 + (geometries % 2) as u32)] {
                         let choice = ((phase, tile), (channels, maps));
                         found += usize::from(check(&ops, 256, choice.0, choice.1, &mut rng));
                     }
@@ -254,6 +200,7 @@ fn every_small_fully_connected_layer_is_exact_in_every_packing() {
             for channels in 1..=inputs {
                 for maps in 1..=outputs {
                     let fits = channels * maps <= 64;
+                    let (channels, maps) = (channels as u32, maps as u32);
                     let choice = (([1, 1], [1, 1]), (channels, maps));
                     assert_eq!(check(&ops, 64, choice.0, choice.1, &mut rng), fits);
                 }

@@ -1,6 +1,6 @@
 //! All linear layers of a network, both parties in memory, phase by phase: processor time, also as a
 //! multiple of the plain multiply-adds, traffic, memory.
-//! `cargo run --release -p gazelle-linear --example networks [cifar|squeezenet|resnet50]`.
+//! `cargo bench -p gazelle-linear --bench networks [cifar|squeezenet|resnet50]`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,7 +52,8 @@ fn multiply_add_ns() -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let filter = std::env::args().nth(1).unwrap_or_default();
+    let filter =
+        std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
     let all = [
         ("cifar", networks::minionn_cifar10(), 10),
         ("squeezenet", networks::squeezenet(24, 10), 10),

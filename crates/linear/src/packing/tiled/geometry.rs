@@ -10,7 +10,7 @@
 //! Source: docs/protocol.md, section 3.7.
 
 use crate::error::LinearError;
-use crate::stride_one::StrideOne;
+use crate::packing::tiled::stride_one::StrideOne;
 
 /// One axis of the virtual image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::{Packing, on_step};
+use super::{Tiled, on_step};
 use crate::error::LinearError;
+use crate::packing::Packing as _;
 
 /// Steps that finding the coefficients that are read may take: plans come from the peer.
 const MAX_PATTERN_STEPS: usize = 1 << 31;
 
-impl Packing {
+impl Tiled {
     /// Coefficients that useful outputs read, over all requests.
-    pub(crate) fn marked(&self) -> usize {
+    pub(super) fn marked_by_patterns(&self) -> usize {
         let ones = |pattern: &Vec<u64>| -> usize {
             pattern.iter().map(|word| word.count_ones() as usize).sum()
         };
@@ -23,7 +24,7 @@ impl Packing {
     }
 
     /// Elements of the tensor that useful outputs read.
-    pub(crate) fn elements(&self) -> usize {
+    pub(super) fn elements_by_axes(&self) -> usize {
         let (height, width) = (self.input.height, self.input.width);
         let mut read = vec![false; height * width];
         for op in &self.ops {

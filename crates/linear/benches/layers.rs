@@ -1,4 +1,5 @@
-//! Times single layers, both parties in memory: `cargo run --release --example layers [filter]`.
+//! Times single layers, both parties in memory: `cargo bench -p gazelle-linear --bench
+//! layers [filter]`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +26,8 @@ fn conv(channels: usize, size: usize, maps: usize, kernel: usize, stride: usize)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let filter = std::env::args().nth(1).unwrap_or_default();
+    let filter =
+        std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
     let layers = [
         ("conv 56x56x64->64 3x3", conv(64, 56, 64, 3, 1)),
         ("conv 14x14x256->256 3x3", conv(256, 14, 256, 3, 1)),

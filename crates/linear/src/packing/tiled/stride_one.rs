@@ -18,12 +18,12 @@
 //! and `a <= n - 1` behind their output, so that a row's `min(n, o + a) + max(b, o + a - n, 0)` slots
 //! are at least the `a + b + 1` that the kernel spans.
 
-use gazelle_share::{Conv2d, LinearOp, Pads, TensorShape};
+use gazelle_share::{Conv2d, LinearOp, TensorShape};
 
 use crate::error::LinearError;
+use crate::operator::as_conv;
 
-/// More elements, weights or phases than this are refused: plans come from the peer.
-const MAX_ELEMENTS: usize = 1 << 28;
+/// More phases than this are refused: plans come from the peer.
 const MAX_PHASES: usize = 1 << 10;
 
 /// A kernel entry in the phase domain.
@@ -52,24 +52,6 @@ pub(crate) struct StrideOne {
     pub(crate) taps: Vec<Vec<Tap>>,
 }
 
-/// The operator as a convolution, after checking that its sizes make sense.
-pub(crate) fn as_conv(op: &LinearOp) -> Result<Conv2d, LinearError> {
-    let conv = match op {
-        LinearOp::Conv(conv) => conv.clone(),
-        LinearOp::FullyConnected { inputs, outputs } => Conv2d {
-            input: TensorShape::vector(*inputs),
-            maps: *outputs,
-            kernel: [1, 1],
-            stride: [1, 1],
-            pads: Pads::default(),
-            dilation: [1, 1],
-            groups: 1,
-        },
-    };
-    check(&conv)?;
-    Ok(conv)
-}
-
 /// How many of the numbers below `count` are `phase` modulo `phases`.
 fn in_phase(count: usize, phases: usize, phase: usize) -> usize {
     count.saturating_sub(phase).div_ceil(phases)
@@ -81,49 +63,6 @@ fn meets_a_pixel(shift: i64, step: usize, outputs: usize, pixels: usize) -> bool
     let first = shift.min(0).unsigned_abs() as usize;
     let first = first.div_ceil(step);
     first < outputs && (first * step) as i64 + shift < pixels as i64
-}
-
-fn check(conv: &Conv2d) -> Result<(), LinearError> {
-    let product = |sizes: &[usize]| {
-        sizes.iter().try_fold(1usize, |product, &size| {
-            if size == 0 { None } else { product.checked_mul(size).filter(|p| *p <= MAX_ELEMENTS) }
-        })
-    };
-    let input = conv.input;
-    let too_large = LinearError::Operator("a size is zero or too large");
-    let pads = [conv.pads.top, conv.pads.bottom, conv.pads.left, conv.pads.right];
-    let sizes = [conv.dilation, conv.stride].concat();
-    if product(&[input.channels, input.height, input.width]).is_none()
-        || product(&[conv.maps, input.channels, conv.kernel[0], conv.kernel[1]]).is_none()
-        || product(&[conv.groups]).is_none()
-        || sizes.iter().any(|size| *size == 0 || *size > MAX_ELEMENTS)
-        || pads.iter().any(|pad| *pad > 1 << 14)
-    {
-        return Err(too_large);
-    }
-    if !input.channels.is_multiple_of(conv.groups) || !conv.maps.is_multiple_of(conv.groups) {
-        return Err(LinearError::Operator("groups do not divide the channels or maps"));
-    }
-    let span = |axis: usize| {
-        let (dilation, kernel) = if axis == 0 {
-            (conv.dilation[0], conv.kernel[0])
-        } else {
-            (conv.dilation[1], conv.kernel[1])
-        };
-        dilation.checked_mul(kernel - 1).and_then(|span| span.checked_add(1))
-    };
-    let padded = [
-        input.height + conv.pads.top + conv.pads.bottom,
-        input.width + conv.pads.left + conv.pads.right,
-    ];
-    if span(0).is_none_or(|span| span > padded[0]) || span(1).is_none_or(|span| span > padded[1]) {
-        return Err(LinearError::Operator("the kernel is larger than the padded input"));
-    }
-    let output = conv.output();
-    if product(&[output.channels, output.height, output.width]).is_none() {
-        return Err(too_large);
-    }
-    Ok(())
 }
 
 impl StrideOne {

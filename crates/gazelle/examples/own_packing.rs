@@ -1,0 +1,141 @@
+//! A packing of one's own in a whole session. docs/swapping.md explains the traits; their conformance
+//! suite is `gazelle_linear::testing::conformance`.
+//!
+//! `cargo run --example own_packing -p gazelle`
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a group has operators, and rows are below their number"
+)]
+
+use std::error::Error;
+use std::thread;
+
+use gazelle::share::{
+    LinearOp, LinearWeights, Network, NetworkBuilder, ProtocolError, StepFunction, TensorId,
+    TensorShape,
+};
+use gazelle::{Limits, ModelInfo, Offer, ServerLimits, Service, Suite, system_rng, wire};
+use gazelle_garble::HalfGates;
+use gazelle_linear::packing::{Candidate, Coefficient, Estimate, Packing, PackingScheme};
+use gazelle_linear::{LinearError, PackingPlan, PublicCoin};
+use gazelle_nonlinear::Garbled;
+use gazelle_ot::SoftSpoken;
+
+/// Fully connected layers, one row of weights to a response: input i of a chunk lies at X^i, its
+/// weight at X^(N-1-i), and the row's sum is the coefficient of X^(N-1). Nothing has to be zero, so
+/// that no coefficient is pinned but those of elements that lie in two places: none.
+#[derive(Debug)]
+struct Rows {
+    degree: usize,
+    /// Rows and columns of each operator.
+    ops: Vec<[usize; 2]>,
+    columns: usize,
+}
+
+impl Packing for Rows {
+    fn degree(&self) -> usize {
+        self.degree
+    }
+    fn tiles(&self) -> usize {
+        1
+    }
+    fn chunks(&self) -> usize {
+        self.columns.div_ceil(self.degree)
+    }
+    fn blocks(&self, op: usize) -> usize {
+        self.ops[op][0]
+    }
+    fn coefficients(&self, request: usize) -> Vec<Coefficient> {
+        let first = request * self.degree;
+        let what =
+            |i| if i < self.columns { Coefficient::Element(i as u32) } else { Coefficient::Free };
+        (first..first + self.degree).map(what).collect()
+    }
+    fn terms(&self, _op: usize, row: usize, chunk: usize, out: &mut Vec<(u32, u32)>) {
+        out.clear();
+        let first = chunk * self.degree;
+        for i in first..self.columns.min(first + self.degree) {
+            out.push(((self.degree - 1 - (i - first)) as u32, (row * self.columns + i) as u32));
+        }
+    }
+    fn outputs(&self, _op: usize, row: usize, visit: &mut dyn FnMut(usize, usize)) {
+        visit(self.degree - 1, row);
+    }
+    fn maps_of_block(&self, _op: usize, row: usize) -> Vec<usize> {
+        vec![row]
+    }
+}
+
+/// The scheme that makes them: one candidate, without choices.
+#[derive(Debug)]
+struct RowByRow;
+
+impl PackingScheme for RowByRow {
+    fn name(&self) -> &'static str {
+        "public-coin, row by row"
+    }
+    fn candidates(
+        &self,
+        ops: &[&LinearOp],
+        degree: usize,
+    ) -> Result<Vec<Vec<Candidate>>, LinearError> {
+        let maps = vec![1; ops.len()];
+        let plan = PackingPlan { ops: Vec::new(), phase: [1; 2], tile: [1; 2], channels: 1, maps };
+        // Operators that it does not compute have no candidates.
+        let Ok(packing) = self.packing(ops, degree, &plan) else { return Ok(Vec::new()) };
+        let estimate = Estimate::of(&*packing, ops.len());
+        Ok(vec![vec![Candidate { plan, estimate }]])
+    }
+    fn packing(
+        &self,
+        ops: &[&LinearOp],
+        degree: usize,
+        _: &PackingPlan,
+    ) -> Result<Box<dyn Packing>, LinearError> {
+        let size = |op: &&LinearOp| match op {
+            LinearOp::FullyConnected { inputs, outputs } => Ok([*outputs, *inputs]),
+            LinearOp::Conv(_) => Err(LinearError::Operator("a convolution, row by row")),
+        };
+        let ops = ops.iter().map(size).collect::<Result<Vec<_>, _>>()?;
+        let columns = ops[0][1];
+        Ok(Box::new(Rows { degree, ops, columns }))
+    }
+}
+
+fn suite() -> Suite<PublicCoin, Garbled<SoftSpoken, HalfGates>> {
+    let linear = PublicCoin { scheme: &RowByRow, ..PublicCoin::default() };
+    Suite::new(linear, Garbled { ot: SoftSpoken::K8, scheme: HalfGates::default() })
+}
+
+/// Two inputs, their sum and difference, and what of them is positive.
+fn network() -> Result<Network, ProtocolError> {
+    const UNIT: i32 = 1 << 10;
+    let mut network = NetworkBuilder::new(TensorShape::vector(2), 32, 10, 20);
+    let both = network.fully_connected(TensorId::INPUT, 2);
+    let weights = LinearWeights { weights: vec![UNIT, UNIT, UNIT, -UNIT], bias: vec![0; 2] };
+    let both = network.linear("sum and difference", both, TensorId::INPUT, weights);
+    let positive = network.step("relu", StepFunction::Relu, both, None);
+    let same = network.fully_connected(positive, 2);
+    let weights = LinearWeights { weights: vec![UNIT, 0, 0, UNIT], bias: vec![0; 2] };
+    let same = network.linear("identity", same, positive, weights);
+    network.build(same)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let server =
+        Service::compile(suite(), network()?, ModelInfo::default(), serde_json::Value::Null)?;
+    let (ours, theirs) = wire::memory::pair();
+    let serving =
+        thread::spawn(move || server.serve(theirs, &ServerLimits::default(), &mut system_rng()?));
+    let mut rng = system_rng()?;
+    let mut client = Offer::receive(ours, Limits::default(), None)?.accept(suite(), &mut rng)?;
+    let prepared = client.prepare(&mut rng)?;
+    let values = client.infer(prepared, &[300, 500])?.values;
+    client.close()?;
+    serving.join().map_err(|_| "the server panicked")??;
+    println!("300 + 500 and 300 - 500, if positive: {values:?}");
+    // The linear layers are exact up to a unit each.
+    assert!((values[0] - 800).abs() <= 2 && values[1].abs() <= 2, "{values:?}");
+    Ok(())
+}
