@@ -11,6 +11,7 @@ use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{PerLayer, StepChoice};
 use gazelle_ot::{Ferret, Iknp, OtExtension, SoftSpoken};
 use gazelle_prg::{Prg, Seed};
+use gazelle_share::Rounding;
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{
     NonlinearClient, NonlinearProtocol, NonlinearServer, Output, Pads, ProtocolError, Shares, Step,
@@ -44,6 +45,7 @@ fn steps() -> Vec<(&'static str, Step)> {
         input: TensorShape::new(shape[0], shape[1], shape[2]),
         input_bits: l,
         truncate_bits: t,
+        rounding: Rounding::Local,
         value_bits: b,
         sum_pool: None,
         output: StepOutput::Masked { bits: next },

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod and;
+mod b2a;
 mod carry;
 mod elect;
 mod extend;
+mod faithful;
 mod fused;
 mod operation;
 mod planes;
@@ -17,11 +19,13 @@ mod sign;
 mod square;
 #[cfg(test)]
 mod testing;
+mod truncate;
 pub mod yao;
 
 pub use and::And;
 pub use elect::Elect;
 pub use extend::Extend;
+pub use faithful::FaithfulRelu;
 pub use fused::Fused;
 pub use operation::{Begun, ClientShare, Correlated, Execution, Known, Operation, Rots};
 pub use planes::Planes;
@@ -31,3 +35,4 @@ pub use reveal::{Reveal, Sharing};
 pub use select::Keep;
 pub use sign::Sign;
 pub use square::Square;
+pub use truncate::Truncate;

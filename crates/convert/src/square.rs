@@ -4,10 +4,10 @@
 //! | | client | server |
 //! |---|---|---|
 //! | offline, opening 0 | those of [`product`](crate::product) for `x_S x_C` modulo `2^(w-1)` | the same |
-//! | | `x_C^2 + 2 P_C`, shifted right by d bits | `x_S^2 + 2 P_S + 2^d - 1`, shifted |
+//! | | `x_C^2 + 2 P_C`, shifted right by d bits | `x_S^2 + 2 P_S` + a constant, shifted |
 //!
-//! The product is doubled, so that w - 1 bits of it are enough. The shift rounds up or down, without
-//! bias if the client's share is uniform.
+//! The product is doubled, so that w - 1 bits of it are enough. With the constant `2^d - 1` the shift
+//! rounds up or down, without bias if the client's share is uniform.
 //!
 //! Cost: that of the product of w - 1 bits.
 
@@ -19,11 +19,13 @@ use crate::operation::{Begun, ClientShare, Execution, Known, Operation, Rots};
 use crate::planes::Planes;
 use crate::product::{self, ClientProduct, ServerProduct};
 
-/// `x^2` modulo `2^bits`, from x modulo `2^(bits - 1)`, less its lowest `drop` bits.
+/// `x^2 + add` modulo `2^bits`, from x modulo `2^(bits - 1)`, less its lowest `drop` bits.
 #[derive(Debug, Clone)]
 pub struct Square {
     /// Width of the square.
     pub bits: u32,
+    /// Added to the square before bits are dropped.
+    pub add: u64,
     /// Bits of it that are dropped, fewer than `bits`.
     pub drop: u32,
     /// When the client knows its share of x.
@@ -77,11 +79,11 @@ impl<P> SquareExecution<P> {
         Self { cross, square: square.clone(), x: Vec::new() }
     }
 
-    /// `(x^2 + 2 p + up) >> drop`, in place of x.
-    fn square(&mut self, products: Vec<u64>, up: u64) {
+    /// `(x^2 + 2 p + add) >> drop`, in place of x.
+    fn square(&mut self, products: Vec<u64>, add: u64) {
         let (mask, drop) = (ring_mask(self.square.bits), self.square.drop);
         for (x, p) in self.x.iter_mut().zip(Zeroizing::new(products).iter()) {
-            let square = x.wrapping_mul(*x).wrapping_add(p << 1).wrapping_add(up);
+            let square = x.wrapping_mul(*x).wrapping_add(p << 1).wrapping_add(add);
             *x = (square & mask) >> drop;
         }
     }
@@ -129,7 +131,7 @@ impl Execution for SquareExecution<ServerProduct> {
             self.cross.set_mask(peer.clone());
         }
         let products = self.cross.product(&self.x);
-        self.square(products, (1 << self.square.drop) - 1);
+        self.square(products, self.square.add);
     }
     fn result(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.x)
@@ -146,7 +148,12 @@ mod tests {
         for share in [ClientShare::Offline, ClientShare::Online] {
             for (bits, drop) in [(4, 0), (6, 0), (6, 2)] {
                 let (xs, xc) = all_pairs(bits - 1);
-                let run = execute(&Square { bits, drop, share }, 5, (&xs, &xc), &[]);
+                let run = execute(
+                    &Square { bits, add: (1 << drop) - 1, drop, share },
+                    5,
+                    (&xs, &xc),
+                    &[],
+                );
                 for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {
                     let x = (s + c) & ring_mask(bits - 1);
                     // x + 2^(bits-1) has the same square modulo 2^bits.

@@ -11,7 +11,7 @@
 //! | sends the outputs' colours | decodes z - r |
 //!
 //! Before the circuit both shift their shares (protocol.md 5.1) and reduce them to b bits; `Round`
-//! alone keeps all bits. Cost per ReLU: 2b + l - 3 AND gates, b + l OTs offline; 16 b bytes and l
+//! and exact steps keep the T bits below too, whose addition costs T ANDs more. Cost per ReLU: 2b + l - 3 AND gates, b + l OTs offline; 16 b bytes and l
 //! bits online.
 //!
 //! Security: semi-honest. Tables and the client's labels go before the server's inputs exist;

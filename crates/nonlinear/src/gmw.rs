@@ -11,11 +11,12 @@
 //! | ends with f = Z - r | z - r = Z + f |
 //!
 //! Per ReLU with truncation and re-sharing: (b, l) = (12, 20): 71 bits online, 51 offline, 24 ROTs,
-//! 6 trips; (17, 37): 110, 85, 33, 6. One message per trip and step.
+//! 6 trips; (17, 37): 110, 85, 33, 6. Exactly, with 9 bits to drop, (12, 20): 122, 75, 44, 8. One
+//! message per trip and step.
 //!
 //! Computes ReLU, clip, max-pool (ReLU behind it), square, rescale, and sum-pools behind them,
-//! re-shared under a mask, and the indices of the largest values, revealed. Revealing values and
-//! rounding exactly are the garbled backend's: see [`PerLayer`](crate::PerLayer).
+//! re-shared under a mask, and the indices of the largest values, revealed; with local or exact
+//! rounding. Revealing values is the garbled backend's: see [`PerLayer`](crate::PerLayer).
 
 mod all_pairs;
 pub(crate) mod chain;

@@ -4,6 +4,8 @@
 //! all windows that contain them: 3x3 with stride 2 takes 6 comparisons per output, not 8. Padded
 //! positions stay out of the tree.
 
+#![expect(clippy::indexing_slicing, reason = "nodes are numbered as they are made")]
+
 use std::collections::BTreeMap;
 
 use gazelle_share::{TensorShape, Window};
@@ -74,7 +76,7 @@ impl MaxTree {
         let rows = tree.reduce(lists)?;
         let lists = columns
             .into_iter()
-            .map(|column| column.into_iter().filter_map(|i| rows.get(i).copied()).collect())
+            .map(|column| column.into_iter().map(|i| rows[i]).collect())
             .collect();
         tree.outputs = tree.reduce(lists)?;
         Some(tree)
@@ -113,7 +115,7 @@ impl MaxTree {
             total += count * channels;
         }
         let id = |node: &PoolNode, channel: usize| {
-            let (base, count) = bases.get(node.level).copied().unwrap_or_default();
+            let (base, count) = bases[node.level];
             (base + channel * count + node.index) as u32
         };
         let smaller = vec![Vec::new(); self.levels.len()];

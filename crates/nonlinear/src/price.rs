@@ -61,6 +61,7 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
 mod tests {
     use gazelle_garble::HalfGates;
     use gazelle_ot::IdealOt;
+    use gazelle_share::Rounding;
     use gazelle_share::TensorShape;
     use gazelle_share::step::{StepFunction, StepOutput};
 
@@ -73,6 +74,7 @@ mod tests {
             input: TensorShape::vector(100),
             input_bits: 20,
             truncate_bits: 8,
+            rounding: Rounding::Local,
             value_bits: 12,
             sum_pool: None,
             output: StepOutput::Masked { bits: 20 },

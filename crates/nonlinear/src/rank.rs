@@ -4,6 +4,8 @@
 //! For k = 1 this is the tree of n - 1 maxima in ceil(log2 n) levels, and the left operand of every
 //! comparator has the lower indices.
 
+#![expect(clippy::indexing_slicing, reason = "comparators are numbered as they are made")]
+
 use gazelle_convert::Elect;
 use gazelle_share::Step;
 
@@ -99,12 +101,12 @@ impl SortingNetwork {
         let mut needed = vec![(false, false); self.comparators.len()];
         let mark = |needed: &mut Vec<(bool, bool)>, value: RankedValue| match value {
             RankedValue::Input(_) => {}
-            RankedValue::Larger(i) => needed.get_mut(i).into_iter().for_each(|pair| pair.0 = true),
-            RankedValue::Smaller(i) => needed.get_mut(i).into_iter().for_each(|pair| pair.1 = true),
+            RankedValue::Larger(i) => needed[i].0 = true,
+            RankedValue::Smaller(i) => needed[i].1 = true,
         };
         self.outputs.iter().for_each(|value| mark(&mut needed, *value));
         for (i, (a, b)) in self.comparators.iter().enumerate().rev() {
-            if needed.get(i).is_some_and(|(larger, smaller)| *larger || *smaller) {
+            if needed[i].0 || needed[i].1 {
                 mark(&mut needed, *a);
                 mark(&mut needed, *b);
             }
@@ -120,35 +122,33 @@ impl SortingNetwork {
         for (a, b) in &self.comparators {
             let of = |value: &RankedValue| match value {
                 RankedValue::Input(_) => 0,
-                RankedValue::Larger(i) | RankedValue::Smaller(i) => {
-                    depth.get(*i).copied().unwrap_or_default()
-                }
+                RankedValue::Larger(i) | RankedValue::Smaller(i) => depth[*i],
             };
             depth.push(1 + of(a).max(of(b)));
         }
-        let used = |i: &usize| needed.get(*i).is_some_and(|(larger, smaller)| *larger || *smaller);
-        let last = (0..depth.len()).filter(used).filter_map(|i| depth.get(i)).max();
+        let used = |i: &usize| needed[*i].0 || needed[*i].1;
+        let last = (0..depth.len()).filter(used).map(|i| depth[i]).fold(0, usize::max);
         let mut words = vec![(0u32, 0u32); depth.len()];
         let mut levels = MaxLevels { pairs: Vec::new(), smaller: Vec::new(), outputs: Vec::new() };
         let id = |words: &[(u32, u32)], value: &RankedValue| match value {
             RankedValue::Input(i) => *i as u32,
-            RankedValue::Larger(i) => words.get(*i).map_or(0, |pair| pair.0),
-            RankedValue::Smaller(i) => words.get(*i).map_or(0, |pair| pair.1),
+            RankedValue::Larger(i) => words[*i].0,
+            RankedValue::Smaller(i) => words[*i].1,
         };
         let mut next = n as u32;
-        for level in 1..=last.copied().unwrap_or_default() {
+        for level in 1..=last {
             let here: Vec<usize> =
-                (0..depth.len()).filter(used).filter(|i| depth.get(*i) == Some(&level)).collect();
-            let operands = here.iter().filter_map(|i| self.comparators.get(*i));
+                (0..depth.len()).filter(used).filter(|i| depth[*i] == level).collect();
+            let operands = here.iter().map(|i| &self.comparators[*i]);
             levels.pairs.push(operands.map(|(a, b)| (id(&words, a), id(&words, b))).unzip());
             for i in &here {
-                words.get_mut(*i).into_iter().for_each(|pair| pair.0 = next);
+                words[*i].0 = next;
                 next += 1;
             }
             let mut smaller = Vec::new();
             for (position, i) in here.iter().enumerate() {
-                if needed.get(*i).is_some_and(|pair| pair.1) {
-                    words.get_mut(*i).into_iter().for_each(|pair| pair.1 = next);
+                if needed[*i].1 {
+                    words[*i].1 = next;
                     smaller.push(position as u32);
                     next += 1;
                 }

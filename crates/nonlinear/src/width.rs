@@ -39,11 +39,8 @@ pub(crate) fn result_width(step: &Step) -> Width {
     Width { bits: width.bits + terms.next_power_of_two().trailing_zeros(), ..width }
 }
 
-/// Bits of every input share that matter after local truncation.
+/// Bits of every input share that matter to a circuit after local truncation: those that are dropped
+/// exactly carry.
 pub(crate) fn input_width(step: &Step) -> u32 {
-    match step.function {
-        // Round adds exactly: it needs the low bits too.
-        StepFunction::Round => step.value_bits + step.truncate_bits,
-        _ => step.value_bits,
-    }
+    step.value_bits + step.carried_bits()
 }

@@ -7,6 +7,7 @@ mod network;
 mod nonlinear;
 pub mod op;
 pub mod plain;
+pub mod rounding;
 pub mod shape;
 pub mod shares;
 pub mod step;
@@ -26,6 +27,7 @@ pub use nonlinear::{
     NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
 };
 pub use op::{Conv2d, LinearOp};
+pub use rounding::Rounding;
 pub use shape::{Pads, TensorShape, Window};
 pub use shares::Shares;
 pub use step::{Step, StepFunction, StepOutput};

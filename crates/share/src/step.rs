@@ -1,22 +1,22 @@
 //! Non-linear steps: what happens between two linear layers.
 
+mod prepare;
+
 use serde::{Deserialize, Serialize};
 
 use crate::op::MAX_ELEMENTS;
+use crate::rounding::Rounding;
 use crate::shape::{TensorShape, Window};
-use crate::shares::{Shares, ring_mask};
 
 /// A non-linear step on a shared tensor over `Z_{2^input_bits}`:
 ///
-/// 1. the value `x` is divided by `2^truncate_bits`, rounded up or down (stochastically, by local
-///    shifts of the shares: S adds `2^t - 1`, both shift right as unsigned; [`StepFunction::Round`]
-///    instead rounds exactly to the nearest, halves up), giving `v` with
-///    `-2^(value_bits - 1) <= v < 2^(value_bits - 1)`;
+/// 1. the value `x` is divided by `2^truncate_bits` as [`rounding`](Self::rounding) says, giving `v`
+///    with `-2^(value_bits - 1) <= v < 2^(value_bits - 1)`;
 /// 2. `function` is applied;
 /// 3. `sum_pool` sums over windows (average pooling: the divisor is in the next weights);
 /// 4. the result is shared anew under a mask, or revealed to the client.
 ///
-/// Requires `input_bits >= value_bits + truncate_bits`, one more where a max-pool, [`ArgMax`] or
+/// Requires `input_bits >= value_bits + dropped_bits()`, one more where a max-pool, [`ArgMax`] or
 /// [`TopK`] follows: see [`needed_bits`](Self::needed_bits).
 ///
 /// [`ArgMax`] and [`TopK`] are always revealed, and then the client learns indices alone: a network
@@ -33,8 +33,11 @@ pub struct Step {
     pub input: TensorShape,
     /// Ring width l of the input's shares.
     pub input_bits: u32,
-    /// Bits t dropped before the function.
+    /// Bits t dropped before the function, of the value (guard bits below it not counted).
     pub truncate_bits: u32,
+    /// How they are dropped.
+    #[serde(default, skip_serializing_if = "Rounding::is_local")]
+    pub rounding: Rounding,
     /// Bits b that hold `v`, sign included.
     pub value_bits: u32,
     /// Sum over windows after the function.
@@ -132,10 +135,10 @@ impl Step {
         self.input.len().next_power_of_two().trailing_zeros().max(1)
     }
 
-    /// Returns least width of the input's ring (for [`StepFunction::Round`] a smaller one also serves
+    /// Returns the least width of the input's ring (for [`StepFunction::Round`] a smaller one also serves
     /// where the values are small).
     pub fn needed_bits(&self) -> u32 {
-        let bits = self.value_bits + self.truncate_bits;
+        let bits = self.value_bits + self.dropped_bits();
         match (&self.function, self.output) {
             (StepFunction::Rescale, StepOutput::Masked { .. }) => bits + 1,
             _ => bits + (self.truncated_bits() - self.value_bits),
@@ -178,7 +181,15 @@ impl Step {
     /// # Errors
     /// What does not fit.
     pub fn check(&self) -> Result<(), String> {
-        let (l, t, b) = (self.input_bits, self.truncate_bits, self.value_bits);
+        let (l, b) = (self.input_bits, self.value_bits);
+        let guard = self.rounding.guard_bits();
+        if guard > MAX_GUARD_BITS {
+            return Err(format!("{guard} guard bits"));
+        }
+        if self.truncate_bits >= MAX_RING_BITS {
+            return Err(format!("{} bits dropped", self.truncate_bits));
+        }
+        let t = self.dropped_bits();
         if !(2..=MAX_RING_BITS).contains(&l) || t >= l || !(2..=l).contains(&b) {
             return Err(format!("ring of {l} bits, {t} dropped, values of {b}"));
         }
@@ -197,6 +208,9 @@ impl Step {
             StepFunction::CoarseRelu { drop_bits } if drop_bits + 2 > b => {
                 return Err(format!("{b}-bit values compared without {drop_bits} bits"));
             }
+            StepFunction::CoarseRelu { .. } if !self.rounding.is_local() => {
+                return Err("a coarse comparison is not exact".into());
+            }
             StepFunction::Clip { high } if !(1..1i64 << (b - 1)).contains(high) => {
                 return Err(format!("clipping {b}-bit values at {high}"));
             }
@@ -211,7 +225,7 @@ impl Step {
             return Err("pooling takes too much work".into());
         }
         if self.function == StepFunction::Round {
-            needed = b.max(t + 2).min(l);
+            needed = if guard > 0 { b + t } else { b.max(t + 2).min(l) };
         }
         if self.result_bits() > MAX_RESULT_BITS {
             return Err(format!("results of {} bits", self.result_bits()));
@@ -283,43 +297,6 @@ impl Step {
         pool.fold(self.function_shape(), &after, |a, b| a.wrapping_add(*b))
     }
 
-    /// Returns the client's share as the backends take it, modulo `2^bits`: shifted right by
-    /// `truncate_bits`, as an unsigned integer, and reduced; of [`StepFunction::Round`] only reduced.
-    ///
-    /// Costs nothing on the wire. With [`prepare_server`](Self::prepare_server) it makes shares of x
-    /// rounded up or down, for `-2^(l-1) <= x <= 2^(l-1) - 2^t`: with `y_S = x_S + 2^t - 1`,
-    /// `(y_S >> t) + (x_C >> t) = floor((x + 2^t - 1) / 2^t) - carry`, where carry is 1 iff the low
-    /// bits of `y_S` and `x_C` overflow; it is as often as the fraction says, if `x_C` is uniform
-    /// (protocol.md 5.1).
-    #[must_use]
-    pub fn prepare_client(&self, share: Shares, bits: u32) -> Shares {
-        self.prepare(share, 0, bits)
-    }
-
-    /// Returns the server's share as the backends take it, modulo `2^bits`: as the client's, but it adds
-    /// `2^t - 1` first ([`StepFunction::Round`]: `2^(t-1)`).
-    #[must_use]
-    pub fn prepare_server(&self, share: Shares, bits: u32) -> Shares {
-        let offset = match self.function {
-            StepFunction::Round => (1u64 << self.truncate_bits) >> 1,
-            _ => (1u64 << self.truncate_bits) - 1,
-        };
-        self.prepare(share, offset, bits)
-    }
-
-    fn prepare(&self, share: Shares, offset: u64, bits: u32) -> Shares {
-        let ring = ring_mask(share.bits());
-        let shift = match self.function {
-            StepFunction::Round => 0,
-            _ => self.truncate_bits,
-        };
-        let mut words = share.into_words();
-        for word in &mut words {
-            *word = (word.wrapping_add(offset) & ring) >> shift;
-        }
-        Shares::new(bits, words)
-    }
-
     /// Width of the ring after truncation: `value_bits`, one more where values are compared with
     /// each other (max-pool, indices).
     pub fn truncated_bits(&self) -> u32 {
@@ -333,6 +310,8 @@ impl Step {
 
 /// Ring width at most (protocol.md, section 1).
 pub const MAX_RING_BITS: u32 = 48;
+/// Guard bits at most.
+const MAX_GUARD_BITS: u32 = 8;
 /// Bits of a result at most, shared or revealed.
 const MAX_RESULT_BITS: u32 = 62;
 /// Input elements read by one pool at most.
@@ -360,6 +339,7 @@ mod tests {
             input: TensorShape::new(1, 2, 2),
             input_bits: 20,
             truncate_bits: 8,
+            rounding: Rounding::Local,
             value_bits: 12,
             sum_pool: None,
             output: StepOutput::Masked { bits: 20 },
@@ -406,21 +386,6 @@ mod tests {
         assert!(Step { output: StepOutput::Masked { bits: 20 }, ..first }.check().is_err());
         for k in [0, 6, usize::MAX] {
             assert!(ranked(StepFunction::TopK { k }).check().is_err(), "k = {k}");
-        }
-    }
-
-    #[test]
-    fn properties_truncation_of_all_sharings_of_one_value_rounds_up_or_down() {
-        let step = Step { input_bits: 8, truncate_bits: 3, value_bits: 5, ..relu() };
-        for x in -128i64..=127 - 8 {
-            for client in 0..256u64 {
-                let server = (x as u64).wrapping_sub(client) & 255;
-                let [server, client] = [server, client].map(|word| Shares::new(8, vec![word]));
-                let sum =
-                    step.prepare_server(server, 5).add(&step.prepare_client(client.clone(), 5));
-                let v = crate::shares::to_signed(sum.words()[0], 5);
-                assert!(v == x >> 3 || v == (x + 7) >> 3, "{x}: {v}");
-            }
         }
     }
 

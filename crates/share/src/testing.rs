@@ -9,7 +9,10 @@ mod ideal_linear;
 mod ideal_nonlinear;
 
 pub use conformance_linear::{conformance_linear, conformance_linear_exact};
-pub use conformance_nonlinear::{Turns, check_result, conformance_nonlinear, conformance_steps};
+pub use conformance_nonlinear::{
+    Turns, check_result, conformance_nonlinear, conformance_nonlinear_exact, conformance_steps,
+    exact_steps,
+};
 pub use ideal_linear::{IdealLinear, IdealLinearClient, IdealLinearServer};
 pub use ideal_nonlinear::{IdealNonlinear, IdealNonlinearClient, IdealNonlinearServer};
 

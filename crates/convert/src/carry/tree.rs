@@ -33,6 +33,7 @@ impl CarryTree {
     }
 
     /// n.
+    #[cfg(test)]
     pub(crate) fn bits(&self) -> usize {
         self.bits
     }

@@ -330,6 +330,7 @@ fn input_cost(traffic: &PlannedTraffic) -> Cost {
 
 #[cfg(test)]
 mod tests {
+    use gazelle_share::Rounding;
     use gazelle_share::{StepFunction, StepOutput, TensorShape};
 
     use super::*;
@@ -340,6 +341,7 @@ mod tests {
             input: TensorShape::vector(elements),
             input_bits: 22,
             truncate_bits: 10,
+            rounding: Rounding::Local,
             value_bits: 12,
             sum_pool: None,
             output: StepOutput::Masked { bits: 22 },

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use gazelle_share::Rounding;
 use gazelle_share::{
     Architecture, ArchitectureParts, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind,
     Step, StepFunction, StepOutput, Tensor, TensorId, TensorMap, TensorShape, Window,
@@ -302,6 +303,7 @@ impl NetworkDraft<'_> {
             input: self.shape(input),
             input_bits: 0,
             truncate_bits: truncate,
+            rounding: Rounding::Local,
             value_bits: bits,
             sum_pool: None,
             output: StepOutput::Masked { bits: 0 },

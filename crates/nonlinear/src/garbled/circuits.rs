@@ -12,6 +12,13 @@
 //! | arg max of n, behind n (b - 1) to reconstruct: compare n - 1 times, select n - 2 times | (2n - 3) b, and 12 for the index of 10, 1,665 of 1,000 |
 //! | top k, behind the same: per comparator, on keys of b + log2 n bits | up to 2 (b + log2 n) |
 //! | Round: add and cut | b + t - 1 |
+//!
+//! If the step is exact, the T = t + g bits below the value are added too: T more per input.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "wires are counted by the circuit that is being built"
+)]
 
 use gazelle_garble::{Builder, Circuit, Wire, arith};
 use gazelle_share::Step;
@@ -24,6 +31,8 @@ use crate::width::{Width, function_width, input_width, result_width};
 fn function(b: &mut Builder, step: &Step, s: &[Wire], c: &[Wire]) -> Vec<Wire> {
     let width = function_width(step).bits as usize;
     let x = arith::reconstruct(b, s, c, input_width(step) as usize);
+    // The bits that are dropped exactly only carry.
+    let x = x[step.carried_bits() as usize..].to_vec();
     match step.function {
         StepFunction::Relu | StepFunction::CoarseRelu { .. } => {
             let mut z = arith::relu(b, &x);
@@ -43,13 +52,12 @@ fn function(b: &mut Builder, step: &Step, s: &[Wire], c: &[Wire]) -> Vec<Wire> {
                 return square;
             }
             // floor((v^2 + 2^(d-1)) / 2^d): the bit below the cut is the carry.
-            let high = square.get(drop_bits as usize..).unwrap_or_default().to_vec();
-            let half = square.get(drop_bits as usize - 1).copied().unwrap_or(Wire::FALSE);
-            arith::add(b, &arith::zero_extend(&high, width), &[], half)
+            let (low, high) = square.split_at(drop_bits as usize);
+            let half = low[low.len() - 1];
+            arith::add(b, &arith::zero_extend(high, width), &[], half)
         }
-        // The low bits only carry.
-        StepFunction::Round => x.get(step.truncate_bits as usize..).unwrap_or_default().to_vec(),
         StepFunction::Rescale
+        | StepFunction::Round
         | StepFunction::MaxPool { .. }
         | StepFunction::ArgMax
         | StepFunction::TopK { .. } => x,
@@ -177,7 +185,7 @@ pub(crate) fn rank(step: &Step) -> Circuit {
                 RankedValue::Larger(i) => (&larger, i),
                 RankedValue::Smaller(i) => (&smaller, i),
             };
-            list.get(*i).cloned().unwrap_or_default()
+            list[*i].clone()
         };
         let (x, y) = (pick(x), pick(y));
         let less = arith::less_than_signed(&mut b, &x.0, &y.0);
@@ -194,19 +202,18 @@ pub(crate) fn rank(step: &Step) -> Circuit {
                 RankedValue::Larger(i) => (&larger, i),
                 RankedValue::Smaller(i) => (&smaller, i),
             };
-            let (value, index) = list.get(*i).cloned().unwrap_or_default();
+            let (value, index) = list[*i].clone();
             if keyed { arith::invert(&mut b, &arith::zero_extend(&value, width)) } else { index }
         })
         .collect();
-    let wires: Vec<Wire> = (0..width)
-        .flat_map(|wire| indices.iter().map(move |index| index.get(wire).copied()))
-        .map(|wire| wire.unwrap_or(Wire::FALSE))
-        .collect();
+    let wires: Vec<Wire> =
+        (0..width).flat_map(|wire| indices.iter().map(move |index| index[wire])).collect();
     b.finish(&wires)
 }
 
 #[cfg(test)]
 mod tests {
+    use gazelle_share::Rounding;
     use gazelle_share::{Pads, TensorShape, Window};
 
     use super::*;
@@ -217,6 +224,7 @@ mod tests {
             input: TensorShape::new(1, 4, 4),
             input_bits: l,
             truncate_bits: t,
+            rounding: Rounding::Local,
             value_bits: b,
             sum_pool: None,
             output: StepOutput::Masked { bits: next },
@@ -266,6 +274,10 @@ mod tests {
         let mut round = step(StepFunction::Round, 12, 8, 20, 20);
         round.output = StepOutput::Reveal;
         assert_eq!(whole(&round).and_count(), 12 + 8 - 1);
+        // Exact: 9 bits more to add, and the cut is free.
+        let rounding = Rounding::Exact { guard_bits: 2 };
+        let relu = step(StepFunction::Relu, 12, 7, 21, 20);
+        assert_eq!(whole(&Step { rounding, ..relu }).and_count(), 41 + 9);
         // Square: 121 for b = 12, 11 to add, 22 to subtract, less 1 because bit 1 of a square is 0.
         let square = whole(&step(StepFunction::Square { drop_bits: 0 }, 12, 8, 20, 23));
         assert_eq!(square.and_count(), 11 + 121 + 22 - 1);

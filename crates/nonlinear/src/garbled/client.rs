@@ -1,5 +1,10 @@
 //! The evaluator.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "chunks are compiled from the step whose shares were checked"
+)]
+
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
@@ -95,9 +100,10 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotReceiver>(
     for batch in step.batches() {
         let mut bits = BitVec::new();
         for chunk in batch {
-            let words = input.words().get(chunk.inputs.clone()).unwrap_or_default();
+            let words = &input.words()[chunk.inputs.clone()];
             bits.extend(&Planes::from_words(words, step.input_bits as u32).to_bits());
-            let words = mask.get(chunk.outputs.clone()).unwrap_or_default();
+            // A step that reveals has no mask.
+            let words = if mask.is_empty() { mask } else { &mask[chunk.outputs.clone()] };
             bits.extend(&Planes::from_words(words, step.mask_bits as u32).to_bits());
         }
         let count = bits.len();
@@ -108,10 +114,10 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotReceiver>(
         channel.flush()?;
         let mut rest = z.as_slice();
         for chunk in batch {
-            let program = step.program(chunk)?;
+            let program = step.program(chunk);
             let mut tweaks = Vec::with_capacity(program.stages.len());
             for stage in &program.stages {
-                let circuit = step.circuits.get(stage.circuit).ok_or_else(internal)?;
+                let circuit = &step.circuits[stage.circuit];
                 let range = Tweaks::reserve(&mut ot.tweaks, circuit, stage.lanes);
                 tweaks.push(range.map_err(ProtocolError::backend)?);
             }
@@ -133,7 +139,7 @@ fn evaluate_chunk<S: GarblingScheme>(
     prepared: &PreparedChunk,
     server: &[Block],
 ) -> Result<BitVec, ProtocolError> {
-    let program = step.program(chunk)?;
+    let program = step.program(chunk);
     let words = step.input_bits * program.inputs;
     let (client, mask) = prepared.labels.split_at_checked(words).ok_or_else(internal)?;
     let mut tables = prepared.tables.as_slice();

@@ -1,8 +1,12 @@
 //! Exact traffic of a garbled step, and the batches in which it is made.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "chunks and stages name circuits and programs of their own step"
+)]
+
 use gazelle_garble::{GarblingScheme, table_bytes};
 use gazelle_ot::OtExtension;
-use gazelle_share::ProtocolError;
 use gazelle_wire::Cost;
 use gazelle_wire::traffic::framed_len;
 
@@ -15,14 +19,13 @@ const BATCH: usize = 32 << 10;
 impl CompiledStep {
     /// The chunks in batches.
     pub(crate) fn batches(&self) -> impl Iterator<Item = &[Chunk]> {
-        let first = self.chunks.first().map_or(1, |chunk| chunk.inputs.len().max(1));
-        self.chunks.chunks((BATCH / first).max(1))
+        // The first chunk is the largest; without one there is no batch.
+        let first = self.chunks.iter().map(|chunk| chunk.inputs.len().max(1)).next();
+        self.chunks.chunks(first.map_or(1, |inputs| (BATCH / inputs).max(1)))
     }
 
-    pub(crate) fn program(&self, chunk: &Chunk) -> Result<&Program, ProtocolError> {
-        self.programs
-            .get(chunk.program)
-            .ok_or_else(|| ProtocolError::Defect("a chunk without a program"))
+    pub(crate) fn program(&self, chunk: &Chunk) -> &Program {
+        &self.programs[chunk.program]
     }
 
     /// OTs of a chunk: one per wire of the client's share and mask.
@@ -32,10 +35,7 @@ impl CompiledStep {
 
     /// Bytes of a program's tables.
     pub(crate) fn table_len<S: GarblingScheme>(&self, scheme: &S, program: &Program) -> usize {
-        let stage = |stage: &Stage| {
-            let circuit = self.circuits.get(stage.circuit);
-            circuit.map_or(0, |circuit| table_bytes(scheme, circuit, stage.lanes))
-        };
+        let stage = |stage: &Stage| table_bytes(scheme, &self.circuits[stage.circuit], stage.lanes);
         program.stages.iter().map(stage).sum()
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn step_traffic<O: OtExtension, S: GarblingScheme>(
         *made += count;
         offline.client_to_server += framed_len(count.div_ceil(8));
         for chunk in batch {
-            let table = step.programs.get(chunk.program).map_or(0, |p| step.table_len(scheme, p));
+            let table = step.table_len(scheme, step.program(chunk));
             offline.server_to_client += framed_len(table);
             online.server_to_client += framed_len(16 * step.input_bits * chunk.inputs.len());
             let colours = framed_len((step.output_bits * chunk.outputs.len()).div_ceil(8));

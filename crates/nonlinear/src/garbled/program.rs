@@ -117,9 +117,9 @@ impl GarbledCompiled {
         Ok(Self { steps: steps.collect::<Result<_, _>>()? })
     }
 
-    /// AND gates of a step; 0 for one that does not exist.
-    pub fn and_count(&self, step: usize) -> usize {
-        self.steps.get(step).map_or(0, CompiledStep::and_count)
+    /// AND gates of all steps.
+    pub fn and_count(&self) -> usize {
+        self.steps.iter().map(CompiledStep::and_count).sum()
     }
 
     pub(crate) fn step(&self, index: usize) -> Result<&CompiledStep, ProtocolError> {
@@ -131,6 +131,9 @@ impl CompiledStep {
     pub(crate) fn new(index: usize, step: &Step) -> Result<Self, ProtocolError> {
         let refuse = |why: String| ProtocolError::Plan(format!("non-linear step {index}: {why}"));
         step.check().map_err(refuse)?;
+        if input_width(step) > step.input_bits {
+            return Err(refuse("the value does not fit the ring".into()));
+        }
         let (mask_bits, output_bits) = match step.output {
             StepOutput::Masked { bits } => (bits as usize, bits as usize),
             StepOutput::Reveal => (0, result_width(step).bits as usize),

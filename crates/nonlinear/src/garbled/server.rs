@@ -1,5 +1,10 @@
 //! The garbler.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "chunks are compiled from the step whose shares were checked"
+)]
+
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
@@ -93,8 +98,8 @@ pub(crate) fn offline<S: GarblingScheme, T: RcotSender>(
         let mut jobs = Vec::with_capacity(batch.len());
         for chunk in batch {
             let mut tweaks = Vec::new();
-            for stage in &step.program(chunk)?.stages {
-                let circuit = step.circuits.get(stage.circuit).ok_or_else(internal)?;
+            for stage in &step.program(chunk).stages {
+                let circuit = &step.circuits[stage.circuit];
                 let range = Tweaks::reserve(&mut ot.tweaks, circuit, stage.lanes);
                 tweaks.push(range.map_err(ProtocolError::backend)?);
             }
@@ -154,7 +159,7 @@ fn garble_chunk<S: GarblingScheme>(
     coins: &Seed,
     hash_seed: &Seed,
 ) -> Result<(Vec<u8>, BitVec), ProtocolError> {
-    let program = step.program(job.chunk)?;
+    let program = step.program(job.chunk);
     let words = step.input_bits * program.inputs;
     let server = Zeroizing::new(yao::server_zero_labels(zero_labels, job.index as u64, words));
     let (client, mask) = job.client.split_at_checked(words).ok_or_else(internal)?;
@@ -187,7 +192,7 @@ pub(crate) fn online(
     let input = step.step.prepare_server(input, step.input_bits as u32);
     let GarbledServerPrepared { delta, zero_labels, permute } = prepared;
     let labels = |index: usize, chunk: &Chunk| -> Labels {
-        let words = input.words().get(chunk.inputs.clone()).unwrap_or_default();
+        let words = &input.words()[chunk.inputs.clone()];
         let bits = Planes::from_words(words, step.input_bits as u32).to_bits();
         let mut labels = yao::server_zero_labels(&zero_labels, index as u64, bits.len());
         yao::active_labels(&mut labels, &bits, &delta);
@@ -221,8 +226,7 @@ pub(crate) fn online(
                 let Colours(colours) = recv.recv(&permute.len())?;
                 let values = yao::decode(&colours, permute);
                 let words = Planes::from_bits(&values, chunk.outputs.len()).to_words();
-                let place = output.get_mut(chunk.outputs.clone()).ok_or_else(internal)?;
-                place.copy_from_slice(&words);
+                output[chunk.outputs.clone()].copy_from_slice(&words);
             }
             Ok(())
         };

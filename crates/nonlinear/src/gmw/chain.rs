@@ -13,11 +13,23 @@
 //! | arg max, top k | per level of the network: relu(b + 1 + i) of differences of the keys `2^i v + (2^i - 1 - index)`, i = index bits; reveal the keys mod `2^i` |
 //! | arg max, few trips | sign(b + 1) of all differences; elect; reveal |
 //!
+//! Of a step that is exact, shares come in with the T = t + g bits to drop below the value:
+//!
+//! | step | chain |
+//! |---|---|
+//! | ReLU, clip | faithful relu(b, T) in place of the first relu(b) |
+//! | all others | truncate(T) first: every operation that compares then takes an online value |
+//! | square | square, `2^(d-1)` added; truncate(d); extend; re-share |
+//!
+//! A pool compares truncated values: 2x2 windows of b = 12, T = 9 take 4 carries over 9 bits per
+//! output (18 OTs each) either way, 3 more in comparisons and 1 for the result, or 4 beforehand; but
+//! comparing wider words costs their selections too, and every level a level more of merges.
+//!
 //! A sum-pool comes before re-sharing, on extended shares. No extension where `l' <=` the ring.
 
 use gazelle_convert::{
-    And, ClientShare, Elect, Extend, Fused, Keep, Operation, Relu, Reshare, Reveal, Sharing, Sign,
-    Square,
+    And, ClientShare, Elect, Extend, FaithfulRelu, Fused, Keep, Operation, Relu, Reshare, Reveal,
+    Sharing, Sign, Square, Truncate,
 };
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{ProtocolError, Step, TensorShape};
@@ -71,6 +83,8 @@ pub(crate) enum Before {
     From(u64),
     /// A constant is added, and subtracted afterwards.
     Shift(u64),
+    /// As they are; the results become keys, with so many index bits below them.
+    Keyed(u32),
     /// Sums over windows, if there is a sum-pool.
     Sum,
 }
@@ -90,7 +104,7 @@ pub(crate) fn link(before: Before, operation: impl Operation + 'static) -> Link 
 /// A step's operations, and the words they begin with.
 #[derive(Debug)]
 pub(crate) struct Chain {
-    /// Ring of the input shares after truncation.
+    /// Ring of the input shares after local truncation.
     pub(crate) ring: u32,
     /// Index bits below each value, if values carry their index.
     pub(crate) keys: Option<u32>,
@@ -124,58 +138,67 @@ impl Chain {
             }
             let elect = Elect { rows: n };
             let reveal = Reveal { bits: elect.result_bits(), sharing: Sharing::Xor };
-            let links = vec![
-                link(Before::Compare, Sign::new(b + 1, ClientShare::Offline)),
-                link(Before::Take, elect),
-                link(Before::Take, reveal),
-            ];
-            return Ok(Self { ring: b + 1, keys: None, links });
+            let (ring, mut links) = truncated(step, b + 1, Before::Take);
+            links.push(link(Before::Compare, Sign::new(b + 1, share_after(&links))));
+            links.push(link(Before::Take, elect));
+            links.push(link(Before::Take, reveal));
+            return Ok(Self { ring, keys: None, links });
         }
         let keys = step.index_bits();
         let bits = b + 1 + keys;
         if bits > 62 {
             return Err("values with their index are too wide");
         }
-        let mut links = maxima(bits, SortingNetwork::of(step).levels(n).pairs.len());
+        let (ring, mut links) = truncated(step, b + 1, Before::Keyed(keys));
+        maxima(&mut links, bits, SortingNetwork::of(step).levels(n).pairs.len());
         links.push(link(Before::Take, Reveal { bits: keys, sharing: Sharing::Additive }));
-        Ok(Self { ring: b + 1, keys: Some(keys), links })
+        Ok(Self { ring, keys: Some(keys), links })
     }
 
     /// `v^2 < 2^(2b - 1)`, in a ring of 2b bits, so that it can be extended once `drop` bits are gone.
     /// The server's shares of square and extension follow from what it knows: no trip between them.
     fn square(step: &Step, drop: u32, to: u32) -> Result<Self, &'static str> {
-        let (b, left) = (step.value_bits, step.input_bits - step.truncate_bits);
+        let (b, left) = (step.value_bits, step.input_bits - step.dropped_bits());
         let bits = (2 * b).min(to + drop);
         if bits > 62 {
             return Err("the square is too wide");
         }
-        let mut links = Vec::new();
         let known = left >= bits - 1;
+        let width = if known { bits - 1 } else { b + 1 };
+        let (ring, mut links) = truncated(step, width, Before::Take);
         if !known {
             if left < b + 1 {
                 return Err(NARROW);
             }
             links.push(link(Before::Shift(1 << (b - 1)), Extend { from: b + 1, to: bits - 1 }));
         }
-        let share = if known { ClientShare::Offline } else { ClientShare::Online };
-        links.push(link(Before::Take, Square { bits, drop, share }));
+        let share = share_after(&links);
+        if step.rounding.is_local() {
+            links.push(link(Before::Take, Square { bits, add: (1 << drop) - 1, drop, share }));
+        } else {
+            let half = (1 << drop) >> 1;
+            links.push(link(Before::Take, Square { bits, add: half, drop: 0, share }));
+            if drop > 0 {
+                links.push(link(Before::Take, Truncate::new(bits, drop, ClientShare::Online)));
+            }
+        }
         if to > bits - drop {
             links.push(link(Before::Take, Extend { from: bits - drop, to }));
         }
         links.push(link(Before::Sum, Reshare { bits: to }));
-        Ok(Self { ring: if known { bits - 1 } else { b + 1 }, keys: None, links })
+        Ok(Self { ring, keys: None, links })
     }
 
     fn masked(step: &Step, to: u32, variant: Variant) -> Result<Self, &'static str> {
-        let (b, left) = (step.value_bits, step.input_bits - step.truncate_bits);
-        // Where the client's share is used again after an interactive operation, it is online.
-        let first = |links: &[Link]| match links {
-            [] => ClientShare::Offline,
-            _ => ClientShare::Online,
-        };
-        let mut links: Vec<Link> = Vec::new();
-        // The ring of the input, and of the shares at the end of the function.
-        let (ring, last, signed) = match &step.function {
+        let (b, left) = (step.value_bits, step.input_bits - step.dropped_bits());
+        let carried = step.carried_bits();
+        // The ring of the input; the links so far; the ring at the end of the function.
+        let (ring, mut links, last, signed) = match &step.function {
+            StepFunction::Relu | StepFunction::CoarseRelu { .. } | StepFunction::Clip { .. }
+                if carried > 0 =>
+            {
+                (b + carried, vec![link(Before::Take, FaithfulRelu::new(b, carried))], b, false)
+            }
             StepFunction::Relu | StepFunction::CoarseRelu { .. } => {
                 let drop = match step.function {
                     StepFunction::CoarseRelu { drop_bits } => drop_bits,
@@ -184,53 +207,56 @@ impl Chain {
                 // One opening less saves two trips if the levels are even in number, else none.
                 let even = Relu::levels(b - drop).is_multiple_of(2);
                 if variant == Variant::FewTrips && even && to > b && 2 * to - b <= 64 {
-                    links.push(link(Before::Take, Fused::new(b, drop, to)));
-                    (b, to, false)
+                    (b, vec![link(Before::Take, Fused::new(b, drop, to))], to, false)
                 } else {
-                    links.push(link(Before::Take, Relu::coarse(b, drop, ClientShare::Offline)));
-                    (b, b, false)
+                    let relu = Relu::coarse(b, drop, ClientShare::Offline);
+                    (b, vec![link(Before::Take, relu)], b, false)
                 }
+            }
+            StepFunction::Clip { .. } => {
+                (b, vec![link(Before::Take, Relu::new(b, ClientShare::Offline))], b, false)
             }
             StepFunction::MaxPool { window, relu: true }
                 if variant == Variant::FewTrips
+                    && carried == 0
                     && (2..=MAX_TAPS).contains(&window.kernel.iter().product()) =>
             {
                 let unit = TensorShape { channels: 1, ..step.input };
                 MaxTree::new(window, unit).ok_or(EMPTY)?;
-                links.push(link(Before::Pairs, Sign::new(b + 1, ClientShare::Offline)));
+                let mut links = vec![link(Before::Pairs, Sign::new(b + 1, ClientShare::Offline))];
                 for _ in 0..all_pairs::depth(window.kernel.iter().product()) {
                     links.push(link(Before::Both, And));
                 }
                 links.push(link(Before::Kept, Keep { bits: b }));
-                (b + 1, b, false)
+                (b + 1, links, b, false)
             }
             StepFunction::MaxPool { window, relu: rectify } => {
                 let unit = TensorShape { channels: 1, ..step.input };
                 let tree = MaxTree::new(window, unit).ok_or(EMPTY)?;
-                links.extend(maxima(b + 1, tree.depth()));
+                let (ring, mut links) = truncated(step, b + 1, Before::Take);
+                maxima(&mut links, b + 1, tree.depth());
                 if *rectify {
-                    links.push(link(Before::Take, Relu::new(b, first(&links))));
+                    links.push(link(Before::Take, Relu::new(b, share_after(&links))));
                 }
-                (b + 1, if *rectify { b } else { b + 1 }, !rectify)
+                (ring, links, if *rectify { b } else { b + 1 }, !rectify)
             }
             StepFunction::Rescale => {
                 if to > left && left < b + 1 {
                     return Err(NARROW);
                 }
-                let ring = if to <= left { to } else { b + 1 };
-                (ring, ring, true)
-            }
-            StepFunction::Clip { high } => {
-                links.push(link(Before::Take, Relu::new(b, ClientShare::Offline)));
-                // min(z, high) = high - ReLU(high - z).
-                links.push(link(Before::From(*high as u64), Relu::new(b, ClientShare::Online)));
-                (b, b, false)
+                let width = if to <= left { to } else { b + 1 };
+                let (ring, links) = truncated(step, width, Before::Take);
+                (ring, links, width, true)
             }
             StepFunction::Square { drop_bits } => return Self::square(step, *drop_bits, to),
             StepFunction::Round | StepFunction::ArgMax | StepFunction::TopK { .. } => {
                 return Err("this function is only revealed");
             }
         };
+        if let StepFunction::Clip { high } = step.function {
+            // min(z, high) = high - ReLU(high - z).
+            links.push(link(Before::From(high as u64), Relu::new(b, ClientShare::Online)));
+        }
         if to > last {
             // A signed value is shifted into the unsigned range for the extension.
             let before = if signed { Before::Shift(1 << (b - 1)) } else { Before::Take };
@@ -244,12 +270,25 @@ impl Chain {
 const NARROW: &str = "extending signed values needs one bit more in the ring";
 const EMPTY: &str = "a window is empty";
 
-/// The levels of a tree of maxima of words of `bits` bits, differences included: the client knows
-/// its share of the inputs offline, and that of every maximum online.
-fn maxima(bits: u32, depth: usize) -> Vec<Link> {
-    let level = |level: usize| {
-        let share = if level == 0 { ClientShare::Offline } else { ClientShare::Online };
-        link(Before::Level, Relu::new(bits, share))
-    };
-    (0..depth).map(level).collect()
+/// The ring of the input, and the link that leaves its values in a ring of `bits` bits: none if
+/// shifting the shares does.
+fn truncated(step: &Step, bits: u32, before: Before) -> (u32, Vec<Link>) {
+    let ring = bits + step.carried_bits();
+    if ring == bits {
+        return (ring, Vec::new());
+    }
+    let truncate = Truncate::new(ring, step.carried_bits(), ClientShare::Offline);
+    (ring, vec![link(before, truncate)])
+}
+
+/// When the client knows its share of what these links leave: offline only at the very beginning.
+fn share_after(links: &[Link]) -> ClientShare {
+    if links.is_empty() { ClientShare::Offline } else { ClientShare::Online }
+}
+
+/// The levels of a tree of maxima of words of `bits` bits, differences included.
+fn maxima(links: &mut Vec<Link>, bits: u32, depth: usize) {
+    for _ in 0..depth {
+        links.push(link(Before::Level, Relu::new(bits, share_after(links))));
+    }
 }

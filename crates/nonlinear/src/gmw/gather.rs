@@ -20,6 +20,8 @@ pub(crate) type Pairs = (Vec<u32>, Vec<u32>);
 pub(crate) enum Gather {
     /// The words as they are; the results take their place.
     Take(usize),
+    /// The words as they are; the results become keys: `2^keys z + (2^keys - 1 - index)`.
+    Keyed { keys: u32, count: usize },
     /// A constant minus each word, before and after: `high - relu(high - z)` is min(z, high).
     From { constant: u64, count: usize },
     /// A constant is added to each word before, and subtracted after: an extension of signed values.
@@ -43,7 +45,10 @@ impl Gather {
     /// Lanes of the operation.
     pub(crate) fn lanes(&self) -> usize {
         match self {
-            Self::Take(count) | Self::From { count, .. } | Self::Shift { count, .. } => *count,
+            Self::Take(count)
+            | Self::Keyed { count, .. }
+            | Self::From { count, .. }
+            | Self::Shift { count, .. } => *count,
             Self::Level { pairs, .. } | Self::Compare(pairs) | Self::CompareAlso(pairs) => {
                 pairs.0.len()
             }
@@ -71,7 +76,7 @@ impl Gather {
         let mask = ring_mask(bits);
         let bit = |(id, flip): &Literal| words[*id as usize] ^ R::constant(u64::from(*flip));
         match self {
-            Self::Take(_) => words.iter().map(|x| x & mask).collect(),
+            Self::Take(_) | Self::Keyed { .. } => words.iter().map(|x| x & mask).collect(),
             Self::From { constant, .. } => {
                 let constant = R::constant(*constant);
                 words.iter().map(|x| constant.wrapping_sub(*x) & mask).collect()
@@ -161,11 +166,24 @@ impl Gather {
                 words.zeroize();
                 *words = sums;
             }
+            Self::Keyed { keys, .. } => {
+                key::<R>(bits, *keys, &mut result);
+                std::mem::swap(words, &mut result);
+            }
             Self::Take(_) | Self::Compare(_) | Self::Sum { .. } => {
                 std::mem::swap(words, &mut result)
             }
         }
         // What is no longer needed.
         result.zeroize();
+    }
+}
+
+/// Values modulo `2^bits` become keys with their index below them, the first one's the largest.
+pub(crate) fn key<R: Role>(bits: u32, keys: u32, words: &mut [u64]) {
+    let mask = ring_mask(bits + keys);
+    for (index, word) in words.iter_mut().enumerate() {
+        let below = R::constant(ring_mask(keys) - index as u64);
+        *word = (*word << keys).wrapping_add(below) & mask;
     }
 }

@@ -1,6 +1,8 @@
 //! The trips of a step, at either party. A trip is a message per piece of the step, so that the pool
 //! computes on some pieces while others are on the link.
 
+#![expect(clippy::indexing_slicing, reason = "pieces and halves are numbered by the step's chunks")]
+
 use std::ops::Range;
 use std::sync::mpsc::channel as queue;
 
@@ -64,17 +66,15 @@ fn send<R: Role>(
             let mut parts = Vec::with_capacity(piece.len());
             for chunk in piece.clone() {
                 loop {
-                    if let Some(part) = halves.get_mut(chunk).and_then(Option::take) {
+                    if let Some(part) = halves[chunk].take() {
                         parts.push(part);
                         break;
                     }
                     let (other, part) = wait(&results)?;
-                    if let Some(slot) = halves.get_mut(other) {
-                        *slot = Some(part);
-                    }
+                    halves[other] = Some(part);
                 }
             }
-            let total = counts.get(piece).unwrap_or_default().iter().sum();
+            let total = counts[piece].iter().sum();
             channel.send(&Halves(join(parts)), &total)?;
             channel.flush()?;
         }
@@ -93,7 +93,7 @@ fn receive<R: Role>(
     rayon::in_place_scope(|scope| {
         let mut runs = runs.iter_mut().zip(counts);
         for piece in step.pieces() {
-            let total = counts.get(piece.clone()).unwrap_or_default().iter().sum();
+            let total = counts[piece.clone()].iter().sum();
             let Halves(all) = channel.recv(&total)?;
             let mut start = 0;
             for (run, count) in runs.by_ref().take(piece.len()) {

@@ -261,6 +261,7 @@ impl Shape {
                 Before::Take => Gather::Take(words),
                 Before::From(constant) => Gather::From { constant: *constant, count: words },
                 Before::Shift(constant) => Gather::Shift { constant: *constant, count: words },
+                Before::Keyed(keys) => Gather::Keyed { keys: *keys, count: words },
                 Before::Compare => Gather::Compare(all_pairs(inputs.len())),
                 Before::Sum => match step.sum_pool {
                     None => Gather::Take(words),

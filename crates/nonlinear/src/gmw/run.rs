@@ -10,9 +10,10 @@ use std::ops::Range;
 
 use gazelle_block::BitVec;
 use gazelle_convert::{Execution, Planes};
-use gazelle_share::shares::ring_mask;
 use zeroize::Zeroize;
 
+use crate::gmw::chain::Before;
+use crate::gmw::gather::key;
 use crate::gmw::plan::{Chunk, GmwStep, Shape};
 use crate::gmw::role::Role;
 
@@ -185,12 +186,11 @@ impl GmwStep {
 /// The words before the first operation: keys carry their index, the first one the largest; a max
 /// tree without levels already has its outputs.
 pub(crate) fn initial<R: Role>(step: &GmwStep, shape: &Shape, mut words: Vec<u64>) -> Vec<u64> {
-    if let Some(bits) = step.chain.keys {
-        let mask = ring_mask(step.chain.ring + bits);
-        for (index, word) in words.iter_mut().enumerate() {
-            let below = R::constant(ring_mask(bits) - index as u64);
-            *word = (*word << bits).wrapping_add(below) & mask;
-        }
+    let later = step.chain.links.iter().any(|link| matches!(link.before, Before::Keyed(_)));
+    if let Some(keys) = step.chain.keys
+        && !later
+    {
+        key::<R>(step.chain.ring, keys, &mut words);
     }
     match &shape.start {
         Some(outputs) => outputs.iter().map(|id| words[*id as usize]).collect(),

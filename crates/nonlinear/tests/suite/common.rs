@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use gazelle_share::Rounding;
 use gazelle_share::shares::to_signed;
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::testing::test_rng;
@@ -21,6 +22,7 @@ pub(crate) fn step(function: StepFunction, shape: [usize; 3], widths: [u32; 4]) 
         input: TensorShape::new(shape[0], shape[1], shape[2]),
         input_bits: l,
         truncate_bits: t,
+        rounding: Rounding::Local,
         value_bits: b,
         sum_pool: None,
         output: StepOutput::Masked { bits: next },

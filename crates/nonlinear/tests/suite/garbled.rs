@@ -6,6 +6,7 @@ use std::time::Instant;
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::Garbled;
 use gazelle_ot::{IdealOt, Iknp};
+use gazelle_share::Rounding;
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::testing::{conformance_nonlinear, conformance_steps, test_rng};
 use gazelle_share::{
@@ -39,6 +40,7 @@ fn transcript_of_relu_is_16_b_bytes_down_and_l_bits_up() {
         input: TensorShape::vector(4096),
         input_bits: 20,
         truncate_bits: 8,
+        rounding: Rounding::Local,
         value_bits: 12,
         sum_pool: None,
         output: StepOutput::Masked { bits: 20 },
@@ -46,7 +48,7 @@ fn transcript_of_relu_is_16_b_bytes_down_and_l_bits_up() {
     let protocol = ideal();
     let compiled = protocol.compile(Arc::new([step])).unwrap();
     let traffic = protocol.traffic(&compiled);
-    assert_eq!(compiled.and_count(0), 41 * 4096);
+    assert_eq!(compiled.and_count(), 41 * 4096);
     // Four chunks of 1024.
     assert_eq!(traffic.online[0].server_to_client, 4 * framed_len(16 * 12 * 1024));
     assert_eq!(traffic.online[0].client_to_server, 4 * framed_len(20 * 1024 / 8));
@@ -63,6 +65,7 @@ fn properties_65536_relus_take_seconds_at_most() {
         input: TensorShape::new(64, 32, 32),
         input_bits: 23,
         truncate_bits: 11,
+        rounding: Rounding::Local,
         value_bits: 12,
         sum_pool: None,
         output: StepOutput::Masked { bits: 23 },

@@ -6,9 +6,13 @@ use gazelle_convert::{ClientShare, Operation, Sign};
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{Gmw, PerLayer, StepChoice};
 use gazelle_ot::{Ferret, IdealOt, Iknp, SoftSpoken};
+use gazelle_share::Rounding;
 use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::step::{StepFunction, StepOutput};
-use gazelle_share::testing::{check_result, conformance_nonlinear, conformance_steps, test_rng};
+use gazelle_share::testing::{
+    check_result, conformance_nonlinear, conformance_nonlinear_exact, conformance_steps,
+    exact_steps, test_rng,
+};
 use gazelle_share::{NonlinearProtocol, Pads, ProtocolError, Shares, Step, TensorShape, Window};
 use gazelle_wire::recording::frames;
 use gazelle_wire::testing::run_two_recorded;
@@ -51,6 +55,65 @@ fn conformance_of_the_choice_per_step_over_softspoken() {
 #[test]
 fn conformance_of_the_choice_per_step_over_ferret() {
     conformance_nonlinear(&PerLayer::auto(Ferret::default(), HalfGates::default()));
+}
+
+/// Every function that may be exact equals its reference, on each backend.
+#[test]
+fn conformance_of_exact_steps_on_both_backends() {
+    let scheme = HalfGates::default();
+    conformance_nonlinear_exact(&PerLayer::auto(IdealOt, scheme));
+    let choices = |choice| exact_steps().iter().map(|_| choice).collect::<Vec<_>>().into();
+    conformance_nonlinear_exact(&PerLayer {
+        ot: IdealOt,
+        scheme,
+        choices: choices(Choice::Garbled),
+    });
+    conformance_nonlinear_exact(&PerLayer::auto(Iknp::default(), scheme));
+}
+
+/// Every pair of shares of the input ring: 1 or 2 guard bits, values rounded down, nothing left to
+/// coins.
+#[test]
+fn conformance_every_pair_of_shares_of_small_rings_is_exact_for_every_function() {
+    let window = Window { kernel: [1, 2], stride: [1, 2], pads: Pads::default() };
+    for (function, b, t, g, more, to) in [
+        (StepFunction::Relu, 3, 1, 1, 0, 7),
+        (StepFunction::Relu, 3, 0, 2, 0, 3),
+        (StepFunction::Clip { high: 2 }, 3, 1, 1, 0, 6),
+        (StepFunction::Rescale, 2, 1, 1, 1, 6),
+        (StepFunction::Rescale, 2, 1, 1, 1, 3),
+        (StepFunction::Square { drop_bits: 2 }, 2, 1, 1, 1, 7),
+        (StepFunction::Square { drop_bits: 0 }, 2, 1, 1, 1, 7),
+        (StepFunction::MaxPool { window, relu: true }, 2, 1, 1, 1, 6),
+        (StepFunction::MaxPool { window, relu: false }, 2, 1, 1, 1, 6),
+    ] {
+        let l = b + t + g + more;
+        let mut case = Case::new(step(function, [1, 1, 1 << (2 * l)], [b, t, l, to]), &[], 1);
+        case.step.rounding = Rounding::Exact { guard_bits: g };
+        let pairs = (0..1u64 << (2 * l)).map(|i| (i >> l, i & ring_mask(l)));
+        let value = |(c, s): &(u64, u64)| to_signed((c + s) & ring_mask(l), l);
+        // v fits b bits.
+        let fits = |pair: &(u64, u64)| {
+            let v = case.step.rounded(value(pair));
+            (-(1i64 << (b - 1))..1 << (b - 1)).contains(&v) && value(pair) < (1 << (l - 1)) - 1
+        };
+        let (client, server): (Vec<u64>, Vec<u64>) = pairs.filter(fits).unzip();
+        // Windows of two neighbours.
+        let count = client.len() / 2 * 2;
+        let values: Vec<i64> =
+            client.iter().zip(&server).take(count).map(|(c, s)| value(&(*c, *s))).collect();
+        case.step.input = TensorShape::new(1, 1, count);
+        case.mask = Some(Shares::random(to, case.step.output_shape().len(), &mut test_rng(4)));
+        case.client = Shares::new(l, client[..count].to_vec());
+        case.server = Shares::new(l, server[..count].to_vec());
+        let exact: Vec<i64> = values.iter().map(|x| case.step.rounded(*x)).collect();
+        let expected = case.step.apply(&exact);
+        for choice in [Choice::Gmw, Choice::Garbled] {
+            let scheme = HalfGates::default();
+            let protocol = PerLayer { ot: IdealOt, scheme, choices: vec![choice].into() };
+            assert_eq!(case.run(&protocol), expected, "{:?} {choice:?}", case.step);
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::{
 use crate::error::ProtocolError;
 use crate::local::LocalMap;
 use crate::op::{Conv2d, LinearOp};
+use crate::rounding::Rounding;
 use crate::shape::{Pads, TensorShape, Window};
 use crate::step::{Step, StepFunction, StepOutput};
 
@@ -153,6 +154,7 @@ impl NetworkBuilder {
             input: self.shape(input),
             input_bits: self.ring_bits,
             truncate_bits: self.truncate_bits,
+            rounding: Rounding::Local,
             value_bits: self.value_bits,
             sum_pool,
             output,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::op::Conv2d;
+use crate::rounding::Rounding;
 use crate::shape::{Pads, Window};
 use crate::step::StepFunction;
 use proptest::prelude::*;
@@ -12,7 +13,16 @@ fn tensor(name: &str, shape: TensorShape, ring_bits: u32, value_bits: u32) -> Te
 
 fn step(function: StepFunction, input: TensorShape, bits: [u32; 3], output: StepOutput) -> Step {
     let [input_bits, truncate_bits, value_bits] = bits;
-    Step { function, input, input_bits, truncate_bits, value_bits, sum_pool: None, output }
+    Step {
+        function,
+        input,
+        input_bits,
+        truncate_bits,
+        rounding: Rounding::Local,
+        value_bits,
+        sum_pool: None,
+        output,
+    }
 }
 
 /// x -> conv -> (+ x shifted) -> ReLU -> max-pool -> fully connected -> logits.

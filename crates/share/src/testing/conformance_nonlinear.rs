@@ -8,6 +8,7 @@ use rand_core::Rng;
 use super::test_rng;
 use crate::error::ProtocolError;
 use crate::nonlinear::{NonlinearClient, NonlinearProtocol, NonlinearServer, Output};
+use crate::rounding::Rounding;
 use crate::shape::{Pads, TensorShape, Window};
 use crate::shares::{Shares, ring_mask, to_signed};
 use crate::step::{Step, StepFunction, StepOutput};
@@ -39,6 +40,24 @@ pub fn conformance_nonlinear<P: NonlinearProtocol + Clone + 'static>(protocol: &
     turns
 }
 
+/// As [`conformance_nonlinear`], over [`exact_steps`]: every result equals the reference.
+///
+/// # Panics
+/// If one does not, or bytes differ from `traffic`.
+pub fn conformance_nonlinear_exact<P: NonlinearProtocol + Clone + 'static>(protocol: &P) -> Turns {
+    run(protocol, &exact_steps())
+}
+
+/// The [`conformance_steps`] that may be exact, with two guard bits.
+pub fn exact_steps() -> Arc<[Step]> {
+    let exact = |step: &Step| {
+        let rounding = Rounding::Exact { guard_bits: 2 };
+        Step { input_bits: step.input_bits + 2, rounding, ..step.clone() }
+    };
+    let coarse = |step: &&Step| matches!(step.function, StepFunction::CoarseRelu { .. });
+    conformance_steps().iter().filter(|step| !coarse(step)).map(exact).collect()
+}
+
 /// Steps of all kinds that fit the ring conditions, some of them tightly.
 pub fn conformance_steps() -> Arc<[Step]> {
     let step = |function, shape: [usize; 3], truncate_bits, value_bits| Step {
@@ -46,6 +65,7 @@ pub fn conformance_steps() -> Arc<[Step]> {
         input: TensorShape::new(shape[0], shape[1], shape[2]),
         input_bits: truncate_bits + value_bits,
         truncate_bits,
+        rounding: Rounding::Local,
         value_bits,
         sum_pool: None,
         output: StepOutput::Masked { bits: 22 },
@@ -103,10 +123,9 @@ pub fn conformance_steps() -> Arc<[Step]> {
 /// If a result lies elsewhere.
 pub fn check_result(step: &Step, inputs: &[i64], results: &[i64]) {
     let t = step.truncate_bits;
-    if step.function == StepFunction::Round {
-        let half = (1i64 << t) >> 1;
-        let exact: Vec<i64> = inputs.iter().map(|x| (x + half) >> t).collect();
-        assert_eq!(results, exact, "{step:?}");
+    if step.function == StepFunction::Round || !step.rounding.is_local() {
+        let values: Vec<i64> = inputs.iter().map(|x| step.rounded(*x)).collect();
+        assert_eq!(results, step.apply(&values), "{step:?}");
         return;
     }
     let unpooled = Step { sum_pool: None, ..step.clone() };
@@ -185,7 +204,7 @@ fn cases(steps: &[Step], seed: u64) -> Vec<Case> {
     let mut rng = test_rng(seed);
     let mut cases = Vec::new();
     for step in steps {
-        let (l, t, b) = (step.input_bits, step.truncate_bits, step.value_bits);
+        let (l, t, b) = (step.input_bits, step.dropped_bits(), step.value_bits);
         let limit = (1i64 << (b - 1)) - 1;
         let least = match step.function {
             StepFunction::CoarseRelu { drop_bits } => (1 << drop_bits) - limit - 1,
@@ -250,7 +269,10 @@ fn run<P: NonlinearProtocol + Clone + 'static>(protocol: &P, steps: &Arc<[Step]>
                 _ => panic_wrong_output(step),
             };
             check_result(step, &case.exact, &results);
-            if step.function == StepFunction::Rescale && step.sum_pool.is_none() {
+            if step.rounding.is_local()
+                && step.function == StepFunction::Rescale
+                && step.sum_pool.is_none()
+            {
                 check_bias(step, &case.exact, &results);
             }
         }

@@ -16,7 +16,7 @@ use crate::nonlinear::{
     NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
 };
 use crate::shares::{Shares, to_signed};
-use crate::step::{Step, StepFunction, StepOutput};
+use crate::step::{Step, StepOutput};
 
 /// The ideal [`NonlinearProtocol`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -171,10 +171,8 @@ impl NonlinearServer for IdealNonlinearServer {
 
 /// Returns the value that the step's function sees, with the real truncation's rounding.
 fn reconstruct(step: &Step, client: Shares, server: Shares) -> Vec<i64> {
-    let (bits, drop) = match step.function {
-        StepFunction::Round => (step.input_bits, step.truncate_bits),
-        _ => (step.truncated_bits(), 0),
-    };
+    let drop = step.carried_bits();
+    let bits = (step.truncated_bits() + drop).min(step.input_bits);
     let sum = step.prepare_client(client, bits).add(&step.prepare_server(server, bits));
     sum.words().iter().map(|v| to_signed(*v, bits) >> drop).collect()
 }
@@ -208,5 +206,6 @@ mod tests {
         let turns = crate::testing::conformance_nonlinear(&IdealNonlinear);
         assert!(turns.online.iter().all(|t| *t <= 1));
         assert!(turns.offline.iter().all(|t| *t == 0));
+        crate::testing::conformance_nonlinear_exact(&IdealNonlinear);
     }
 }

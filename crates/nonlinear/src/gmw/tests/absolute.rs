@@ -6,6 +6,7 @@ use gazelle_convert::{
 };
 use gazelle_ot::IdealOt;
 use gazelle_prg::Prg;
+use gazelle_share::Rounding;
 use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::testing::test_rng;
@@ -99,6 +100,7 @@ fn conformance_an_absolute_value_is_one_file_and_one_line_in_the_chain() {
         input: TensorShape::vector(count),
         input_bits: bits,
         truncate_bits: 0,
+        rounding: Rounding::Local,
         value_bits: bits,
         sum_pool: None,
         output: StepOutput::Masked { bits: to },

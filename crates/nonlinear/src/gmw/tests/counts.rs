@@ -1,6 +1,7 @@
 //! The counts of protocol.md 5.8.
 
 use gazelle_convert::Relu;
+use gazelle_share::Rounding;
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{Step, TensorShape};
 
@@ -13,6 +14,7 @@ fn relu(b: u32, l: u32, count: usize) -> GmwStep {
         input: TensorShape::vector(count),
         input_bits: b + 8,
         truncate_bits: 8,
+        rounding: Rounding::Local,
         value_bits: b,
         sum_pool: None,
         output: StepOutput::Masked { bits: l },
@@ -32,6 +34,29 @@ fn transcript_of_relu_is_the_protocols_table() {
         assert_eq!(step.offline_bits(chunk), offline);
         assert_eq!(step.rots(chunk), rots);
         assert_eq!(step.trips.len(), trips);
+    }
+}
+
+/// The table of protocol.md 5.9: the same of a ReLU that is exact, T bits below values of b bits.
+#[test]
+fn transcript_of_an_exact_relu_is_the_protocols_table() {
+    for ((b, t, l), online, offline, rots, trips) in [
+        ((12, 9, 20), (61, 61), (55, 20), (33, 11), 8),
+        ((12, 10, 20), (62, 61), (59, 21), (34, 11), 8),
+        ((8, 6, 14), (39, 40), (37, 13), (22, 7), 6),
+    ] {
+        let local = relu(b, l, 1).step;
+        let step = Step {
+            rounding: Rounding::Exact { guard_bits: 2 },
+            truncate_bits: t - 2,
+            input_bits: b + t,
+            ..local
+        };
+        let step = GmwStep::new(0, &step, Variant::FewBits).unwrap();
+        let chunk = &step.chunks[0];
+        let got = (step.opening_bits(chunk, &step.openings()), step.offline_bits(chunk));
+        assert_eq!(got, (online, offline), "{b} {t} {l}");
+        assert_eq!((step.rots(chunk), step.trips.len()), (rots, trips), "{b} {t} {l}");
     }
 }
 
@@ -55,6 +80,7 @@ fn transcript_of_a_2x2_pool_with_relu() {
         input: TensorShape::new(1, 2, 2),
         input_bits: 21,
         truncate_bits: 8,
+        rounding: Rounding::Local,
         value_bits: 12,
         sum_pool: None,
         output: StepOutput::Masked { bits: 20 },
