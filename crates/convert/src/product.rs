@@ -19,8 +19,6 @@
 //! Cost: w ROTs from S to C; w (w - 1) / 2 bits from S offline; w bits each way, C's offline if c is
 //! known then.
 
-#![expect(clippy::indexing_slicing, reason = "a lane's word and bit lie in vectors of one length")]
-
 use gazelle_share::shares::ring_mask;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn conformance_every_pair_of_shares_is_shared_anew_under_the_mask() {
         let (xs, xc) = all_pairs(4);
-        let masks: Vec<u64> = (0..xs.len() as u64).map(|i| i * 7 & 15).collect();
+        let masks: Vec<u64> = (0..xs.len() as u64).map(|i| (i * 7) & 15).collect();
         let run = execute(&Reshare { bits: 4 }, 1, (&xs, &xc), &masks);
         assert!(run.client.is_empty());
         for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {

@@ -11,8 +11,6 @@
 //! Cost per element: b bits from S online, b bits from C (offline or online), one opened bit each
 //! way, one ROT of b bits in each direction.
 
-#![expect(clippy::indexing_slicing, reason = "a lane's word and bit lie in vectors of one length")]
-
 use gazelle_prg::Prg;
 use gazelle_share::shares::ring_mask;
 use zeroize::{Zeroize, ZeroizeOnDrop};

@@ -157,10 +157,10 @@ mod tests {
                 for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {
                     let x = (s + c) & ring_mask(bits - 1);
                     // x + 2^(bits-1) has the same square modulo 2^bits.
-                    let square = x * x & ring_mask(bits);
+                    let square = (x * x) & ring_mask(bits);
                     let kept = ring_mask(bits - drop);
                     let z = run.server[lane].wrapping_add(run.client[lane]) & kept;
-                    let (low, up) = (square >> drop, square + (1 << drop) - 1 >> drop);
+                    let (low, up) = (square >> drop, (square + (1 << drop) - 1) >> drop);
                     assert!(z == low & kept || z == up & kept, "{s} + {c}: {z}");
                 }
             }

@@ -161,7 +161,7 @@ mod tests {
                     let run = execute(&Truncate::new(from, drop, share), seed, (&xs, &xc), &[]);
                     let mask = ring_mask(from - drop);
                     for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {
-                        let floor = (s + c & ring_mask(from)) >> drop;
+                        let floor = ((s + c) & ring_mask(from)) >> drop;
                         let got = run.server[lane].wrapping_add(run.client[lane]) & mask;
                         assert_eq!(got, floor, "{s} + {c}, {drop} of {from} bits");
                     }
@@ -180,7 +180,7 @@ mod tests {
             let (xs, xc) = (words(3), words(1 << 20));
             let run = execute(&Truncate::new(from, drop, ClientShare::Offline), 1, (&xs, &xc), &[]);
             for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {
-                let floor = (s + c & ring_mask(from)) >> drop;
+                let floor = ((s + c) & ring_mask(from)) >> drop;
                 let got = run.server[lane].wrapping_add(run.client[lane]);
                 assert_eq!(got & ring_mask(from - drop), floor);
             }

@@ -68,12 +68,15 @@ pub(crate) fn setup_traffic<O: OtExtension>(ot: &O) -> Cost {
     seed + down_cost(ot.setup_traffic()) + up_cost(ot.setup_traffic())
 }
 
+/// The hash, and the sessions S to C and C to S, of a party.
+type Both<D, U> = (HashSeed, Ot<D>, Ot<U>);
+
 /// The client's setup of the ROT hash and of the sessions S to C and C to S.
 pub(crate) fn client_setup<O: OtExtension>(
     ot: &O,
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<(HashSeed, Ot<O::Receiver>, Ot<O::Sender>), ProtocolError> {
+) -> Result<Both<O::Receiver, O::Sender>, ProtocolError> {
     let HashSeedMessage(seed) = channel.recv(&())?;
     let down = ot.receiver(channel, rng).map_err(ot_error)?;
     let up = ot.sender(Delta::random(rng), channel, rng).map_err(ot_error)?;
@@ -86,7 +89,7 @@ pub(crate) fn server_setup<O: OtExtension>(
     ot: &O,
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<(HashSeed, Ot<O::Sender>, Ot<O::Receiver>), ProtocolError> {
+) -> Result<Both<O::Sender, O::Receiver>, ProtocolError> {
     let seed = Seed::random(rng);
     channel.send(&HashSeedMessage(seed.clone()), &())?;
     let down = ot.sender(Delta::random(rng), channel, rng).map_err(ot_error)?;

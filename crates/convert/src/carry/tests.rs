@@ -13,14 +13,14 @@ fn tree(b: u32) -> CarryTree {
 /// Runs the carry of the low b - 1 bits of all `(s, c)` and gives the carry out of them XOR bit b - 1 of
 /// both, which is msb(s + c), plus everything that was opened.
 fn run(b: u32, share: ClientShare, seed: u64, xs: &[u64], xc: &[u64]) -> (Vec<u64>, Vec<Planes>) {
-    let (g, _, opened) = run_tree(tree(b), share, seed, xs, xc);
+    let (g, _, opened) = run_tree(&tree(b), share, seed, xs, xc);
     let top = |words: &[u64]| Planes::from_words(words, b).plane(b as usize - 1).to_vec();
     (xor(&g, &xor(&top(xs), &top(xc))), opened)
 }
 
 /// g, p (if kept) and everything that was opened.
 fn run_tree(
-    tree: CarryTree,
+    tree: &CarryTree,
     share: ClientShare,
     seed: u64,
     xs: &[u64],
@@ -64,7 +64,7 @@ fn conformance_carry_and_propagation_are_right_for_all_numbers_of_a_few_bits() {
         for bits in 1..=5u32 {
             let (s, c) = all_pairs(bits, 16 >> (2 * bits).min(4));
             for seed in 0..4 {
-                let (g, p, _) = run_tree(CarryTree::new(bits, true), share, seed, &s, &c);
+                let (g, p, _) = run_tree(&CarryTree::new(bits, true), share, seed, &s, &c);
                 for lane in 0..s.len() {
                     let at = |plane: &[u64]| plane[lane / 64] >> (lane % 64) & 1;
                     assert_eq!(at(&g), (s[lane] + c[lane]) >> bits, "{bits} bits, {share:?}");

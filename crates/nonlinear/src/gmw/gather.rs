@@ -148,12 +148,16 @@ impl Gather {
             }
             Self::From { constant, .. } => {
                 let constant = R::constant(*constant);
-                result.iter_mut().for_each(|z| *z = constant.wrapping_sub(*z) & mask);
+                for z in &mut result {
+                    *z = constant.wrapping_sub(*z) & mask;
+                }
                 std::mem::swap(words, &mut result);
             }
             Self::Shift { constant, .. } => {
                 let constant = R::constant(*constant);
-                result.iter_mut().for_each(|z| *z = z.wrapping_sub(constant) & mask);
+                for z in &mut result {
+                    *z = z.wrapping_sub(constant) & mask;
+                }
                 std::mem::swap(words, &mut result);
             }
             Self::CompareAlso(_) | Self::Both(..) => words.extend_from_slice(&result),
@@ -171,7 +175,7 @@ impl Gather {
                 std::mem::swap(words, &mut result);
             }
             Self::Take(_) | Self::Compare(_) | Self::Sum { .. } => {
-                std::mem::swap(words, &mut result)
+                std::mem::swap(words, &mut result);
             }
         }
         // What is no longer needed.

@@ -17,7 +17,7 @@ use gazelle_wire::traffic::framed_len;
 use crate::chunks;
 use crate::gmw::all_pairs::AllPairs;
 use crate::gmw::chain::{Before, Chain, Link, Variant};
-use crate::gmw::gather::Gather;
+use crate::gmw::gather::{Gather, Pairs};
 use crate::gmw::schedule::{Trip, trips};
 use crate::ot_session::{down_cost, up_cost};
 use crate::pool::{MaxLevels, MaxTree, sum_groups};
@@ -281,7 +281,8 @@ impl Shape {
 
 /// The positions that are handed out level by level.
 struct Positions {
-    levels: std::vec::IntoIter<((Vec<u32>, Vec<u32>), Vec<u32>)>,
+    /// Per level: what is compared, and the pairs whose smaller word is kept too.
+    levels: std::vec::IntoIter<(Pairs, Vec<u32>)>,
     outputs: Vec<u32>,
     plan: Option<AllPairs>,
 }

@@ -66,7 +66,9 @@ impl Step {
         let ring = ring_mask(share.bits());
         let shift = self.dropped_bits() - self.carried_bits();
         let mut words = share.into_words();
-        words.iter_mut().for_each(|word| *word = (word.wrapping_add(offset) & ring) >> shift);
+        for word in &mut words {
+            *word = (word.wrapping_add(offset) & ring) >> shift;
+        }
         Shares::new(bits, words)
     }
 }
