@@ -5,7 +5,7 @@ use gazelle_block::{BitVec, Block, Delta};
 use gazelle_prg::{Prg, Seed};
 use gazelle_wire::Channel;
 
-use crate::adapt::{WordShape, chosen, correlated, one_of_n, product};
+use crate::adapt::{WordShape, chosen, one_of_n};
 use crate::extension::{OtExtension, RcotReceiver, RcotSender};
 use crate::ferret::Parameters;
 use crate::{Ferret, IdealOt, Iknp, OtError, RotReceiver, RotSender, SoftSpoken};
@@ -54,10 +54,6 @@ fn sending(data: &[u8]) -> Result<(), OtError> {
     let words = [5u64; 9];
     let strings = sender.strings(9, 1, &mut channel, rng)?;
     chosen::send(strings, shape, &words, &words, &mut channel)?;
-    let strings = sender.strings(9, 1, &mut channel, rng)?;
-    correlated::send(strings, shape, &words, &mut channel)?;
-    let strings = sender.strings(9, 1, &mut channel, rng)?;
-    product::values(strings, shape, &words, &mut channel)?;
     let shape = one_of_n::Shape { words: shape, log2_n: 2 };
     one_of_n::send(&mut sender, shape, &[7; 36], &mut channel, rng)
 }
@@ -71,10 +67,6 @@ fn receiving(data: &[u8]) -> Result<(), OtError> {
     let choices = BitVec::from_bools(&[true, false, true, true, false, false, true, false, true]);
     let strings = receiver.strings(9, 1, &mut channel, rng)?;
     chosen::receive(strings, shape, &choices, &mut channel)?;
-    let strings = receiver.strings(9, 1, &mut channel, rng)?;
-    correlated::receive(strings, shape, &choices, &mut channel)?;
-    let strings = receiver.strings(9, 1, &mut channel, rng)?;
-    product::bits(strings, shape, &choices, &mut channel)?;
     let shape = one_of_n::Shape { words: shape, log2_n: 2 };
     one_of_n::receive(&mut receiver, shape, &[3; 9], &mut channel, rng).map(drop)
 }

@@ -3,7 +3,7 @@
 use gazelle_block::hash::HashSeed;
 use gazelle_block::tweak::purpose;
 use gazelle_block::{BitVec, Block, Delta};
-use gazelle_ot::adapt::{WordShape, chosen, correlated, one_of_n, product, random, triples};
+use gazelle_ot::adapt::{WordShape, chosen, one_of_n, random};
 use gazelle_ot::{
     IdealOt, Iknp, OtError, OtExtension, OtTraffic, RcotSender, RotReceiver, RotSender, testing,
 };
@@ -43,10 +43,6 @@ const SHAPES: [WordShape; 7] = [
 fn random_words(shape: WordShape, role: u8) -> Vec<u64> {
     let mut rng = rng(role);
     (0..shape.words()).map(|_| rng.next_u64() >> (64 - shape.bits)).collect()
-}
-
-fn mask(shape: WordShape) -> u64 {
-    u64::MAX >> (64 - shape.bits)
 }
 
 #[test]
@@ -159,62 +155,6 @@ fn conformance_chosen_ot_of_blocks() {
 }
 
 #[test]
-fn conformance_correlated_ot_and_products_are_additive_shares() {
-    for shape in SHAPES {
-        let choices = BitVec::random(shape.count, &mut rng(7));
-        let x = random_words(shape, 8);
-        let (c, values) = (choices.clone(), x.clone());
-        let ((sum, v), (r, u), traffic) = with_sessions(
-            &IdealOt,
-            move |session, ch, rng| {
-                let mut strings = || session.strings(shape.count, shape.blocks(), ch, rng).unwrap();
-                let (first, second) = (strings(), strings());
-                let sum = correlated::receive(first, shape, &c, ch).unwrap();
-                (sum, product::bits(second, shape, &c, ch).unwrap())
-            },
-            move |session, ch, rng| {
-                let mut strings = || session.strings(shape.count, shape.blocks(), ch, rng).unwrap();
-                let (first, second) = (strings(), strings());
-                let r = correlated::send(first, shape, &values, ch).unwrap();
-                (r, product::values(second, shape, &values, ch).unwrap())
-            },
-        );
-        for (at, x) in x.iter().enumerate() {
-            let cx = if choices.get(at / shape.length) { *x } else { 0 };
-            assert_eq!(sum[at], r[at].wrapping_add(cx) & mask(shape));
-            assert_eq!(u[at].wrapping_add(v[at]) & mask(shape), cx);
-            assert!(u[at] <= mask(shape) && v[at] <= mask(shape));
-        }
-        assert_eq!(traffic, correlated::traffic(shape) + product::traffic(shape));
-    }
-}
-
-#[test]
-fn conformance_correlated_ot_with_random_choices_sends_no_corrections() {
-    let shape = WordShape { count: 50, length: 2, bits: 21 };
-    let x = random_words(shape, 8);
-    let values = x.clone();
-    let ((choices, sum), r, traffic) = with_sessions(
-        &IdealOt,
-        move |session, ch, rng| {
-            let strings = session.strings(shape.count, shape.blocks(), ch, rng).unwrap();
-            correlated::receive_random(strings, shape, ch).unwrap()
-        },
-        move |session, ch, rng| {
-            let strings = session.strings(shape.count, shape.blocks(), ch, rng).unwrap();
-            correlated::send_random(strings, shape, &values, ch).unwrap()
-        },
-    );
-    for (at, x) in x.iter().enumerate() {
-        let cx = if choices.get(at / 2) { *x } else { 0 };
-        assert_eq!(sum[at], r[at].wrapping_add(cx) & mask(shape));
-    }
-    assert!((5..45).contains(&choices.count_ones()));
-    assert_eq!(traffic, correlated::traffic_of_random_choices(shape));
-    assert_eq!(traffic.receiver_to_sender, 0);
-}
-
-#[test]
 fn conformance_one_of_n_delivers_the_choice() {
     for (log2_n, words) in [
         (1, WordShape::scalar(40, 8)),
@@ -268,47 +208,6 @@ fn properties_pads_of_one_of_n_do_not_cancel() {
 }
 
 #[test]
-fn conformance_bit_triples_multiply_and_send_nothing() {
-    fn check<O: OtExtension + 'static>(extension: &O) {
-        let count = 1000;
-        let (one, two) = (extension.clone(), extension.clone());
-        let party = |extension: O, first: bool| {
-            move |mut ch: gazelle_wire::Channel| {
-                let mut rng = rng(if first { 1 } else { 2 });
-                let mut sending = None;
-                let mut receiving = None;
-                for turn in 0..2 {
-                    if (turn == 0) == first {
-                        let delta = Delta::random(&mut rng);
-                        let cot = extension.sender(delta, &mut ch, &mut rng).unwrap();
-                        let mut session = RotSender::new(cot, &mut ch, &mut rng).unwrap();
-                        sending = Some(session.strings(count, 1, &mut ch, &mut rng).unwrap());
-                    } else {
-                        let cot = extension.receiver(&mut ch, &mut rng).unwrap();
-                        let mut session = RotReceiver::new(cot, &mut ch).unwrap();
-                        receiving = Some(session.strings(count, 1, &mut ch, &mut rng).unwrap());
-                    }
-                }
-                let before = ch.traffic();
-                let out = triples::bit_triples(sending.unwrap(), receiving.unwrap()).unwrap();
-                assert_eq!(ch.traffic(), before);
-                out
-            }
-        };
-        let (p, q) = run_two(party(one, true), party(two, false));
-        let mut products = 0;
-        for i in 0..count {
-            let (a, b) = (p.a.get(i) ^ q.a.get(i), p.b.get(i) ^ q.b.get(i));
-            assert_eq!(p.c.get(i) ^ q.c.get(i), a & b);
-            products += usize::from(a & b);
-        }
-        assert!((150..350).contains(&products), "a and b are uniform");
-    }
-    check(&IdealOt);
-    check(&Iknp::new());
-}
-
-#[test]
 fn adversarial_arguments_that_do_not_fit_are_refused() {
     let shape = WordShape::scalar(10, 8);
     let (received, sent, _) = with_sessions(
@@ -342,6 +241,4 @@ fn transcript_setting_up_the_hash_takes_one_block() {
     let shape = WordShape { count: 100, length: 3, bits: 17 };
     let exact = OtTraffic { sender_to_receiver: 8 + 1275, receiver_to_sender: 8 + 13 };
     assert_eq!(chosen::traffic(shape), exact);
-    let exact = OtTraffic { sender_to_receiver: 8 + 638, receiver_to_sender: 8 + 13 };
-    assert_eq!(correlated::traffic(shape), exact);
 }

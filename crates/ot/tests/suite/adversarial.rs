@@ -1,7 +1,7 @@
 //! A bad link or peer: each message of each extension flipped, cut, replayed, dropped or replaced.
 
 use gazelle_block::{BitVec, Block, Delta};
-use gazelle_ot::adapt::{WordShape, chosen, correlated, one_of_n};
+use gazelle_ot::adapt::{WordShape, chosen, one_of_n};
 use gazelle_ot::ferret::Parameters;
 use gazelle_ot::{
     Ferret, IdealOt, Iknp, OtError, OtExtension, RcotReceiver, RcotSender, RotReceiver, RotSender,
@@ -119,8 +119,6 @@ fn adapters_receive(ch: &mut Channel) -> Result<(), OtError> {
         let choices = BitVec::random(WORDS.count, &mut rng);
         let strings = session.strings(WORDS.count, WORDS.blocks(), ch, &mut rng)?;
         chosen::receive(strings, WORDS, &choices, ch)?;
-        let strings = session.strings(WORDS.count, WORDS.blocks(), ch, &mut rng)?;
-        correlated::receive(strings, WORDS, &choices, ch)?;
         let strings = session.strings(WORDS.count, 1, ch, &mut rng)?;
         chosen::receive_blocks(strings, &choices, ch)?;
         one_of_n::receive(&mut session, MANY, &[3; WORDS.count], ch, &mut rng)?;
@@ -140,8 +138,6 @@ fn adapters_send(ch: &mut Channel) -> Result<(), OtError> {
         let words = [5; WORDS.words()];
         let strings = session.strings(WORDS.count, WORDS.blocks(), ch, &mut rng)?;
         chosen::send(strings, WORDS, &words, &words, ch)?;
-        let strings = session.strings(WORDS.count, WORDS.blocks(), ch, &mut rng)?;
-        correlated::send(strings, WORDS, &words, ch)?;
         let strings = session.strings(WORDS.count, 1, ch, &mut rng)?;
         let blocks = [Block(9); WORDS.count];
         chosen::send_blocks(strings, &blocks, &blocks, ch)?;
