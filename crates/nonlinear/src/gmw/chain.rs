@@ -21,9 +21,10 @@
 //! | all others | truncate(T) first: every operation that compares then takes an online value |
 //! | square | square, `2^(d-1)` added; truncate(d); extend; re-share |
 //!
-//! A pool compares truncated values: 2x2 windows of b = 12, T = 9 take 4 carries over 9 bits per
-//! output (18 OTs each) either way, 3 more in comparisons and 1 for the result, or 4 beforehand; but
-//! comparing wider words costs their selections too, and every level a level more of merges.
+//! A pool truncates its inputs, then compares: at 2x2, b = 12 and T = 9 that is 4 carries over 9
+//! bits (18 OTs each) per output. Comparing untruncated words would put 9 bits more into each of 3
+//! comparisons and truncate one maximum: as many OTs, but wider selections and deeper merges in
+//! every level.
 //!
 //! A sum-pool comes before re-sharing, on extended shares. No extension where `l' <=` the ring.
 
