@@ -155,7 +155,7 @@ const MANY: one_of_n::Shape = one_of_n::Shape { words: WORDS, log2_n: 2 };
 
 #[test]
 fn adapters_survive_a_bad_link() {
-    for (party, frames) in [(Tampered::Client, 4), (Tampered::Server, 6)] {
+    for (party, frames) in [(Tampered::Client, 3), (Tampered::Server, 5)] {
         for frame in 0..frames {
             for mutation in mutations(frame) {
                 let (received, sent) = run_two_tampered(
