@@ -66,7 +66,7 @@ fn conformance_of_exact_steps_on_both_backends() {
     conformance_nonlinear_exact(&PerLayer {
         ot: IdealOt,
         scheme,
-        choices: choices(Choice::Garbled),
+        choices: choices(StepChoice::Garbled),
     });
     conformance_nonlinear_exact(&PerLayer::auto(Iknp::default(), scheme));
 }
@@ -108,7 +108,7 @@ fn conformance_every_pair_of_shares_of_small_rings_is_exact_for_every_function()
         case.server = Shares::new(l, server[..count].to_vec());
         let exact: Vec<i64> = values.iter().map(|x| case.step.rounded(*x)).collect();
         let expected = case.step.apply(&exact);
-        for choice in [Choice::Gmw, Choice::Garbled] {
+        for choice in [StepChoice::Gmw, StepChoice::Garbled] {
             let scheme = HalfGates::default();
             let protocol = PerLayer { ot: IdealOt, scheme, choices: vec![choice].into() };
             assert_eq!(case.run(&protocol), expected, "{:?} {choice:?}", case.step);
