@@ -8,6 +8,7 @@ mod suite {
     mod fixed;
     mod float;
     mod generated;
+    mod graphs;
     mod models;
     mod pack;
 }

@@ -31,6 +31,13 @@ pub enum LocalMap {
         /// Zeros before.
         before: [usize; 3],
     },
+    /// Positions axis by axis, axes `[channel, row, column]`: `y[c, r, k] = x[a(c), b(r), d(k)]`,
+    /// zero where one of the three is nothing. Repeats, reverses, reflects, tiles and enlarges.
+    Select {
+        /// Per axis a, b, d: as many entries as the output has positions there; no entry keeps the
+        /// axis as it is.
+        axes: [Vec<Option<u32>>; 3],
+    },
     /// Axes in another order: output axis i is input axis `axes[i]`.
     Permute {
         /// A permutation of 0, 1, 2.
@@ -95,6 +102,13 @@ impl LocalMap {
                 let from = |axis: usize| at.get(axis)?.checked_sub(*before.get(axis)?);
                 word(first, shape, [from(0)?, from(1)?, from(2)?])
             }),
+            Self::Select { axes } => remap(output, |at| {
+                let from = |axis: usize| -> Option<usize> {
+                    let (list, at) = (axes.get(axis)?, *at.get(axis)?);
+                    if list.is_empty() { Some(at) } else { Some((*list.get(at)?)? as usize) }
+                };
+                word(first, shape, [from(0)?, from(1)?, from(2)?])
+            }),
             Self::Permute { axes } => remap(output, |at| {
                 let mut from = [0; 3];
                 for (position, axis) in at.iter().zip(axes) {
@@ -110,7 +124,7 @@ impl LocalMap {
 
     /// Checks that the map can act on these inputs and give this many elements.
     /// `wanted` is the output's shape, which [`Reshape`](Self::Reshape), [`Slice`](Self::Slice)
-    /// and [`Pad`](Self::Pad) leave open; bounded work for any contents.
+    /// and [`Pad`](Self::Pad) leave open; work bounded by the map's own size.
     ///
     /// # Errors
     /// What does not fit.
@@ -145,6 +159,16 @@ impl LocalMap {
             Self::Pad { before } => {
                 before.iter().zip(input.axes()).zip(wanted.axes()).all(|((before, from), to)| {
                     before.checked_add(from).is_some_and(|end| end <= to)
+                })
+            }
+            Self::Select { axes } => {
+                axes.iter().zip(input.axes()).zip(wanted.axes()).all(|((list, from), to)| {
+                    let inside = |at: &Option<u32>| at.is_none_or(|at| (at as usize) < from);
+                    if list.is_empty() {
+                        from == to
+                    } else {
+                        list.len() == to && list.iter().all(inside)
+                    }
                 })
             }
             Self::Permute { axes } => {
@@ -217,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn known_answer_select_repeats_reverses_and_leaves_out() {
+        let list = |list: &[Option<u32>]| list.to_vec();
+        let reversed = list(&[Some(2), Some(1), Some(0)]);
+        let map = LocalMap::Select { axes: [list(&[Some(1)]), vec![], reversed] };
+        assert_eq!(apply(&map, TensorShape::new(1, 2, 3)), [8, 7, 6, 11, 10, 9]);
+        let map = LocalMap::Select { axes: [vec![], list(&[Some(0); 2]), list(&[None, Some(1)])] };
+        assert_eq!(apply(&map, TensorShape::new(2, 2, 2)), [0, 1, 0, 1, 0, 7, 0, 7]);
+    }
+
+    #[test]
     fn known_answer_permute_to_channels_last() {
         let map = LocalMap::Permute { axes: [1, 2, 0] };
         let expected = [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11];
@@ -267,6 +301,10 @@ mod tests {
         assert!(huge.check(&[SHAPE], SHAPE).is_err());
         assert!(LocalMap::Slice { start: [0; 3], step: [0; 3] }.check(&[SHAPE], SHAPE).is_err());
         assert!(LocalMap::Pad { before: [0, usize::MAX, 0] }.check(&[SHAPE], SHAPE).is_err());
+        let select = |list: Vec<Option<u32>>| LocalMap::Select { axes: [list, vec![], vec![]] };
+        assert!(select(vec![None, Some(2)]).check(&[SHAPE], SHAPE).is_err());
+        assert!(select(vec![Some(0)]).check(&[SHAPE], SHAPE).is_err());
+        assert!(select(vec![]).check(&[SHAPE], TensorShape::new(1, 2, 3)).is_err());
         assert!(LocalMap::Permute { axes: [0, 0, 7] }.check(&[SHAPE], SHAPE).is_err());
         assert!(LocalMap::Add { shifts: vec![64] }.check(&[SHAPE], SHAPE).is_err());
         assert!(LocalMap::Concat.check(&[], SHAPE).is_err());

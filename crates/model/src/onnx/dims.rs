@@ -6,18 +6,18 @@ use gazelle_share::TensorShape;
 pub(super) const MAX_ELEMENTS: usize = 1 << 28;
 
 /// Axes as the file has them. A leading axis of one is the batch (if another follows) and is not
-/// part of the shape; at most three axes are left.
+/// part of the shape; axes behind the third lie along its columns, in the same order of elements.
 pub(super) fn shape_of(dims: &[usize]) -> Result<TensorShape, String> {
-    let rest = part(dims, offset(dims)..);
+    let wrong = || format!("a tensor of {dims:?}: empty or too large");
     let mut axes = [1usize; 3];
-    let used = rest.len().min(3);
-    axes.iter_mut().zip(rest).for_each(|(axis, dim)| *axis = *dim);
-    if rest.iter().skip(used).any(|dim| *dim != 1) {
-        return Err(format!("a tensor of {dims:?}: more axes than batch, channels, rows, columns"));
+    for (i, dim) in dims.iter().skip(offset(dims)).enumerate() {
+        if let Some(axis) = axes.get_mut(i.min(2)) {
+            *axis = axis.checked_mul(*dim).ok_or_else(wrong)?;
+        }
     }
     let [c, h, w] = axes;
     let shape = TensorShape::new(c, h, w);
-    shape.checked_len(MAX_ELEMENTS).ok_or(format!("a tensor of {dims:?}: empty or too large"))?;
+    shape.checked_len(MAX_ELEMENTS).ok_or_else(wrong)?;
     Ok(shape)
 }
 
@@ -105,6 +105,10 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> 
 /// For each element of `to` in order, the index of the element of `from` that broadcasts there.
 pub(super) fn broadcast_indices(from: &[usize], to: &[usize]) -> Result<Vec<usize>, String> {
     let missing = to.len().checked_sub(from.len()).ok_or("too many axes to broadcast")?;
+    let fits = |(from, to): (&usize, &usize)| *from == 1 || from == to;
+    if !from.iter().zip(to.iter().skip(missing)).all(fits) {
+        return Err(format!("{from:?} does not broadcast to {to:?}"));
+    }
     let mut stride = 1;
     let mut strides = vec![0; to.len()];
     for (i, dim) in from.iter().enumerate().rev() {

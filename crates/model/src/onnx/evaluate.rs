@@ -6,6 +6,7 @@
 
 mod activation;
 mod convolution;
+mod einsum;
 mod elementwise;
 mod matrix;
 mod movement;
@@ -114,6 +115,7 @@ pub(super) fn knows(domain: &str, op: &str) -> bool {
                         | "ConvTranspose"
                         | "Gemm"
                         | "MatMul"
+                        | "Einsum"
                         | "BatchNormalization"
                         | "InstanceNormalization"
                         | "LRN"
@@ -149,6 +151,7 @@ pub(super) fn run(call: &Application<'_>) -> Result<Vec<Array>, String> {
         "ConvTranspose" => one(convolution::conv_transpose(call)),
         "Gemm" | "FusedGemm" => one(matrix::gemm(call)),
         "MatMul" | "FusedMatMul" => one(matrix::matmul(call)),
+        "Einsum" => one(einsum::einsum(call)),
         "BatchNormalization" => one(normalisation::batch(call)),
         "InstanceNormalization" => one(normalisation::instance(call)),
         "LRN" => one(normalisation::local_response(call)),

@@ -226,6 +226,12 @@ impl Importer<'_> {
         let unknown = call.inputs.iter().flatten().any(|value| matches!(value, Value::Unknown));
         let results = if unknown {
             // Only the first unsupported node on a path is reported.
+            if self.unsupported.is_empty() {
+                let why = "reads a result that is not computed, as the indices of a MaxPool or the \
+                           mask of a Dropout";
+                let (node, op) = (call.name.to_owned(), call.op.to_owned());
+                self.unsupported.push(Unsupported { node, op, why: why.into() });
+            }
             Vec::new()
         } else if call.op == "If" && call.domain.is_empty() {
             self.choose(node, &call)?

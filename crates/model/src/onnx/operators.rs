@@ -1,42 +1,71 @@
 //! One function per ONNX operator.
 
+mod activations;
 mod arithmetic;
-mod layers;
+mod concat;
+mod conv;
+mod matrix;
 mod movement;
+mod normalisation;
+mod pointwise;
 mod pooling;
+mod reduce;
+mod refusals;
+mod resize;
+mod selection;
 
 use super::import::{Call, Dynamic, Importer, Value};
 use super::tensor::ElementType;
+
+/// Operators that `onnxruntime` writes when it optimises a network.
+const FUSED: [&str; 3] = ["FusedConv", "FusedGemm", "FusedMatMul"];
 
 type Results = Result<Vec<Value>, String>;
 
 /// Appends the operations of one node with a private input.
 pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Results {
-    if !call.domain.is_empty() {
+    let fused = call.domain == "com.microsoft" && FUSED.contains(&call.op);
+    if !call.domain.is_empty() && !fused {
         return Err(format!("operators of the domain {:?} are not supported", call.domain));
     }
     let one = |result: Result<Dynamic, String>| result.map(|tensor| vec![Value::Tensor(tensor)]);
     match call.op {
-        "Conv" => one(layers::conv(importer, call)),
-        "Gemm" => one(layers::gemm(importer, call)),
-        "MatMul" => one(layers::matmul(importer, call)),
-        "BatchNormalization" => one(layers::batch_normalization(importer, call)),
-        "Relu" => one(layers::relu(importer, call)),
-        "Clip" => one(layers::clip(importer, call)),
-        "LeakyRelu" => one(layers::leaky_relu(importer, call)),
-        "PRelu" => one(layers::prelu(importer, call)),
+        "Conv" => one(conv::conv(importer, call)),
+        "ConvTranspose" => one(conv::conv_transpose(importer, call)),
+        "FusedConv" => one(conv::fused(importer, call)),
+        "Gemm" => one(matrix::gemm(importer, call)),
+        "FusedGemm" => {
+            one(matrix::gemm(importer, call).and_then(|y| activations::fused(importer, call, &y)))
+        }
+        "MatMul" | "FusedMatMul" => one(matrix::matmul(importer, call)),
+        "Einsum" => one(matrix::einsum(importer, call)),
+        "BatchNormalization" => one(normalisation::batch_normalization(importer, call)),
+        "Relu" => one(activations::relu(importer, call)),
+        "Clip" => one(activations::clip(importer, call)),
+        "LeakyRelu" => one(activations::leaky_relu(importer, call)),
+        "PRelu" => one(activations::prelu(importer, call)),
+        "Abs" => one(activations::abs(importer, call)),
+        "HardSigmoid" => one(activations::hard_sigmoid(importer, call)),
         "MaxPool" => one(pooling::max_pool(importer, call)),
         "AveragePool" => one(pooling::average_pool(importer, call)),
         "GlobalAveragePool" => one(pooling::global_average(importer, call)),
         "GlobalMaxPool" => one(pooling::global_max(importer, call)),
-        "ReduceMean" => one(pooling::reduce_mean(importer, call)),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Neg" | "Sum" => {
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL1" | "ReduceSumSquare" => {
+            one(reduce::run(importer, call))
+        }
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Neg" | "Sum" | "Mean" | "Max" | "Min" => {
             one(arithmetic::run(importer, call))
         }
-        "Concat" => one(movement::concat(importer, call)),
-        "Split" => movement::split(importer, call),
-        "Slice" => one(movement::slice(importer, call)),
-        "Pad" => one(movement::pad(importer, call)),
+        "Where" => one(arithmetic::choose(importer, call)),
+        "Resize" | "Upsample" => one(resize::resize(importer, call)),
+        "Gather" => one(selection::gather(importer, call)),
+        "Expand" => one(selection::expanded(importer, call)),
+        "Tile" => one(selection::tile(importer, call)),
+        "DepthToSpace" | "SpaceToDepth" => one(movement::blocks(importer, call)),
+        "Concat" => one(concat::concat(importer, call)),
+        "Split" => selection::split(importer, call),
+        "Slice" => one(selection::slice(importer, call)),
+        "Pad" => one(selection::pad(importer, call)),
         "Transpose" => one(movement::transpose(importer, call)),
         "Flatten" => one(movement::flatten(importer, call)),
         "Reshape" => one(movement::reshape(importer, call)),
@@ -51,6 +80,6 @@ pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Results {
             let name = super::tensor::type_name(to);
             Err(format!("a private tensor cannot be cast to {name}: only floats are computed with"))
         }
-        _ => Err("this operator is not supported".into()),
+        other => Err(refusals::refusal(other)),
     }
 }

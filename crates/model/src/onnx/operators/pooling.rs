@@ -1,18 +1,82 @@
-//! Pooling.
+//! Pools over windows, and over all of an image.
 
 use gazelle_share::{Pads, TensorShape, Window};
 
-use super::layers;
-use super::movement;
+use super::conv;
+use super::selection::{AxisPositions, select};
 use crate::graph::Op;
 use crate::onnx::dims;
 use crate::onnx::import::{Call, Dynamic, Importer};
 
-fn window(call: &Call<'_>, x: &Dynamic) -> Result<(Window, TensorShape), String> {
+/// The windows along one axis.
+struct PoolAxis {
+    size: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    before: usize,
+    behind: usize,
+    count: usize,
+}
+
+impl PoolAxis {
+    /// `ceil_mode` rounds the count up, but for windows that would begin in the padding behind.
+    fn new(
+        size: usize,
+        [kernel, stride, dilation]: [usize; 3],
+        [before, behind]: [usize; 2],
+        ceil: bool,
+    ) -> Result<Self, String> {
+        let span = (kernel - 1) * dilation + 1;
+        if before >= kernel || behind >= kernel {
+            return Err(format!("padding of {before} and {behind} by windows of {kernel}"));
+        }
+        let room = (size + before + behind)
+            .checked_sub(span)
+            .ok_or_else(|| format!("windows over {span} of {size} positions"))?;
+        let mut count = room / stride + 1;
+        if ceil && room % stride > 0 && count * stride < size + before {
+            count += 1;
+        }
+        Ok(Self { size, kernel, stride, dilation, before, behind, count })
+    }
+
+    /// The positions that each window reads; nothing where they lie in the padding.
+    fn taps(&self, window: usize) -> impl Iterator<Item = Option<usize>> {
+        let start = window * self.stride;
+        (0..self.kernel).map(move |tap| {
+            let at = (start + tap * self.dilation).checked_sub(self.before);
+            at.filter(|at| *at < self.size)
+        })
+    }
+
+    /// How many values each window's mean is over: those inside, or those inside the padding too
+    /// (beyond it nothing counts).
+    fn counts(&self, include_pad: bool) -> Vec<usize> {
+        let inside = |window: usize| self.taps(window).flatten().count();
+        let padded = |window: usize| {
+            let end = self.before + self.size + self.behind;
+            let at = |tap: &usize| window * self.stride + tap * self.dilation < end;
+            (0..self.kernel).filter(at).count()
+        };
+        (0..self.count).map(|w| if include_pad { padded(w) } else { inside(w) }).collect()
+    }
+
+    /// Padding behind that gives these windows and no more.
+    fn needed(&self) -> usize {
+        ((self.count - 1) * self.stride + self.kernel).saturating_sub(self.size + self.before)
+    }
+}
+
+/// The windows of a pool, by axis; a one-dimensional pool has one column.
+fn axes(call: &Call<'_>, x: &Dynamic) -> Result<[PoolAxis; 2], String> {
     let rank = x.dims.len().saturating_sub(2);
-    let spatial = x.dims.get(2..).unwrap_or_default();
-    if !(1..=2).contains(&rank) || dims::offset(&x.dims) != 1 {
-        return Err(format!("pooling of {:?}", x.dims));
+    let spatial: Vec<usize> = x.dims.iter().skip(2).copied().collect();
+    if rank > 2 {
+        return Err(format!("a pool over {rank} axes; one and two are supported"));
+    }
+    if rank == 0 || dims::offset(&x.dims) != 1 {
+        return Err(format!("a pool over {:?}", x.dims));
     }
     let one_axis = |pair: [usize; 2]| if rank == 1 { [pair[0], 1] } else { pair };
     if call.attributes.ints("kernel_shape").is_none() {
@@ -20,48 +84,83 @@ fn window(call: &Call<'_>, x: &Dynamic) -> Result<(Window, TensorShape), String>
     }
     let kernel = one_axis(call.attributes.pair("kernel_shape", rank, 1)?);
     let stride = one_axis(call.attributes.pair("strides", rank, 1)?);
-    if call.attributes.pair("dilations", rank, 1)? != [1, 1] {
-        return Err("dilated pooling".into());
+    let dilation = one_axis(call.attributes.pair("dilations", rank, 1)?);
+    let span = |axis: usize| {
+        let [kernel, dilation] =
+            [kernel, dilation].map(|pair| if axis == 0 { pair[0] } else { pair[1] });
+        (kernel - 1) * dilation + 1
+    };
+    let same = call.attributes.string("auto_pad").is_some_and(|auto| auto.starts_with("SAME"));
+    for (axis, (size, stride)) in spatial.iter().zip(stride).enumerate() {
+        if same && (size.div_ceil(stride) - 1) * stride + span(axis) < *size {
+            return Err("auto_pad with strides beyond the windows, which programs read \
+                        differently; give the pads instead"
+                .into());
+        }
     }
-    let mut pads = layers::pads(call, spatial, kernel, stride)?;
+    let pads = conv::pads(call, &spatial, [span(0), span(1)], stride)?;
     let shape = dims::shape_of(&x.dims)?;
-    if call.attributes.int("ceil_mode", 0) != 0 {
-        pads.bottom += missing(shape.height, pads.top, pads.bottom, kernel[0], stride[0]);
-        pads.right += missing(shape.width, pads.left, pads.right, kernel[1], stride[1]);
-    }
-    let window = Window { kernel, stride, pads };
-    let output = window
-        .checked_output(shape)
-        .ok_or_else(|| format!("windows {window:?} do not fit {:?}", x.dims))?;
-    Ok((window, output))
+    let ceil = call.attributes.int("ceil_mode", 0) != 0;
+    let [kh, kw] = kernel;
+    let [sh, sw] = stride;
+    let [dh, dw] = dilation;
+    Ok([
+        PoolAxis::new(shape.height, [kh, sh, dh], [pads.top, pads.bottom], ceil)?,
+        PoolAxis::new(shape.width, [kw, sw, dw], [pads.left, pads.right], ceil)?,
+    ])
 }
 
-/// Extra padding behind that `ceil_mode` stands for; a window that would begin in the padding
-/// behind is left out.
-fn missing(size: usize, before: usize, behind: usize, kernel: usize, stride: usize) -> usize {
-    let padded = size + before + behind;
-    let Some(room) = padded.checked_sub(kernel) else { return 0 };
-    let extra = room.next_multiple_of(stride) - room;
-    let start = room + extra;
-    if extra > 0 && start < size + before { extra } else { 0 }
-}
-
-fn output_dims(x: &Dynamic, output: TensorShape) -> Vec<usize> {
-    let mut out = vec![1, output.channels, output.height];
-    if x.dims.len() > 3 {
-        out.push(output.width);
+/// The pool's window, and its input: laid out window by window where they are dilated, or reach
+/// further than [`Window`] can say.
+fn windows(
+    importer: &mut Importer<'_>,
+    call: &Call<'_>,
+    x: &Dynamic,
+    [rows, columns]: &[PoolAxis; 2],
+    repeat: bool,
+) -> Result<(Dynamic, Window, Vec<usize>), String> {
+    let shape = dims::shape_of(&x.dims)?;
+    let out = |with_columns: bool| {
+        let mut out = vec![1, shape.channels, rows.count];
+        out.extend(with_columns.then_some(columns.count));
+        out
+    };
+    let kernel = [rows.kernel, columns.kernel];
+    let pads = Pads {
+        top: rows.before,
+        left: columns.before,
+        bottom: rows.needed(),
+        right: columns.needed(),
+    };
+    let window = Window { kernel, stride: [rows.stride, columns.stride], pads };
+    let target = TensorShape::new(shape.channels, rows.count, columns.count);
+    let dense = rows.dilation == 1 && columns.dilation == 1;
+    if dense && window.checked_output(shape) == Some(target) {
+        return Ok((x.clone(), window, out(x.dims.len() > 3)));
     }
-    out
+    let mut lists = Vec::with_capacity(2);
+    for (i, axis) in [rows, columns].into_iter().enumerate().take(x.dims.len() - 2) {
+        let mut list: AxisPositions = Vec::with_capacity(axis.count * axis.kernel);
+        for window in 0..axis.count {
+            let first = axis.taps(window).flatten().next();
+            if first.is_none() {
+                return Err(format!("window {window} lies in the padding alone"));
+            }
+            // A maximum may see a value twice.
+            list.extend(axis.taps(window).map(|at| if repeat { at.or(first) } else { at }));
+        }
+        lists.push((i + 2, list));
+    }
+    let laid_out = select(importer, call.name, x, lists)?;
+    let window = Window { kernel, stride: kernel, pads: Pads::default() };
+    Ok((laid_out, window, out(x.dims.len() > 3)))
 }
 
 pub(super) fn max_pool(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
-    if call.outputs > 1 {
-        return Err("the indices output is not supported".into());
-    }
-    let (window, output) = window(call, &x)?;
-    let dims = output_dims(&x, output);
-    importer.push(call.name, Op::MaxPool { window, relu: false }, &[&x], dims)
+    let axes = axes(call, &x)?;
+    let (x, window, out) = windows(importer, call, &x, &axes, true)?;
+    importer.push(call.name, Op::MaxPool { window, relu: false }, &[&x], out)
 }
 
 pub(super) fn average_pool(
@@ -69,27 +168,32 @@ pub(super) fn average_pool(
     call: &Call<'_>,
 ) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
-    let (window, output) = window(call, &x)?;
-    let shape = dims::shape_of(&x.dims)?;
-    let out_dims = output_dims(&x, output);
-    let size = (window.kernel[0] * window.kernel[1]) as f32;
-    let given = call.attributes.int("count_include_pad", 0) != 0
-        && call.attributes.int("ceil_mode", 0) == 0;
-    if given || window.pads == Pads::default() {
-        let op = Op::AveragePool { window, divisor: size };
-        return importer.push(call.name, op, &[&x], out_dims);
+    let axes = axes(call, &x)?;
+    let include_pad = call.attributes.int("count_include_pad", 0) != 0;
+    let [rows, columns] = axes.each_ref().map(|axis| axis.counts(include_pad));
+    let (x, window, out) = windows(importer, call, &x, &axes, false)?;
+    let first = rows.first().zip(columns.first()).map(|(rows, columns)| rows * columns);
+    let first = first.ok_or("no windows")?;
+    let counts = || rows.iter().flat_map(|r| columns.iter().map(move |c| r * c));
+    if counts().any(|count| count == 0) {
+        return Err("a window lies in the padding alone".into());
+    }
+    if counts().all(|count| count == first) {
+        let op = Op::AveragePool { window, divisor: first as f32 };
+        return importer.push(call.name, op, &[&x], out);
     }
     // The divisor differs at the border: sums, then one factor per position.
-    let ones = vec![1.0f32; shape.len()];
-    let counts = window.fold(shape, &ones, |a, b| a + b);
+    let channels = dims::shape_of(&out)?.channels;
     let sum = Op::AveragePool { window, divisor: 1.0 };
-    let sums = importer.push(call.name, sum, &[&x], out_dims.clone())?;
-    let scale: Vec<f32> = counts.iter().map(|count| 1.0 / count.max(1.0)).collect();
-    let op = Op::Affine { shift: vec![0.0; output.channels], scale };
-    importer.push(&format!("{}/divide", call.name), op, &[&sums], out_dims)
+    let sums = importer.push(call.name, sum, &[&x], out.clone())?;
+    let plane: Vec<f32> = counts().map(|count| 1.0 / count as f32).collect();
+    let scale = plane.repeat(channels);
+    let op = Op::Affine { shift: vec![0.0; channels], scale };
+    importer.push(&format!("{}/divide", call.name), op, &[&sums], out)
 }
 
-fn global(shape: TensorShape) -> Window {
+/// One window over all rows and columns.
+pub(super) fn whole(shape: TensorShape) -> Window {
     let kernel = [shape.height, shape.width];
     Window { kernel, stride: kernel, pads: Pads::default() }
 }
@@ -113,52 +217,11 @@ pub(super) fn global_average(
     let x = call.tensor(0)?;
     let (shape, out) = global_dims(&x)?;
     let divisor = (shape.height * shape.width) as f32;
-    importer.push(call.name, Op::AveragePool { window: global(shape), divisor }, &[&x], out)
+    importer.push(call.name, Op::AveragePool { window: whole(shape), divisor }, &[&x], out)
 }
 
 pub(super) fn global_max(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let (shape, out) = global_dims(&x)?;
-    importer.push(call.name, Op::MaxPool { window: global(shape), relu: false }, &[&x], out)
-}
-
-/// Mean over axes: the others go first, then one pool over what is left.
-pub(super) fn reduce_mean(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
-    let x = call.tensor(0)?;
-    let rank = x.dims.len();
-    let axes = if let Some(constant) = call.constant(1)? {
-        constant.axes(rank)?
-    } else {
-        let list = call.attributes.ints("axes").ok_or("the axes are missing")?;
-        list.iter().map(|value| dims::axis(*value, rank)).collect::<Result<_, _>>()?
-    };
-    let keep = call.attributes.int("keepdims", 1) != 0;
-    let mut out_dims = x.dims.clone();
-    for axis in &axes {
-        if let Some(dim) = out_dims.get_mut(*axis) {
-            *dim = 1;
-        }
-    }
-    let kept: Vec<usize> = (0..rank).filter(|axis| !axes.contains(axis)).collect();
-    let size = |list: &[usize]| list.iter().filter_map(|axis| x.dims.get(*axis)).product::<usize>();
-    let (rows, columns) = (size(&kept), size(&axes));
-    if !keep {
-        out_dims = kept.iter().filter_map(|axis| x.dims.get(*axis).copied()).collect();
-    }
-    // Rows and columns of images: a pool that the step before can take.
-    let mut sorted = axes.clone();
-    sorted.sort_unstable();
-    if let ([1, channels, height, width], [2, 3]) = (x.dims.as_slice(), sorted.as_slice()) {
-        let window = global(TensorShape::new(*channels, *height, *width));
-        let op = Op::AveragePool { window, divisor: columns as f32 };
-        let mean = importer.push(call.name, op, &[&x], vec![1, *channels, 1, 1])?;
-        return movement::relabel(importer, call.name, &mean, out_dims);
-    }
-    let order: Vec<usize> = kept.iter().chain(&axes).copied().collect();
-    let moved = movement::permute(importer, call.name, &x, &order)?;
-    let flat = movement::relabel(importer, call.name, &moved, vec![1, rows, columns, 1])?;
-    let window = global(TensorShape::new(rows, columns, 1));
-    let op = Op::AveragePool { window, divisor: columns as f32 };
-    let mean = importer.push(call.name, op, &[&flat], vec![1, rows, 1, 1])?;
-    movement::relabel(importer, call.name, &mean, out_dims)
+    importer.push(call.name, Op::MaxPool { window: whole(shape), relu: false }, &[&x], out)
 }
