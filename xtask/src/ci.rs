@@ -109,13 +109,10 @@ fn check_demo(output: &str) -> Result<(), Failure> {
         let private = numbers(field("logits")?)?;
         let plain = numbers(field("plaintext_logits")?)?;
         let tolerance = field("tolerance")?.as_f64().ok_or("tolerance is not a number")?;
-        let scale = plain.iter().fold(1.0f64, |scale, logit| scale.max(logit.abs()));
-        // The fixed-point model's own distance comes on top of the reported tolerance.
-        let bound = (0.02 * scale + 1.0 / 32.0).max(tolerance);
         if private.len() != plain.len()
-            || private.iter().zip(&plain).any(|(a, b)| (a - b).abs() > bound)
+            || private.iter().zip(&plain).any(|(a, b)| (a - b).abs() > tolerance)
         {
-            return Err(format!("private and plain logits differ by more than {bound}").into());
+            return Err(format!("private and plain logits differ by more than {tolerance}").into());
         }
         for phase in ["offline", "online"] {
             let figures = field(phase)?;

@@ -88,7 +88,8 @@ pub(crate) struct ModelArguments {
     /// At most so many calibration inputs
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub(crate) calibration_limit: usize,
-    /// Logits are rounded to this: a power of two such as 0.0625 or 1/16
+    /// Logits are rounded to this, a power of two such as 0.0625 or 1/16 (default: what model.toml
+    /// says, or about 1/256 of the largest calibrated logit)
     #[arg(long, value_parser = resolution)]
     pub(crate) resolution: Option<i32>,
     /// Protocol of the non-linear layers
@@ -113,6 +114,16 @@ pub(crate) struct Inspect {
     /// if left out
     #[arg(long, value_name = "LINK")]
     pub(crate) link: Option<Link>,
+    /// A directory of inputs whose classes are known, to measure how often the network is right: in
+    /// f32, in fixed point and privately
+    #[arg(long, value_name = "DIR", requires = "labels")]
+    pub(crate) data: Option<PathBuf>,
+    /// A CSV file of lines `file,label`: files of the directory, and a class's name or number
+    #[arg(long, value_name = "CSV", requires = "data")]
+    pub(crate) labels: Option<PathBuf>,
+    /// At most so many of them privately, with both parties in this process
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "data")]
+    pub(crate) limit: usize,
     /// One JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -172,6 +183,9 @@ pub(crate) struct Infer {
     /// A file with one label per line for each class, instead of the server's
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
+    /// Clip elements that lie outside the model's input range, instead of refusing the input
+    #[arg(long)]
+    pub(crate) clamp: bool,
     /// One JSON object per input on standard output, nothing else
     #[arg(long)]
     pub(crate) json: bool,
@@ -251,10 +265,10 @@ fn resolution(text: &str) -> Result<i32, String> {
         None => text.trim().parse().map_err(|_| "not a number".to_owned())?,
     };
     let bits = -value.log2();
-    if bits.fract() == 0.0 && (-10.0..=10.0).contains(&bits) {
+    if bits.fract() == 0.0 && bits.abs() <= f64::from(gazelle_model::quantise::MAX_RESOLUTION) {
         Ok(bits as i32)
     } else {
-        Err("must be a power of two between 1/1024 and 1024".into())
+        Err("must be a power of two, such as 1/16 or 4".into())
     }
 }
 
@@ -310,6 +324,7 @@ mod tests {
         assert_eq!(resolution("1/16"), Ok(4));
         assert_eq!(resolution("0.0625"), Ok(4));
         assert_eq!(resolution("2"), Ok(-1));
+        assert_eq!(resolution("1/4194304"), Ok(22));
         assert!(resolution("0.1").is_err());
         assert!(resolution("0").is_err());
         assert!(resolution("x").is_err());

@@ -2,7 +2,9 @@
 //! description; and from the revealed integers to what the user sees.
 
 use gazelle::{Description, ModelInfo};
-use gazelle_model::{Activation, Fit, InputDescription, Pixels, fixed, samples};
+use gazelle_model::{
+    Activation, Fit, InputDescription, InputRange, OutOfRange, Pixels, fixed, samples,
+};
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Rgb};
 
@@ -20,6 +22,8 @@ pub(crate) struct Encoder {
     /// Shape of a ready tensor, where the model says one.
     shape: Vec<usize>,
     input: Option<InputDescription>,
+    range: Option<InputRange>,
+    outside: OutOfRange,
     activation: Option<Activation>,
 }
 
@@ -37,9 +41,9 @@ impl Encoder {
     ) -> Result<Self, Failure> {
         let interface = model.interface.clone();
         if let Some(interface) = &interface {
-            let inputs = architecture.input().shape.len();
+            let shape = architecture.input().shape;
             interface
-                .check(inputs, gazelle_model::reveal::classes(architecture))
+                .check(shape, gazelle_model::reveal::classes(architecture))
                 .map_err(Failure::run("the server's description"))?;
         }
         Ok(Self {
@@ -49,6 +53,8 @@ impl Encoder {
                 |interface| interface.shape.clone(),
             ),
             input: interface.as_ref().and_then(|interface| interface.input.clone()),
+            range: interface.as_ref().and_then(|interface| interface.range.clone()),
+            outside: OutOfRange::Refuse,
             activation: interface.and_then(|interface| interface.output.activation),
         })
     }
@@ -56,7 +62,13 @@ impl Encoder {
     /// Makes tensors only; there is no network yet to encode them for.
     pub(crate) fn uncoded(interface: &gazelle_model::Interface) -> Self {
         let (shape, input) = (interface.shape.clone(), interface.input.clone());
-        Self { architecture: None, shape, input, activation: None }
+        let (range, outside) = (None, OutOfRange::Refuse);
+        Self { architecture: None, shape, input, range, outside, activation: None }
+    }
+
+    /// Elements beyond the model's declared range are clipped to it, if `clamp`; else refused.
+    pub(crate) fn clamping(self, clamp: bool) -> Self {
+        Self { outside: if clamp { OutOfRange::Clamp } else { OutOfRange::Refuse }, ..self }
     }
 
     /// What happens to an input that a user may not expect.
@@ -112,7 +124,14 @@ impl Encoder {
             .architecture
             .as_ref()
             .ok_or_else(|| Failure::Run("there is no network to encode for".into()))?;
-        fixed::encode(architecture, &tensor).map_err(Failure::run(&input.name))
+        let shape = architecture.input().shape;
+        let admitted = match &self.range {
+            Some(range) => range.admit(&tensor, shape, self.outside),
+            None => Ok(tensor.as_slice().into()),
+        };
+        admitted
+            .and_then(|tensor| fixed::encode(architecture, &tensor))
+            .map_err(Failure::run(&input.name))
     }
 
     /// What the model's final softmax or sigmoid makes of the logits, if it has one.

@@ -48,7 +48,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         Limits { traffic_bytes: command.max_traffic << 20, memory_bytes: command.max_memory << 20 };
     let explain = |error| batch.explain(error, command.timeout);
     let offer = Offer::receive(channel, limits, command.pin).map_err(explain)?;
-    let encoder = Encoder::new(offer.description())?;
+    let encoder = Encoder::new(offer.description())?.clamping(command.clamp);
     if let Some(labels) = &own_labels {
         check_labels(labels, offer.description())?;
     }
@@ -229,6 +229,10 @@ impl Failed {
 
 fn print(object: &output::Object<'_>) {
     say!("{}: {}\n", visible(object.input), visible(&object.label));
+    if !object.tied.is_empty() {
+        let tied: Vec<String> = object.tied.iter().map(ToString::to_string).collect();
+        say!("  a tie at this resolution: classes {}\n", tied.join(", "));
+    }
     for line in output::classes(object) {
         say!("  {line}\n");
     }

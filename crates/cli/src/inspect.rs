@@ -8,7 +8,8 @@ use gazelle_model::{ModelError, Unsupported};
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::arguments::{Inspect, ModelArguments};
+use crate::accuracy::{self, Accuracy};
+use crate::arguments::Inspect;
 use crate::failure::Failure;
 use crate::model_file::{self, LoadFailure, Loaded};
 use crate::output::{self, column};
@@ -22,11 +23,20 @@ struct Inspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     input_shape: Vec<usize>,
+    /// What inputs are held to: `[[low, high]]`, or one pair per channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_range: Option<gazelle_model::InputRange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_range_source: Option<gazelle_model::RangeSource>,
+    #[serde(skip)]
+    inputs: String,
     ring_bits: u32,
     layers: Vec<LayerObject>,
     predicted: serde_json::Map<String, serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fixed_point: Option<gazelle_model::Report>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<Accuracy>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,7 +57,7 @@ pub(crate) fn run(command: &Inspect) -> Outcome {
     let links = command.link.map_or_else(|| vec![Link::LAN, Link::WAN], |link| vec![link]);
     let first = links.first().copied().unwrap_or(Link::LAN);
     let object = match model_file::load(&command.model, None, first) {
-        Ok(model) => supported(model, &command.model, &links)?,
+        Ok(model) => supported(model, command, &links)?,
         Err(LoadFailure::Model(error)) => unsupported(error)?,
         Err(LoadFailure::Other(failure)) => return Err(failure),
     };
@@ -71,26 +81,26 @@ fn unsupported(error: ModelError) -> Result<Inspection, Failure> {
         unsupported,
         why,
         input_shape: Vec::new(),
+        input_range: None,
+        input_range_source: None,
+        inputs: String::new(),
         ring_bits: 0,
         layers: Vec::new(),
         predicted: serde_json::Map::new(),
         fixed_point: None,
+        accuracy: None,
     })
 }
 
 /// Plans for each link with this machine's prices; the layers shown are those of the first.
-fn supported(
-    mut model: Loaded,
-    arguments: &ModelArguments,
-    links: &[Link],
-) -> Result<Inspection, Failure> {
+fn supported(mut model: Loaded, command: &Inspect, links: &[Link]) -> Result<Inspection, Failure> {
     let machine = Machine::calibrate()?;
     let mut predicted = serde_json::Map::new();
     let mut shown = Vec::new();
     let mut ring_bits = 0;
     for link in links {
         let architecture = &model.quantised.network.architecture();
-        model.choice = model_file::choose(architecture, arguments.wanted(*link), &machine)?;
+        model.choice = model_file::choose(architecture, command.model.wanted(*link), &machine)?;
         let server = model.compile()?;
         let (plan, traffic) = (server.plan(), server.traffic());
         let description = Description::parse(server.description())?;
@@ -104,15 +114,25 @@ fn supported(
             shown = layers(&server, &steps);
         }
     }
+    let accuracy = match (&command.data, &command.labels) {
+        (Some(folder), Some(table)) => {
+            Some(accuracy::measure(&model, folder, table, command.limit)?)
+        }
+        _ => None,
+    };
     Ok(Inspection {
         supported: true,
         unsupported: Vec::new(),
         why: None,
         input_shape: model.graph.input_dims.clone(),
+        input_range: model.info.interface.as_ref().and_then(|interface| interface.range.clone()),
+        input_range_source: Some(model.range_source),
+        inputs: model.range(),
         ring_bits,
         layers: shown,
         predicted,
         fixed_point: Some(model.quantised.report.clone()),
+        accuracy,
     })
 }
 
@@ -166,6 +186,7 @@ fn print(object: &Inspection) {
         return;
     }
     say!("input {:?}, rings up to 2^{}\n", object.input_shape, object.ring_bits);
+    say!("{}\n", object.inputs);
     say!(
         "  {:<23} {:<9} {:<11} {:>4} {:>8} {:>8} {:>4} {:>5}\n",
         "layer",
@@ -213,5 +234,8 @@ fn print(object: &Inspection) {
             report.checked_inputs,
             output::rounded(report.tolerance)
         );
+    }
+    if let Some(accuracy) = &object.accuracy {
+        accuracy::print(accuracy);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 failure, 2 wrong usage.
 
+mod accuracy;
 mod arguments;
 mod demo;
 mod draw;

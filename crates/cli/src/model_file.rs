@@ -7,7 +7,9 @@ use gazelle::backend::{Choice, DefaultService, Machine, StepProtocol, planner};
 use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
 use gazelle::{GazelleError, ModelInfo};
-use gazelle_model::{Graph, Interface, ModelError, Options, Quantised, float, quantise};
+use gazelle_model::{
+    Graph, Interface, ModelError, Options, Quantised, RangeSource, float, quantise,
+};
 
 use crate::arguments::{Backend, ModelArguments};
 use crate::failure::Failure;
@@ -25,6 +27,7 @@ pub(crate) struct Loaded {
     pub(crate) graph: Graph,
     pub(crate) quantised: Quantised,
     pub(crate) info: ModelInfo,
+    pub(crate) range_source: RangeSource,
     pub(crate) choice: Choice,
 }
 
@@ -72,15 +75,13 @@ pub(crate) fn load(
     let bytes = std::fs::read(path).map_err(Failure::run(path.display()))?;
     let graph = gazelle_model::import(&bytes)?;
     let mut interface = Interface::beside(path, &graph)?;
-    if let Some(resolution) = model.resolution {
-        interface.output.resolution = u32::try_from(resolution)
-            .map_err(|_| Failure::Usage("--resolution must be at most 1".into()))?;
-    }
+    interface.output.resolution = model.resolution.or(interface.output.resolution);
     if let Some(reveal) = model.reveal {
         interface.output.reveal = reveal.into();
     }
     let calibration = calibration(model, &graph, &interface)?;
-    let name = name.map_or_else(|| name_of(path), str::to_owned);
+    let own = || interface.name.clone().unwrap_or_else(|| name_of(path));
+    let name = name.map_or_else(own, str::to_owned);
     build(graph, name, interface, calibration, model.wanted(link))
 }
 
@@ -99,25 +100,22 @@ pub(crate) struct Wanted {
 fn build(
     graph: Graph,
     name: String,
-    interface: Interface,
+    mut interface: Interface,
     calibration: Vec<Vec<f32>>,
     wanted: Wanted,
 ) -> Result<Loaded, LoadFailure> {
-    let defaults = Options::default();
-    let input_range = interface
-        .input
-        .as_ref()
-        .map_or(defaults.input_range, gazelle_model::InputDescription::range);
-    let options =
-        Options { calibration, input_range, resolution: interface.output.resolution, ..defaults };
+    let (input_range, range_source) = interface.declare(&graph, &calibration)?;
+    let resolution = interface.output.resolution;
+    let options = Options { calibration, input_range, resolution, ..Options::default() };
     let mut quantised = quantise(&graph, &options)?;
+    interface.output.resolution = Some(quantised.report.resolution);
     let what = interface.output.reveal;
     gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
     let tolerance = quantised.report.tolerance;
     let info = ModelInfo { name, interface: Some(interface), tolerance };
     let choice = choose(quantised.network.architecture(), wanted, &Machine::default())
         .map_err(Failure::from)?;
-    Ok(Loaded { graph, quantised, info, choice })
+    Ok(Loaded { graph, quantised, info, range_source, choice })
 }
 
 impl ModelArguments {
@@ -223,7 +221,7 @@ impl Loaded {
         format!(
             "{}: {} linear layers, {:.2} M products, {} non-linear elements\n\
              fixed point: {} bits a value; {} calibration inputs, {} checked, {:.1} % of these\n  \
-             with the f32 network's class; logits in steps of 1/{}, tolerance {}",
+             with the f32 network's class; logits in steps of {}, tolerance {}\n{}",
             visible(&self.info.name),
             macs.len(),
             macs.iter().sum::<u64>() as f64 / 1e6,
@@ -232,9 +230,28 @@ impl Loaded {
             report.calibration_inputs,
             report.checked_inputs,
             report.agreement * 100.0,
-            1u64 << report.resolution.min(60),
+            output::step(report.resolution),
             output::rounded(report.tolerance),
+            self.range(),
         )
+    }
+
+    /// Which inputs are taken, and who said so.
+    pub(crate) fn range(&self) -> String {
+        let range = self.info.interface.as_ref().and_then(|interface| interface.range.as_ref());
+        let range = range.map(ToString::to_string).unwrap_or_default();
+        match self.range_source {
+            RangeSource::Given => format!("inputs: {range}, by model.toml"),
+            RangeSource::Calibration => format!(
+                "inputs: {range}, from {} calibration inputs and a margin; model.toml may say \
+                 otherwise: [input] range = [low, high]",
+                self.quantised.report.calibration_inputs
+            ),
+            RangeSource::Assumed => format!(
+                "inputs: {range}, ASSUMED: no calibration inputs, and no range in model.toml. Give \
+                 --calibration, or [input] range = [low, high] in model.toml"
+            ),
+        }
     }
 }
 

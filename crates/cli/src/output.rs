@@ -29,6 +29,12 @@ pub(crate) struct Object<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) logits: Option<Vec<f64>>,
     pub(crate) top: Vec<Ranked>,
+    /// The largest logit is that of several classes, which [`Object::tied`] lists; the first of
+    /// them is [`Object::class`]. Only if the server reveals logits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tie: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tied: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) probabilities: Option<Vec<f64>>,
     pub(crate) tolerance: f64,
@@ -69,6 +75,14 @@ pub(crate) fn ranking(logits: &[f64], labels: &[String], count: usize) -> Vec<Ra
     ranked
 }
 
+/// The classes that share the largest logit, if there are several: rounding hides which is ahead.
+pub(crate) fn tied(logits: &[f64]) -> Vec<usize> {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let equal = logits.iter().enumerate().filter(|(_, logit)| **logit >= largest);
+    let tied: Vec<usize> = equal.map(|(class, _)| class).collect();
+    if tied.len() > 1 { tied } else { Vec::new() }
+}
+
 /// Classes that came ranked, without their logits.
 fn ranked(classes: &[usize], labels: &[String], count: usize) -> Vec<Ranked> {
     let classes = classes.iter().take(count.max(1));
@@ -97,11 +111,14 @@ pub(crate) fn object<'a>(
         }
         Learnt::Classes(classes) => (None, ranked(&classes, labels, top)),
     };
+    let tied = logits.as_deref().map(tied).unwrap_or_default();
     let (class, label) = top.first().map_or((0, String::new()), |r| (r.class, r.label.clone()));
     Object {
         input,
         class,
         label,
+        tie: logits.as_ref().map(|_| !tied.is_empty()),
+        tied,
         logits,
         top,
         probabilities: None,
@@ -173,6 +190,15 @@ pub(crate) fn seconds(seconds: f64) -> String {
     if seconds >= 1.0 { format!("{seconds:.2} s") } else { format!("{:.1} ms", seconds * 1e3) }
 }
 
+/// `1/16`, `4`: the step of logits that are multiples of `2^-resolution`.
+pub(crate) fn step(resolution: i32) -> String {
+    match resolution {
+        1..=60 => format!("1/{}", 1u64 << resolution),
+        -60..=0 => (1u64 << -resolution).to_string(),
+        _ => format!("2^{}", -resolution),
+    }
+}
+
 /// `12 B`, `3.4 kB`, `5.6 MB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     let count = bytes as f64;
@@ -196,7 +222,11 @@ pub(crate) fn widths(report: &gazelle_model::Report) -> String {
 
 /// A number with three digits that matter.
 pub(crate) fn rounded(value: f64) -> String {
-    if value == 0.0 || value >= 100.0 { format!("{value:.0}") } else { format!("{value:.4}") }
+    match value.abs() {
+        0.0 | 100.0.. => format!("{value:.0}"),
+        ..1e-3 => format!("{value:.2e}"),
+        _ => format!("{value:.4}"),
+    }
 }
 
 /// Time, bytes and turns by layer, in 79 columns.
@@ -300,5 +330,12 @@ mod tests {
         assert_eq!(classes(&object), ["   3.0000  d\\u{1b}og", "   1.0000  cat"]);
         object.probabilities = Some(vec![0.25, 0.75]);
         assert_eq!(classes(&object)[0], " 75.0 %     3.0000  d\\u{1b}og");
+    }
+
+    #[test]
+    fn equal_largest_logits_are_a_tie() {
+        assert_eq!(tied(&[1.0, 3.0, 3.0, 3.0]), [1, 2, 3]);
+        assert!(tied(&[1.0, 3.0, 2.0]).is_empty() && tied(&[5.0]).is_empty());
+        assert_eq!((step(4), step(0), step(-3)), ("1/16".into(), "1".into(), "8".into()));
     }
 }

@@ -1,5 +1,6 @@
 //! What the server says about its model before anything secret moves.
 
+use gazelle_model::OutOfRange;
 use gazelle_share::{Architecture, LinearProtocol, NonlinearProtocol};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,8 +17,7 @@ pub struct ModelInfo {
     /// How an image becomes the input tensor, and what the output means; absent for networks
     /// that are no image classifiers.
     pub interface: Option<gazelle_model::Interface>,
-    /// Six sigma of a logit's distance from the fixed-point reference, half the reveal resolution
-    /// included.
+    /// A logit's distance from the f32 network's at most, as far as calibration inputs show.
     pub tolerance: f64,
 }
 
@@ -41,6 +41,23 @@ pub struct Description {
 }
 
 impl Description {
+    /// Encodes an input tensor for [`ClientSession::infer`](crate::ClientSession::infer), held to the
+    /// model's declared range: integers `x 2^s`, s the scale of its channel.
+    ///
+    /// # Errors
+    /// [`GazelleError::Input`] if the number of elements is wrong, or one leaves the range where
+    /// such are refused; it names the element, never its value.
+    pub fn encode(&self, input: &[f32], outside: OutOfRange) -> Result<Vec<i64>, GazelleError> {
+        let range = self.model.interface.as_ref().and_then(|interface| interface.range.as_ref());
+        let input = match range {
+            Some(range) => range
+                .admit(input, self.architecture.input().shape, outside)
+                .map_err(GazelleError::Input)?,
+            None => input.into(),
+        };
+        gazelle_model::fixed::encode(&self.architecture, &input).map_err(GazelleError::Input)
+    }
+
     /// Parses a server's bytes. The architecture is valid then; nothing else is checked.
     ///
     /// # Errors

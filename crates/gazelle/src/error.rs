@@ -1,5 +1,6 @@
 //! What can go wrong in a session, sorted by whose fault it is.
 
+use gazelle_model::ModelError;
 use gazelle_prg::PrgError;
 use gazelle_share::ProtocolError;
 use gazelle_wire::ChannelError;
@@ -73,11 +74,14 @@ pub enum GazelleError {
         /// What was given.
         got: usize,
     },
-    /// A value of the caller's input is too large for the model.
-    #[error("input value {value} is outside the model's range of {bits} bits")]
+    /// The caller's input tensor does not fit the model, or leaves its declared range.
+    #[error(transparent)]
+    Input(ModelError),
+    /// A value of the caller's input is too large for the model. It is not told: errors are logged.
+    #[error("input value {element} is outside the model's range of {bits} bits")]
     InputRange {
-        /// The value.
-        value: i64,
+        /// Which.
+        element: usize,
         /// Bits of the model's input, sign included.
         bits: u32,
     },

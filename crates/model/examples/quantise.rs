@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use gazelle_model::{Options, import, quantise, samples};
+use gazelle_model::{Interface, Options, import, quantise, samples};
 use gazelle_share::step::StepFunction;
 use gazelle_share::{NodeKind, Step};
 
@@ -16,12 +16,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let graph = import(&std::fs::read(path)?)?;
     println!("import: {:?}, {} multiply-adds", start.elapsed(), graph.macs());
     let calibration = samples::beside(path, &graph, 64);
+    let (input_range, source) = Interface::beside(path, &graph)?.declare(&graph, &calibration)?;
+    println!("inputs: {input_range} ({source:?})");
     let start = Instant::now();
     let weight_bits = match std::env::args().nth(2) {
         Some(bits) => bits.parse()?,
         None => Options::default().weight_bits,
     };
-    let options = Options { calibration, weight_bits, ..Options::default() };
+    let options = Options { calibration, input_range, weight_bits, ..Options::default() };
     let quantised = quantise(&graph, &options)?;
     println!("quantise: {:?}", start.elapsed());
     let report = &quantised.report;

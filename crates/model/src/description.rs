@@ -2,14 +2,17 @@
 //! server sends it to clients, who need no other knowledge of the model.
 //!
 //! ```toml
+//! name = "pets"              # what clients see
+//!
 //! [input]
 //! layout = "nchw"            # or "nhwc"
-//! channels = "rgb"           # "bgr", "grey"
+//! channels = "rgb"           # "bgr", "grey" (or "gray")
 //! resize = 256               # short side, bilinear, before the crop
 //! crop = [224, 224]          # rows, columns, from the centre
 //! scale = 0.00392156862745   # x = (byte * scale - mean) / std
 //! mean = [0.485, 0.456, 0.406]
 //! std = [0.229, 0.224, 0.225]
+//! range = [-2.2, 2.7]        # of ready tensors; [[low, high], ..] one per channel
 //!
 //! [output]
 //! labels = ["cat", "dog"]    # or the name of a file beside model.toml, one label per line
@@ -18,14 +21,20 @@
 //! ```
 
 mod geometry;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
 pub use geometry::{Fit, MAX_RESIZED_PIXELS};
 use serde::{Deserialize, Serialize};
 
+use gazelle_share::TensorShape;
+
 use crate::error::ModelError;
 use crate::graph::{Activation, Graph};
+use crate::quantise::MAX_RESOLUTION;
+use crate::range::{InputRange, RangeSource};
 
 /// Order of an image's axes in the input tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +55,7 @@ pub enum Channels {
     /// Blue, green, red.
     Bgr,
     /// One.
+    #[serde(alias = "gray")]
     Grey,
 }
 
@@ -101,8 +111,8 @@ pub struct OutputDescription {
     pub labels: Vec<String>,
     /// What the client learns.
     pub reveal: Reveal,
-    /// Logits are multiples of `2^-resolution`.
-    pub resolution: u32,
+    /// Logits are multiples of `2^-resolution`; the calibration decides if nobody did.
+    pub resolution: Option<i32>,
     /// Computed by the client in the clear on what it learns.
     pub activation: Option<Activation>,
 }
@@ -110,9 +120,15 @@ pub struct OutputDescription {
 /// Both; public.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interface {
+    /// What a file calls the model; clients learn it beside this description.
+    #[serde(skip)]
+    pub name: Option<String>,
     /// Of the input tensor as the ONNX file has it, batch axis included: what a ready tensor must
     /// have, with or without that axis.
     pub shape: Vec<usize>,
+    /// What every element of an input tensor must lie in; [`declare`](Self::declare) fills it in if
+    /// nobody did.
+    pub range: Option<InputRange>,
     /// Absent where the input is no image of one or three channels: only tensors are taken then.
     pub input: Option<InputDescription>,
     /// The output.
@@ -135,6 +151,7 @@ pub struct Pixels<'a> {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    name: Option<String>,
     input: FileInput,
     output: FileOutput,
 }
@@ -149,6 +166,14 @@ struct FileInput {
     scale: Option<f64>,
     mean: Option<Vec<f64>>,
     std: Option<Vec<f64>>,
+    range: Option<Ends>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ends {
+    All([f32; 2]),
+    Channels(Vec<[f32; 2]>),
 }
 
 #[derive(Deserialize, Default)]
@@ -166,20 +191,18 @@ enum LabelSource {
     File(String),
 }
 
-/// Longest label in bytes.
+/// Longest label and name in bytes.
 const MAX_LABEL: usize = 256;
 /// Largest side of an image.
 const MAX_SIDE: usize = 1 << 14;
-/// Default resolution: 1/16.
-const RESOLUTION: u32 = 4;
 
 impl Interface {
-    /// The defaults: bytes / 255, RGB or grey by the model's channels, exact size, logits at 1/16.
+    /// The defaults: bytes / 255, RGB or grey by the model's channels, exact size, all logits.
     pub fn default_for(graph: &Graph) -> Self {
         let file = File::default();
         let input = Self::input_for(graph, &file.input).ok().flatten();
-        let output = Self::output_for(graph, Vec::new(), Reveal::Logits, RESOLUTION);
-        Self { shape: graph.input_dims.clone(), input, output }
+        let output = Self::output_for(graph, Vec::new(), Reveal::Logits, None);
+        Self { name: None, shape: graph.input_dims.clone(), range: None, input, output }
     }
 
     /// Reads a `model.toml`; `dir` is where a file of labels lies.
@@ -199,21 +222,56 @@ impl Interface {
                 text.lines().map(str::to_owned).collect()
             }
         };
-        let resolution = match file.output.resolution {
-            None => RESOLUTION,
-            Some(step) => {
-                let bits = (0..=16).find(|bits| (f64::from(-*bits).exp2() - step).abs() < 1e-9);
-                bits.ok_or_else(|| fail(format!("resolution {step} is not 1, 1/2, .., 2^-16")))?
-                    as u32
-            }
-        };
+        let resolution = file.output.resolution.map(exponent).transpose().map_err(fail)?;
+        let name = file.name.map(|name| name.trim().to_owned());
+        if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > MAX_LABEL) {
+            return Err(fail(format!("a name must have 1 to {MAX_LABEL} bytes")));
+        }
         let reveal = file.output.reveal.unwrap_or(Reveal::Logits);
         let input = Self::input_for(graph, &file.input).map_err(fail)?;
+        let FileInput { scale, mean, std, range, .. } = file.input;
+        let range = match (range, &input) {
+            (Some(Ends::All(ends)), _) => Some(InputRange::new(vec![ends])?),
+            (Some(Ends::Channels(ends)), _) => Some(InputRange::new(ends)?),
+            // The file says what bytes become, so it says what ready tensors hold.
+            (None, Some(input)) if scale.is_some() || mean.is_some() || std.is_some() => {
+                let (low, high) = input.range();
+                Some(InputRange::uniform(low, high).with_slack())
+            }
+            (None, _) => None,
+        };
         let output = Self::output_for(graph, labels, reveal, resolution);
-        let description = Self { shape: graph.input_dims.clone(), input, output };
+        let description = Self { name, shape: graph.input_dims.clone(), range, input, output };
         let outputs = graph.shape(graph.output).len();
-        description.check(graph.input_shape().len(), outputs)?;
+        description.check(graph.input_shape(), outputs)?;
         Ok(description)
+    }
+
+    /// The range that inputs are held to, filled in if nobody gave one: what calibration inputs
+    /// showed and some more, with all that images can become; or else that of bytes over 255.
+    ///
+    /// # Errors
+    /// [`ModelError::Input`] if a calibration input leaves the range that was given.
+    pub fn declare(
+        &mut self,
+        graph: &Graph,
+        calibration: &[Vec<f32>],
+    ) -> Result<(InputRange, RangeSource), ModelError> {
+        let shape = graph.input_shape();
+        if let Some(range) = &self.range {
+            range.admit_all(calibration, shape)?;
+            return Ok((range.clone(), RangeSource::Given));
+        }
+        let pixels = self.input.as_ref().map(InputDescription::range);
+        let pixels = pixels.map(|(low, high)| InputRange::uniform(low, high).with_slack());
+        let (range, source) = match (InputRange::likely(calibration, shape), pixels) {
+            (Some(likely), Some(pixels)) => (likely.union(&pixels), RangeSource::Calibration),
+            (Some(likely), None) => (likely, RangeSource::Calibration),
+            (None, Some(pixels)) => (pixels, RangeSource::Assumed),
+            (None, None) => (InputRange::uniform(0.0, 1.0).with_slack(), RangeSource::Assumed),
+        };
+        self.range = Some(range.clone());
+        Ok((range, source))
     }
 
     /// The `model.toml` beside an ONNX file, or the defaults if there is none.
@@ -241,7 +299,7 @@ impl Interface {
         graph: &Graph,
         mut labels: Vec<String>,
         reveal: Reveal,
-        resolution: u32,
+        resolution: Option<i32>,
     ) -> OutputDescription {
         if labels.is_empty() {
             labels = (0..graph.shape(graph.output).len()).map(|class| class.to_string()).collect();
@@ -292,29 +350,35 @@ impl Interface {
         }))
     }
 
-    /// Whether a description (from a file or a stranger) makes sense for a network with so many
-    /// input and output elements.
+    /// Whether a description (from a file or a stranger) makes sense for a network with an input of
+    /// this shape and so many output elements.
     ///
     /// # Errors
     /// [`ModelError::Description`] says what does not.
-    pub fn check(&self, input_len: usize, outputs: usize) -> Result<(), ModelError> {
+    pub fn check(&self, shape: TensorShape, outputs: usize) -> Result<(), ModelError> {
         let fail = |why: String| Err(ModelError::Description(why));
         let output = &self.output;
         if output.labels.len() != outputs {
             return fail(format!("{} labels for {outputs} classes", output.labels.len()));
         }
-        if output.labels.iter().any(|label| label.len() > MAX_LABEL) || output.resolution > 16 {
-            return fail("a label is too long, or the resolution too fine".into());
+        if output.labels.iter().any(|label| label.len() > MAX_LABEL)
+            || output.resolution.is_some_and(|bits| bits.abs() > MAX_RESOLUTION)
+        {
+            return fail("a label is too long, or the resolution out of bounds".into());
+        }
+        if let Some(range) = &self.range {
+            range.check_for(shape.channels)?;
         }
         let elements = self.shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n));
-        if elements != Some(input_len) {
-            return fail(format!("a shape of {:?} for {input_len} input values", self.shape));
+        if elements != Some(shape.len()) {
+            let values = shape.len();
+            return fail(format!("a shape of {:?} for {values} input values", self.shape));
         }
         let Some(input) = &self.input else { return Ok(()) };
         let count = input.channels.count();
         let sides = [input.height, input.width];
         if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side))
-            || count * input.height * input.width != input_len
+            || count * input.height * input.width != shape.len()
         {
             return fail("sizes that do not fit the model".into());
         }
@@ -390,94 +454,12 @@ impl InputDescription {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gazelle_share::TensorShape;
-
-    fn graph(dims: Vec<usize>, outputs: usize) -> Graph {
-        let shape = TensorShape::new(dims[1], dims[2], dims[3]);
-        let mut graph = Graph::new("x", shape, dims);
-        let op = gazelle_share::LinearOp::FullyConnected { inputs: shape.len(), outputs };
-        let op = crate::Op::Linear { op, weights: vec![], bias: vec![] };
-        graph.output = graph.push("fc", op, vec![0], TensorShape::vector(outputs));
-        graph
-    }
-
-    #[test]
-    fn known_answer_defaults_divide_bytes_by_255() {
-        let description = Interface::default_for(&graph(vec![1, 1, 2, 2], 3));
-        let input = description.input.clone().unwrap();
-        assert_eq!((input.channels, input.layout), (Channels::Grey, Layout::Nchw));
-        let image = Pixels { height: 2, width: 2, channels: 1, bytes: &[0, 51, 102, 255] };
-        assert_eq!(input.tensor(&image).unwrap(), [0.0, 0.2, 0.4, 1.0]);
-        assert_eq!(description.output.labels, ["0", "1", "2"]);
-        assert!(description.check(4, 3).is_ok());
-    }
-
-    #[test]
-    fn known_answer_mean_std_crop_and_channel_order() {
-        let text = "[input]\nchannels = 'bgr'\ncrop = [1, 1]\nresize = 3\nscale = 1.0\n\
-                    mean = [1, 2, 3]\nstd = [1, 2, 4]\n[output]\nlabels = ['a', 'b']\nresolution = 0.25";
-        let description = Interface::parse(text, &graph(vec![1, 3, 1, 1], 2), None).unwrap();
-        let input = description.input.unwrap();
-        let mut bytes = vec![0; 27];
-        bytes[12..15].copy_from_slice(&[11, 22, 33]);
-        let image = Pixels { height: 3, width: 3, channels: 3, bytes: &bytes };
-        assert_eq!(input.tensor(&image).unwrap(), [32.0, 10.0, 2.0]);
-        let fit = input.fit(100, 300).unwrap();
-        assert_eq!((fit.height, fit.width), (3, 9));
-        assert_eq!(description.output.resolution, 2);
-    }
-
-    #[test]
-    fn known_answer_channels_last() {
-        let text = "[input]\nlayout = 'nhwc'\nscale = 1.0";
-        let description = Interface::parse(text, &graph(vec![1, 1, 2, 3], 1), None).unwrap();
-        let image = Pixels { height: 1, width: 2, channels: 3, bytes: &[1, 2, 3, 4, 5, 6] };
-        let tensor = description.input.unwrap().tensor(&image).unwrap();
-        assert_eq!(tensor, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-    }
-
-    #[test]
-    fn adversarial_descriptions_that_do_not_fit_are_refused() {
-        let graph = graph(vec![1, 3, 4, 4], 2);
-        for text in [
-            "[input]\nchannels = 'grey'",
-            "[input]\nstd = [0, 1, 1]",
-            "[input]\nmean = [1, 2]",
-            "[input]\nscale = nan",
-            "[input]\ncrop = [5, 5]",
-            "[output]\nlabels = ['one']",
-            "[output]\nresolution = 0.3",
-            "[output]\nreveal = 'weights'",
-            "[input]\nunknown = 1",
-            "[output]\nlabels = '/nonexistent/labels'",
-            "not toml",
-        ] {
-            let parsed = Interface::parse(text, &graph, None);
-            assert!(matches!(parsed, Err(ModelError::Description(_))), "{text}");
-        }
-    }
-
-    #[test]
-    fn known_answer_a_tensor_has_the_shape_with_or_without_the_batch_axis() {
-        let description = Interface::default_for(&graph(vec![1, 3, 4, 4], 2));
-        assert!(description.takes(&[1, 3, 4, 4]) && description.takes(&[3, 4, 4]));
-        for other in [&[1, 4, 4, 3][..], &[48], &[1, 48], &[4, 4], &[1, 1, 3, 4, 4], &[], &[2, 3]] {
-            assert!(!description.takes(other), "{other:?}");
-        }
-        assert!(description.check(48, 2).is_ok());
-        assert!(Interface { shape: vec![1, 3, 4, 5], ..description }.check(48, 2).is_err());
-    }
-
-    #[test]
-    fn adversarial_images_of_the_wrong_size_are_refused() {
-        let input = Interface::default_for(&graph(vec![1, 3, 4, 4], 2)).input.unwrap();
-        let image = |height, width, bytes| Pixels { height, width, channels: 3, bytes };
-        assert!(input.tensor(&image(4, 4, &[0; 47])).is_err());
-        assert!(input.tensor(&image(5, 4, &[0; 60])).is_err());
-        assert!(input.tensor(&image(usize::MAX, 4, &[])).is_err());
-        assert!(input.tensor(&image(4, 4, &[0; 48])).is_ok());
+/// The exponent r of a step `2^-r`.
+fn exponent(step: f64) -> Result<i32, String> {
+    let bits = if step > 0.0 { -step.log2() } else { f64::NAN };
+    if bits.fract() == 0.0 && bits.abs() <= f64::from(MAX_RESOLUTION) {
+        Ok(bits as i32)
+    } else {
+        Err(format!("resolution {step} is not a power of two, such as 0.0625 or 4.0"))
     }
 }

@@ -43,6 +43,19 @@ pub enum ModelError {
     /// found before anything is served.
     #[error("internal error: {0}; please report it with the model")]
     Internal(String),
+    /// An element of an input leaves the declared range; its value is not told: errors are logged.
+    #[error(
+        "element {element} of the input lies outside the model's range, {low} to {high}; was it \
+         prepared as for training?"
+    )]
+    OutOfRange {
+        /// Its place in the tensor, row-major.
+        element: usize,
+        /// Least element.
+        low: f32,
+        /// Largest element.
+        high: f32,
+    },
     /// A `model.toml` that makes no sense.
     #[error("model description: {0}")]
     Description(String),

@@ -25,10 +25,11 @@ pub struct Trace {
     pub overflows: usize,
 }
 
-/// Encodes an input tensor: `round(x 2^scale)`, clamped to the input's width.
+/// Encodes an input tensor: `round(x 2^s)`, s the scale of the channel.
 ///
 /// # Errors
-/// [`ModelError::Input`] if the number of elements is wrong, or one is not finite.
+/// [`ModelError::Input`] if the number of elements is wrong, or one is not finite or does not fit
+/// the input's width.
 pub fn encode(architecture: &Architecture, input: &[f32]) -> Result<Vec<i64>, ModelError> {
     let tensor = architecture.input();
     if input.len() != tensor.shape.len() {
@@ -38,10 +39,23 @@ pub fn encode(architecture: &Architecture, input: &[f32]) -> Result<Vec<i64>, Mo
     if let Some(at) = input.iter().position(|x| !x.is_finite()) {
         return Err(ModelError::Input(format!("element {at} is not a finite number")));
     }
-    let factor = f64::from(tensor.scale).exp2();
     let limit = f64::from(tensor.value_bits - 1).exp2();
-    let code = |x: &f32| (f64::from(*x) * factor).round().clamp(-limit, limit - 1.0) as i64;
-    Ok(input.iter().map(code).collect())
+    let plane = (tensor.shape.height * tensor.shape.width).max(1);
+    let mut codes = Vec::with_capacity(input.len());
+    for (channel, values) in input.chunks(plane).enumerate() {
+        let factor = f64::from(architecture.input_scale(channel)).exp2();
+        for x in values {
+            let code = (f64::from(*x) * factor).round();
+            if !(-limit..limit).contains(&code) {
+                let (at, end) = (codes.len(), limit / factor);
+                let why =
+                    format!("element {at} lies outside what the network holds, {end} in size");
+                return Err(ModelError::Input(why));
+            }
+            codes.push(code as i64);
+        }
+    }
+    Ok(codes)
 }
 
 /// Decodes revealed values: `v / 2^scale` of the output tensor.

@@ -11,6 +11,7 @@ mod graph;
 mod onnx;
 pub mod passes;
 pub mod quantise;
+pub mod range;
 pub mod reveal;
 pub mod samples;
 
@@ -21,3 +22,4 @@ pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, Op};
 pub use onnx::{ImportOptions, ImportedModel, Reference, import, load};
 pub use quantise::{CalibrationSource, Options, Quantised, Report, quantise};
+pub use range::{InputRange, OutOfRange, RangeSource};

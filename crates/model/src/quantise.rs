@@ -11,6 +11,7 @@ mod build;
 mod calibrate;
 mod equalise;
 mod evaluate;
+mod input;
 mod places;
 pub(crate) mod rings;
 mod scales;
@@ -25,14 +26,15 @@ pub use calibrate::CalibrationSource;
 use crate::error::ModelError;
 use crate::graph::Graph;
 use crate::passes;
+use crate::range::InputRange;
 
 /// What the caller may choose.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Input tensors, preprocessed; without any, [`Options::input_range`] is sampled.
     pub calibration: Vec<Vec<f32>>,
-    /// Smallest and largest element of an input.
-    pub input_range: (f32, f32),
+    /// The declared range of inputs.
+    pub input_range: InputRange,
     /// Ranges from interval bounds over `input_range` instead of from what was seen: no input can
     /// overflow them, at the price of wider rings. Calibration inputs then only check the error.
     pub guaranteed: bool,
@@ -40,8 +42,9 @@ pub struct Options {
     pub value_bits: Option<u32>,
     /// Least number of fraction bits of weights.
     pub weight_bits: u32,
-    /// Logits are revealed as multiples of `2^-resolution`.
-    pub resolution: u32,
+    /// Logits are revealed as multiples of `2^-resolution`, -[`MAX_RESOLUTION`] to
+    /// [`MAX_RESOLUTION`]; without one, as [`resolution_for`] the largest calibrated logit.
+    pub resolution: Option<i32>,
     /// Multiply-adds spent on checking one candidate width.
     pub effort: u64,
 }
@@ -50,11 +53,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             calibration: Vec::new(),
-            input_range: (0.0, 1.0),
+            input_range: InputRange::uniform(0.0, 1.0),
             guaranteed: false,
             value_bits: None,
             weight_bits: 10,
-            resolution: 4,
+            resolution: None,
             effort: 1_000_000_000,
         }
     }
@@ -79,14 +82,16 @@ pub struct Report {
     /// Spare bits above the largest calibration value.
     pub margin: u32,
     /// Fraction bits of each linear layer's weights, by layer name.
-    pub weight_bits: Vec<(String, u32)>,
+    pub weight_bits: Vec<(String, i32)>,
     /// Logits are revealed as multiples of `2^-resolution`.
-    pub resolution: u32,
-    /// 6 sigma of a logit's distance from the fixed-point reference, half the reveal resolution
-    /// included.
+    pub resolution: i32,
+    /// A logit's distance from the f32 network's, as clients read it: 6 sigma of what rounding at
+    /// random does, half as much again as the largest distance of the fixed-point reference over the
+    /// inputs checked, and half the reveal resolution; in two digits, rounded up.
     pub tolerance: f64,
     /// Largest distance of a logit (before it is rounded for the reveal) from the f32 reference,
-    /// over the inputs checked, relative to `max(1, max |logit|)`.
+    /// over the inputs checked, relative to that input's largest |logit| (or a quarter of the
+    /// largest of all, where that is more).
     pub relative_error: f64,
     /// Largest |logit| over the calibration inputs.
     pub largest_logit: f64,
@@ -113,7 +118,7 @@ struct Candidate {
     value_bits: u32,
     margin: u32,
     weight_bits: u32,
-    resolution: u32,
+    resolution: i32,
     /// Whether comparisons of a ReLU may go without the lowest bits.
     coarse: bool,
 }
@@ -128,20 +133,22 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
     let fixed = options.value_bits;
     if fixed.is_some_and(|bits| !(4..=24).contains(&bits))
         || !(2..=20).contains(&options.weight_bits)
-        || options.resolution > 16
+        || options.resolution.is_some_and(|bits| bits.abs() > MAX_RESOLUTION)
     {
         return Err(ModelError::Quantise("widths out of range".into()));
     }
     let prepared = prepare(graph, options)?;
-    let CalibratedGraph { lowered, inputs, varied, source, calibration, ranges } = &prepared;
+    let CalibratedGraph { lowered, input, inputs, varied, source, calibration, ranges, .. } =
+        &prepared;
+    let CalibratedGraph { resolution, scale, .. } = &prepared;
     let mut candidate = Candidate {
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
         margin: source.margin(inputs.len(), *varied),
         weight_bits: options.weight_bits,
-        resolution: options.resolution,
+        resolution: *resolution,
         coarse: fixed.is_none(),
     };
-    let mut variance = evaluate::budget(&calibration.logits);
+    let mut variance = evaluate::budget(*scale);
     let (mut last, mut best) = (None, None);
     // Widths checked last, and a budget that was too large.
     let (mut tried, mut refused) = (Vec::new(), None);
@@ -153,16 +160,21 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         };
         let Some(widths) = widths else { break };
         tried.clone_from(&widths);
-        let built = build::build(lowered, ranges, candidate, &widths)?;
-        let checked =
-            evaluate::evaluate(&built.network, inputs, &calibration.logits, options.effort)?;
+        let built = build::build(lowered, ranges, input, candidate, &widths)?;
+        let checked = evaluate::evaluate(
+            &built.network,
+            inputs,
+            &calibration.logits,
+            *scale,
+            options.effort,
+        )?;
         let verdict = checked.verdict();
         let report = Report {
             value_bits: built.step_bits.iter().map(|(_, bits)| *bits).max().unwrap_or_default(),
             step_bits: built.step_bits,
             margin: candidate.margin,
             weight_bits: built.weight_bits,
-            resolution: options.resolution,
+            resolution: *resolution,
             tolerance: checked.tolerance(),
             relative_error: checked.relative_error,
             largest_logit: checked.largest_logit,
@@ -227,6 +239,7 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
 /// A lowered network, scaled, and what its calibration told.
 struct CalibratedGraph {
     lowered: Graph,
+    input: input::InputPlan,
     inputs: Vec<Vec<f32>>,
     /// Variants of them that widened the ranges.
     varied: usize,
@@ -234,38 +247,70 @@ struct CalibratedGraph {
     calibration: calibrate::Calibration,
     /// Per tensor.
     ranges: Vec<f64>,
+    /// Logits are revealed as multiples of `2^-resolution`.
+    resolution: i32,
+    /// What errors of the logits are measured by.
+    scale: f64,
+}
+
+/// Resolutions are powers of two from `2^-MAX_RESOLUTION` to `2^MAX_RESOLUTION`.
+pub const MAX_RESOLUTION: i32 = 128;
+
+/// The exponent r of the power of two `2^-r` nearest to 1/256 of the largest logit: fine enough to
+/// tell classes apart, coarse enough to tell little else.
+pub fn resolution_for(largest_logit: f64) -> i32 {
+    let step = largest_logit / 256.0;
+    if step > 0.0 && step.is_finite() {
+        (-step.log2().round()).clamp(f64::from(-MAX_RESOLUTION), f64::from(MAX_RESOLUTION)) as i32
+    } else {
+        8
+    }
 }
 
 fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelError> {
     let mut lowered = passes::lower(graph)?;
     let (inputs, source) = calibrate::inputs(&lowered, options);
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
-    let variants = calibrate::variants(&lowered, &inputs, options);
+    // Made-up inputs fill the declared range; real ones may leave a range that nobody declared.
+    let declared = match InputRange::observed(&inputs, lowered.input_shape()) {
+        Some(observed) => options.input_range.union(&observed),
+        None => options.input_range.clone(),
+    };
+    let variants = calibrate::variants(&lowered, &inputs, &declared, options);
     calibration.widen(&lowered, &variants)?;
+    calibration.widen(&lowered, &calibrate::stretched(&lowered, &inputs, &declared, options))?;
     let source = if options.guaranteed { CalibrationSource::Bounds } else { source };
     if options.guaranteed {
-        let bounds = bounds::ranges(&lowered, options.input_range);
-        if let Some(input) = inputs
-            .iter()
-            .flatten()
-            .find(|x| !(options.input_range.0..=options.input_range.1).contains(x))
-        {
-            let (low, high) = options.input_range;
-            let why =
-                format!("a calibration input has the element {input}, beyond {low} to {high}");
-            return Err(ModelError::Input(why));
-        }
-        calibration.ranges = bounds;
+        options.input_range.admit_all(&inputs, lowered.input_shape())?;
+        calibration.ranges = bounds::ranges(&lowered, &options.input_range);
     }
-    // Brighter images than the calibration's must not be cut off.
-    let ends = options.input_range.0.abs().max(options.input_range.1.abs());
-    for range in calibration.ranges.first_mut().into_iter().flatten() {
-        *range = range.max(f64::from(ends).min(4.0 * *range));
-    }
-    equalise::equalise(&mut lowered, &mut calibration);
-    let widest = |ranges: &Vec<f64>| ranges.iter().copied().fold(0.0, f64::max);
-    let ranges: Vec<f64> = calibration.ranges.iter().map(widest).collect();
-    Ok(CalibratedGraph { lowered, inputs, varied: variants.len(), source, calibration, ranges })
+    let shifts = input::shifts(&lowered, &declared);
+    equalise::equalise(&mut lowered, &mut calibration, &shifts);
+    let logits = calibration.logits.iter().flatten();
+    let largest = logits.fold(0.0, |m, x| f64::from(x.abs()).max(m));
+    let resolution = options.resolution.unwrap_or_else(|| resolution_for(largest));
+    let scale = evaluate::scale(&calibration.logits, resolution);
+    let ranges = calibration.ranges.iter().enumerate();
+    let ranges = ranges.map(|(id, ranges)| {
+        let widest = ranges.iter().copied().fold(0.0, f64::max);
+        widest.max(calibration.sensitivity.negligible(id, scale))
+    });
+    let ranges: Vec<f64> = ranges.collect();
+    let varied = variants.len();
+    let seen = (calibration.sensitivity.gain(0), ranges.first().copied());
+    let channels = lowered.input_shape().channels;
+    let input = input::InputPlan::new(shifts, &declared, seen, scale, channels);
+    Ok(CalibratedGraph {
+        lowered,
+        input,
+        inputs,
+        varied,
+        source,
+        calibration,
+        ranges,
+        resolution,
+        scale,
+    })
 }
 
 impl CalibratedGraph {

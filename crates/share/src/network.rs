@@ -146,6 +146,10 @@ pub struct ArchitectureParts {
     pub nodes: Vec<Node>,
     /// The revealed tensor: `scale` is the reveal resolution's exponent (4 for 1/16).
     pub output: TensorId,
+    /// Empty, or one per channel of the input: its elements are integers `x * 2^(scale + shift)`,
+    /// since features of a table may differ in size by far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub input_shifts: Vec<u8>,
 }
 
 /// A linear node's integer weights, at scale 2^fw, and bias, at the output tensor's scale; bias alone

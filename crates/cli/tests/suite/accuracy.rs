@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::program::{Server, networks, objects, output, slow};
 
-/// Half the default reveal resolution.
-const HALF_STEP: f64 = 1.0 / 32.0;
+/// Half the default reveal resolution, of the largest logit: a power of two near 1/256 of it.
+const HALF_STEP: f64 = 0.5 * std::f64::consts::SQRT_2 / 256.0;
 /// Samples per network unless the slow tests run.
 const SAMPLES: usize = 2;
 /// Networks in larger files are slow.
@@ -43,6 +43,10 @@ fn check(folder: &Path) {
     arguments.extend(files.iter().map(String::as_str));
     let objects = objects(&output(&arguments));
     assert_eq!(objects.len(), samples.len());
+    let all = expected["samples"].as_array().unwrap().iter();
+    let largest =
+        all.flat_map(|sample| numbers(&sample["logits"])).fold(0.0, |m, x| x.abs().max(m));
+    let half_step = HALF_STEP * largest;
     for (object, sample) in objects.iter().zip(&samples) {
         let wanted = numbers(&sample["logits"]);
         let got = numbers(&object["logits"]);
@@ -50,9 +54,13 @@ fn check(folder: &Path) {
         assert_eq!(got.len(), wanted.len(), "{name}");
         let scale = wanted.iter().fold(1.0f64, |scale, x| scale.max(x.abs()));
         let distance = got.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0f64, f64::max);
-        assert!(distance <= 0.02 * scale + HALF_STEP, "{name}: {distance} of {scale}");
+        assert!(distance <= 0.02 * scale + half_step, "{name}: {distance} of {scale}");
         let tolerance = object["tolerance"].as_f64().unwrap();
-        assert!(tolerance <= 0.01 * scale + HALF_STEP, "{name}: tolerance {tolerance} of {scale}");
+        // Rounding at random may take 1 %, what the fixed-point network itself adds the rest.
+        assert!(distance <= tolerance, "{name}: {distance} beyond {tolerance}");
+        assert!(tolerance <= 0.025 * scale + half_step, "{name}: tolerance {tolerance} of {scale}");
+        let tied = object["tied"].as_array().map_or(1, Vec::len);
+        assert_eq!(object["tie"], tied > 1, "{name}");
         let mut sorted = wanted.clone();
         sorted.sort_by(|a, b| b.total_cmp(a));
         if sorted[0] - sorted[1] > 0.04 * scale {

@@ -222,8 +222,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             return Err(GazelleError::InputLength { expected: len, got: input.len() });
         }
         let limit = 1i64 << (bits - 1);
-        if let Some(value) = input.iter().find(|value| **value < -limit || **value >= limit) {
-            return Err(GazelleError::InputRange { value: *value, bits });
+        if let Some(element) = input.iter().position(|value| *value < -limit || *value >= limit) {
+            return Err(GazelleError::InputRange { element, bits });
         }
         Ok(Shares::new(tensor.ring_bits, input.iter().map(|value| *value as u64).collect()))
     }

@@ -138,7 +138,7 @@ impl Offer {
         self.limit_memory(16 * elements)?;
         if let Some(interface) = &description.model.interface {
             let architecture = &description.architecture;
-            let input = architecture.input().shape.len();
+            let input = architecture.input().shape;
             let classes = gazelle_model::reveal::classes(architecture);
             interface.check(input, classes).map_err(|e| refuse(&e))?;
             if interface.output.reveal != gazelle_model::reveal::revealed(architecture) {

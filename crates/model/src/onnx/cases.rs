@@ -13,6 +13,7 @@ use super::program::FileGraph;
 use super::reference::Reference;
 use super::{ImportOptions, external, load};
 use crate::fixed::{self, Rounding};
+use crate::range::InputRange;
 use crate::{ModelError, Options, quantise};
 
 #[derive(Deserialize)]
@@ -115,11 +116,15 @@ fn check_network(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> Res
         Some((_, under)) => 1.0 / under.parse::<f64>().unwrap(),
         None => case.resolution.parse().unwrap(),
     };
-    let resolution = (-step.log2()).max(0.0) as u32;
+    let resolution = Some(-step.log2() as i32);
     let calibration = case.calibration.clone();
+    let input_range = match InputRange::likely(&calibration, imported.graph.input_shape()) {
+        Some(likely) => likely,
+        None => InputRange::uniform(low, high),
+    };
     let quantised = quantise(
         &imported.graph,
-        &Options { calibration, input_range: (low, high), resolution, ..Options::default() },
+        &Options { calibration, input_range, resolution, ..Options::default() },
     );
     let network = match quantised {
         Ok(quantised) => quantised.network,

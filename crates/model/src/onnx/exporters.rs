@@ -108,7 +108,7 @@ fn whole_way(net: Net, output: &str) -> Graph {
     let calibration: Vec<Vec<f32>> = (0..8).map(image).collect();
     let options = Options {
         calibration: calibration.clone(),
-        input_range: (-1.0, 1.0),
+        input_range: crate::InputRange::uniform(-1.0, 1.0),
         ..Options::default()
     };
     let quantised = quantise(&graph, &options).unwrap();

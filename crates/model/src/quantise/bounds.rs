@@ -7,6 +7,7 @@ use gazelle_share::{LocalMap, TensorShape, plain};
 
 use crate::float::{add_bias, each_channel};
 use crate::graph::{Graph, GraphNode, GraphTensor, Op};
+use crate::range::InputRange;
 
 /// Lower and upper ends per element.
 #[derive(Clone, Default)]
@@ -22,12 +23,17 @@ impl Interval {
     }
 }
 
-/// Largest absolute value of each channel of each tensor, for inputs between `low` and `high`.
-pub(super) fn ranges(graph: &Graph, (low, high): (f32, f32)) -> Vec<Vec<f64>> {
+/// Largest absolute value of each channel of each tensor, for all inputs of a range.
+pub(super) fn ranges(graph: &Graph, inputs: &InputRange) -> Vec<Vec<f64>> {
     let mut tensors: Vec<Interval> = vec![Interval::default(); graph.tensors.len()];
-    let len = graph.input_shape().len();
+    let shape = graph.input_shape();
+    let plane = (shape.height * shape.width).max(1);
     if let Some(input) = tensors.first_mut() {
-        *input = Interval { low: vec![low; len], high: vec![high; len] };
+        let ends = || (0..shape.len()).map(|at| inputs.of(at / plane));
+        *input = Interval {
+            low: ends().map(|(low, _)| low).collect(),
+            high: ends().map(|(_, high)| high).collect(),
+        };
     }
     for node in &graph.nodes {
         let value = evaluate(graph, node, &tensors);

@@ -1,13 +1,16 @@
 //! From the lowered graph to fixed-point nodes.
 
+mod weights;
+
 use std::collections::HashMap;
 
 use gazelle_share::Rounding;
 use gazelle_share::{
-    Architecture, ArchitectureParts, LinearOp, LinearWeights, LocalMap, Network, Node, NodeKind,
-    Step, StepFunction, StepOutput, Tensor, TensorId, TensorMap, TensorShape, Window,
+    Architecture, ArchitectureParts, LinearWeights, LocalMap, Network, Node, NodeKind, Step,
+    StepFunction, StepOutput, Tensor, TensorId, TensorMap, TensorShape, Window,
 };
 
+use super::input::InputPlan;
 use super::scales::{caps, log2_ceil, scale_for};
 use super::{Candidate, rings};
 use crate::error::ModelError;
@@ -26,15 +29,13 @@ pub(super) struct Draft {
 pub(super) struct Built {
     pub(super) network: Network,
     pub(super) step_bits: Vec<(String, u32)>,
-    pub(super) weight_bits: Vec<(String, u32)>,
+    pub(super) weight_bits: Vec<(String, i32)>,
 }
-
-/// Bits of the encoded input: rounding it costs nothing but ring width.
-const INPUT_BITS: i32 = 12;
 
 pub(super) fn build(
     graph: &Graph,
     ranges: &[f64],
+    input: &InputPlan,
     candidate: Candidate,
     widths: &[u32],
 ) -> Result<Built, ModelError> {
@@ -54,7 +55,7 @@ pub(super) fn build(
         rescaled: HashMap::new(),
         weight_bits: Vec::new(),
     };
-    builder.input();
+    builder.input(input);
     let readers = graph.readers();
     for node in &graph.nodes {
         // An average pool right behind its only source is part of that step.
@@ -78,7 +79,12 @@ pub(super) fn build(
     rings::assign(&mut draft.tensors, &mut draft.nodes, &draft.masked)?;
     let refuse = |error: gazelle_share::ProtocolError| ModelError::Quantise(error.to_string());
     let output = TensorId::new(draft.tensors.len() - 1);
-    let parts = ArchitectureParts { tensors: draft.tensors, nodes: draft.nodes, output };
+    let parts = ArchitectureParts {
+        tensors: draft.tensors,
+        nodes: draft.nodes,
+        output,
+        input_shifts: input.shifts.clone(),
+    };
     let architecture = Architecture::new(parts).map_err(refuse)?;
     let width = |node: &Node| match &node.kind {
         NodeKind::Step(step) => Some((node.name.clone(), step.value_bits)),
@@ -103,7 +109,7 @@ struct NetworkDraft<'a> {
     values: HashMap<usize, usize>,
     /// Graph tensor to its rescaled draft tensor.
     rescaled: HashMap<usize, usize>,
-    weight_bits: Vec<(String, u32)>,
+    weight_bits: Vec<(String, i32)>,
 }
 
 impl NetworkDraft<'_> {
@@ -112,23 +118,6 @@ impl NetworkDraft<'_> {
         let width = self.widths.get(width_of).copied().filter(|width| *width > 0);
         let value_bits = width.unwrap_or(self.candidate.value_bits);
         scale_for(self.range(range_of), Candidate { value_bits, ..self.candidate })
-    }
-
-    /// The largest width of a step that reads this tensor, through local maps.
-    fn width_behind(&self, id: usize) -> u32 {
-        let mut reached = vec![id];
-        let mut width = self.candidate.value_bits;
-        for node in &self.graph.nodes {
-            if !node.inputs.iter().any(|input| reached.contains(input)) {
-                continue;
-            }
-            let own = self.widths.get(node.output).copied().unwrap_or_default();
-            width = width.max(own);
-            if matches!(node.op, Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. }) {
-                reached.push(node.output);
-            }
-        }
-        width.max(self.widths.get(id).copied().unwrap_or_default())
     }
 
     /// Bits that values of this tensor need at a scale, margin and sign included.
@@ -186,14 +175,13 @@ impl NetworkDraft<'_> {
         !self.draft.masked[TensorId::new(id)]
     }
 
-    fn input(&mut self) {
-        let range = self.range(0).max(1e-6);
-        let bits = INPUT_BITS;
-        let scale = (bits - 1 - log2_ceil(range)).clamp(-40, 40);
+    fn input(&mut self, plan: &InputPlan) {
+        let scale = plan.bits as i32 - 1 - log2_ceil(self.range(0));
         let shape = self.graph.input_shape();
         let name = self.graph.tensors.first().map_or("input", |tensor| &tensor.name).to_owned();
         // One bit more: the range's end itself must fit, and inputs beyond the calibration's.
-        let id = self.tensor(&name, shape, scale, bits as u32 + 1, false);
+        let bits = (plan.bits + 1).max(plan.bits_for(scale));
+        let id = self.tensor(&name, shape, scale, bits, false);
         self.values.insert(0, id);
     }
 
@@ -329,7 +317,9 @@ impl NetworkDraft<'_> {
         } else {
             self.value_bits(input).saturating_sub(truncate).max(2)
         };
-        let function = match (function, self.coarse(bits)) {
+        // Nothing is rounded where nothing is dropped: there the comparison is exact as well.
+        let coarse = if truncate > 0 { self.coarse(bits) } else { 0 };
+        let function = match (function, coarse) {
             (StepFunction::Relu, drop_bits @ 1..) => StepFunction::CoarseRelu { drop_bits },
             (function, _) => function,
         };
@@ -416,48 +406,6 @@ impl NetworkDraft<'_> {
         output
     }
 
-    fn linear(
-        &mut self,
-        node: &GraphNode,
-        id: usize,
-        op: &LinearOp,
-        weights: &[f32],
-        bias: &[f32],
-    ) -> Result<usize, ModelError> {
-        let input = self.masked(&node.name, id)?;
-        let bits = self.fraction_bits(node, input, weights);
-        let scale = self.scale(input) + bits as i32;
-        let (weight_unit, bias_unit) = (f64::from(bits).exp2(), f64::from(scale).exp2());
-        let weights =
-            weights.iter().map(|w| (f64::from(*w) * weight_unit).round() as i32).collect();
-        let bias = bias.iter().map(|b| (f64::from(*b) * bias_unit).round() as i64).collect();
-        let output = self.tensor(&node.name, op.output_shape(), scale, 1, true);
-        self.emit(&node.name, NodeKind::Linear(op.clone()), vec![input], output);
-        if let Some(slot) = self.draft.weights.last_mut() {
-            *slot = LinearWeights { weights, bias };
-        }
-        self.weight_bits.push((node.name.clone(), bits));
-        Ok(output)
-    }
-
-    /// At least the candidate's; more where weights are small (rounding them should cost less than
-    /// a thousandth of their norm) or where the output's scale needs it; no more than fits i32.
-    fn fraction_bits(&self, node: &GraphNode, input: usize, weights: &[f32]) -> u32 {
-        let squares: f64 = weights.iter().map(|w| f64::from(*w) * f64::from(*w)).sum();
-        let rms = (squares / weights.len().max(1) as f64).sqrt();
-        let largest = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
-        let extra = self.candidate.weight_bits as i32 - 10;
-        // rounding error 2^-f / sqrt(12) <= rms / 2^(9 + extra)
-        let precise =
-            if rms > 0.0 { (9 + extra) - (rms * 12f64.sqrt()).log2().floor() as i32 } else { 0 };
-        let value_bits = self.width_behind(node.output);
-        let output = scale_for(self.range(node.output), Candidate { value_bits, ..self.candidate });
-        let reach = output.max(self.candidate.resolution as i32) + 2 - self.scale(input);
-        let room = 29 - log2_ceil(f64::from(largest));
-        let least = self.candidate.weight_bits as i32;
-        precise.min(least + 6).max(least).max(reach).min(room).clamp(0, 28) as u32
-    }
-
     fn add(&mut self, node: &GraphNode) -> Result<usize, ModelError> {
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for id in &node.inputs {
@@ -497,12 +445,16 @@ impl NetworkDraft<'_> {
     /// The last step: the logits, rounded to the resolution.
     fn reveal(&mut self) -> Result<(), ModelError> {
         let input = self.value(self.graph.output)?;
-        let wanted = self.candidate.resolution as i32;
+        let wanted = self.candidate.resolution;
         let truncate = (self.scale(input) - wanted).max(0);
         let scale = self.scale(input) - truncate;
-        let range = self.range(self.graph.output).max(1.0);
-        let bits =
-            (log2_ceil(range) + scale + 1 + self.candidate.margin as i32).clamp(2, 40) as u32;
+        let range = self.range(self.graph.output);
+        let bits = log2_ceil(range) + scale + 1 + self.candidate.margin as i32;
+        if bits > 40 {
+            let why = format!("logits up to {range:e} in steps of 2^{}", -scale);
+            return Err(ModelError::Quantise(why));
+        }
+        let bits = bits.max(2) as u32;
         let mut step = self.new_step(StepFunction::Round, input, truncate as u32, bits);
         step.output = StepOutput::Reveal;
         let output = self.tensor("output", self.shape(input), scale, bits, false);

@@ -7,6 +7,7 @@ use super::sensitivity::Sensitivity;
 use crate::error::ModelError;
 use crate::float;
 use crate::graph::Graph;
+use crate::range::InputRange;
 
 /// Where the calibration inputs came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,13 +49,13 @@ pub(super) fn inputs(graph: &Graph, options: &Options) -> (Vec<Vec<f32>>, Calibr
     }
     let affordable = SYNTHETIC_MACS / graph.macs().max(1);
     let count = SYNTHETIC.min(usize::try_from(affordable).unwrap_or(SYNTHETIC)).max(4);
-    let inputs = (0..count).map(|i| synthetic(graph, options.input_range, i as u64)).collect();
+    let inputs = (0..count).map(|i| synthetic(graph, &options.input_range, i as u64)).collect();
     (inputs, CalibrationSource::Synthetic)
 }
 
 /// A random image, smoothed over squares whose size differs from image to image, stretched over
 /// the whole range; every fourth is noise alone.
-fn synthetic(graph: &Graph, (low, high): (f32, f32), seed: u64) -> Vec<f32> {
+fn synthetic(graph: &Graph, range: &InputRange, seed: u64) -> Vec<f32> {
     let shape = graph.input_shape();
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
     let mut next = || {
@@ -70,7 +71,8 @@ fn synthetic(graph: &Graph, (low, high): (f32, f32), seed: u64) -> Vec<f32> {
     };
     let (rows, columns) = (shape.height / cell + 2, shape.width / cell + 2);
     let mut values = Vec::with_capacity(shape.len());
-    for _ in 0..shape.channels {
+    for channel in 0..shape.channels {
+        let (low, high) = range.of(channel);
         let grid: Vec<f32> = (0..rows * columns).map(|_| next()).collect();
         let at = |y: usize, x: usize| grid.get(y * columns + x).copied().unwrap_or_default();
         for y in 0..shape.height {
@@ -88,16 +90,19 @@ fn synthetic(graph: &Graph, (low, high): (f32, f32), seed: u64) -> Vec<f32> {
 
 /// Variants of few given images, for ranges alone: mirrored, negative, and of twice the contrast
 /// (clipped to the range).
-pub(super) fn variants(graph: &Graph, inputs: &[Vec<f32>], options: &Options) -> Vec<Vec<f32>> {
+pub(super) fn variants(
+    graph: &Graph,
+    inputs: &[Vec<f32>],
+    declared: &InputRange,
+    options: &Options,
+) -> Vec<Vec<f32>> {
     let shape = graph.input_shape();
     let affordable = SYNTHETIC_MACS / graph.macs().max(1);
     let given = !options.calibration.is_empty() && !options.guaranteed;
     if !given || inputs.len() >= FEW || affordable < 4 * inputs.len() as u64 || shape.width < 2 {
         return Vec::new();
     }
-    // The inputs may leave the range that was told.
-    let ends = |(low, high): (f32, f32), x: &f32| (low.min(*x), high.max(*x));
-    let (low, high) = inputs.iter().flatten().fold(options.input_range, ends);
+    let (low, high) = declared.widest();
     let middle = f32::midpoint(low, high);
     let mut variants = Vec::with_capacity(3 * inputs.len());
     for input in inputs {
@@ -109,6 +114,41 @@ pub(super) fn variants(graph: &Graph, inputs: &[Vec<f32>], options: &Options) ->
     }
     variants
 }
+
+/// Given inputs, stretched channel by channel to fill a declared range that is wider by more than
+/// what ranges have to spare anyhow: for ranges alone.
+pub(super) fn stretched(
+    graph: &Graph,
+    inputs: &[Vec<f32>],
+    declared: &InputRange,
+    options: &Options,
+) -> Vec<Vec<f32>> {
+    let shape = graph.input_shape();
+    let plane = (shape.height * shape.width).max(1);
+    let Some(seen) = InputRange::observed(inputs, shape) else { return Vec::new() };
+    // By channel: `x -> start + factor (x - from)`.
+    let stretch = |channel: usize| {
+        let ((low, high), (from, to)) = (declared.of(channel), seen.of(channel));
+        let factor = (high - low) / (to - from);
+        (low, if factor.is_finite() { factor } else { 1.0 }, from)
+    };
+    let wider = (0..shape.channels).any(|channel| stretch(channel).1 > STRETCHED);
+    if options.calibration.is_empty() || options.guaranteed || !wider {
+        return Vec::new();
+    }
+    let stretched = |input: &Vec<f32>| {
+        let values = input.iter().enumerate();
+        let values = values.map(|(at, x)| {
+            let (low, factor, from) = stretch(at / plane);
+            low + factor * (x - from)
+        });
+        values.collect()
+    };
+    inputs.iter().map(stretched).collect()
+}
+
+/// A declared range is wider than what was seen from this factor on.
+const STRETCHED: f32 = 1.5;
 
 /// What the calibration inputs tell.
 pub(super) struct Calibration {

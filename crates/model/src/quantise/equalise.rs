@@ -3,8 +3,9 @@
 //!
 //! ReLU, pools and local maps are positively homogeneous channel by channel: what they connect
 //! shares one factor. Linear operators take the quotient of their output map's and input channel's
-//! factor into their weights. The network computes the same function; input and output keep
-//! factor 1. A channel's factor has two parts:
+//! factor into their weights. The network computes the same function; the output keeps factor 1,
+//! and so does the input, but for powers of two by channel where only linear operators read it
+//! ([`input_shifts`](super::input::shifts)). Another channel's factor has two parts:
 //!
 //! - **between channels**, in [1, [`MOST`]]: what a channel's range lacks to the widest of its
 //!   tensor, but for [`HEADROOM`], since the range of one channel is known less well than that of
@@ -26,9 +27,12 @@ const MOST: f64 = 8.0;
 /// A scaled channel's range stays this much below the widest's.
 const HEADROOM: f64 = 2.0;
 
-/// Scales the graph, and the calibration with it.
-pub(super) fn equalise(graph: &mut Graph, calibration: &mut Calibration) {
-    let factors = Factors::new(graph, &calibration.ranges);
+/// Scales the graph, and the calibration with it; the input's channels by `2^shift`.
+pub(super) fn equalise(graph: &mut Graph, calibration: &mut Calibration, shifts: &[u8]) {
+    let mut factors = Factors::new(graph, &calibration.ranges);
+    for (factor, shift) in factors.of.iter_mut().take(1).flatten().zip(shifts) {
+        *factor = f64::from(*shift).exp2();
+    }
     let shapes: Vec<_> = graph.tensors.iter().map(|tensor| tensor.shape).collect();
     for node in &mut graph.nodes {
         let (Some(input), Some(output)) =

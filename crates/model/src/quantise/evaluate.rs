@@ -12,9 +12,11 @@ pub(super) struct Checked {
     pub(super) relative_error: f64,
     pub(super) largest_logit: f64,
     pub(super) agreement: f64,
+    /// Largest distance of a logit from the f32 reference when values are rounded to the nearest.
+    error: f64,
     sigma: f64,
-    /// Least `max(1, max |logit|)` over all calibration inputs.
-    least_scale: f64,
+    /// What errors are measured by: see [`scale`].
+    scale: f64,
     half_resolution: f64,
     overflows: usize,
 }
@@ -23,6 +25,7 @@ pub(super) struct Checked {
 #[derive(Default)]
 struct Seen {
     squares: Vec<f64>,
+    error: f64,
     relative_error: f64,
     overflows: usize,
     /// Class and lead, in fixed point and in f32.
@@ -47,26 +50,40 @@ impl Verdict {
     }
 }
 
-/// Least `max(1, max |logit|)` over all calibration inputs.
-fn least_scale(logits: &[Vec<f32>]) -> f64 {
-    let largest = |logits: &Vec<f32>| logits.iter().fold(1.0, |m, x| f64::from(x.abs()).max(m));
-    logits.iter().map(largest).fold(f64::INFINITY, f64::min)
+/// What errors are measured by: `max |logit|` of the calibration input where that is least. But no
+/// less than a quarter of the largest, since a value near 0 is an answer like another, and no less
+/// than some steps of the resolution, below which nothing is told.
+pub(super) fn scale(logits: &[Vec<f32>], resolution: i32) -> f64 {
+    let least = logits.iter().map(largest).fold(f64::INFINITY, f64::min);
+    let most = logits.iter().map(largest).fold(0.0, f64::max);
+    least.min(most).max(most / 4.0).max(f64::from(STEPS_TOLD - resolution).exp2())
 }
 
-/// The variance of a logit that rounding may cause; a little less than allowed, since it is met
-/// for the logits' mean.
-pub(super) fn budget(logits: &[Vec<f32>]) -> f64 {
-    (0.92 * ROUNDING_SHARE * least_scale(logits) / 6.0).powi(2)
+/// `max |logit|`.
+fn largest(logits: &Vec<f32>) -> f64 {
+    logits.iter().fold(0.0, |m, x| f64::from(x.abs()).max(m))
 }
 
-/// `6 sigma` may be this fraction of the least logit scale.
+/// The variance of a logit that rounding may cause, for logits of a [`scale`]; a little less than
+/// allowed, since it is met for the logits' mean.
+pub(super) fn budget(scale: f64) -> f64 {
+    (0.92 * ROUNDING_SHARE * scale / 6.0).powi(2)
+}
+
+/// Log of the steps of the resolution that an error is measured by at least.
+const STEPS_TOLD: i32 = 4;
+
+/// `6 sigma` may be this fraction of the logits' scale.
 const ROUNDING_SHARE: f64 = 0.0095;
 /// Error of the deterministic reference and 4 sigma may be this fraction.
 const TOTAL_SHARE: f64 = 0.016;
 
 impl Checked {
+    /// What the private logits may be away from the f32 network's, in two digits, rounded up: 6
+    /// sigma of what rounding at random moves them, the largest distance of the fixed-point
+    /// reference that the inputs checked showed and half as much again, half the resolution.
     pub(super) fn tolerance(&self) -> f64 {
-        6.0 * self.sigma + self.half_resolution
+        round_up(6.0 * self.sigma + UNSEEN * self.error + self.half_resolution)
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -80,19 +97,35 @@ impl Checked {
         if self.overflows > 0 {
             verdict.more_margin = 1;
         }
-        let rounding = 6.0 * self.sigma / (ROUNDING_SHARE * self.least_scale);
-        let total = self.relative_error + 4.0 * self.sigma / self.least_scale;
+        let rounding = 6.0 * self.sigma / (ROUNDING_SHARE * self.scale);
+        let total = self.relative_error + 4.0 * self.sigma / self.scale;
         if rounding > 1.0 {
             verdict.variance_factor = 0.9 / (rounding * rounding);
         } else if total > TOTAL_SHARE || self.agreement < 0.99 {
-            verdict.more_weight_bits = 1;
+            // Each bit halves what the weights add.
+            let excess = self.relative_error / (TOTAL_SHARE / 2.0);
+            verdict.more_weight_bits = excess.log2().ceil().clamp(1.0, 4.0) as u32;
             verdict.variance_factor = 0.5;
         }
-        let room = (TOTAL_SHARE - self.relative_error) / (4.0 * self.sigma / self.least_scale);
+        let room = (TOTAL_SHARE - self.relative_error) / (4.0 * self.sigma / self.scale);
         let slack = |room: f64| 0.95 * (1.0 / rounding).min(room).min(4.0).powi(2);
         (verdict.slack, verdict.slack_of_rounding) = (slack(room), slack(f64::INFINITY));
         verdict
     }
+}
+
+/// Inputs that were not checked may lie so much further from the f32 network.
+const UNSEEN: f64 = 1.5;
+
+/// To two significant digits, upwards.
+fn round_up(x: f64) -> f64 {
+    if x <= 0.0 || !x.is_finite() {
+        return x;
+    }
+    let digits = 1 - x.log10().floor() as i32;
+    // Powers of ten that are whole, so that the result prints as two digits.
+    let unit = 10f64.powi(digits.abs());
+    if digits < 0 { (x / unit - 1e-9).ceil() * unit } else { (x * unit - 1e-9).ceil() / unit }
 }
 
 /// Runs of the randomised reference per input at most, and inputs at most.
@@ -103,6 +136,7 @@ pub(super) fn evaluate(
     network: &Network,
     inputs: &[Vec<f32>],
     expected: &[Vec<f32>],
+    scale: f64,
     effort: u64,
 ) -> Result<Checked, ModelError> {
     let architecture = network.architecture();
@@ -118,15 +152,13 @@ pub(super) fn evaluate(
         relative_error: 0.0,
         largest_logit: 0.0,
         agreement: 0.0,
+        error: 0.0,
         sigma: 0.0,
-        least_scale: least_scale(expected),
+        scale,
         half_resolution: f64::from(-resolution - 1).exp2(),
         overflows: 0,
     };
-    for logits in expected {
-        let largest = logits.iter().fold(0.0f64, |m, x| m.max(f64::from(x.abs())));
-        checked.largest_logit = checked.largest_logit.max(largest);
-    }
+    checked.largest_logit = expected.iter().map(largest).fold(0.0, f64::max);
     let outputs = expected.first().map_or(0, Vec::len);
     let mut squares = vec![0.0f64; outputs];
     let stride = (inputs.len() / count.max(1) as usize).max(1);
@@ -149,9 +181,9 @@ pub(super) fn evaluate(
                 *square += (a - b) * (a - b);
             }
         }
-        let scale = expected.iter().fold(1.0f64, |m, x| m.max(f64::from(x.abs())));
         let error = nearest.iter().zip(*expected).map(|(a, b)| (a - f64::from(*b)).abs());
-        seen.relative_error = error.fold(0.0, f64::max) / scale;
+        seen.error = error.fold(0.0, f64::max);
+        seen.relative_error = seen.error / largest(expected).max(scale);
         seen.classes = (top_two(&nearest), top_two_f32(expected));
         seen.squares = squares;
         Ok(seen)
@@ -162,6 +194,7 @@ pub(super) fn evaluate(
     let mut classes = Vec::with_capacity(seen.len());
     for seen in seen {
         checked.overflows += seen.overflows;
+        checked.error = checked.error.max(seen.error);
         checked.relative_error = checked.relative_error.max(seen.relative_error);
         squares.iter_mut().zip(&seen.squares).for_each(|(sum, square)| *sum += square);
         classes.push(seen.classes);
@@ -208,4 +241,28 @@ fn top_two(logits: &[f64]) -> (usize, f64) {
 
 fn top_two_f32(logits: &[f32]) -> (usize, f64) {
     top_two(&logits.iter().map(|x| f64::from(*x)).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_answer_two_digits_upwards() {
+        for (x, rounded) in
+            [(0.1231, 0.13), (0.12, 0.12), (99.1, 100.0), (1234.0, 1300.0), (0.0, 0.0)]
+        {
+            assert_eq!(round_up(x).to_string(), f64::to_string(&rounded));
+        }
+        assert_eq!(round_up(3.41e-7), 3.5e-7);
+    }
+
+    #[test]
+    fn properties_errors_are_measured_by_logits_of_any_size() {
+        let logits = |size: f32| vec![vec![size, 0.0], vec![-size / 2.0, 0.0], vec![0.0, 0.0]];
+        assert!((scale(&logits(1e-4), 40) - 2.5e-5).abs() < 1e-9);
+        assert!((scale(&logits(4e6), 0) - 1e6).abs() < 1.0);
+        // Nothing but zeros: what counts is the resolution.
+        assert!((scale(&logits(0.0), 10) - 1.0 / 64.0).abs() < 1e-9);
+    }
 }

@@ -1,6 +1,6 @@
 //! Ring widths: every consumer's condition, from the output backwards (protocol.md, 2 and 5.1).
 
-use gazelle_share::{LocalMap, Node, NodeKind, StepOutput, Tensor, TensorMap};
+use gazelle_share::{LocalMap, Node, NodeKind, StepOutput, Tensor, TensorId, TensorMap};
 
 use crate::error::ModelError;
 
@@ -17,6 +17,11 @@ pub(crate) fn assign(
     masked: &TensorMap<bool>,
 ) -> Result<(), ModelError> {
     let mut rings = TensorMap::new(MIN_RING, tensors.len());
+    // Whatever reads it, the input itself must fit.
+    let input = tensors.first().map_or(0, |input| input.value_bits);
+    if input > 0 {
+        raise(&mut rings[TensorId::INPUT], input);
+    }
     for pass in 0.. {
         let before = rings.clone();
         backwards(tensors, nodes, masked, &mut rings);

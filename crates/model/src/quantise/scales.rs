@@ -5,9 +5,9 @@ use gazelle_share::LocalMap;
 use super::Candidate;
 use crate::graph::{Graph, Op};
 
-/// `ceil(log2 x)`; -8 for anything tiny.
+/// `ceil(log2 x)` of a positive x; -8 for zero, which has no size.
 pub(super) fn log2_ceil(x: f64) -> i32 {
-    if x <= 1.0 / 256.0 { -8 } else { x.log2().ceil() as i32 }
+    if x > 0.0 { x.log2().ceil() as i32 } else { -8 }
 }
 
 /// The largest scale at which values up to `range` fit the candidate's width with its margin.

@@ -12,30 +12,46 @@ use rayon::prelude::*;
 use crate::float::each_channel;
 use crate::graph::{Graph, GraphNode, Op};
 
-/// Sums over inputs and probes, per graph tensor and channel: the squared gradient at the value
-/// which is rounded to give that tensor (a step's input, or the tensor itself where a rescaling
-/// would be).
+/// Sums over inputs and probes, per graph tensor and channel.
 pub(super) struct Sensitivity {
+    /// The squared gradient at the value which is rounded to give the tensor: a step's input, or the
+    /// tensor's rescaled copy, which linear operators and concatenations read.
     sums: Vec<Vec<f64>>,
+    /// The squared gradient at the tensor itself.
+    whole: Vec<Vec<f64>>,
     probes: f64,
     state: u64,
 }
 
 impl Sensitivity {
     pub(super) fn new(graph: &Graph) -> Self {
-        let sums = graph.tensors.iter().map(|tensor| vec![0.0; tensor.shape.channels]).collect();
-        Self { sums, probes: 0.0, state: 0x9e37_79b9_7f4a_7c15 }
+        let sums: Vec<Vec<f64>> =
+            graph.tensors.iter().map(|tensor| vec![0.0; tensor.shape.channels]).collect();
+        Self { whole: sums.clone(), sums, probes: 0.0, state: 0x9e37_79b9_7f4a_7c15 }
     }
 
     /// Variance of a logit (mean over the logits) per unit of variance in each element rounded.
     pub(super) fn gain(&self, tensor: usize) -> f64 {
-        self.sums.get(tensor).map_or(0.0, |sums| sums.iter().sum::<f64>() / self.probes.max(1.0))
+        self.mean(&self.sums, tensor)
+    }
+
+    fn mean(&self, sums: &[Vec<f64>], tensor: usize) -> f64 {
+        sums.get(tensor).map_or(0.0, |sums| sums.iter().sum::<f64>() / self.probes.max(1.0))
+    }
+
+    /// A size below which values of a tensor do not matter to logits of a `scale`: a range less than
+    /// this is numerical dirt.
+    pub(super) fn negligible(&self, tensor: usize, scale: f64) -> f64 {
+        let gain = self.mean(&self.whole, tensor);
+        if gain > 0.0 { scale * (-14f64).exp2() / gain.sqrt() } else { 1.0 / 256.0 }
     }
 
     /// The units of the tensor's channels become `1 / factor` of what they were.
     pub(super) fn rescale(&mut self, tensor: usize, factors: &[f64]) {
-        if let Some(sums) = self.sums.get_mut(tensor) {
-            sums.iter_mut().zip(factors).for_each(|(sum, factor)| *sum /= factor * factor);
+        for sums in [&mut self.sums, &mut self.whole] {
+            if let Some(sums) = sums.get_mut(tensor) {
+                sums.iter_mut().zip(factors).for_each(|(sum, factor)| *sum /= factor * factor);
+            }
         }
     }
 
@@ -46,33 +62,36 @@ impl Sensitivity {
         let probe: Vec<f32> =
             (0..outputs).map(|_| if self.coin() { norm } else { -norm }).collect();
         let mut gradients: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
+        // Through readers of a rescaled copy alone.
+        let mut copies = gradients.clone();
         gradients[graph.output] = probe;
         for node in graph.nodes.iter().rev() {
             let gradient = std::mem::take(&mut gradients[node.output]);
+            let copy = std::mem::take(&mut copies[node.output]);
             if gradient.is_empty() {
                 continue;
             }
+            add_squares(&mut self.whole[node.output], &gradient);
             let back = backward(graph, node, trace, &gradient);
-            // A step rounds its input; anything else that is rounded is rounded itself.
+            // A step rounds its input; of anything else a copy is rounded.
             let rounded = match node.op {
                 Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. } => {
-                    &gradient
+                    &copy
                 }
                 _ => back.first().unwrap_or(&gradient),
             };
-            let sums = &mut self.sums[node.output];
-            let plane = (rounded.len() / sums.len().max(1)).max(1);
-            for (sum, channel) in sums.iter_mut().zip(rounded.chunks(plane)) {
-                *sum += channel.iter().map(|g| f64::from(g * g)).sum::<f64>();
-            }
+            add_squares(&mut self.sums[node.output], rounded);
+            let copied = matches!(node.op, Op::Linear { .. } | Op::Local(LocalMap::Concat));
             for (input, back) in node.inputs.iter().zip(back) {
-                let slot = &mut gradients[*input];
-                if slot.is_empty() {
-                    *slot = back;
-                } else {
-                    slot.iter_mut().zip(&back).for_each(|(sum, g)| *sum += g);
+                if copied {
+                    accumulate(&mut copies[*input], back.clone());
                 }
+                accumulate(&mut gradients[*input], back);
             }
+        }
+        // Nothing writes the input; its encoding rounds it.
+        for sums in [&mut self.sums, &mut self.whole] {
+            add_squares(&mut sums[0], &gradients[0]);
         }
         self.probes += 1.0;
     }
@@ -80,6 +99,22 @@ impl Sensitivity {
     fn coin(&mut self) -> bool {
         self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         self.state >> 63 == 1
+    }
+}
+
+/// `sum += g^2`, channel by channel.
+fn add_squares(sums: &mut [f64], gradient: &[f32]) {
+    let plane = (gradient.len() / sums.len().max(1)).max(1);
+    for (sum, channel) in sums.iter_mut().zip(gradient.chunks(plane)) {
+        *sum += channel.iter().map(|g| f64::from(g * g)).sum::<f64>();
+    }
+}
+
+fn accumulate(sum: &mut Vec<f32>, gradient: Vec<f32>) {
+    if sum.is_empty() {
+        *sum = gradient;
+    } else {
+        sum.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += g);
     }
 }
 

@@ -60,6 +60,15 @@ impl Architecture {
         self.tensor(TensorId::INPUT)
     }
 
+    /// Returns the scale of an input channel's values: integers `x * 2^scale`.
+    pub fn input_scale(&self, channel: usize) -> i32 {
+        let scale = self.input().scale;
+        match self.parts.input_shifts.get(channel) {
+            Some(shift) => scale + i32::from(*shift),
+            None => scale,
+        }
+    }
+
     /// Returns what the last node reveals.
     pub fn output(&self) -> TensorId {
         self.parts.output

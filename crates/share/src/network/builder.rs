@@ -30,7 +30,12 @@ impl NetworkBuilder {
     /// A network whose input has this `shape`; values of `value_bits`, shared modulo
     /// `2^ring_bits`, of which every step drops `truncate_bits`.
     pub fn new(input: TensorShape, ring_bits: u32, truncate_bits: u32, value_bits: u32) -> Self {
-        let parts = ArchitectureParts { tensors: vec![], nodes: vec![], output: TensorId::INPUT };
+        let parts = ArchitectureParts {
+            tensors: vec![],
+            nodes: vec![],
+            output: TensorId::INPUT,
+            input_shifts: vec![],
+        };
         let mut builder = Self { ring_bits, value_bits, truncate_bits, parts, weights: Vec::new() };
         builder.tensor("input", input, ring_bits);
         builder

@@ -18,6 +18,8 @@ const MAX_TOTAL: usize = 1 << 31;
 const MAX_TOTAL_MACS: u64 = 1 << 42;
 /// Longest name.
 const MAX_NAME: usize = 1 << 10;
+/// A tensor's scale is at most so large, in either direction: f32 reaches from 2^-149 to 2^128.
+const MAX_SCALE: i32 = 256;
 
 impl ArchitectureParts {
     /// Per tensor, whether the client's share is a mask; see [`Architecture::new`].
@@ -75,7 +77,7 @@ impl ArchitectureParts {
             total = total.saturating_add(len);
             if !(2..=MAX_RING_BITS).contains(&tensor.ring_bits)
                 || !(1..=tensor.ring_bits).contains(&tensor.value_bits)
-                || !(-64..=64).contains(&tensor.scale)
+                || !(-MAX_SCALE..=MAX_SCALE).contains(&tensor.scale)
                 || tensor.guard_bits > Guard::MAX_BITS
                 || tensor.value_bits + tensor.guard_bits > tensor.ring_bits
             {
@@ -84,6 +86,13 @@ impl ArchitectureParts {
         }
         if total > MAX_TOTAL {
             return Err(format!("{total} elements are too many"));
+        }
+        let shifts = &self.input_shifts;
+        if let Some(input) = self.tensors.first()
+            && !shifts.is_empty()
+            && shifts.len() != input.shape.channels
+        {
+            return Err("input shifts that do not fit".into());
         }
         match self.nodes.iter().find(|node| node.name.len() > MAX_NAME) {
             Some(_) => Err("a name is too long".into()),

@@ -79,6 +79,7 @@ fn sample() -> ArchitectureParts {
             ),
         ],
         output: TensorId(6),
+        input_shifts: Vec::new(),
     }
 }
 
@@ -95,7 +96,7 @@ type Change = fn(&mut ArchitectureParts);
 
 #[test]
 fn adversarial_every_broken_rule_is_refused() {
-    let broken: [(&str, Change); 20] = [
+    let broken: [(&str, Change); 21] = [
         ("no tensors", |a| a.tensors.clear()),
         ("no nodes", |a| a.nodes.clear()),
         ("empty axis", |a| a.tensors[0].shape.width = 0),
@@ -122,6 +123,7 @@ fn adversarial_every_broken_rule_is_refused() {
         }),
         ("nothing revealed", |a| a.nodes.truncate(5)),
         ("another output", |a| a.output = TensorId(3)),
+        ("shifts for other channels", |a| a.input_shifts = vec![0; 1000]),
         ("a name without end", |a| a.nodes[0].name = "x".repeat(1 << 20)),
     ];
     for (what, change) in broken {
