@@ -209,8 +209,9 @@ fn is_npy(path: &Path) -> bool {
 /// Files of a directory that are inputs: labels and other packed files are not.
 fn is_input(path: &Path) -> bool {
     let name = path.to_string_lossy().to_ascii_lowercase();
-    let packed = name.ends_with(".gz") && !name.ends_with("ubyte.gz");
-    path.is_file() && FileKind::of(path).is_some() && !packed && !name.contains("labels")
+    let kind = FileKind::of(path);
+    let other = kind == Some(FileKind::Idx { packed: true }) && !name.contains("ubyte");
+    path.is_file() && kind.is_some() && !other && !name.contains("labels")
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {

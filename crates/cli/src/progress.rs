@@ -17,7 +17,7 @@ use crate::screen::{tell, visible};
 /// A phase that takes longer gets a line.
 const SLOW: Duration = Duration::from_secs(5);
 /// On what is no terminal, so much time passes between lines about one phase.
-const REMINDER: Duration = Duration::from_secs(60);
+const REMINDER: Duration = Duration::from_mins(1);
 
 /// The progress of one session with a batch of inputs.
 #[derive(Debug)]

@@ -38,8 +38,8 @@ pub enum GazelleError {
     /// The server's model is not the one that was pinned.
     #[error(
         "the server's model is not the pinned one: its digest is {}, pinned is {}",
-        hex(served),
-        hex(pinned)
+        blake3::Hash::from_bytes(*served),
+        blake3::Hash::from_bytes(*pinned)
     )]
     Pinned {
         /// BLAKE3 of the served description.
@@ -116,8 +116,4 @@ impl GazelleError {
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Channel(ChannelError::Closed))
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

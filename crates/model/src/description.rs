@@ -26,7 +26,7 @@ mod tests;
 
 use std::path::Path;
 
-pub use geometry::{Fit, MAX_RESIZED_PIXELS};
+pub use geometry::Fit;
 use serde::{Deserialize, Serialize};
 
 use gazelle_share::TensorShape;

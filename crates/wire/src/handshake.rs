@@ -108,8 +108,8 @@ pub enum HandshakeError {
     /// The description is not the one that the client pinned.
     #[error(
         "the server's model is not the pinned one: its digest is {}, pinned is {}",
-        hex(served),
-        hex(pinned)
+        blake3::Hash::from_bytes(*served),
+        blake3::Hash::from_bytes(*pinned)
     )]
     Pinned {
         /// BLAKE3 of the server's description.
@@ -273,10 +273,6 @@ impl Offered<'_> {
             Err(HandshakeError::Confirmation)
         }
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// BLAKE3(version u16 | length u64 | description | suite), integers little-endian.

@@ -84,7 +84,9 @@ mod tests {
     }
 
     fn encode(input: &Input) -> Result<Encoded, Failure> {
-        let Content::Tensor(tensor) = &input.content else { unreachable!("a tensor") };
+        let Content::Tensor(tensor) = &input.content else {
+            return Err(Failure::Run("not a tensor".into()));
+        };
         let values = tensor.values.iter().map(|value| *value as i64).collect();
         Ok(Encoded { name: input.name.clone(), values, notices: Vec::new() })
     }

@@ -10,7 +10,7 @@ use crate::input::Image;
 
 /// One label and 32 x 32 RGB planes.
 const CIFAR_RECORD: usize = 1 + 3 * 32 * 32;
-/// ByteStream of one image at most.
+/// Bytes of one image at most.
 const MAX_IMAGE: usize = 1 << 26;
 
 /// The images of one file, in order.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gazelle::GazelleError;
 
 /// Time between two lines of one kind.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// Counts what is not said.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use crate::error::ModelError;
 
 /// Pixels of a resized picture at most. With four 32-bit floats each, which is what a resize works
 /// on, 256 MiB.
-pub const MAX_RESIZED_PIXELS: usize = 1 << 24;
+const MAX_RESIZED_PIXELS: usize = 1 << 24;
 /// The short side before the crop may be this many times the input's longer side.
 const MAX_ENLARGEMENT: usize = 64;
 
@@ -30,7 +30,7 @@ impl InputDescription {
     ///
     /// # Errors
     /// [`ModelError::Input`] if the picture is too small for the crop, not of the one size that is
-    /// taken without a crop, or larger than [`MAX_RESIZED_PIXELS`] after the resize.
+    /// taken without a crop, or larger than 2^24 pixels after the resize.
     pub fn fit(&self, height: usize, width: usize) -> Result<Fit, ModelError> {
         let fail = |why: String| Err(ModelError::Input(why));
         if height == 0 || width == 0 {
