@@ -59,7 +59,7 @@ fn known_answer_random_graphs_give_the_values_of_onnxruntime() {
             }
         }
         let calibration = vec![input.clone(); 4];
-        let options = Options { calibration, resolution: 10, ..Options::default() };
+        let options = Options { calibration, resolution: Some(10), ..Options::default() };
         let quantised = quantise(&model.graph, &options).unwrap();
         let architecture = quantised.network.architecture();
         let words = fixed::encode(architecture, &input).unwrap();
