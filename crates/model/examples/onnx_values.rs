@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Fraction bits of what is revealed.
-const RESOLUTION: u32 = 10;
+const RESOLUTION: i32 = 10;
 
 #[derive(Deserialize)]
 struct Question {
@@ -50,7 +50,7 @@ fn answer(question: &Question) -> Result<Value, ModelError> {
     });
     let options = Options {
         calibration: question.calibration.clone(),
-        resolution: RESOLUTION,
+        resolution: Some(RESOLUTION),
         ..Options::default()
     };
     let quantised = match quantise(&model.graph, &options) {
