@@ -57,6 +57,21 @@ fn conformance_of_the_choice_per_step_over_ferret() {
     conformance_nonlinear(&PerLayer::auto(Ferret::default(), HalfGates::default()));
 }
 
+/// Bytes per exact ReLU of 12 bits over 9, all messages and the OT extension's included, in a layer of
+/// a million.
+#[test]
+fn transcript_of_an_exact_relu_is_44_ots_and_at_most_32_bytes() {
+    let protocol = PerLayer::auto(Ferret::default(), HalfGates::default());
+    let count = 1 << 20;
+    let local = step(StepFunction::Relu, [count, 1, 1], [12, 7, 21, 20]);
+    let exact = Step { rounding: Rounding::Exact { guard_bits: 2 }, ..local };
+    let price = protocol.prices(&exact, StepChoice::Gmw).unwrap();
+    assert_eq!(price.rots, (33 * count, 11 * count));
+    let bytes = (price.offline.total() + price.online.total()) as f64 / count as f64;
+    // 24.6 in messages of its own, the rest is Ferret's.
+    assert!((24.6..=32.0).contains(&bytes), "{bytes}");
+}
+
 /// Every function that may be exact equals its reference, on each backend.
 #[test]
 fn conformance_of_exact_steps_on_both_backends() {
