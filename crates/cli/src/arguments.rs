@@ -81,6 +81,13 @@ pub(crate) struct ModelArguments {
     /// The ONNX file; `model.toml` beside it describes preprocessing and output
     #[arg(value_name = "MODEL.ONNX")]
     pub(crate) file: PathBuf,
+    /// Sizes of the input's axes where the file leaves them open, with or without its name:
+    /// `1,3,224,224` or `x=1,3,224,224`
+    #[arg(long, value_name = "[NAME=]SIZES", value_parser = input_shape)]
+    pub(crate) input_shape: Vec<(Option<String>, Vec<usize>)>,
+    /// The output to compute, of several (default: the first that depends on the input)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) output: Option<String>,
     /// Calibration inputs that set scales and ranges: files or directories of images, NPY, IDX or
     /// CIFAR files; interval bounds without any
     #[arg(long, value_name = "PATH")]
@@ -254,6 +261,18 @@ fn reveal_count(text: &str) -> Result<usize, String> {
     count.ok_or_else(|| "not a number from 1 to 64".into())
 }
 
+/// `x=1,3,224,224` -> the name and the sizes.
+fn input_shape(text: &str) -> Result<(Option<String>, Vec<usize>), String> {
+    // Names may hold `=` and `,`: the sizes are behind the last `=`.
+    let (name, sizes) = match text.rsplit_once('=') {
+        Some((name, sizes)) => (Some(name.to_owned()), sizes),
+        None => (None, text),
+    };
+    let size = |text: &str| text.trim().parse().ok().filter(|size| *size >= 1);
+    let sizes: Option<Vec<usize>> = sizes.split([',', 'x']).map(size).collect();
+    sizes.map(|sizes| (name, sizes)).ok_or_else(|| "not a list of sizes such as 1,3,224,224".into())
+}
+
 /// `1/16` or `0.0625` -> 4.
 fn resolution(text: &str) -> Result<i32, String> {
     let value = match text.split_once('/') {
@@ -328,6 +347,14 @@ mod tests {
         assert!(resolution("0.1").is_err());
         assert!(resolution("0").is_err());
         assert!(resolution("x").is_err());
+    }
+
+    #[test]
+    fn known_answer_input_shapes_have_a_name_or_none() {
+        assert_eq!(input_shape("1,3,8,8"), Ok((None, vec![1, 3, 8, 8])));
+        assert_eq!(input_shape("a=b=1x3"), Ok((Some("a=b".into()), vec![1, 3])));
+        assert!(input_shape("x=1,0").is_err());
+        assert!(input_shape("x=1,N").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use gazelle::{Description, ModelInfo};
 use gazelle_model::{
-    Activation, Fit, InputDescription, InputRange, OutOfRange, Pixels, fixed, samples,
+    Activation, Fit, InputDescription, InputGrid, InputRange, OutOfRange, Pixels, fixed, samples,
 };
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Rgb};
@@ -25,6 +25,8 @@ pub(crate) struct Encoder {
     range: Option<InputRange>,
     outside: OutOfRange,
     activation: Option<Activation>,
+    /// The values that the network's input may have.
+    grid: Option<InputGrid>,
 }
 
 impl Encoder {
@@ -55,7 +57,11 @@ impl Encoder {
             input: interface.as_ref().and_then(|interface| interface.input.clone()),
             range: interface.as_ref().and_then(|interface| interface.range.clone()),
             outside: OutOfRange::Refuse,
-            activation: interface.and_then(|interface| interface.output.activation),
+            grid: interface.as_ref().and_then(|interface| interface.input_grid),
+            // What was applied to the values already gives no probabilities of its own.
+            activation: interface
+                .filter(|interface| !interface.output.activated)
+                .and_then(|interface| interface.output.activation),
         })
     }
 
@@ -63,7 +69,7 @@ impl Encoder {
     pub(crate) fn uncoded(interface: &gazelle_model::Interface) -> Self {
         let (shape, input) = (interface.shape.clone(), interface.input.clone());
         let (range, outside) = (None, OutOfRange::Refuse);
-        Self { architecture: None, shape, input, range, outside, activation: None }
+        Self { architecture: None, shape, input, range, outside, activation: None, grid: None }
     }
 
     /// Elements beyond the model's declared range are clipped to it, if `clamp`; else refused.
@@ -129,7 +135,13 @@ impl Encoder {
             Some(range) => range.admit(&tensor, shape, self.outside),
             None => Ok(tensor.as_slice().into()),
         };
-        admitted
+        let rounded = admitted.map(|mut tensor| {
+            if let Some(grid) = &self.grid {
+                tensor.to_mut().iter_mut().for_each(|x| *x = grid.round(*x));
+            }
+            tensor
+        });
+        rounded
             .and_then(|tensor| fixed::encode(architecture, &tensor))
             .map_err(Failure::run(&input.name))
     }

@@ -20,8 +20,8 @@ use crate::screen::{say, visible};
 struct Inspection {
     supported: bool,
     unsupported: Vec<Unsupported>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
+    /// What a user should know about a model that can run.
+    remarks: Vec<String>,
     input_shape: Vec<usize>,
     /// What inputs are held to: `[[low, high]]`, or one pair per channel.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub(crate) fn run(command: &Inspect) -> Outcome {
     let first = links.first().copied().unwrap_or(Link::LAN);
     let object = match model_file::load(&command.model, None, first) {
         Ok(model) => supported(model, command, &links)?,
-        Err(LoadFailure::Model(error)) => unsupported(error)?,
+        Err(LoadFailure::Model(error)) => unsupported(error),
         Err(LoadFailure::Other(failure)) => return Err(failure),
     };
     if command.json {
@@ -69,17 +69,12 @@ pub(crate) fn run(command: &Inspect) -> Outcome {
     if object.supported { Ok(()) } else { Err(Failure::No("this model cannot run".into())) }
 }
 
-fn unsupported(error: ModelError) -> Result<Inspection, Failure> {
-    let (unsupported, why) = match error {
-        ModelError::Unsupported(nodes) => (nodes, None),
-        ModelError::Quantise(why) => (Vec::new(), Some(why)),
-        // Not a question of support: the file itself is wrong.
-        error => return Err(Failure::Run(error.to_string())),
-    };
-    Ok(Inspection {
+/// Whatever keeps the model from running is listed: nodes, or the file as a whole.
+fn unsupported(error: ModelError) -> Inspection {
+    Inspection {
         supported: false,
-        unsupported,
-        why,
+        unsupported: error.reasons(),
+        remarks: Vec::new(),
         input_shape: Vec::new(),
         input_range: None,
         input_range_source: None,
@@ -89,7 +84,7 @@ fn unsupported(error: ModelError) -> Result<Inspection, Failure> {
         predicted: serde_json::Map::new(),
         fixed_point: None,
         accuracy: None,
-    })
+    }
 }
 
 /// Plans for each link with this machine's prices; the layers shown are those of the first.
@@ -123,8 +118,8 @@ fn supported(mut model: Loaded, command: &Inspect, links: &[Link]) -> Result<Ins
     Ok(Inspection {
         supported: true,
         unsupported: Vec::new(),
-        why: None,
-        input_shape: model.graph.input_dims.clone(),
+        remarks: model.remarks(),
+        input_shape: model.model.graph.input_dims.clone(),
         input_range: model.info.interface.as_ref().and_then(|interface| interface.range.clone()),
         input_range_source: Some(model.range_source),
         inputs: model.range(),
@@ -180,10 +175,10 @@ fn print(object: &Inspection) {
         for node in &object.unsupported {
             say!("  {}\n", visible(&node.to_string()));
         }
-        if let Some(why) = &object.why {
-            say!("  {}\n", visible(why));
-        }
         return;
+    }
+    for remark in &object.remarks {
+        say!("note: {}\n", visible(remark));
     }
     say!("input {:?}, rings up to 2^{}\n", object.input_shape, object.ring_bits);
     say!("{}\n", object.inputs);

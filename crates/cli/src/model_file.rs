@@ -8,7 +8,8 @@ use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
 use gazelle::{GazelleError, ModelInfo};
 use gazelle_model::{
-    Graph, Interface, ModelError, Options, Quantised, RangeSource, float, quantise,
+    Graph, ImportOptions, ImportedModel, Interface, ModelError, Options, Quantised, RangeSource,
+    quantise,
 };
 
 use crate::arguments::{Backend, ModelArguments};
@@ -18,13 +19,11 @@ use crate::input::{self, Input};
 use crate::output;
 use crate::screen::visible;
 
-/// Bytes of an ONNX file at most.
-const MAX_BYTES: u64 = 2 << 30;
-
 /// A quantised model with all that describes it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(crate) graph: Graph,
+    /// As imported, with the reference that evaluates the file itself.
+    pub(crate) model: ImportedModel,
     pub(crate) quantised: Quantised,
     pub(crate) info: ModelInfo,
     pub(crate) range_source: RangeSource,
@@ -68,21 +67,22 @@ pub(crate) fn load(
     link: Link,
 ) -> Result<Loaded, LoadFailure> {
     let path = &model.file;
-    let size = std::fs::metadata(path).map_err(Failure::run(path.display()))?.len();
-    if size > MAX_BYTES {
-        return Err(Failure::Run(format!("{}: larger than 2 GiB", path.display())).into());
-    }
-    let bytes = std::fs::read(path).map_err(Failure::run(path.display()))?;
-    let graph = gazelle_model::import(&bytes)?;
-    let mut interface = Interface::beside(path, &graph)?;
+    let options = ImportOptions {
+        input_shape: model.input_shape.clone(),
+        output: model.output.clone(),
+        ..ImportOptions::default()
+    };
+    let imported = gazelle_model::load(path, &options)?;
+    let graph = &imported.graph;
+    let mut interface = Interface::beside(path, graph)?;
     interface.output.resolution = model.resolution.or(interface.output.resolution);
     if let Some(reveal) = model.reveal {
         interface.output.reveal = reveal.into();
     }
-    let calibration = calibration(model, &graph, &interface)?;
+    let calibration = calibration(model, graph, &interface)?;
     let own = || interface.name.clone().unwrap_or_else(|| name_of(path));
     let name = name.map_or_else(own, str::to_owned);
-    build(graph, name, interface, calibration, model.wanted(link))
+    build(imported, name, interface, calibration, model.wanted(link))
 }
 
 /// What the plan is to be made for.
@@ -98,16 +98,18 @@ pub(crate) struct Wanted {
 
 /// Everything behind the files.
 fn build(
-    graph: Graph,
+    model: ImportedModel,
     name: String,
     mut interface: Interface,
     calibration: Vec<Vec<f32>>,
     wanted: Wanted,
 ) -> Result<Loaded, LoadFailure> {
-    let (input_range, range_source) = interface.declare(&graph, &calibration)?;
+    let (input_range, range_source) = interface.declare(&model.graph, &calibration)?;
+    model.verify(&input_range, &calibration)?;
     let resolution = interface.output.resolution;
-    let options = Options { calibration, input_range, resolution, ..Options::default() };
-    let mut quantised = quantise(&graph, &options)?;
+    let reference = Some(model.reference.clone());
+    let options = Options { calibration, input_range, resolution, reference, ..Options::default() };
+    let mut quantised = quantise(&model.graph, &options)?;
     interface.output.resolution = Some(quantised.report.resolution);
     let what = interface.output.reveal;
     gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
@@ -115,7 +117,7 @@ fn build(
     let info = ModelInfo { name, interface: Some(interface), tolerance };
     let choice = choose(quantised.network.architecture(), wanted, &Machine::default())
         .map_err(Failure::from)?;
-    Ok(Loaded { graph, quantised, info, range_source, choice })
+    Ok(Loaded { model, quantised, info, range_source, choice })
 }
 
 impl ModelArguments {
@@ -192,11 +194,24 @@ impl Loaded {
         DefaultService::compile(suite, network, self.info.clone(), self.choice.to_value())
     }
 
-    /// The prediction in the clear, in floating point.
+    /// The prediction in the clear: what the file itself computes, in floating point.
     pub(crate) fn plaintext(&self, encoder: &Encoder, input: &Input) -> Result<Vec<f64>, Failure> {
         let tensor = encoder.tensor(input)?;
-        let logits = float::run(&self.graph, &tensor).map_err(Failure::run(&input.name))?;
+        let logits = self.model.values(&tensor).map_err(Failure::run(&input.name))?;
         Ok(logits.into_iter().map(f64::from).collect())
+    }
+
+    /// What was chosen of the file, and what a user should know about it.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.model.warnings.clone();
+        if !self.model.other_outputs.is_empty() {
+            remarks.push(format!(
+                "computes the output {:?}; the file also has {} (--output NAME)",
+                self.model.output,
+                self.model.other_outputs.join(", ")
+            ));
+        }
+        remarks
     }
 
     /// Some lines for people.
@@ -260,8 +275,9 @@ pub(crate) fn embedded(
     backend: Backend,
     count: usize,
 ) -> Result<(Loaded, Vec<Input>), LoadFailure> {
-    let graph = gazelle_model::import(EMBEDDED)?;
-    let interface = Interface::parse(EMBEDDED_TOML, &graph, None)?;
+    let model = ImportedModel::read(EMBEDDED, &ImportOptions::default())?;
+    let graph = &model.graph;
+    let interface = Interface::parse(EMBEDDED_TOML, graph, None)?;
     let images: Vec<Input> = IMAGES
         .iter()
         .map(|(name, bytes)| input::embedded(name, bytes))
@@ -270,7 +286,7 @@ pub(crate) fn embedded(
     let calibration: Vec<Vec<f32>> =
         images.iter().map(|image| encoder.tensor(image)).collect::<Result<_, _>>()?;
     let wanted = Wanted { backend, link: Link::LAN, reveal_count: 1, inferences: 1 };
-    let loaded = build(graph, "mnist_d_minionn".into(), interface, calibration, wanted)?;
+    let loaded = build(model, "mnist_d_minionn".into(), interface, calibration, wanted)?;
     Ok((loaded, images.into_iter().take(count.max(1)).collect()))
 }
 

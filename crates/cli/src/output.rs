@@ -96,6 +96,15 @@ pub(crate) fn label(labels: &[String], class: usize) -> String {
     labels.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
 
+/// The values that the client reads: behind the activation, if the model's output lies there.
+fn activated(logits: Vec<f64>, model: &ModelInfo) -> Vec<f64> {
+    let output = model.interface.as_ref().map(|interface| &interface.output);
+    match output.filter(|output| output.activated).and_then(|output| output.activation) {
+        Some(activation) => activation.apply(&logits),
+        None => logits,
+    }
+}
+
 /// Builds the object of one inference.
 pub(crate) fn object<'a>(
     input: &'a str,
@@ -106,6 +115,7 @@ pub(crate) fn object<'a>(
 ) -> Object<'a> {
     let (logits, top) = match inference.learnt() {
         Learnt::Logits(logits) => {
+            let logits = activated(logits, model);
             let top = ranking(&logits, labels, top);
             (Some(logits), top)
         }

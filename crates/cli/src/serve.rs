@@ -20,7 +20,7 @@ use crate::Outcome;
 use crate::arguments::Serve;
 use crate::failure::Failure;
 use crate::model_file;
-use crate::screen::tell;
+use crate::screen::{tell, visible};
 use crate::serve::handshakes::{Handshakes, Pass};
 use crate::serve::places::{Places, Visitor};
 use crate::serve::strangers::Strangers;
@@ -51,6 +51,9 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
         .map_err(Failure::from)?;
     if !quiet {
         tell!("{}", model.summary());
+        for remark in model.remarks() {
+            tell!("note: {}", visible(&remark));
+        }
     }
     let server = model.compile()?;
     if !quiet {

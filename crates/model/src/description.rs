@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use gazelle_share::TensorShape;
 
 use crate::error::ModelError;
-use crate::graph::{Activation, Graph};
+use crate::graph::{Activation, Graph, InputGrid};
 use crate::quantise::MAX_RESOLUTION;
 use crate::range::{InputRange, RangeSource};
 
@@ -115,6 +115,10 @@ pub struct OutputDescription {
     pub resolution: Option<i32>,
     /// Computed by the client in the clear on what it learns.
     pub activation: Option<Activation>,
+    /// Whether the values that the client reads are what the activation gives, instead of the logits
+    /// in front of it.
+    #[serde(default)]
+    pub activated: bool,
 }
 
 /// Both; public.
@@ -133,6 +137,9 @@ pub struct Interface {
     pub input: Option<InputDescription>,
     /// The output.
     pub output: OutputDescription,
+    /// The input's elements are rounded to these values first.
+    #[serde(default)]
+    pub input_grid: Option<InputGrid>,
 }
 
 /// An image of bytes, rows of pixels of channels; one channel is grey, three are red, green, blue.
@@ -202,7 +209,8 @@ impl Interface {
         let file = File::default();
         let input = Self::input_for(graph, &file.input).ok().flatten();
         let output = Self::output_for(graph, Vec::new(), Reveal::Logits, None);
-        Self { name: None, shape: graph.input_dims.clone(), range: None, input, output }
+        let (shape, input_grid) = (graph.input_dims.clone(), graph.input_grid);
+        Self { name: None, shape, range: None, input, output, input_grid }
     }
 
     /// Reads a `model.toml`; `dir` is where a file of labels lies.
@@ -241,7 +249,8 @@ impl Interface {
             (None, _) => None,
         };
         let output = Self::output_for(graph, labels, reveal, resolution);
-        let description = Self { name, shape: graph.input_dims.clone(), range, input, output };
+        let (shape, input_grid) = (graph.input_dims.clone(), graph.input_grid);
+        let description = Self { name, shape, range, input, output, input_grid };
         let outputs = graph.shape(graph.output).len();
         description.check(graph.input_shape(), outputs)?;
         Ok(description)
@@ -304,7 +313,13 @@ impl Interface {
         if labels.is_empty() {
             labels = (0..graph.shape(graph.output).len()).map(|class| class.to_string()).collect();
         }
-        OutputDescription { labels, reveal, resolution, activation: graph.activation }
+        OutputDescription {
+            labels,
+            reveal,
+            resolution,
+            activation: graph.activation,
+            activated: graph.activated_output,
+        }
     }
 
     fn input_for(graph: &Graph, file: &FileInput) -> Result<Option<InputDescription>, String> {
@@ -373,6 +388,12 @@ impl Interface {
         if elements != Some(shape.len()) {
             let values = shape.len();
             return fail(format!("a shape of {:?} for {values} input values", self.shape));
+        }
+        if output.activation.is_some_and(|activation| !activation.fits(outputs)) {
+            return fail(format!("an activation that does not fit {outputs} values"));
+        }
+        if self.input_grid.is_some_and(|grid| !grid.is_sound()) {
+            return fail("a grid of input values that makes no sense".into());
         }
         let Some(input) = &self.input else { return Ok(()) };
         let count = input.channels.count();

@@ -31,6 +31,9 @@ pub fn trace(graph: &Graph, input: &[f32]) -> Result<Vec<Vec<f32>>, ModelError> 
     let mut tensors: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
     if let Some(first) = tensors.first_mut() {
         *first = input.to_vec();
+        if let Some(grid) = graph.input_grid {
+            first.iter_mut().for_each(|x| *x = grid.round(*x));
+        }
     }
     for node in &graph.nodes {
         let value = evaluate(graph, node, &tensors);

@@ -113,7 +113,19 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// What the file's output is for these logits.
+    /// Whether so many values fall into whole groups.
+    pub fn fits(self, len: usize) -> bool {
+        match self {
+            Self::Softmax | Self::LogSoftmax | Self::Sigmoid => true,
+            Self::SoftmaxOf { classes, inner } | Self::LogSoftmaxOf { classes, inner } => classes
+                .checked_mul(inner)
+                .and_then(|group| len.checked_rem(group))
+                .is_some_and(|rest| rest == 0 && len > 0),
+        }
+    }
+
+    /// What the file's output is for these logits; they themselves if they do not fall into whole
+    /// groups.
     pub fn apply(self, logits: &[f64]) -> Vec<f64> {
         let (classes, inner, logarithm) = match self {
             Self::Sigmoid => return logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
@@ -122,9 +134,11 @@ impl Activation {
             Self::SoftmaxOf { classes, inner } => (classes, inner, false),
             Self::LogSoftmaxOf { classes, inner } => (classes, inner, true),
         };
-        let (classes, inner) = (classes.max(1), inner.max(1));
         let mut result = logits.to_vec();
-        for block in result.chunks_mut(classes.saturating_mul(inner)) {
+        if !self.fits(logits.len()) {
+            return result;
+        }
+        for block in result.chunks_mut((classes * inner).max(1)) {
             for column in 0..inner {
                 let of = || block.iter().skip(column).step_by(inner);
                 let largest = of().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -141,6 +155,34 @@ impl Activation {
     }
 }
 
+/// Values `(q - zero) step` for whole numbers q between `low` and `high`: what a network that was
+/// quantised elsewhere makes of its input. The client rounds, in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct InputGrid {
+    /// Distance of neighbouring values; above zero.
+    pub step: f32,
+    /// The whole number that stands for zero.
+    pub zero: f32,
+    /// The least whole number.
+    pub low: f32,
+    /// The largest.
+    pub high: f32,
+}
+
+impl InputGrid {
+    /// The nearest value on the grid, of two the even one.
+    pub fn round(&self, x: f32) -> f32 {
+        let q = ((x / self.step).round_ties_even() + self.zero).max(self.low).min(self.high);
+        (q - self.zero) * self.step
+    }
+
+    /// Whether all its numbers make sense.
+    pub fn is_sound(&self) -> bool {
+        let all = [self.step, self.zero, self.low, self.high];
+        all.iter().all(|x| x.is_finite()) && self.step > 0.0 && self.low <= self.high
+    }
+}
+
 /// A network. Nodes are in topological order; tensor 0 is the input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
@@ -152,6 +194,11 @@ pub struct Graph {
     pub output: usize,
     /// What follows in the clear.
     pub activation: Option<Activation>,
+    /// Whether something stands behind that activation in the file: the file's output is then what
+    /// the client reads, else the logits in front.
+    pub activated_output: bool,
+    /// The values that the input may have, where the file rounds it before anything else.
+    pub input_grid: Option<InputGrid>,
     /// The input's axes as the file has them, batch included.
     pub input_dims: Vec<usize>,
 }
@@ -160,7 +207,15 @@ impl Graph {
     /// A graph with nothing but its input.
     pub fn new(name: &str, shape: TensorShape, input_dims: Vec<usize>) -> Self {
         let input = GraphTensor { name: name.into(), shape };
-        Self { tensors: vec![input], nodes: Vec::new(), output: 0, activation: None, input_dims }
+        Self {
+            tensors: vec![input],
+            nodes: Vec::new(),
+            output: 0,
+            activation: None,
+            activated_output: false,
+            input_grid: None,
+            input_dims,
+        }
     }
 
     /// Appends an operation; gives its output.

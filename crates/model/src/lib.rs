@@ -19,7 +19,7 @@ pub use description::{
     Channels, Fit, InputDescription, Interface, Layout, OutputDescription, Pixels, Reveal,
 };
 pub use error::{ModelError, Unsupported};
-pub use graph::{Activation, Graph, GraphNode, GraphTensor, Op};
+pub use graph::{Activation, Graph, GraphNode, GraphTensor, InputGrid, Op};
 pub use onnx::{ImportOptions, ImportedModel, Reference, import, load};
 pub use quantise::{CalibrationSource, Options, Quantised, Report, quantise};
 pub use range::{InputRange, OutOfRange, RangeSource};

@@ -30,6 +30,8 @@ mod program;
 mod quantised;
 mod read;
 mod reference;
+#[cfg(test)]
+mod structure;
 mod tensor;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ pub use calibrate::CalibrationSource;
 
 use crate::error::ModelError;
 use crate::graph::Graph;
+use crate::onnx::Reference;
 use crate::passes;
 use crate::range::InputRange;
 
@@ -47,6 +48,8 @@ pub struct Options {
     pub resolution: Option<i32>,
     /// Multiply-adds spent on checking one candidate width.
     pub effort: u64,
+    /// What the fixed-point network is compared with: the file itself. Without it, the graph in f32.
+    pub reference: Option<Reference>,
 }
 
 impl Default for Options {
@@ -59,6 +62,7 @@ impl Default for Options {
             weight_bits: 10,
             resolution: None,
             effort: 1_000_000_000,
+            reference: None,
         }
     }
 }
@@ -269,8 +273,15 @@ pub fn resolution_for(largest_logit: f64) -> i32 {
 
 fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelError> {
     let mut lowered = passes::lower(graph)?;
-    let (inputs, source) = calibrate::inputs(&lowered, options);
+    let (mut inputs, source) = calibrate::inputs(&lowered, options);
+    if let Some(grid) = lowered.input_grid {
+        inputs.iter_mut().flatten().for_each(|x| *x = grid.round(*x));
+    }
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
+    if let Some(reference) = &options.reference {
+        let logits = inputs.iter().map(|input| reference.logits(input));
+        calibration.logits = logits.collect::<Result<_, _>>()?;
+    }
     // Made-up inputs fill the declared range; real ones may leave a range that nobody declared.
     let declared = match InputRange::observed(&inputs, lowered.input_shape()) {
         Some(observed) => options.input_range.union(&observed),

@@ -67,8 +67,12 @@ fn reference(folder: &Path, options: &ImportOptions) -> Result<Reference, ModelE
 }
 
 fn check_reference(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> Result<(), String> {
+    let mut moved = false;
     let reference = match load(&folder.join("model.onnx"), options) {
-        Ok(imported) => imported.reference,
+        Ok(imported) => {
+            moved = imported.graph.activated_output;
+            imported.reference
+        }
         Err(_) => match reference(folder, options) {
             Ok(reference) => reference,
             // The file as a whole is refused, before any node.
@@ -77,7 +81,9 @@ fn check_reference(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> R
         },
     };
     for sample in &case.samples {
-        let got = match reference.logits(&sample.input) {
+        let got =
+            if moved { reference.output(&sample.input) } else { reference.logits(&sample.input) };
+        let got = match got {
             Ok(got) => got,
             Err(_) if case.expect != "run" => return Ok(()),
             Err(error) => return Err(format!("reference: {error}")),
@@ -108,10 +114,6 @@ fn check_network(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> Res
         Ok(imported) => imported,
         Err(error) => return refused(error),
     };
-    let (low, high) = range(case);
-    if let Err(error) = imported.verify((low, high), &case.calibration) {
-        return refused(error);
-    }
     let step: f64 = match case.resolution.split_once('/') {
         Some((_, under)) => 1.0 / under.parse::<f64>().unwrap(),
         None => case.resolution.parse().unwrap(),
@@ -120,11 +122,15 @@ fn check_network(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> Res
     let calibration = case.calibration.clone();
     let input_range = match InputRange::likely(&calibration, imported.graph.input_shape()) {
         Some(likely) => likely,
-        None => InputRange::uniform(low, high),
+        None => InputRange::uniform(-1.0, 1.0),
     };
+    if let Err(error) = imported.verify(&input_range, &calibration) {
+        return refused(error);
+    }
+    let reference = Some(imported.reference.clone());
     let quantised = quantise(
         &imported.graph,
-        &Options { calibration, input_range, resolution, ..Options::default() },
+        &Options { calibration, input_range, resolution, reference, ..Options::default() },
     );
     let network = match quantised {
         Ok(quantised) => quantised.network,
@@ -132,10 +138,18 @@ fn check_network(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> Res
     };
     let architecture = &network.architecture();
     for (index, sample) in case.samples.iter().enumerate() {
-        let encoded = fixed::encode(architecture, &sample.input).map_err(|e| e.to_string())?;
+        let grid = imported.graph.input_grid;
+        let input = sample.input.iter().map(|x| grid.map_or(*x, |grid| grid.round(*x)));
+        let input: Vec<f32> = input.collect();
+        let encoded = fixed::encode(architecture, &input).map_err(|e| e.to_string())?;
         let values = fixed::run(&network, &encoded, Rounding::Random(index as u64))
             .map_err(|error| error.to_string())?;
-        let got = fixed::decode(architecture, &values);
+        let mut got = fixed::decode(architecture, &values);
+        if let (Some(activation), true) =
+            (imported.graph.activation, imported.graph.activated_output)
+        {
+            got = activation.apply(&got);
+        }
         if got.len() != sample.values.len() {
             return Err(format!("{} values instead of {}", got.len(), sample.values.len()));
         }
@@ -149,15 +163,6 @@ fn check_network(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> Res
         }
     }
     Ok(())
-}
-
-/// Smallest and largest element of the calibration inputs.
-fn range(case: &OnnxCase) -> (f32, f32) {
-    let all = case.calibration.iter().flatten();
-    if case.calibration.is_empty() {
-        return (-1.0, 1.0);
-    }
-    all.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)))
 }
 
 fn all(check: fn(&Path, &OnnxCase, &ImportOptions) -> Result<(), String>) {

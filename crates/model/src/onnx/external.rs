@@ -147,11 +147,13 @@ impl Loader<'_> {
         }
         let Some((_, file)) = &mut self.open else { return Err(format!("{shown}: not open")) };
         let size = file.metadata().map_err(io)?.len();
+        let mut head = Vec::with_capacity(LFS.len());
+        file.rewind().map_err(io)?;
+        file.take(LFS.len() as u64).read_to_end(&mut head).map_err(io)?;
+        if head == LFS {
+            return Err(format!("{shown} is a Git LFS pointer: fetch it with `git lfs pull`"));
+        }
         if offset.checked_add(wanted).is_none_or(|end| end > size) {
-            let mut head = vec![0; LFS.len()];
-            if file.rewind().and_then(|()| file.read_exact(&mut head)).is_ok() && head == LFS {
-                return Err(format!("{shown} is a Git LFS pointer: fetch it with `git lfs pull`"));
-            }
             return Err(format!("{shown} has {size} bytes, {wanted} from {offset} on are needed"));
         }
         file.seek(SeekFrom::Start(offset)).map_err(io)?;

@@ -14,6 +14,8 @@ pub(super) struct Activated {
     /// What the activation reads, moved as its result is moved.
     pub(super) logits: Dynamic,
     pub(super) activation: Activation,
+    /// Whether it was moved or reshaped since.
+    pub(super) moved: bool,
     /// The activation's node and operator.
     pub(super) node: String,
     op: String,
@@ -44,7 +46,8 @@ fn activated(opset: i64, call: &Call<'_>) -> Result<Activated, String> {
             _ => Activation::LogSoftmaxOf { classes, inner },
         }
     };
-    Ok(Activated { logits, activation, node: call.name.to_owned(), op: call.op.to_owned() })
+    let moved = false;
+    Ok(Activated { logits, activation, moved, node: call.name.to_owned(), op: call.op.to_owned() })
 }
 
 /// A node that reads the result of an activation: fine if it only moves or renames elements.
@@ -85,14 +88,7 @@ pub(super) fn behind(
     if let Some(slot) = inputs.first_mut() {
         *slot = Some(Value::Tensor(first.logits.clone()));
     }
-    let moved = Call {
-        name: call.name,
-        op: call.op,
-        domain: call.domain,
-        attributes: call.attributes,
-        inputs,
-        outputs: call.outputs,
-    };
+    let moved = call.with_inputs(inputs);
     let results = operators::run(importer, &moved).map_err(|why| Unsupported {
         node: call.name.to_owned(),
         op: call.op.to_owned(),
@@ -101,7 +97,9 @@ pub(super) fn behind(
     Ok(results
         .into_iter()
         .map(|value| match value {
-            Value::Tensor(logits) => Value::Activated(Activated { logits, ..first.clone() }),
+            Value::Tensor(logits) => {
+                Value::Activated(Activated { logits, moved: true, ..first.clone() })
+            }
             other => other,
         })
         .collect())

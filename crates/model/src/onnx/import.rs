@@ -80,7 +80,13 @@ pub(super) struct Call<'a> {
     pub(super) outputs: usize,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// The same node with other inputs.
+    pub(super) fn with_inputs(&self, inputs: Vec<Option<Value>>) -> Self {
+        let Call { name, op, domain, attributes, outputs, .. } = *self;
+        Call { name, op, domain, attributes, inputs, outputs }
+    }
+
     pub(super) fn constant(&self, index: usize) -> Result<Option<Arc<Array>>, String> {
         match self.inputs.get(index) {
             Some(Some(Value::Constant(constant))) => Ok(Some(Arc::clone(constant))),
@@ -173,6 +179,7 @@ impl Importer<'_> {
             Some(Value::Activated(activated)) => {
                 self.graph.output = activated.logits.id;
                 self.graph.activation = Some(activated.activation);
+                self.graph.activated_output = activated.moved;
                 activation = Some(activated.node);
             }
             Some(Value::Constant(constant)) => self.constant_output(&constant).map_err(whole)?,
@@ -289,11 +296,14 @@ impl Importer<'_> {
             return self.fold(call);
         }
         finite_weights(node, call)?;
+        let mut call = call.with_inputs(call.inputs.clone());
         if self.batch > 1 {
-            let call = batch::for_one_image(call, self.batch);
-            return self.operator(&call);
+            call = batch::for_one_image(&call, self.batch);
         }
-        self.operator(call)
+        if self.opset < 7 && call.domain.is_empty() {
+            call = batch::from_old_opset(&call)?;
+        }
+        self.operator(&call)
     }
 
     fn operator(&mut self, call: &Call<'_>) -> Result<Vec<Value>, String> {
@@ -346,6 +356,13 @@ impl Importer<'_> {
             value.ok_or_else(|| ModelError::whole(format!("no node writes {name:?}")))
         };
         block.outputs.iter().map(value).collect()
+    }
+
+    /// Whether one node alone reads the input.
+    pub(super) fn input_read_once(&self) -> bool {
+        let input = &self.program.input;
+        let reads = self.program.nodes.iter().flat_map(FileNode::reads);
+        reads.filter(|name| name == input).count() == 1 && self.program.output != *input
     }
 
     /// Appends an operation with these axes as output.

@@ -35,6 +35,8 @@ pub struct ImportedModel {
     pub graph: Graph,
     /// The file itself, evaluated node by node.
     pub reference: Reference,
+    /// The name of the output that is computed.
+    pub output: String,
     /// Names of the file's outputs that are not computed.
     pub other_outputs: Vec<String>,
     /// What a user should know, though it is no fault.
@@ -72,6 +74,19 @@ pub fn load(path: &Path, options: &ImportOptions) -> Result<ImportedModel, Model
 }
 
 impl ImportedModel {
+    /// What a client reads for this input, computed in the clear: the logits, or the file's output
+    /// where something stands behind its activation.
+    ///
+    /// # Errors
+    /// As [`Reference::logits`].
+    pub fn values(&self, input: &[f32]) -> Result<Vec<f32>, ModelError> {
+        if self.graph.activated_output {
+            self.reference.output(input)
+        } else {
+            self.reference.logits(input)
+        }
+    }
+
     /// Reads an ONNX file from memory.
     ///
     /// # Errors
@@ -92,6 +107,7 @@ impl ImportedModel {
         Ok(Self {
             graph: lowered.graph,
             reference,
+            output: program.output.clone(),
             other_outputs: program.others.clone(),
             warnings: program.warnings.clone(),
             places: Arc::new(lowered.places),

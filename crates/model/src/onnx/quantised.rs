@@ -5,7 +5,7 @@
 use super::import::{Call, Dynamic, Importer, Value};
 use super::operators;
 use super::tensor::{Array, ElementType};
-use crate::graph::Op;
+use crate::graph::{InputGrid, Op};
 
 /// A private tensor behind `QuantizeLinear`.
 #[derive(Clone, Debug)]
@@ -46,6 +46,13 @@ pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Vec<Va
                 return Err("quantisation to a float type is not supported".into());
             }
             let (low, high) = kind.bounds();
+            if x.id == 0 && importer.input_read_once() {
+                // The client rounds and clips it.
+                let (low, high) = (low as f32, high as f32);
+                importer.graph.input_grid = Some(InputGrid { step: scale, zero, low, high });
+                let real = x.clone();
+                return Ok(vec![Value::Quantised(QuantisedTensor { real, scale, zero })]);
+            }
             let real = |q: i64| (q as f32 - zero) * scale;
             let op = Op::Clip { low: real(low), high: real(high) };
             let real = importer.push(call.name, op, &[x], x.dims.clone())?;
@@ -74,14 +81,7 @@ pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Vec<Va
             if let Some(slot) = inputs.first_mut() {
                 *slot = Some(Value::Tensor(x.real.clone()));
             }
-            let moved = Call {
-                name: call.name,
-                op: call.op,
-                domain: call.domain,
-                attributes: call.attributes,
-                inputs,
-                outputs: call.outputs,
-            };
+            let moved = call.with_inputs(inputs);
             let results = operators::run(importer, &moved)?;
             let (scale, zero) = (x.scale, x.zero);
             let wrap = |value| match value {

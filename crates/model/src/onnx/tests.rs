@@ -2,16 +2,19 @@
 
 use proptest::prelude::*;
 
-use super::import;
 use super::write::{Attribute, Writer};
+use super::{ImportOptions, ImportedModel, import};
 use crate::error::ModelError;
 use crate::fixed::{self, Rounding};
 use crate::float;
 use crate::graph::{Activation, Graph, Op};
-use crate::{Options, passes, quantise};
+use crate::{InputRange, Options, passes, quantise};
 
 fn run(writer: Writer, output: &str, input: &[f32]) -> Vec<f32> {
-    let graph = import(&writer.finish(output)).unwrap();
+    let imported = ImportedModel::read(&writer.finish(output), &ImportOptions::default()).unwrap();
+    // The graph computes what the file says, node by node.
+    imported.verify(&InputRange::uniform(-1.0, 1.0), &[input.to_vec()]).unwrap();
+    let graph = imported.graph;
     let expected = float::run(&graph, input).unwrap();
     // The passes must not change the function.
     if let Ok(lowered) = passes::lower(&graph) {

@@ -1,11 +1,14 @@
 //! The graph held against the file: what was imported, and what the passes made of it, must compute
 //! what the reference computes, up to the rounding of f32.
 
+use gazelle_share::TensorShape;
+
 use super::dims;
 use super::load::ImportedModel;
 use super::reference::comparable;
 use crate::error::{ModelError, Unsupported};
 use crate::graph::Graph;
+use crate::range::InputRange;
 use crate::{float, passes};
 
 /// Distance allowed, relative to the largest element of a tensor.
@@ -27,23 +30,30 @@ impl ImportedModel {
     /// # Errors
     /// [`ModelError::Internal`] names the first node whose value differs; [`ModelError::Unsupported`]
     /// a node whose value is not finite, or a fixed batch whose images influence each other.
-    pub fn verify(&self, range: (f32, f32), inputs: &[Vec<f32>]) -> Result<(), ModelError> {
+    pub fn verify(&self, range: &InputRange, inputs: &[Vec<f32>]) -> Result<(), ModelError> {
         let lowered = passes::lower(&self.graph)?;
-        let len = self.graph.input_shape().len();
-        let mut tried = vec![noise(len, range, false)];
+        let mut tried = vec![noise(self.graph.input_shape(), range, false)];
         if self.graph.macs() < LARGE {
-            tried.push(noise(len, range, true));
+            tried.push(noise(self.graph.input_shape(), range, true));
             tried.extend(inputs.iter().take(MAX_INPUTS).cloned());
         } else if let Some(input) = inputs.first() {
             tried = vec![input.clone()];
         }
+        if let Some(grid) = self.graph.input_grid {
+            tried.iter_mut().flatten().for_each(|x| *x = grid.round(*x));
+        }
         tried.iter().try_for_each(|input| self.compare(input, range, &lowered))
     }
 
-    fn compare(&self, input: &[f32], range: (f32, f32), lowered: &Graph) -> Result<(), ModelError> {
+    fn compare(
+        &self,
+        input: &[f32],
+        range: &InputRange,
+        lowered: &Graph,
+    ) -> Result<(), ModelError> {
         let trace = float::trace(&self.graph, input)?;
         let beside: Vec<Vec<f32>> = (1..self.reference.batch)
-            .map(|index| noise(input.len(), range, index % 2 == 0))
+            .map(|index| noise(self.graph.input_shape(), range, index % 2 == 0))
             .collect();
         let batch = self.reference.batch;
         let mut largest = input.iter().fold(0f32, |m, x| m.max(x.abs()));
@@ -58,9 +68,10 @@ impl ImportedModel {
             let expected = dims::part(&expected, ..expected.len() / batch);
             if let Some(at) = expected.iter().position(|x| !x.is_finite()) {
                 let (node, op) = (node.name.clone(), node.op().to_owned());
+                let (low, high) = range.widest();
                 let why = format!(
                     "element {at} of its result is not finite for an input between {} and {}",
-                    range.0, range.1
+                    low, high
                 );
                 return Err(ModelError::Unsupported(vec![Unsupported { node, op, why }]));
             }
@@ -122,8 +133,10 @@ impl ImportedModel {
 }
 
 /// Values spread over a range, or its ends alone, without pattern.
-fn noise(len: usize, (low, high): (f32, f32), ends: bool) -> Vec<f32> {
-    let mut state = len as u64 ^ if ends { 0x9e37_79b9_7f4a_7c15 } else { 0x2545_f491_4f6c_dd1d };
+fn noise(shape: TensorShape, range: &InputRange, ends: bool) -> Vec<f32> {
+    let plane = (shape.height * shape.width).max(1);
+    let mut state =
+        shape.len() as u64 ^ if ends { 0x9e37_79b9_7f4a_7c15 } else { 0x2545_f491_4f6c_dd1d };
     let mut next = || {
         // xorshift64*: any stream will do.
         state ^= state >> 12;
@@ -132,5 +145,9 @@ fn noise(len: usize, (low, high): (f32, f32), ends: bool) -> Vec<f32> {
         (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40) as f32 / (1u32 << 24) as f32
     };
     let place = |x: f32| if ends { x.round() } else { x };
-    (0..len).map(|_| low + (high - low) * place(next())).collect()
+    let element = |at: usize| {
+        let (low, high) = range.of(at / plane);
+        low + (high - low) * place(next())
+    };
+    (0..shape.len()).map(element).collect()
 }
