@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{ImportOptions, Options, float, load, passes, quantise};
+use gazelle_model::{ImportOptions, InputRange, Options, float, load, passes, quantise};
 use serde_json::Value;
 
 /// Distance allowed in f32, relative to the largest value.
@@ -43,7 +43,8 @@ fn known_answer_random_graphs_give_the_values_of_onnxruntime() {
         let path = folder().join(format!("{seed}.onnx"));
         let model = load(&path, &ImportOptions::default()).unwrap();
         let range = input.iter().fold(0f32, |m, x| m.max(x.abs()));
-        model.verify((-range, range), std::slice::from_ref(&input)).unwrap();
+        let declared = InputRange::uniform(-range, range);
+        model.verify(&declared, std::slice::from_ref(&input)).unwrap();
         let largest = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
         let lowered = passes::lower(&model.graph).unwrap();
         let in_f32 = [
