@@ -72,8 +72,8 @@ pub(super) fn sorted(
     if order.len() < live.len() {
         let done: HashSet<usize> = order.into_iter().collect();
         let stuck = live.iter().filter(|index| !done.contains(index)).min();
-        let name = stuck.and_then(|index| nodes.get(*index)).map_or("", |node| &node.name);
-        return Err(format!("the nodes form a circle through {name:?}"));
+        let node = stuck.and_then(|index| nodes.get(*index)).ok_or("the nodes form a circle")?;
+        return Err(format!("the nodes form a circle through {:?}", node.name));
     }
     let mut slots: Vec<Option<FileNode>> = nodes.into_iter().map(Some).collect();
     Ok(order.into_iter().filter_map(|index| slots.get_mut(index).and_then(Option::take)).collect())

@@ -111,8 +111,14 @@ fn slice(call: &Application<'_>) -> Result<Array, String> {
     let x = call.input(0)?;
     let starts = call.list(1, "starts").ok_or("the starts are missing")?;
     let ends = call.list(2, "ends").ok_or("the ends are missing")?;
-    let axes = call.list(3, "axes").unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = call.list(4, "steps").unwrap_or_else(|| vec![1; starts.len()]);
+    let axes = match call.list(3, "axes") {
+        Some(axes) => axes,
+        None => (0..starts.len() as i64).collect(),
+    };
+    let steps = match call.list(4, "steps") {
+        Some(steps) => steps,
+        None => vec![1; starts.len()],
+    };
     if [ends.len(), axes.len(), steps.len()].iter().any(|len| *len != starts.len()) {
         return Err("starts, ends, axes and steps differ in number".into());
     }
