@@ -30,7 +30,7 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome {
     implementation(bench, "softspoken-8", &SoftSpoken::K8)?;
     implementation(bench, "ferret-870k", &Ferret::new(Parameters::SMALL))?;
     implementation(bench, "ferret-2.4M", &Ferret::new(Parameters::MEDIUM))?;
-    implementation(bench, "ferret-15.6M", &Ferret::new(Parameters::LARGE))
+    implementation(bench, "ferret-few-bytes", &Ferret::new(Parameters::FEW_BYTES))
 }
 
 /// Seconds and bytes of one party.

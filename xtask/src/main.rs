@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod dist;
+mod estimate;
 mod generate;
 mod process;
 mod tests_built;
@@ -26,6 +27,8 @@ usage: cargo xtask <chore>
                      its SHA-256 [--profile NAME]
   generate NAME FILE an ONNX file of resnet50, squeezenet1.1, densenet121 or mobilenet-v1
                      with random weights [--side PIXELS] [--classes N] [--seed N]
+  estimate [--check] the cost of attacks on the RLWE and LPN parameters; with --check compares
+                     with the documented figures
   vectors [--check]  regenerates the committed ONNX message types; with --check only compares";
 
 fn main() -> ExitCode {
@@ -39,7 +42,12 @@ fn main() -> ExitCode {
         "bench" => bench::run(&root(), &rest),
         "dist" => dist::run(&root(), &rest),
         "generate" => generate::run(&root(), &rest),
-        "vectors" => vectors::run(&root(), rest.iter().any(|argument| argument == "--check")),
+        "estimate" => estimate::run(rest.iter().any(|argument| argument == "--check")),
+        "vectors" => {
+            let check = rest.iter().any(|argument| argument == "--check");
+            vectors::run(&root(), check)
+                .and_then(|()| if check { estimate::run(true) } else { Ok(()) })
+        }
         _ => Err(USAGE.into()),
     };
     match result {

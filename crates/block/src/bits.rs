@@ -90,6 +90,7 @@ impl BitVec {
     /// Appends a bit.
     pub fn push(&mut self, bit: bool) {
         if self.len.is_multiple_of(64) {
+            self.make_room(1);
             self.words.push(0);
         }
         self.len += 1;
@@ -99,6 +100,7 @@ impl BitVec {
     /// Appends all bits of `other`.
     pub fn extend(&mut self, other: &Self) {
         let shift = self.len % 64;
+        self.make_room(other.words.len());
         if shift == 0 {
             self.words.extend_from_slice(&other.words);
         } else {
@@ -126,6 +128,7 @@ impl BitVec {
 
     /// Makes the vector `len` bits long, cutting it or appending zeros.
     pub fn resize(&mut self, len: usize) {
+        self.make_room(len.div_ceil(64).saturating_sub(self.words.len()));
         self.words.resize(len.div_ceil(64), 0);
         self.len = len;
         self.clear_unused();
@@ -159,6 +162,17 @@ impl BitVec {
     /// The words, to be written. Unused bits of the last one must stay zero.
     pub fn words_mut(&mut self) -> &mut [u64] {
         &mut self.words
+    }
+
+    /// Room for so many words more: in a new buffer if it takes one, and the old one is wiped.
+    fn make_room(&mut self, words: usize) {
+        let needed = self.words.len() + words;
+        if needed > self.words.capacity() {
+            let mut larger = Vec::with_capacity(needed.max(2 * self.words.capacity()));
+            larger.extend_from_slice(&self.words);
+            self.words.zeroize();
+            self.words = larger;
+        }
     }
 
     fn clear_unused(&mut self) {

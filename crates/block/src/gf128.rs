@@ -6,6 +6,8 @@
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use zeroize::Zeroize;
+
 use crate::block::Block;
 
 /// The one.
@@ -21,13 +23,44 @@ pub fn mul(a: Block, b: Block) -> Block {
 ///
 /// Cost: four carry-less multiplications per pair.
 pub fn inner_product(a: &[Block], b: &[Block]) -> Block {
-    let (mut low, mut high) = (0, 0);
-    for (a, b) in a.iter().zip(b) {
-        let product = wide_mul(*a, *b);
-        low ^= product.0;
-        high ^= product.1;
-    }
+    let (low, high) = wide_inner_product(a, b);
     reduce(low, high)
+}
+
+/// As [`inner_product`], the first factors given as little-endian bytes.
+pub fn inner_product_of_bytes(a: &[[u8; 16]], b: &[Block]) -> Block {
+    let mut sum = (0, 0);
+    let mut blocks = [Block::ZERO; 64];
+    for (a, b) in a.chunks(64).zip(b.chunks(64)) {
+        for (block, bytes) in blocks.iter_mut().zip(a) {
+            *block = Block::from_bytes(*bytes);
+        }
+        let (blocks, _) = blocks.split_at(a.len());
+        let (low, high) = wide_inner_product(blocks, b);
+        sum = (sum.0 ^ low, sum.1 ^ high);
+    }
+    blocks.zeroize();
+    reduce(sum.0, sum.1)
+}
+
+/// `x, x^2, .., x^count`.
+pub fn powers(x: Block, count: usize) -> Vec<Block> {
+    let mut power = ONE;
+    let next = |_| {
+        power = mul(power, x);
+        power
+    };
+    (0..count).map(next).collect()
+}
+
+/// The polynomial `sum_i values_i x^{i + 1}`; `powers` are `x, x^2, ..` for a run of values.
+///
+/// Cost: four carry-less multiplications per value, and a product per run.
+pub fn polynomial(values: &[Block], powers: &[Block]) -> Block {
+    let Some(step) = powers.last() else { return Block::ZERO };
+    // Horner over runs, the last one first.
+    let runs = values.chunks(powers.len()).rev();
+    runs.fold(Block::ZERO, |sum, run| mul(sum, *step) ^ inner_product(run, powers))
 }
 
 /// `base` to the power `exponent`, in time that depends on neither.
@@ -63,6 +96,16 @@ fn wide_mul(a: Block, b: Block) -> (u128, u128) {
         return product;
     }
     wide_portable(a.0, b.0)
+}
+
+/// The sum of the products of the polynomials.
+fn wide_inner_product(a: &[Block], b: &[Block]) -> (u128, u128) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sum) = x86::wide_inner_product(a, b) {
+        return sum;
+    }
+    let products = a.iter().zip(b).map(|(a, b)| wide_portable(a.0, b.0));
+    products.fold((0, 0), |sum, product| (sum.0 ^ product.0, sum.1 ^ product.1))
 }
 
 /// Bit by bit, with masks.
@@ -119,6 +162,24 @@ mod tests {
             prop_assert!(a == Block::ZERO || mul(a, invert(a)) == ONE);
             prop_assert!(pow(a, 5) == mul(a, mul(mul(a, a), mul(a, a))));
         }
+    }
+
+    #[test]
+    fn conformance_sums_equal_their_definition_at_every_length() {
+        let block = |i: u128| Block((i + 3).wrapping_mul(u128::MAX / 7));
+        for count in [0usize, 1, 2, 3, 4, 5, 7, 8, 63, 64, 65, 200] {
+            let a: Vec<Block> = (0..count as u128).map(block).collect();
+            let b: Vec<Block> = (0..count as u128).map(|i| block(i * i + 1)).collect();
+            let bytes: Vec<[u8; 16]> = a.iter().map(|a| a.to_bytes()).collect();
+            let sum = a.iter().zip(&b).fold(Block::ZERO, |sum, (a, b)| sum ^ portable(*a, *b));
+            assert!(inner_product(&a, &b) == sum && inner_product_of_bytes(&bytes, &b) == sum);
+            let x = block(99);
+            let sum = a.iter().rev().fold(Block::ZERO, |sum, a| portable(sum ^ *a, x));
+            for run in [1, 3, 64] {
+                assert!(polynomial(&a, &powers(x, run)) == sum, "{count} {run}");
+            }
+        }
+        assert!(polynomial(&[ONE], &[]) == Block::ZERO && powers(Block(2), 3)[2].0 == 8);
     }
 
     #[test]

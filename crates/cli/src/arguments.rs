@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use gazelle::backend::BaseOt;
 use gazelle::wire::Link;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -111,6 +112,9 @@ pub(crate) struct ModelArguments {
     /// How many inferences a client makes per session, about: the more, the more is sent ahead once
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub(crate) inferences_per_setup: u32,
+    /// What the base oblivious transfers rest on; `classic` saves 0.6 MB and some milliseconds
+    #[arg(long, value_enum, default_value_t = BaseOtArgument::Hybrid)]
+    pub(crate) base_ot: BaseOtArgument,
 }
 
 #[derive(Debug, Args)]
@@ -222,6 +226,23 @@ pub(crate) enum Backend {
     Garbled,
     /// Oblivious transfer
     Gmw,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BaseOtArgument {
+    /// Ristretto255 and ML-KEM-768: recordings stay closed to quantum computers
+    Hybrid,
+    /// Ristretto255 alone
+    Classic,
+}
+
+impl From<BaseOtArgument> for BaseOt {
+    fn from(argument: BaseOtArgument) -> Self {
+        match argument {
+            BaseOtArgument::Hybrid => Self::Hybrid,
+            BaseOtArgument::Classic => Self::Classic,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

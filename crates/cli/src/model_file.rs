@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use gazelle::backend::{Choice, DefaultService, Machine, StepProtocol, planner};
+use gazelle::backend::{BaseOt, Choice, DefaultService, Machine, StepProtocol, planner};
 use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
 use gazelle::{GazelleError, ModelInfo};
@@ -94,6 +94,7 @@ pub(crate) struct Wanted {
     pub(crate) reveal_count: usize,
     /// Inferences per setup.
     pub(crate) inferences: u32,
+    pub(crate) base_ot: BaseOt,
 }
 
 /// Everything behind the files.
@@ -128,6 +129,7 @@ impl ModelArguments {
             link,
             reveal_count: self.reveal_count,
             inferences: self.inferences_per_setup,
+            base_ot: self.base_ot.into(),
         }
     }
 }
@@ -142,11 +144,12 @@ pub(crate) fn choose(
         let choice = Choice::uniform(architecture, step)?;
         Ok(choice.for_inferences(wanted.inferences))
     };
-    match wanted.backend {
+    let choice = match wanted.backend {
         Backend::Garbled => uniform(StepProtocol::Garbled),
         Backend::Gmw => uniform(StepProtocol::Gmw),
         Backend::Auto => planner::choose(architecture, wanted.link, machine, wanted.inferences),
-    }
+    }?;
+    Ok(Choice { base_ot: wanted.base_ot, ..choice })
 }
 
 /// Calibration tensors: from the command line, or the samples beside the model.
@@ -285,7 +288,13 @@ pub(crate) fn embedded(
     let encoder = Encoder::uncoded(&interface);
     let calibration: Vec<Vec<f32>> =
         images.iter().map(|image| encoder.tensor(image)).collect::<Result<_, _>>()?;
-    let wanted = Wanted { backend, link: Link::LAN, reveal_count: 1, inferences: 1 };
+    let wanted = Wanted {
+        backend,
+        link: Link::LAN,
+        reveal_count: 1,
+        inferences: 1,
+        base_ot: BaseOt::default(),
+    };
     let loaded = build(model, "mnist_d_minionn".into(), interface, calibration, wanted)?;
     Ok((loaded, images.into_iter().take(count.max(1)).collect()))
 }

@@ -148,15 +148,15 @@ pub struct Rots<'a> {
 
 impl<'a> Rots<'a> {
     /// From the OTs in which this party is the sender, with their Delta, and those in which it is
-    /// the receiver, with its choices.
+    /// the receiver, with its choices; `hashes` are those of the former and of the latter.
     pub fn new(
-        hash: &'a HashSeed,
+        hashes: [&'a HashSeed; 2],
         (sent, delta): (Correlated<'a>, Block),
         (received, choices): (Correlated<'a>, &'a BitVec),
     ) -> Self {
         Self {
-            send: RotSend::new(hash, sent.tweak, sent.blocks, delta),
-            recv: RotRecv::new(hash, received.tweak, received.blocks, choices),
+            send: RotSend::new(hashes[0], sent.tweak, sent.blocks, delta),
+            recv: RotRecv::new(hashes[1], received.tweak, received.blocks, choices),
             lanes: 0,
         }
     }

@@ -15,7 +15,9 @@ use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_garble::HalfGates;
 use gazelle_linear::PublicCoin;
 use gazelle_nonlinear::Garbled;
-use gazelle_ot::{OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender, base};
+use gazelle_ot::{
+    BaseOt, BaseReceiver, BaseSender, OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender,
+};
 use gazelle_wire::{Channel, traffic::framed_len};
 use rand_core::CryptoRng;
 
@@ -35,8 +37,18 @@ impl OtExtension for Direct {
         "a base OT for each".into()
     }
 
-    fn sender(
+    fn base(&self) -> BaseOt {
+        BaseOt::Classic
+    }
+
+    /// The sessions need none to begin with.
+    fn base_count(&self) -> usize {
+        0
+    }
+
+    fn sender_over(
         &self,
+        _: &mut dyn BaseReceiver,
         delta: Delta,
         _: &mut Channel,
         _: &mut (dyn CryptoRng + Send),
@@ -44,22 +56,23 @@ impl OtExtension for Direct {
         Ok(Sender(delta))
     }
 
-    fn receiver(
+    fn receiver_over(
         &self,
+        _: &mut dyn BaseSender,
         _: &mut Channel,
         _: &mut (dyn CryptoRng + Send),
     ) -> Result<Receiver, OtError> {
         Ok(Receiver)
     }
 
-    fn setup_traffic(&self) -> OtTraffic {
+    fn setup_traffic_over(&self) -> OtTraffic {
         OtTraffic::default()
     }
 
     fn extend_traffic(&self, _already_made: usize, count: usize) -> OtTraffic {
         let corrections =
             OtTraffic { sender_to_receiver: framed_len(16 * count), receiver_to_sender: 0 };
-        base::traffic(count) + corrections
+        BaseOt::Classic.traffic(count) + corrections
     }
 }
 
@@ -75,7 +88,7 @@ impl RcotSender for Sender {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         let block = |seed: &gazelle_prg::Seed| Block::from_bytes(*seed.bytes()).without_lsb();
-        let strings = base::send(out.len(), "examples/own_ot.rs", ch, rng)?;
+        let strings = BaseOt::Classic.send(out.len(), "examples/own_ot.rs", ch, rng)?;
         let mut corrections = Vec::with_capacity(out.len());
         for (y, [zero, one]) in out.iter_mut().zip(&strings) {
             *y = block(zero);
@@ -95,7 +108,8 @@ impl RcotReceiver for Receiver {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         *choices = BitVec::random(out.len(), rng);
-        let strings = base::receive(&choices.to_bools(), "examples/own_ot.rs", ch, rng)?;
+        let strings =
+            BaseOt::Classic.receive(&choices.to_bools(), "examples/own_ot.rs", ch, rng)?;
         let corrections = ch.recv::<Blocks>(&out.len())?.into_vec();
         for (((z, string), c), b) in
             out.iter_mut().zip(&strings).zip(corrections).zip(choices.iter())

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use any_ot::{AnyOt, Extension};
+pub use gazelle_ot::BaseOt;
 pub use machine::Machine;
 pub use planner::Prediction;
 
@@ -72,6 +73,8 @@ pub struct Choice {
     pub inferences_per_setup: u32,
     /// The OT extension.
     pub ot: AnyOt,
+    /// The base OTs under it.
+    pub base_ot: BaseOt,
     /// By step; the last one counts for all that follow.
     pub steps: Vec<StepProtocol>,
 }
@@ -82,6 +85,9 @@ pub struct Choice {
 struct Travelling {
     inferences_per_setup: u32,
     ot: AnyOt,
+    /// Whether the base OTs rest on Ristretto255 alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    classic_base_ot: bool,
     /// Steps of the variant with few trips.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     few_trips: Vec<usize>,
@@ -96,7 +102,12 @@ impl Default for Choice {
 impl Choice {
     /// The same protocol for every step.
     pub fn all(step: StepProtocol) -> Self {
-        Self { inferences_per_setup: 1, ot: AnyOt::default(), steps: vec![step] }
+        Self {
+            inferences_per_setup: 1,
+            ot: AnyOt::default(),
+            base_ot: BaseOt::default(),
+            steps: vec![step],
+        }
     }
 
     /// The same protocol for every step, with the OT extension that suits the network.
@@ -139,6 +150,7 @@ impl Choice {
         Ok(Self {
             inferences_per_setup: travelling.inferences_per_setup,
             ot: travelling.ot,
+            base_ot: if travelling.classic_base_ot { BaseOt::Classic } else { BaseOt::Hybrid },
             steps: description.nonlinear.iter().enumerate().map(step).collect::<Result<_, _>>()?,
         })
     }
@@ -149,6 +161,7 @@ impl Choice {
         let travelling = Travelling {
             inferences_per_setup: self.inferences_per_setup,
             ot: self.ot,
+            classic_base_ot: self.base_ot == BaseOt::Classic,
             few_trips: self.steps.iter().enumerate().filter(few).map(|(index, _)| index).collect(),
         };
         serde_json::to_value(travelling).unwrap_or(Value::Null)
@@ -164,7 +177,7 @@ impl Choice {
             PublicCoin { inferences_per_setup: self.inferences_per_setup, ..PublicCoin::default() };
         Suite::new(
             linear,
-            PerLayer { ot: self.ot.extension(), scheme: HalfGates::default(), choices },
+            PerLayer { ot: self.ot.extension(self.base_ot), scheme: HalfGates::default(), choices },
         )
     }
 }

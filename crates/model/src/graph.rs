@@ -25,8 +25,8 @@ pub struct GraphNode {
     pub output: usize,
 }
 
-/// What a [`GraphNode`] does.
-#[derive(Debug, Clone, PartialEq)]
+/// What a [`GraphNode`] does. Weights do not print.
+#[derive(Clone, PartialEq)]
 pub enum Op {
     /// A convolution or fully connected layer; layouts as in [`LinearOp`] and
     /// [`LinearWeights`](gazelle_share::LinearWeights).
@@ -79,6 +79,33 @@ pub enum Op {
     Multiply,
     /// A map on positions, or a sum (all shifts zero).
     Local(LocalMap),
+}
+
+impl std::fmt::Debug for Op {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Linear { op, .. } => {
+                f.debug_struct("Linear").field("op", op).finish_non_exhaustive()
+            }
+            Self::Affine { .. } => f.debug_struct("Affine").finish_non_exhaustive(),
+            Self::Relu => f.write_str("Relu"),
+            Self::Clip { low, high } => {
+                f.debug_struct("Clip").field("low", low).field("high", high).finish()
+            }
+            Self::LeakyRelu { .. } => f.debug_struct("LeakyRelu").finish_non_exhaustive(),
+            Self::MaxPool { window, relu } => {
+                f.debug_struct("MaxPool").field("window", window).field("relu", relu).finish()
+            }
+            Self::AveragePool { window, divisor } => f
+                .debug_struct("AveragePool")
+                .field("window", window)
+                .field("divisor", divisor)
+                .finish(),
+            Self::Square => f.write_str("Square"),
+            Self::Multiply => f.write_str("Multiply"),
+            Self::Local(map) => f.debug_tuple("Local").field(map).finish(),
+        }
+    }
 }
 
 /// Whether every factor is exactly one: what is left of an affine map is its summands.

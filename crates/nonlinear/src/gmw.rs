@@ -46,7 +46,7 @@ pub use server::{GmwServer, GmwServerPrepared};
 
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
-use crate::ot_session::{client_setup, server_setup, setup_traffic};
+use crate::ot_session::{client_setup, made_at_setup, server_setup, setup_traffic};
 
 /// Sharing-based steps over an OT extension.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,7 +82,7 @@ impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
     }
 
     fn traffic(&self, compiled: &GmwCompiled) -> NonlinearTraffic {
-        let mut made = (0, 0);
+        let mut made = made_at_setup(&self.ot);
         let steps = compiled.steps.iter();
         let (offline, online) = steps.map(|step| step.traffic(&self.ot, &mut made)).unzip();
         NonlinearTraffic { setup: setup_traffic(&self.ot), offline, online }

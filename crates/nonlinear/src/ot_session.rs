@@ -11,7 +11,7 @@ use gazelle_block::hash::HashSeed;
 use gazelle_block::tweak::purpose;
 use gazelle_block::{BitVec, Block, Delta, TweakCounter};
 use gazelle_convert::Correlated;
-use gazelle_ot::{OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender};
+use gazelle_ot::{OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender, duplex};
 use gazelle_prg::Seed;
 use gazelle_share::ProtocolError;
 use gazelle_wire::traffic::framed_len;
@@ -58,6 +58,9 @@ pub(crate) fn up_cost(traffic: OtTraffic) -> Cost {
 pub(crate) fn ot_error(error: OtError) -> ProtocolError {
     match error {
         OtError::Channel(error) => ProtocolError::Channel(error),
+        error @ (OtError::Misbehaved { .. } | OtError::InvalidPoint { .. }) => {
+            ProtocolError::Peer(error.to_string())
+        }
         other => ProtocolError::backend(other),
     }
 }
@@ -65,11 +68,32 @@ pub(crate) fn ot_error(error: OtError) -> ProtocolError {
 /// Setup traffic of both directions: the hash seed and both OT sessions.
 pub(crate) fn setup_traffic<O: OtExtension>(ot: &O) -> Cost {
     let seed = Cost { server_to_client: framed_len(16), ..Cost::default() };
-    seed + down_cost(ot.setup_traffic()) + up_cost(ot.setup_traffic())
+    seed + down_cost(duplex::setup_traffic(ot))
+}
+
+/// OTs (S to C, C to S) that are made when the setup of both directions is over.
+pub(crate) fn made_at_setup<O: OtExtension>(ot: &O) -> (usize, usize) {
+    (duplex::first_made(ot), 0)
+}
+
+/// The hashes of random OTs, one per direction: nothing is hashed under a seed that two Deltas share.
+#[derive(Clone)]
+pub(crate) struct RotHashes {
+    /// Of the OTs from S to C.
+    pub(crate) down: HashSeed,
+    /// Of those from C to S.
+    pub(crate) up: HashSeed,
+}
+
+impl RotHashes {
+    fn new(seed: &Seed) -> Self {
+        let hash = |domain| HashSeed::new(&seed.fork(domain, 0));
+        Self { down: hash(0), up: hash(1) }
+    }
 }
 
 /// The hash, and the sessions S to C and C to S, of a party.
-type Both<D, U> = (HashSeed, Ot<D>, Ot<U>);
+type Both<D, U> = (RotHashes, Ot<D>, Ot<U>);
 
 /// The client's setup of the ROT hash and of the sessions S to C and C to S.
 pub(crate) fn client_setup<O: OtExtension>(
@@ -78,10 +102,10 @@ pub(crate) fn client_setup<O: OtExtension>(
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<Both<O::Receiver, O::Sender>, ProtocolError> {
     let HashSeedMessage(seed) = channel.recv(&())?;
-    let down = ot.receiver(channel, rng).map_err(ot_error)?;
-    let up = ot.sender(Delta::random(rng), channel, rng).map_err(ot_error)?;
+    let delta = Delta::random(rng);
+    let (down, up) = duplex::receiver_first(ot, delta, channel, rng).map_err(ot_error)?;
     channel.flush()?;
-    Ok((HashSeed::new(&seed), Ot::new(down), Ot::new(up)))
+    Ok((RotHashes::new(&seed), Ot::new(down), Ot::new(up)))
 }
 
 /// The server's setup of the same.
@@ -92,10 +116,10 @@ pub(crate) fn server_setup<O: OtExtension>(
 ) -> Result<Both<O::Sender, O::Receiver>, ProtocolError> {
     let seed = Seed::random(rng);
     channel.send(&HashSeedMessage(seed.clone()), &())?;
-    let down = ot.sender(Delta::random(rng), channel, rng).map_err(ot_error)?;
-    let up = ot.receiver(channel, rng).map_err(ot_error)?;
+    let delta = Delta::random(rng);
+    let (down, up) = duplex::sender_first(ot, delta, channel, rng).map_err(ot_error)?;
     channel.flush()?;
-    Ok((HashSeed::new(&seed), Ot::new(down), Ot::new(up)))
+    Ok((RotHashes::new(&seed), Ot::new(down), Ot::new(up)))
 }
 
 /// The client's setup of the session S to C alone.

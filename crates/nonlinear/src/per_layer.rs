@@ -10,7 +10,6 @@
 
 use std::sync::Arc;
 
-use gazelle_block::hash::HashSeed;
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
 use gazelle_share::{
@@ -27,7 +26,8 @@ use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
 use crate::gmw::{self, GmwClientPrepared, GmwServerPrepared};
 use crate::ot_session::{
-    Ot, client_setup, client_setup_down, down_cost, server_setup, server_setup_down, setup_traffic,
+    Ot, RotHashes, client_setup, client_setup_down, down_cost, made_at_setup, server_setup,
+    server_setup_down, setup_traffic,
 };
 
 /// Which backend computes a step.
@@ -90,7 +90,7 @@ pub struct PerLayerClient<O: OtExtension, S> {
     compiled: Arc<PerLayerCompiled>,
     scheme: S,
     down: Ot<O::Receiver>,
-    gmw: Option<(HashSeed, Ot<O::Sender>)>,
+    gmw: Option<(RotHashes, Ot<O::Sender>)>,
 }
 
 /// The server's session.
@@ -98,7 +98,7 @@ pub struct PerLayerServer<O: OtExtension, S> {
     compiled: Arc<PerLayerCompiled>,
     scheme: S,
     down: Ot<O::Sender>,
-    gmw: Option<(HashSeed, Ot<O::Receiver>)>,
+    gmw: Option<(RotHashes, Ot<O::Receiver>)>,
 }
 
 /// The client's material of one step.
@@ -162,7 +162,7 @@ where
     }
 
     fn traffic(&self, compiled: &PerLayerCompiled) -> NonlinearTraffic {
-        let mut made = (0, 0);
+        let mut made = if compiled.uses_gmw() { made_at_setup(&self.ot) } else { (0, 0) };
         let cost = |step: &Compiled| -> (Cost, Cost) {
             match step {
                 Compiled::Garbled(step) => step_traffic(&self.ot, &self.scheme, step, &mut made.0),

@@ -1,5 +1,6 @@
 //! The extension that suits a session's size.
 
+use crate::base::BaseOt;
 use crate::either::Either;
 use crate::ferret::{Ferret, Parameters};
 use crate::softspoken::SoftSpoken;
@@ -11,10 +12,7 @@ use crate::softspoken::SoftSpoken;
 /// |---|---|---|
 /// | under 3·2^16 | SoftSpokenOT, k = 8 | 1.9 bytes each; Ferret's setup alone costs 0.15 MB |
 /// | under 2^20 | Ferret, 870 k | least setup: its first batch covers most of it |
-/// | more | Ferret, 2.4 M | 0.09 bytes each; the code's secret (2 MB) stays near the core |
-///
-/// The set of 15.6 M is never chosen: it saves 0.04 bytes per OT, but its secret of 8 MB lies in the
-/// last-level cache or beyond, which costs more time than the bytes on any link above 100 Mbit/s.
+/// | more | Ferret, 2.4 M | 0.19 bytes each; the code's secret (2 MB) stays near the core |
 pub const fn auto(expected: usize) -> AutoExtension {
     match expected {
         0..0x3_0000 => AutoExtension::First(SoftSpoken::K8),
@@ -25,6 +23,17 @@ pub const fn auto(expected: usize) -> AutoExtension {
 
 /// What [`auto`] chooses from.
 pub type AutoExtension = Either<SoftSpoken, Ferret>;
+
+impl AutoExtension {
+    /// With other base OTs.
+    #[must_use]
+    pub const fn with_base(self, base: BaseOt) -> Self {
+        match self {
+            Self::First(inner) => Self::First(inner.with_base(base)),
+            Self::Second(inner) => Self::Second(inner.with_base(base)),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

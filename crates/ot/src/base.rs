@@ -1,186 +1,236 @@
-//! Base OTs over Ristretto255: "the simplest OT" of Chou and Orlandi (LATINCRYPT 2015), random strings.
+//! Base OTs: "endemic" OT of Masny and Rindal (CCS 2019), over Ristretto255 and over ML-KEM-768.
 //!
 //! ```text
-//! sender: send                                 receiver, choices c_i: receive
-//! random a
-//! A = a G                               ──►
-//!                                              random b_i
-//!                                       ◄──    P_i = 2 (b_i G + c_i A)
-//! k0_i = H(i, A, P_i, 2 a P_i)                 k_i = H(i, A, P_i, 4 b_i A)
-//! k1_i = H(i, A, P_i, 2 (a P_i - 2 a A))
+//! sender: send                                 receiver, choices c: receive
+//! key b; B                              ──►    (needs nothing of the sender)
+//!                                              per OT: a key pair, public A
+//!                                              r_{1-c} random, r_c = A - H_c(r_{1-c})
+//!                                       ◄──    r_0, r_1
+//! A_j = r_j + H_j(r_{1-j}), j = 0, 1
+//! K_j agreed with A_j                          K agreed with A
+//! ML-KEM: two ciphertexts               ──►
+//! k_j = KDF(session, what for, i, j, B, r_0, r_1, all K_j)
 //! ```
 //!
-//! The factors of two let many points be encoded with one inversion (`double_and_compress_batch`).
+//! - `ristretto`: A = 2 a G, B = 2 b G, K = 4 a b G.
+//! - `ml_kem`: A an encapsulation key: the hash is added to its vector mod 3329, and to
+//!   its seed by XOR; K is encapsulated.
 //!
-//! H is BLAKE3 keyed by derivation from a fixed label, over the session's context, the index, both
-//! messages and the shared point. Semi-honest security: under the gap-free computational
-//! Diffie-Hellman assumption in Ristretto255 with H a random oracle; the receiver's choices are hidden
-//! perfectly (a point is uniform for either). Invalid encodings and the identity are refused, so a peer
-//! cannot force both strings to be equal or known by a degenerate point.
+//! [`BaseOt::Hybrid`] runs both under the same choices and hashes both keys: **the strings** are safe as
+//! long as one of the two problems is hard, so a recording made today does not open when a quantum
+//! computer comes. **The choices** are hidden unconditionally in the Ristretto messages, and by module LWE
+//! in the ML-KEM ones (a key must look like a random one). No hybrid does better for both; this system's
+//! linear layers rest on ring LWE anyway.
 //!
-//! Source: Chou, Orlandi, "The Simplest Protocol for Oblivious Transfer"; transcript in the hash as in
-//! Doerner, Kondi, Lee, shelat (S&P 2018), section 5.
+//! A party that cheats gains nothing but a say in its *own* random strings ("endemic"), which is all that
+//! the layers above need: of `r_0` and `r_1` the receiver can have a key pair for one only, because each
+//! hashes into the other. The sender's message does not depend on the receiver's, and the KDF binds both
+//! to the session ([`Channel::binding`]), the purpose, index, and role. Both messages may cross: one
+//! flight for Ristretto, two with ML-KEM.
+//!
+//! Security: computational Diffie-Hellman in Ristretto255, module LWE (ML-KEM-768), random oracles.
 
-use curve25519_dalek::constants::RISTRETTO_BASEPOINT_TABLE;
-use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoBasepointTable};
-use curve25519_dalek::traits::Identity;
-use curve25519_dalek::{RistrettoPoint, Scalar};
+mod ml_kem;
+mod ristretto;
+
+pub use ml_kem::{LatticeCiphertextsMessage, LatticeKeysMessage};
+pub use ristretto::PointsMessage;
+
 use gazelle_prg::Seed;
-use gazelle_wire::traffic::framed_len;
-use gazelle_wire::{Channel, DecodeError, Message, Reader};
+use gazelle_wire::Channel;
 use rand_core::CryptoRng;
-use subtle::{Choice, ConditionallySelectable};
 use zeroize::Zeroize;
 
 use crate::error::OtError;
-use crate::extension::OtTraffic;
+use crate::extension::{BaseReceiver, BaseSender, OtTraffic};
 
-/// Bytes of an encoded point.
-const POINT_BYTES: usize = 32;
-/// Label of the key derivation; a change of the protocol changes it.
-const LABEL: &str = "gazelle-ot 2026 base OT over Ristretto255 v1";
+/// Label of the derivation; a change of the protocol changes it.
+const LABEL: &str = "gazelle-ot 2026 base OT v2";
 
-/// Encoded points on the wire, 32 bytes each. Validity is checked by the protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PointsMessage(pub Vec<CompressedRistretto>);
-
-impl Message for PointsMessage {
-    /// The number of points.
-    type Shape = usize;
-    const KIND: u16 = 0x0300;
-    const NAME: &'static str = "base OT points";
-
-    fn encoded_len(shape: &usize) -> usize {
-        POINT_BYTES * shape
-    }
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.0.iter().flat_map(CompressedRistretto::to_bytes));
-    }
-    fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
-        let (points, _) = input.take(POINT_BYTES * shape)?.as_chunks::<POINT_BYTES>();
-        Ok(Self(points.iter().map(|bytes| CompressedRistretto(*bytes)).collect()))
-    }
+/// Which public-key problems the base OTs rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BaseOt {
+    /// Ristretto255 and ML-KEM-768 together: strings stay secret from quantum computers. 4.6 kB per OT.
+    #[default]
+    Hybrid,
+    /// Ristretto255 alone: 64 bytes per OT.
+    Classic,
 }
 
-/// Makes `count` random OTs as the sender: both strings of each.
-///
-/// - `context`: what the session is for; both parties give the same.
-///
-/// Cost: one message each way, [`traffic`]; `count` multiplications of a received point.
-///
-/// # Errors
-/// [`OtError::InvalidPoint`] if a point does not decode or is the identity, [`OtError::Channel`].
-pub fn send(
-    count: usize,
-    context: &str,
-    ch: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<Vec<[Seed; 2]>, OtError> {
-    let mut secret = Scalar::random(rng);
-    let first = RISTRETTO_BASEPOINT_TABLE * &secret;
-    let encoded = first.compress();
-    ch.send(&PointsMessage(vec![encoded]), &1)?;
-    let points = ch.recv::<PointsMessage>(&count)?.0;
-    let correction = (first + first) * secret;
-    let mut shared = Vec::with_capacity(2 * count);
-    for (index, encoded) in points.iter().enumerate() {
-        let zero = decode(encoded, index)? * secret;
-        shared.extend([zero, zero - correction]);
-    }
-    secret.zeroize();
-    let mut keys = RistrettoPoint::double_and_compress_batch(&shared);
-    shared.zeroize();
-    let hash = Kdf::new(context, &encoded);
-    let (pairs, _) = keys.as_chunks::<2>();
-    let strings = pairs.iter().zip(&points).enumerate();
-    let strings =
-        strings.map(|(i, (pair, point))| pair.each_ref().map(|key| hash.string(i, point, key)));
-    let strings = strings.collect();
-    for key in &mut keys {
-        key.0.zeroize();
-    }
-    Ok(strings)
-}
-
-/// Makes one random OT per choice as the receiver: the chosen string of each.
-///
-/// Cost: one message each way, [`traffic`]; two multiplications of a tabled point per OT.
-///
-/// # Errors
-/// As [`send`].
-pub fn receive(
-    choices: &[bool],
-    context: &str,
-    ch: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<Vec<Seed>, OtError> {
-    let encoded = ch.recv::<PointsMessage>(&1)?.0.into_iter().next().unwrap_or_default();
-    let first = decode(&encoded, 0)?;
-    let mut secrets: Vec<Scalar> = choices.iter().map(|_| Scalar::random(rng)).collect();
-    let halves: Vec<RistrettoPoint> = secrets
-        .iter()
-        .zip(choices)
-        .map(|(secret, choice)| {
-            let masked = RISTRETTO_BASEPOINT_TABLE * secret;
-            let choice = Choice::from(u8::from(*choice));
-            masked + RistrettoPoint::conditional_select(&RistrettoPoint::identity(), &first, choice)
+/// As a suffix of an extension's name: nothing for the default.
+impl std::fmt::Display for BaseOt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hybrid => "",
+            Self::Classic => ", classic base OTs",
         })
-        .collect();
-    let points = PointsMessage(RistrettoPoint::double_and_compress_batch(&halves));
-    ch.send(&points, &choices.len())?;
-    ch.flush()?;
-    // One table for the sender's point; it pays from a handful of OTs on.
-    let table = RistrettoBasepointTable::create(&first);
-    let mut shared: Vec<RistrettoPoint> =
-        secrets.iter().map(|secret| &table * &(secret + secret)).collect();
-    secrets.zeroize();
-    let mut keys = RistrettoPoint::double_and_compress_batch(&shared);
-    shared.zeroize();
-    let hash = Kdf::new(context, &encoded);
-    let strings = keys.iter().zip(&points.0).enumerate();
-    let strings = strings.map(|(i, (key, point))| hash.string(i, point, key)).collect();
-    for key in &mut keys {
-        key.0.zeroize();
-    }
-    Ok(strings)
-}
-
-/// Exact bytes of `count` base OTs; "sender" and "receiver" are those of the base OTs.
-pub fn traffic(count: usize) -> OtTraffic {
-    OtTraffic {
-        sender_to_receiver: framed_len(POINT_BYTES),
-        receiver_to_sender: framed_len(POINT_BYTES * count),
     }
 }
 
-/// A valid point that is not the identity.
-fn decode(point: &CompressedRistretto, index: usize) -> Result<RistrettoPoint, OtError> {
-    point
-        .decompress()
-        .filter(|point| *point != RistrettoPoint::identity())
-        .ok_or(OtError::InvalidPoint { index })
+/// A key of one agreement, to be hashed.
+type Key = [u8; 32];
+
+impl BaseSender for BaseOt {
+    /// Makes `count` random OTs as the sender: both strings of each.
+    ///
+    /// - `purpose`: what they are for; both parties give the same.
+    ///
+    /// Cost: [`traffic`](BaseOt::traffic); two products of received points and two encapsulations per OT,
+    /// on all cores.
+    ///
+    /// # Errors
+    /// [`OtError::InvalidPoint`] if a point does not decode or is the identity, [`OtError::Channel`].
+    fn send(
+        &mut self,
+        count: usize,
+        purpose: &str,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<[Seed; 2]>, OtError> {
+        let point = ristretto::SenderKey::new(rng);
+        ch.send(&point.message(), &1)?;
+        ch.flush()?;
+        let points = ch.recv::<ristretto::PointsMessage>(&(2 * count))?;
+        let mut kdf = BaseKdf::new(*self, purpose, ch, &point.message());
+        let mut keys = point.agree(ch.binding(), &points)?;
+        kdf.both(&points.0);
+        let mut lattice = Vec::new();
+        if *self == Self::Hybrid {
+            let elements = ch.recv::<ml_kem::LatticeKeysMessage>(&(2 * count))?;
+            let (ciphertexts, shared) = ml_kem::encapsulate(ch.binding(), &elements, rng)?;
+            ch.send(&ciphertexts, &(2 * count))?;
+            kdf.lattice(&elements, &ciphertexts);
+            lattice = shared;
+        }
+        ch.flush()?;
+        let strings = (0..count).map(|i| {
+            [0, 1].map(|j| {
+                let own = 2 * i + j;
+                kdf.string(i, j == 1, keys.get(own), lattice.get(own))
+            })
+        });
+        let strings = strings.collect();
+        keys.zeroize();
+        lattice.zeroize();
+        Ok(strings)
+    }
 }
 
-/// The random oracle of one run.
-struct Kdf(blake3::Hasher);
+impl BaseReceiver for BaseOt {
+    /// Makes one random OT per choice as the receiver: the chosen string of each.
+    ///
+    /// Cost: [`traffic`](BaseOt::traffic); three products of tabled points, a key pair and a decapsulation
+    /// per OT, on all cores.
+    ///
+    /// # Errors
+    /// As [`BaseSender::send`].
+    fn receive(
+        &mut self,
+        choices: &[bool],
+        purpose: &str,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<Seed>, OtError> {
+        let own = ristretto::ReceiverKeys::new(choices, ch.binding(), rng);
+        let count = 2 * choices.len();
+        ch.send(own.message(), &count)?;
+        let mut pairs = None;
+        if *self == Self::Hybrid {
+            let made = ml_kem::KeyPairs::new(choices, ch.binding(), rng);
+            ch.send(made.message(), &count)?;
+            pairs = Some(made);
+        }
+        ch.flush()?;
+        let sender = ch.recv::<ristretto::PointsMessage>(&1)?;
+        let mut keys = own.agree(&sender)?;
+        let mut kdf = BaseKdf::new(*self, purpose, ch, &sender);
+        kdf.both(&own.message().0);
+        let mut lattice = Vec::new();
+        if let Some(pairs) = pairs {
+            let ciphertexts = ch.recv::<ml_kem::LatticeCiphertextsMessage>(&count)?;
+            lattice = pairs.decapsulate(choices, &ciphertexts);
+            kdf.lattice(pairs.message(), &ciphertexts);
+        }
+        let strings = choices.iter().enumerate();
+        let strings = strings.map(|(i, &c)| kdf.string(i, c, keys.get(i), lattice.get(i)));
+        let strings = strings.collect();
+        keys.zeroize();
+        lattice.zeroize();
+        Ok(strings)
+    }
+}
 
-impl Kdf {
-    fn new(context: &str, first: &CompressedRistretto) -> Self {
+impl BaseOt {
+    /// Exact bytes of `count` base OTs; "sender" and "receiver" are those of the base OTs.
+    pub fn traffic(self, count: usize) -> OtTraffic {
+        let classic = ristretto::traffic(count);
+        match self {
+            Self::Classic => classic,
+            Self::Hybrid => classic + ml_kem::traffic(count),
+        }
+    }
+}
+
+/// The random oracle of one run: everything that was said goes in before any string comes out.
+struct BaseKdf(blake3::Hasher);
+
+impl BaseKdf {
+    fn new(kind: BaseOt, purpose: &str, ch: &Channel, sender: &ristretto::PointsMessage) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key(LABEL);
-        hasher.update(&(context.len() as u64).to_le_bytes());
-        hasher.update(context.as_bytes());
-        hasher.update(first.as_bytes());
-        Self(hasher)
+        hasher.update(ch.binding());
+        hasher.update(&(purpose.len() as u64).to_le_bytes()).update(purpose.as_bytes());
+        hasher.update(&[u8::from(kind == BaseOt::Hybrid)]);
+        let mut kdf = Self(hasher);
+        kdf.both(&sender.0);
+        kdf
     }
 
-    fn string(&self, index: usize, point: &CompressedRistretto, key: &CompressedRistretto) -> Seed {
+    fn both(&mut self, points: &[curve25519_dalek::ristretto::CompressedRistretto]) {
+        for point in points {
+            self.0.update(point.as_bytes());
+        }
+    }
+
+    fn lattice(
+        &mut self,
+        elements: &ml_kem::LatticeKeysMessage,
+        ciphertexts: &ml_kem::LatticeCiphertextsMessage,
+    ) {
+        self.0.update(elements.0.as_flattened()).update(ciphertexts.0.as_flattened());
+    }
+
+    /// String `choice` of OT `index`. The choice is hashed, never branched on.
+    fn string(
+        &self,
+        index: usize,
+        choice: bool,
+        point: Option<&Key>,
+        lattice: Option<&Key>,
+    ) -> Seed {
         let mut hasher = self.0.clone();
-        hasher.update(&(index as u64).to_le_bytes());
-        hasher.update(point.as_bytes());
-        hasher.update(key.as_bytes());
+        hasher.update(&(index as u64).to_le_bytes()).update(&[u8::from(choice)]);
+        for key in [point, lattice].into_iter().flatten() {
+            hasher.update(key);
+        }
         let mut bytes = [0u8; 16];
         hasher.finalize_xof().fill(&mut bytes);
         hasher.zeroize();
-        Seed::from_bytes(bytes)
+        let seed = Seed::from_bytes(bytes);
+        bytes.zeroize();
+        seed
     }
+}
+
+/// A stream for hashing `message` into a group: `H_choice` of OT `index`.
+fn oracle(
+    label: &str,
+    binding: &[u8; 32],
+    index: usize,
+    choice: bool,
+    message: &[u8],
+) -> blake3::OutputReader {
+    let mut hasher = blake3::Hasher::new_derive_key(label);
+    hasher.update(binding).update(&(index as u64).to_le_bytes());
+    hasher.update(&[u8::from(choice)]).update(message);
+    hasher.finalize_xof()
 }

@@ -4,8 +4,11 @@ use gazelle_block::{BitVec, Block, Delta};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
+use crate::base::BaseOt;
 use crate::error::OtError;
-use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
+use crate::extension::{
+    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender,
+};
 
 /// One of two extensions, or of their sessions' senders, or receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,33 +30,51 @@ impl<A: OtExtension, B: OtExtension> OtExtension for Either<A, B> {
         }
     }
 
-    fn sender(
+    fn base(&self) -> BaseOt {
+        match self {
+            Self::First(inner) => inner.base(),
+            Self::Second(inner) => inner.base(),
+        }
+    }
+
+    fn base_count(&self) -> usize {
+        match self {
+            Self::First(inner) => inner.base_count(),
+            Self::Second(inner) => inner.base_count(),
+        }
+    }
+
+    fn sender_over(
         &self,
+        base: &mut dyn BaseReceiver,
         delta: Delta,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Sender, OtError> {
         Ok(match self {
-            Self::First(inner) => Either::First(Box::new(inner.sender(delta, ch, rng)?)),
-            Self::Second(inner) => Either::Second(Box::new(inner.sender(delta, ch, rng)?)),
+            Self::First(inner) => Either::First(Box::new(inner.sender_over(base, delta, ch, rng)?)),
+            Self::Second(inner) => {
+                Either::Second(Box::new(inner.sender_over(base, delta, ch, rng)?))
+            }
         })
     }
 
-    fn receiver(
+    fn receiver_over(
         &self,
+        base: &mut dyn BaseSender,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Receiver, OtError> {
         Ok(match self {
-            Self::First(inner) => Either::First(Box::new(inner.receiver(ch, rng)?)),
-            Self::Second(inner) => Either::Second(Box::new(inner.receiver(ch, rng)?)),
+            Self::First(inner) => Either::First(Box::new(inner.receiver_over(base, ch, rng)?)),
+            Self::Second(inner) => Either::Second(Box::new(inner.receiver_over(base, ch, rng)?)),
         })
     }
 
-    fn setup_traffic(&self) -> OtTraffic {
+    fn setup_traffic_over(&self) -> OtTraffic {
         match self {
-            Self::First(inner) => inner.setup_traffic(),
-            Self::Second(inner) => inner.setup_traffic(),
+            Self::First(inner) => inner.setup_traffic_over(),
+            Self::Second(inner) => inner.setup_traffic_over(),
         }
     }
 

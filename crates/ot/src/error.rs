@@ -18,6 +18,12 @@ pub enum OtError {
         /// Which base OT.
         index: usize,
     },
+    /// The peer deviated from the protocol and was caught by a check.
+    #[error("{check} failed")]
+    Misbehaved {
+        /// Which check.
+        check: &'static str,
+    },
     /// Tweaks or blocks are used up or malformed.
     #[error(transparent)]
     Block(#[from] BlockError),

@@ -1,9 +1,11 @@
 //! The one primitive: random correlated OT, extended from a few base OTs.
 
 use gazelle_block::{BitVec, Block, Delta};
+use gazelle_prg::Seed;
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
+use crate::base::BaseOt;
 use crate::error::OtError;
 
 /// Bytes on the wire of a step, frame headers included.
@@ -19,6 +21,15 @@ impl OtTraffic {
     /// Both directions together.
     pub const fn total(&self) -> u64 {
         self.sender_to_receiver + self.receiver_to_sender
+    }
+
+    /// The roles exchanged.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self {
+            sender_to_receiver: self.receiver_to_sender,
+            receiver_to_sender: self.sender_to_receiver,
+        }
     }
 }
 
@@ -70,32 +81,104 @@ pub trait OtExtension: Clone + Send + Sync {
     /// Tells name and parameters: both parties' suites must agree in it (the handshake compares).
     fn name(&self) -> String;
 
-    /// Sets up a session as the party with Delta (runs the base OTs).
+    /// The base OTs that [`sender`](Self::sender) and [`receiver`](Self::receiver) run.
+    fn base(&self) -> BaseOt;
+
+    /// How many of them; none if a session needs none.
+    fn base_count(&self) -> usize;
+
+    /// Sets up a session as the party with Delta, on base OTs in which it is the receiver.
     ///
     /// # Errors
-    /// [`OtError`] if the link fails or the peer's messages are malformed.
-    fn sender(
+    /// [`OtError`] if the link fails, the peer's messages are malformed, or it is caught cheating.
+    fn sender_over(
         &self,
+        base: &mut dyn BaseReceiver,
         delta: Delta,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Sender, OtError>;
 
-    /// Sets up a session as the party with the choices (runs the base OTs).
+    /// Sets up a session as the party with the choices, on base OTs in which it is the sender.
     ///
     /// # Errors
-    /// [`OtError`] if the link fails or the peer's messages are malformed.
-    fn receiver(
+    /// As [`sender_over`](Self::sender_over).
+    fn receiver_over(
         &self,
+        base: &mut dyn BaseSender,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Receiver, OtError>;
 
-    /// Exact bytes of the setup.
-    fn setup_traffic(&self) -> OtTraffic;
+    /// Exact bytes of the setup without its base OTs.
+    fn setup_traffic_over(&self) -> OtTraffic;
 
     /// Exact bytes of extending by `count` when the session has made `already_made`.
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic;
+
+    /// Sets up a session as the party with Delta (runs the base OTs).
+    ///
+    /// # Errors
+    /// As [`sender_over`](Self::sender_over).
+    fn sender(
+        &self,
+        delta: Delta,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Sender, OtError> {
+        self.sender_over(&mut self.base(), delta, ch, rng)
+    }
+
+    /// Sets up a session as the party with the choices (runs the base OTs).
+    ///
+    /// # Errors
+    /// As [`sender_over`](Self::sender_over).
+    fn receiver(
+        &self,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Receiver, OtError> {
+        self.receiver_over(&mut self.base(), ch, rng)
+    }
+
+    /// Exact bytes of the setup.
+    fn setup_traffic(&self) -> OtTraffic {
+        match self.base_count() {
+            0 => self.setup_traffic_over(),
+            // The extension's sender is the base OTs' receiver.
+            count => self.setup_traffic_over() + self.base().traffic(count).reversed(),
+        }
+    }
+}
+
+/// Base OTs from the side that gets both strings.
+pub trait BaseSender {
+    /// Both strings of `count` OTs; `purpose` as the receiver's.
+    ///
+    /// # Errors
+    /// [`OtError`] if the link fails or the peer's messages are malformed.
+    fn send(
+        &mut self,
+        count: usize,
+        purpose: &str,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<[Seed; 2]>, OtError>;
+}
+
+/// Base OTs from the side that chooses.
+pub trait BaseReceiver {
+    /// The chosen string of each OT; `purpose` as the sender's.
+    ///
+    /// # Errors
+    /// As [`BaseSender::send`].
+    fn receive(
+        &mut self,
+        choices: &[bool],
+        purpose: &str,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<Seed>, OtError>;
 }
 
 /// The session of the party with Delta.

@@ -1,4 +1,4 @@
-//! Ferret: silent OT extension from LPN with regular noise. Semi-honest.
+//! Ferret: silent OT extension from LPN with regular noise. Secure against cheaters.
 //!
 //! One batch makes n = t 2^h OTs from k + t h retained ones. A batch runs in groups of trees that stay
 //! in L2, each made when its OTs are wanted: memory and small calls never pay for a whole batch.
@@ -6,7 +6,8 @@
 //! ```text
 //! sender (Delta, retained y)                   receiver (retained b, z = y ^ b Delta)
 //! sender: SoftSpoken's session                 receiver: SoftSpoken's session
-//!   a seed for H                        ──►
+//!   a nonce                             ──►
+//!                                       ◄──    a nonce: keys of H and of the code from both
 //!   k + t h OTs from SoftSpoken                  k + t h OTs from SoftSpoken
 //! extend, at the start of a batch:             extend:
 //!                                              noise positions a_1 .. a_t in [0, 2^h)
@@ -14,6 +15,8 @@
 //! extend, per group:
 //! correlated GGM trees, roots x, x ^ Delta
 //!   c = y ^ d Delta ^ left sums         ──►    punctured trees: sibling sums c ^ z
+//!   T = sums of the leaves' shadows,           missing shadows from T
+//!   C = universal hash of all shadows   ──►    C fits (`trees`)
 //! leaves v                                     leaves w = v, but v ^ Delta at the noise position
 //! out_j = v_j ^ XOR of 10 of the first         out_j = w_j ^ XOR of the same 10 z
 //!   k retained y
@@ -21,41 +24,54 @@
 //!
 //! - **Retained**: the first `k + t h` outputs of each batch feed the next one: they are never handed
 //!   out, and the previous ones are never used again. The first k of them are the LPN secret.
-//! - The code (10 public positions per output) comes from a fixed seed; secret and noise positions are
-//!   fresh per batch. Positions are secret: no branch or index depends on them.
+//! - The code (10 public positions per output) comes from a key of this session, to which both parties
+//!   contribute; its rows run on over all batches, so that no two instances share a matrix. Secret and
+//!   noise positions are fresh per batch; they are secret: no branch or index depends on them.
 //! - Lowest bits: leaves have 0 (sender) and "is the noise position" (receiver); so the lowest bit of
 //!   the receiver's output is its choice. In `c` the lowest bit of y is no pad; it hides nothing that is
 //!   secret, because both sums of a level differ by Delta, whose lowest bit is public.
 //!
 //! Assumptions: H is circular correlation robust (trees), LPN with regular noise for [`Parameters`]
-//! (docs/parameters-ot.md), SoftSpoken's.
+//! (docs/parameters-ot.md), SoftSpoken's. What a sender can do that cheats, and why a receiver cannot:
+//! `trees`.
 //!
-//! Source: Yang, Weng, Lan, Zhang, Wang, "Ferret" (CCS 2020), semi-honest; trees from Guo, Yang, Wang,
+//! Source: Yang, Weng, Lan, Zhang, Wang, "Ferret" (CCS 2020); trees from Guo, Yang, Wang,
 //! Zhang, Xie, Liu, Zhao, "Half-Tree" (EUROCRYPT 2023).
 
 mod batch;
 mod code;
 mod parameters;
+mod trees;
 
 pub use parameters::Parameters;
 
-use gazelle_block::{BitVec, Block, Blocks, Delta};
+use gazelle_block::{BitVec, Block, Delta};
 use gazelle_wire::Channel;
-use gazelle_wire::traffic::framed_len;
 use rand_core::CryptoRng;
 
+use crate::base::BaseOt;
+use crate::consistency::Checks;
 use crate::error::OtError;
-use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits};
+use crate::extension::{
+    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits,
+};
+use crate::joint;
 use crate::softspoken::SoftSpoken;
-use batch::{Batch, Knower, Puncturer};
+use batch::Batch;
+use trees::{Knower, Puncturer};
 
 /// What the first retained OTs come from.
 const BOOTSTRAP: SoftSpoken = SoftSpoken::K8;
+
+/// What the joint keys are for.
+const PURPOSE: &str = "ferret";
 
 /// Silent OT extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ferret {
     parameters: Parameters,
+    checks: Checks,
+    base: BaseOt,
 }
 
 /// The sender of [`Ferret`]. Wiped on drop.
@@ -72,7 +88,20 @@ pub struct FerretReceiver {
 impl Ferret {
     /// With these parameters; `Default` takes the middle set.
     pub const fn new(parameters: Parameters) -> Self {
-        Self { parameters }
+        Self { parameters, checks: Checks::Enforced, base: BaseOt::Hybrid }
+    }
+
+    /// With other base OTs.
+    #[must_use]
+    pub const fn with_base(self, base: BaseOt) -> Self {
+        Self { base, ..self }
+    }
+
+    /// **Insecure**: both parties go on whatever their checks say, to show what they are there for.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub const fn without_checks(self) -> Self {
+        Self { checks: Checks::Ignored, ..self }
     }
 
     /// The parameters.
@@ -86,40 +115,51 @@ impl OtExtension for Ferret {
     type Receiver = FerretReceiver;
 
     fn name(&self) -> String {
-        format!("ferret, {}", self.parameters)
+        format!("ferret, {}{}", self.parameters, self.base)
     }
 
-    fn sender(
+    fn base(&self) -> BaseOt {
+        self.base
+    }
+
+    fn base_count(&self) -> usize {
+        BOOTSTRAP.base_count()
+    }
+
+    fn sender_over(
         &self,
+        base: &mut dyn BaseReceiver,
         delta: Delta,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<FerretSender, OtError> {
-        let seed = Block::random(rng);
-        let mut bootstrap = BOOTSTRAP.sender(delta.clone(), ch, rng)?;
-        ch.send(&Blocks(vec![seed]), &1)?;
+        let mut bootstrap = BOOTSTRAP.sender_over(base, delta.clone(), ch, rng)?;
+        let keys = joint::sender(PURPOSE, ch, rng)?;
         let mut retained = vec![Block::ZERO; self.parameters.retained()];
         bootstrap.extend(&mut retained, ch, rng)?;
         let party = Knower::new(delta.block());
-        Ok(FerretSender { delta, batch: Batch::new(self.parameters, seed, retained, party) })
+        let batch = Batch::new(self.parameters, keys, ch.binding(), retained, party);
+        Ok(FerretSender { delta, batch })
     }
 
-    fn receiver(
+    fn receiver_over(
         &self,
+        base: &mut dyn BaseSender,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<FerretReceiver, OtError> {
-        let mut bootstrap = BOOTSTRAP.receiver(ch, rng)?;
-        let seed = ch.recv::<Blocks>(&1)?.0.first().copied().unwrap_or_default();
+        let mut bootstrap = BOOTSTRAP.receiver_over(base, ch, rng)?;
+        let keys = joint::receiver(PURPOSE, ch, rng)?;
         let mut retained = vec![Block::ZERO; self.parameters.retained()];
         bootstrap.extend(&mut BitVec::new(), &mut retained, ch, rng)?;
-        let party = Puncturer::default();
-        Ok(FerretReceiver { batch: Batch::new(self.parameters, seed, retained, party) })
+        let party = Puncturer::new(self.checks);
+        let batch = Batch::new(self.parameters, keys, ch.binding(), retained, party);
+        Ok(FerretReceiver { batch })
     }
 
-    fn setup_traffic(&self) -> OtTraffic {
-        let hash = OtTraffic { sender_to_receiver: framed_len(16), receiver_to_sender: 0 };
-        BOOTSTRAP.setup_traffic() + BOOTSTRAP.extend_traffic(0, self.parameters.retained()) + hash
+    fn setup_traffic_over(&self) -> OtTraffic {
+        let bootstrap = BOOTSTRAP.extend_traffic(0, self.parameters.retained());
+        BOOTSTRAP.setup_traffic_over() + joint::traffic() + bootstrap
     }
 
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {

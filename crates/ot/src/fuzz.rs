@@ -8,21 +8,23 @@ use gazelle_wire::Channel;
 use crate::adapt::{WordShape, chosen, one_of_n};
 use crate::extension::{OtExtension, RcotReceiver, RcotSender};
 use crate::ferret::Parameters;
-use crate::{Ferret, IdealOt, Iknp, OtError, RotReceiver, RotSender, SoftSpoken};
+use crate::{BaseOt, Ferret, IdealOt, Iknp, OtError, RotReceiver, RotSender, SoftSpoken};
 
 /// A peer that says `data` to both roles of IKNP, SoftSpokenOT and Ferret, and of the adapters above the
-/// ideal extension. The lowest bit of the first byte decides whether valid points come first.
+/// ideal extension. The lowest bit of the first byte decides whether valid points come first,
+/// the next one which base OTs.
 ///
 /// # Panics
 /// Only on a defect.
 pub fn messages(data: &[u8]) {
     let Some((mode, rest)) = data.split_first() else { return };
-    let points = if mode & 1 == 1 { 128 } else { 0 };
+    let points = if mode & 1 == 1 { 256 } else { 0 };
+    let base = if mode & 2 == 2 { BaseOt::Hybrid } else { BaseOt::Classic };
     let mut payloads = RISTRETTO_BASEPOINT_COMPRESSED.to_bytes().repeat(points);
     payloads.extend_from_slice(rest);
-    let _ = extension(&Iknp::new(), &payloads, points);
-    let _ = extension(&SoftSpoken::K4, &payloads, points);
-    let _ = extension(&Ferret::new(Parameters::TOY), &payloads, points);
+    let _ = extension(&Iknp::new().with_base(base), &payloads, points);
+    let _ = extension(&SoftSpoken::K4.with_base(base), &payloads, points);
+    let _ = extension(&Ferret::new(Parameters::TOY).with_base(base), &payloads, points);
     let _ = sending(data);
     let _ = receiving(data);
 }
@@ -34,7 +36,7 @@ fn rng() -> Prg {
 fn extension<O: OtExtension>(ot: &O, payloads: &[u8], points: usize) -> Result<(), OtError> {
     let rng = &mut rng();
     let mut out = [Block::ZERO; 200];
-    // The receiver's setup reads 128 points, the sender's one.
+    // The receiver's setup reads 256 points, the sender's one.
     let mut channel = Channel::from_payloads(payloads.to_vec());
     if let Ok(mut receiver) = ot.receiver(&mut channel, rng) {
         let _ = receiver.extend(&mut BitVec::new(), &mut out, &mut channel, rng);

@@ -12,6 +12,7 @@
 //! repaired at each level by one masked XOR over all nodes: nothing is branched on or indexed by the
 //! paths, which are secret.
 
+pub(crate) mod commitment;
 pub(crate) mod fused;
 pub(crate) mod level;
 
@@ -97,6 +98,13 @@ impl Grower {
         let (left_nodes, right_nodes) = nodes.split_at(nodes.len() / 2);
         xor_all(self.isa, left_nodes, left);
         xor_all(self.isa, right_nodes, right);
+    }
+
+    /// The leaves' shadows: one more hash of each, as if a level followed of which only left children
+    /// count. `out` is as long as `leaves`.
+    pub(crate) fn shadow(&mut self, leaves: &[Block], out: &mut [Block]) {
+        let tweak = self.next(leaves.len());
+        self.hash.hash(tweak, leaves, out);
     }
 
     fn next(&mut self, count: usize) -> u64 {

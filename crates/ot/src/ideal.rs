@@ -11,8 +11,11 @@ use gazelle_wire::Channel;
 use gazelle_wire::traffic::framed_len;
 use rand_core::{CryptoRng, Rng};
 
+use crate::base::BaseOt;
 use crate::error::OtError;
-use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits};
+use crate::extension::{
+    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits,
+};
 
 /// Correlated OT by telling the receiver everything. Extending sends nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,8 +46,17 @@ impl OtExtension for IdealOt {
         "ideal".into()
     }
 
-    fn sender(
+    fn base(&self) -> BaseOt {
+        BaseOt::Classic
+    }
+
+    fn base_count(&self) -> usize {
+        0
+    }
+
+    fn sender_over(
         &self,
+        _base: &mut dyn BaseReceiver,
         delta: Delta,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
@@ -55,8 +67,9 @@ impl OtExtension for IdealOt {
         Ok(IdealSender { delta, blocks: Prg::new(&seed, BLOCKS) })
     }
 
-    fn receiver(
+    fn receiver_over(
         &self,
+        _base: &mut dyn BaseSender,
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<IdealReceiver, OtError> {
@@ -70,7 +83,7 @@ impl OtExtension for IdealOt {
         })
     }
 
-    fn setup_traffic(&self) -> OtTraffic {
+    fn setup_traffic_over(&self) -> OtTraffic {
         OtTraffic { sender_to_receiver: framed_len(32), receiver_to_sender: 0 }
     }
 

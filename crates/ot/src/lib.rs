@@ -3,6 +3,8 @@
 pub mod adapt;
 pub mod auto;
 pub mod base;
+mod consistency;
+pub mod duplex;
 mod either;
 mod error;
 mod extension;
@@ -13,6 +15,7 @@ mod ggm;
 #[cfg(any(test, feature = "testing"))]
 mod ideal;
 mod iknp;
+mod joint;
 mod rows;
 mod softspoken;
 mod streams;
@@ -22,9 +25,10 @@ pub mod testing;
 
 pub use adapt::{RotReceiver, RotSender};
 pub use auto::auto;
+pub use base::BaseOt;
 pub use either::Either;
 pub use error::OtError;
-pub use extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
+pub use extension::{BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender};
 pub use ferret::Ferret;
 #[cfg(any(test, feature = "testing"))]
 pub use ideal::IdealOt;

@@ -6,6 +6,9 @@ use zeroize::Zeroize;
 /// Bits of a piece: rows are whole pieces, so chunks of OTs are multiples of this.
 pub(crate) const ROW_UNIT: usize = 128;
 
+/// OTs per chunk: the matrix of 128 rows stays in L2.
+pub(crate) const CHUNK: usize = 8192;
+
 /// Pieces of 16 bytes, row after row. Wiped on drop.
 #[derive(Default)]
 pub(crate) struct Rows(pub(crate) Vec<[u8; 16]>);
@@ -15,6 +18,11 @@ impl Rows {
     /// else everything is zero.
     pub(crate) fn resize(&mut self, pieces: usize) {
         if self.0.len() != pieces {
+            if self.0.capacity() < pieces {
+                // A new buffer: one that grows would leave its rows behind unwiped.
+                self.0.as_flattened_mut().zeroize();
+                self.0 = Vec::with_capacity(pieces.max(128 * (CHUNK / ROW_UNIT + 1)));
+            }
             self.0.clear();
             self.0.resize(pieces, [0; 16]);
         }

@@ -1,4 +1,4 @@
-//! SoftSpokenOT: k times fewer bits than IKNP, for 2^k / k times the AES. Semi-honest.
+//! SoftSpokenOT: k times fewer bits than IKNP, for 2^k / k times the AES. Secure against cheaters.
 //!
 //! Bits k i to k i + k - 1 of Delta, read as a number `Delta_i`, name the one leaf of GGM tree i that
 //! the sender does not know. Leaf x of tree i is the key of a stream `r_x` of bits, one per OT.
@@ -7,8 +7,9 @@
 //! sender (Delta)                               receiver
 //! sender: base OTs as receiver, choices        receiver: base OTs as sender;
 //!   the complement of Delta_i's path             grows 128 / k trees
-//!                                       ◄──    a seed for H; both sums of each level, under the OTs
-//! knows all leaves but x = Delta_i
+//!                                       ◄──    a seed for H; both sums of each level, under the OTs;
+//!                                              the commitment to the leaves (`ggm::commitment`)
+//! knows all leaves but x = Delta_i; they fit the commitment
 //! extend:                                      extend, per tree i:
 //!                                              u_i = XOR_x r_x
 //!                                              v_j = XOR over x with x_j = 1
@@ -17,14 +18,19 @@
 //! w_j = XOR over x with (x ^ Delta_i)_j = 1
 //! q_j = w_j ^ Delta_i,j (u_i ^ b)
 //! y = q transposed, lowest bit 0               z = v transposed, lowest bit b;  z = y ^ b Delta
+//! at the end of a call:                        one piece more per row, never handed out;
+//!                                       ◄──    hashes of all rows (`consistency`)
+//! rows agree
 //! ```
 //!
 //! The sender keeps leaf x at place `x ^ Delta_i`, so that it sums as the receiver does and skips place
 //! 0. Streams run over the whole session and never restart; after an error the session is dead.
 //! Assumptions: H is correlation robust (GGM trees), AES-128 in counter mode a pseudorandom generator,
-//! the base OTs' assumption.
+//! BLAKE3 a random oracle, the base OTs' assumption. A receiver that cheats is caught by one of the two
+//! checks, or guesses bits of Delta and is caught for every wrong guess; a sender sends nothing after
+//! the base OTs that it could cheat with.
 //!
-//! Source: Roy, "SoftSpokenOT" (CRYPTO 2022), figure 7 without the consistency check.
+//! Source: Roy, "SoftSpokenOT" (CRYPTO 2022).
 
 use gazelle_block::aes::AesIsa;
 use gazelle_block::hash::HashSeed;
@@ -34,20 +40,22 @@ use gazelle_prg::Seed;
 use gazelle_wire::Channel;
 use gazelle_wire::traffic::framed_len;
 use rand_core::CryptoRng;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
-use crate::base;
+use crate::base::BaseOt;
+use crate::consistency::{self, CheckResponse, CheckTranscript, Checks, RowHashes, chunks};
 use crate::error::OtError;
-use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits};
+use crate::extension::{
+    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits,
+};
+use crate::ggm::commitment::{self, LeafCommitment};
 use crate::ggm::{Grower, TreeKind, xor_all};
-use crate::rows::{Corrections, ROW_UNIT, Rows};
+use crate::rows::{CHUNK, Corrections, ROW_UNIT, Rows};
 use crate::streams::Streams;
 use crate::surplus::Surplus;
 
 /// Base OTs: one per bit of Delta.
 const BASE: usize = 128;
-/// OTs per chunk: the matrix of 128 rows stays in L2.
-const CHUNK: usize = 8192;
 /// What the base OTs' strings are derived for.
 const CONTEXT: &str = "softspoken";
 /// The first index of the trees' hash.
@@ -58,13 +66,17 @@ const FIRST_TWEAK: u64 = (purpose::EXTENSION as u64) << 56;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SoftSpoken {
     k: u32,
+    checks: Checks,
+    base: BaseOt,
 }
 
 /// The sender of [`SoftSpoken`]. Wiped on drop.
 pub struct SoftSpokenSender {
     k: u32,
+    checks: Checks,
     delta: Delta,
     leaves: Streams,
+    transcript: CheckTranscript,
     surplus: Surplus,
     matrix: Rows,
 }
@@ -73,6 +85,7 @@ pub struct SoftSpokenSender {
 pub struct SoftSpokenReceiver {
     k: u32,
     leaves: Streams,
+    transcript: CheckTranscript,
     surplus: Surplus,
     matrix: Rows,
     corrections: Corrections,
@@ -86,11 +99,11 @@ impl Default for SoftSpoken {
 
 impl SoftSpoken {
     /// 7.9 bytes and 2 AES blocks per OT.
-    pub const K2: Self = Self { k: 2 };
+    pub const K2: Self = Self { k: 2, checks: Checks::Enforced, base: BaseOt::Hybrid };
     /// 3.9 bytes and 4 AES blocks per OT.
-    pub const K4: Self = Self { k: 4 };
+    pub const K4: Self = Self { k: 4, checks: Checks::Enforced, base: BaseOt::Hybrid };
     /// 1.9 bytes and 32 AES blocks per OT.
-    pub const K8: Self = Self { k: 8 };
+    pub const K8: Self = Self { k: 8, checks: Checks::Enforced, base: BaseOt::Hybrid };
 
     /// Trees of 2^k leaves.
     ///
@@ -98,7 +111,7 @@ impl SoftSpoken {
     /// [`OtError::Parameters`] unless k is 2, 4 or 8.
     pub const fn new(k: u32) -> Result<Self, OtError> {
         match k {
-            2 | 4 | 8 => Ok(Self { k }),
+            2 | 4 | 8 => Ok(Self { k, checks: Checks::Enforced, base: BaseOt::Hybrid }),
             _ => Err(OtError::Parameters("SoftSpokenOT: k is 2, 4 or 8")),
         }
     }
@@ -106,6 +119,19 @@ impl SoftSpoken {
     /// log2 of the leaves of a tree.
     pub const fn k(&self) -> u32 {
         self.k
+    }
+
+    /// With other base OTs.
+    #[must_use]
+    pub const fn with_base(self, base: BaseOt) -> Self {
+        Self { base, ..self }
+    }
+
+    /// **Insecure**: the sender goes on whatever its checks say, to show what they are there for.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub const fn without_checks(self) -> Self {
+        Self { checks: Checks::Ignored, ..self }
     }
 
     const fn trees(k: u32) -> usize {
@@ -123,24 +149,34 @@ impl OtExtension for SoftSpoken {
     type Receiver = SoftSpokenReceiver;
 
     fn name(&self) -> String {
-        format!("softspoken, k = {}", self.k)
+        format!("softspoken, k = {}{}", self.k, self.base)
     }
 
-    fn sender(
+    fn base(&self) -> BaseOt {
+        self.base
+    }
+
+    fn base_count(&self) -> usize {
+        BASE
+    }
+
+    fn sender_over(
         &self,
+        base: &mut dyn BaseReceiver,
         delta: Delta,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<SoftSpokenSender, OtError> {
         let (k, trees) = (self.k, Self::trees(self.k));
         let block = delta.block();
-        let mut choices: Vec<bool> = (0..128).map(|bit| !block.bit(bit)).collect();
-        let seeds = base::receive(&choices, CONTEXT, ch, rng)?;
+        let choices: Vec<bool> = (0..128).map(|bit| !block.bit(bit)).collect();
+        let choices = Zeroizing::new(choices);
+        let seeds = base.receive(&choices, CONTEXT, ch, rng)?;
         let message = ch.recv::<Blocks>(&(1 + 2 * BASE))?;
         let (hash, sums) = message.0.split_first().unwrap_or((&Block::ZERO, &[]));
         // Base OT k i + j hides the sums of level j of tree i; the forest wants them level by level.
-        let mut known = vec![vec![Block::ZERO; trees]; k as usize];
-        let opened = sums.as_chunks::<2>().0.iter().zip(&seeds).zip(&choices);
+        let mut known = Zeroizing::new(vec![vec![Block::ZERO; trees]; k as usize]);
+        let opened = sums.as_chunks::<2>().0.iter().zip(&seeds).zip(choices.iter());
         for (at, (([zero, one], seed), choice)) in opened.enumerate() {
             let sum = *zero ^ (*zero ^ *one).select(*choice);
             if let Some(slot) =
@@ -149,10 +185,9 @@ impl OtExtension for SoftSpoken {
                 *slot = sum ^ Block::from_bytes(*seed.bytes());
             }
         }
-        choices.zeroize();
-        let mut paths: Vec<u32> =
-            (0..trees as u32).map(|i| (block.0 >> (k * i)) as u32 & ((1 << k) - 1)).collect();
-        let mut nodes = vec![Block::ZERO; trees << k];
+        let path = |i| (block.0 >> (k * i)) as u32 & ((1 << k) - 1);
+        let paths: Zeroizing<Vec<u32>> = Zeroizing::new((0..trees as u32).map(path).collect());
+        let mut nodes = Zeroizing::new(vec![Block::ZERO; trees << k]);
         let hash = HashSeed::new(&Seed::from_bytes(hash.to_bytes()));
         Grower::new(hash, FIRST_TWEAK, TreeKind::Plain).grow_punctured(
             &mut nodes,
@@ -160,27 +195,30 @@ impl OtExtension for SoftSpoken {
             &paths,
             |depth| known.get(depth as usize).map_or(&[], Vec::as_slice),
         );
-        let leaves = leaf_streams(&mut nodes, k, &paths);
-        known.zeroize();
-        paths.zeroize();
+        let commitment = ch.recv::<LeafCommitment>(&trees)?;
+        let fits = commitment::fits(ch.binding(), &nodes, &paths, &commitment);
+        self.checks.require(fits, "the check of GGM trees")?;
         Ok(SoftSpokenSender {
             k,
+            checks: self.checks,
             delta,
-            leaves,
+            leaves: leaf_streams(&nodes, k, &paths),
+            transcript: CheckTranscript::new(CONTEXT, ch.binding()),
             surplus: Surplus::default(),
             matrix: Rows::default(),
         })
     }
 
-    fn receiver(
+    fn receiver_over(
         &self,
+        base: &mut dyn BaseSender,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<SoftSpokenReceiver, OtError> {
         let (k, trees) = (self.k, Self::trees(self.k));
-        let pairs = base::send(BASE, CONTEXT, ch, rng)?;
+        let pairs = base.send(BASE, CONTEXT, ch, rng)?;
         let seed = Seed::random(rng);
-        let mut nodes = vec![Block::ZERO; trees << k];
+        let mut nodes = Zeroizing::new(vec![Block::ZERO; trees << k]);
         if let Some(roots) = nodes.get_mut(..trees) {
             Block::fill_random(roots, rng);
         }
@@ -206,35 +244,39 @@ impl OtExtension for SoftSpoken {
             });
         }
         ch.send(&message, &(1 + 2 * BASE))?;
+        ch.send(&commitment::commit(ch.binding(), &nodes, trees), &trees)?;
         ch.flush()?;
         Ok(SoftSpokenReceiver {
             k,
-            leaves: leaf_streams(&mut nodes, k, &vec![0; trees]),
+            leaves: leaf_streams(&nodes, k, &vec![0; trees]),
+            transcript: CheckTranscript::new(CONTEXT, ch.binding()),
             surplus: Surplus::default(),
             matrix: Rows::default(),
             corrections: Corrections::default(),
         })
     }
 
-    fn setup_traffic(&self) -> OtTraffic {
-        // The extension's sender is the base OTs' receiver.
-        let base = base::traffic(BASE);
-        OtTraffic {
-            sender_to_receiver: base.receiver_to_sender,
-            receiver_to_sender: base.sender_to_receiver + framed_len(16 * (1 + 2 * BASE)),
-        }
+    fn setup_traffic_over(&self) -> OtTraffic {
+        let trees = framed_len(16 * (1 + 2 * BASE)) + commitment::traffic(Self::trees(self.k));
+        OtTraffic { sender_to_receiver: 0, receiver_to_sender: trees }
     }
 
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {
-        let bytes = Surplus::chunks(ROW_UNIT, CHUNK, already_made, count)
-            .map(|(chunks, size)| chunks as u64 * self.chunk_bytes(size));
-        OtTraffic { sender_to_receiver: 0, receiver_to_sender: bytes.sum() }
+        let mut bytes = 0;
+        for (chunks, size) in Surplus::chunks(ROW_UNIT, CHUNK, already_made, count) {
+            bytes += chunks as u64 * self.chunk_bytes(size);
+        }
+        if bytes > 0 {
+            // The mask of the check, and its response.
+            bytes += 16 * (Self::trees(self.k) - 1) as u64 + consistency::response_bytes();
+        }
+        OtTraffic { sender_to_receiver: 0, receiver_to_sender: bytes }
     }
 }
 
 /// The streams of all leaves, tree after tree, leaf x of tree i at place `x ^ paths[i]`: moved there
-/// bit by bit with masks. Wipes `nodes`.
-fn leaf_streams(nodes: &mut [Block], k: u32, paths: &[u32]) -> Streams {
+/// bit by bit with masks.
+fn leaf_streams(nodes: &[Block], k: u32, paths: &[u32]) -> Streams {
     let trees = paths.len();
     let mut keys = Vec::with_capacity(nodes.len());
     for (i, path) in paths.iter().enumerate() {
@@ -252,7 +294,6 @@ fn leaf_streams(nodes: &mut [Block], k: u32, paths: &[u32]) -> Streams {
         keys.extend(leaves.iter().map(|leaf| Seed::from_bytes(leaf.to_bytes())));
         leaves.zeroize();
     }
-    nodes.zeroize();
     Streams::new(&keys)
 }
 
@@ -267,15 +308,20 @@ impl RcotSender for SoftSpokenSender {
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        let Self { k, delta, leaves, surplus, matrix } = self;
+        let Self { k, checks, delta, leaves, transcript, surplus, matrix } = self;
         let trees = SoftSpoken::trees(*k);
-        surplus.serve(ROW_UNIT, out, |out| {
-            for chunk in out.chunks_mut(CHUNK) {
-                let width = chunk.len() / ROW_UNIT;
+        let mut hashes = RowHashes::default();
+        surplus.serve(ROW_UNIT, out, |out, last| {
+            for (width, chunk) in chunks(out, last) {
                 matrix.resize(128 * width);
                 let corrections = ch.recv::<Corrections>(&((trees - 1) * width))?;
                 leaves.fill_corrected(*k, &mut matrix.0, &corrections.0, delta.block(), width);
+                hashes.absorb(transcript, &corrections.0, &matrix.0, width);
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
+            }
+            if last {
+                let response = ch.recv::<CheckResponse>(&())?;
+                checks.require(hashes.accept(delta, &response), consistency::NAME)?;
             }
             Ok(())
         })
@@ -290,16 +336,20 @@ impl RcotReceiver for SoftSpokenReceiver {
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        let Self { k, leaves, surplus, matrix, corrections } = self;
+        let Self { k, leaves, transcript, surplus, matrix, corrections } = self;
         let trees = SoftSpoken::trees(*k);
-        surplus.serve(ROW_UNIT, out, |out| {
-            for chunk in out.chunks_mut(CHUNK) {
-                let width = chunk.len() / ROW_UNIT;
+        let mut hashes = RowHashes::default();
+        surplus.serve(ROW_UNIT, out, |out, last| {
+            for (width, chunk) in chunks(out, last) {
                 matrix.resize(128 * width);
                 corrections.0.resize((trees - 1) * width, [0; 16]);
                 leaves.fill_sums(*k, &mut matrix.0, &mut corrections.0, width);
                 ch.send(corrections, &((trees - 1) * width))?;
+                hashes.absorb(transcript, &corrections.0, &matrix.0, width);
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
+            }
+            if last {
+                ch.send(&hashes.response(), &())?;
             }
             Ok(ch.flush()?)
         })?;
@@ -309,79 +359,4 @@ impl RcotReceiver for SoftSpokenReceiver {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use gazelle_prg::Prg;
-    use gazelle_wire::memory;
-
-    fn rng(role: u8) -> Prg {
-        Prg::new(&Seed::from_bytes([21; 16]), role)
-    }
-
-    fn sessions(extension: SoftSpoken) -> (SoftSpokenSender, SoftSpokenReceiver, [Channel; 2]) {
-        let (mut a, mut b) = memory::pair();
-        let delta = Delta::random(&mut rng(1));
-        let (sender, receiver) = std::thread::scope(|scope| {
-            let sender = scope.spawn(|| extension.sender(delta, &mut a, &mut rng(2)).unwrap());
-            let receiver = extension.receiver(&mut b, &mut rng(3)).unwrap();
-            (sender.join().unwrap(), receiver)
-        });
-        (sender, receiver, [a, b])
-    }
-
-    /// The base choices are the complement of Delta's path: the one unknown leaf is at `Delta_i`.
-    #[test]
-    fn rules_the_sender_knows_all_leaves_but_the_one_that_delta_names() {
-        for extension in [SoftSpoken::K2, SoftSpoken::K4, SoftSpoken::K8] {
-            let (sender, receiver, _) = sessions(extension);
-            let k = extension.k;
-            for tree in 0..SoftSpoken::trees(k) {
-                let delta =
-                    (sender.delta.block().0 >> (k as usize * tree)) as usize & ((1 << k) - 1);
-                for x in 0..1usize << k {
-                    let own = receiver.leaves.key(tree << k | x);
-                    // The sender keeps leaf x at place x ^ Delta_i.
-                    let known = sender.leaves.key(tree << k | x ^ delta);
-                    assert_eq!(own == known, x != delta, "tree {tree}, leaf {x}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn rules_streams_run_on_in_lockstep_and_never_restart() {
-        let (mut sender, mut receiver, [mut a, mut b]) = sessions(SoftSpoken::K4);
-        let mut expected = 0;
-        for count in [1usize, 127, 1, 9000, 0, 300] {
-            let (mut y, mut z) = (vec![Block::ZERO; count], vec![Block::ZERO; count]);
-            receiver.extend(&mut BitVec::new(), &mut z, &mut b, &mut rng(4)).unwrap();
-            sender.extend(&mut y, &mut a, &mut rng(5)).unwrap();
-            expected += count;
-            let pieces = expected.div_ceil(ROW_UNIT) as u64;
-            assert_eq!((sender.leaves.position(), receiver.leaves.position()), (pieces, pieces));
-        }
-    }
-
-    #[test]
-    fn adversarial_after_an_error_the_session_is_dead() {
-        let (mut sender, mut receiver, [mut a, b]) = sessions(SoftSpoken::K2);
-        drop(b);
-        let mut out = [Block::ZERO; 5];
-        let error = sender.extend(&mut out, &mut a, &mut rng(5)).unwrap_err();
-        assert!(matches!(error, OtError::Channel(_)));
-        let (mut a, mut b) = memory::pair();
-        let error = sender.extend(&mut out, &mut a, &mut rng(5)).unwrap_err();
-        assert!(matches!(error, OtError::Dead));
-        drop(a);
-        let error = receiver.extend(&mut BitVec::new(), &mut out, &mut b, &mut rng(5)).unwrap_err();
-        assert!(matches!(error, OtError::Channel(_)));
-        let error = receiver.extend(&mut BitVec::new(), &mut out, &mut b, &mut rng(5)).unwrap_err();
-        assert!(matches!(error, OtError::Dead));
-    }
-
-    #[test]
-    fn properties_other_tree_sizes_are_refused() {
-        assert!(matches!(SoftSpoken::new(3), Err(OtError::Parameters(_))));
-        assert_eq!(SoftSpoken::new(8).unwrap(), SoftSpoken::K8);
-    }
-}
+mod tests;

@@ -17,12 +17,13 @@ pub(crate) struct Surplus {
 
 impl Surplus {
     /// Fills `out`: first from the surplus, then by `make`, which is asked for multiples of `unit`;
-    /// what the last unit has too much is kept. After an error every call fails.
+    /// what the last unit has too much is kept. `make` is told whether it is asked for the last time in
+    /// this call. After an error every call fails.
     pub(crate) fn serve(
         &mut self,
         unit: usize,
         out: &mut [Block],
-        mut make: impl FnMut(&mut [Block]) -> Result<(), OtError>,
+        mut make: impl FnMut(&mut [Block], bool) -> Result<(), OtError>,
     ) -> Result<(), OtError> {
         if self.dead {
             return Err(OtError::Dead);
@@ -37,11 +38,11 @@ impl Surplus {
         self.used += count;
         let (units, tail) = rest.split_at_mut(rest.len() / unit * unit);
         if !units.is_empty() {
-            make(units)?;
+            make(units, tail.is_empty())?;
         }
         if !tail.is_empty() {
             self.blocks.resize(unit, Block::ZERO);
-            make(&mut self.blocks)?;
+            make(&mut self.blocks, true)?;
             self.used = tail.len();
             for (out, made) in tail.iter_mut().zip(&mut self.blocks) {
                 *out = std::mem::take(made);

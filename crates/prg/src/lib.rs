@@ -10,5 +10,5 @@ mod seed;
 
 pub use error::PrgError;
 pub use keystream::Keystream;
-pub use prg::{Prg, system_rng};
+pub use prg::{Prg, refreshed, system_rng};
 pub use seed::Seed;

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use getrandom::SysRng;
-use rand_core::{Rng, TryCryptoRng, TryRng};
-use zeroize::Zeroize;
+use rand_core::{CryptoRng, Rng, TryCryptoRng, TryRng};
+use zeroize::Zeroizing;
 
 use crate::ctr::{self, BLOCK, Cipher};
 use crate::error::PrgError;
@@ -16,8 +16,13 @@ const BUFFERED: usize = 32;
 /// The stream of one seed and domain: bytes of `AES_seed(domain * 2^120 + i)`, i = 0, 1, ...
 ///
 /// A byte stream: how it is cut into reads changes nothing. Wiped on drop; never printed.
+///
+/// [`with_key`](Self::with_key) adds a second cipher under a key of its own, for secrets: a guess of one
+/// AES-128 key could be tested against everything that a long session publishes at once.
 pub struct Prg {
     cipher: Cipher,
+    /// Its stream is added, if there is one.
+    second: Option<Box<Cipher>>,
     domain: u8,
     /// Index of the next block that has not been produced.
     next: u128,
@@ -32,11 +37,26 @@ impl Prg {
         debug_assert_ne!(domain, FORK_DOMAIN, "domain 255 is reserved for forking");
         Self {
             cipher: Cipher::new(seed.bytes()),
+            second: None,
             domain,
             next: 0,
             buffer: [0; BUFFERED * BLOCK],
             used: BUFFERED * BLOCK,
         }
+    }
+
+    /// The stream of a key of 256 bits: the XOR of the streams of its two halves.
+    ///
+    /// Cost: two AES calls per block.
+    pub fn with_key(key: &[u8; 32], domain: u8) -> Self {
+        let [low, high] = [0, 16].map(|from| {
+            let mut half = Zeroizing::new([0u8; 16]);
+            half.iter_mut().zip(key.iter().skip(from)).for_each(|(to, from)| *to = *from);
+            Seed::from_bytes(*half)
+        });
+        let mut prg = Self::new(&low, domain);
+        prg.second = Some(Box::new(Cipher::new(high.bytes())));
+        prg
     }
 
     /// The next 16 bytes as a little-endian integer.
@@ -47,10 +67,29 @@ impl Prg {
     }
 
     fn refill(&mut self) {
-        let (blocks, _) = self.buffer.as_chunks_mut::<BLOCK>();
-        ctr::keystream(&self.cipher, self.domain, self.next, blocks);
-        self.next += BUFFERED as u128;
+        let mut buffer = [0; BUFFERED * BLOCK];
+        let (blocks, _) = buffer.as_chunks_mut::<BLOCK>();
+        self.produce(blocks);
+        self.buffer = buffer;
+        wipe(&mut buffer);
         self.used = 0;
+    }
+
+    /// The next blocks of the stream.
+    fn produce(&mut self, blocks: &mut [[u8; BLOCK]]) {
+        ctr::keystream(&self.cipher, self.domain, self.next, blocks);
+        if let Some(second) = &self.second {
+            let mut mask = [[0; BLOCK]; BUFFERED];
+            for (first, blocks) in (0u128..).zip(blocks.chunks_mut(BUFFERED)) {
+                let (mask, _) = mask.split_at_mut(blocks.len());
+                let first = self.next + first * BUFFERED as u128;
+                ctr::keystream(second, self.domain, first, mask);
+                let bytes = blocks.as_flattened_mut().iter_mut().zip(mask.as_flattened());
+                bytes.for_each(|(byte, mask)| *byte ^= *mask);
+            }
+            wipe(mask.as_flattened_mut());
+        }
+        self.next += blocks.len() as u128;
     }
 
     /// Copies from the buffer as much as it has; returns what is left of `out`.
@@ -90,8 +129,7 @@ impl TryRng for Prg {
         let (blocks, tail) = rest.as_chunks_mut::<BLOCK>();
         let direct = if blocks.len() >= BUFFERED { blocks.len() } else { 0 };
         let (bulk, small) = blocks.split_at_mut(direct);
-        ctr::keystream(&self.cipher, self.domain, self.next, bulk);
-        self.next += bulk.len() as u128;
+        self.produce(bulk);
         for part in [small.as_flattened_mut(), tail] {
             let mut part = part;
             while !part.is_empty() {
@@ -109,10 +147,14 @@ impl TryCryptoRng for Prg {}
 
 impl Drop for Prg {
     fn drop(&mut self) {
-        // Wide stores (`zeroize` writes byte by byte); the black box keeps them.
-        self.buffer.fill(0);
-        std::hint::black_box(&self.buffer);
+        wipe(&mut self.buffer);
     }
+}
+
+/// Wide stores (`zeroize` writes byte by byte); the black box keeps them.
+fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    std::hint::black_box(bytes);
 }
 
 impl std::fmt::Debug for Prg {
@@ -121,16 +163,28 @@ impl std::fmt::Debug for Prg {
     }
 }
 
-/// A generator keyed by fresh entropy of the operating system.
+/// A generator keyed by 256 bits of fresh entropy of the operating system.
 ///
 /// # Errors
 /// [`PrgError::Entropy`] if the operating system gives none.
 pub fn system_rng() -> Result<Prg, PrgError> {
-    let mut bytes = [0u8; 16];
-    SysRng.try_fill_bytes(&mut bytes)?;
-    let prg = Prg::new(&Seed::from_bytes(bytes), 0);
-    bytes.zeroize();
-    Ok(prg)
+    let mut key = Zeroizing::new([0u8; 32]);
+    SysRng.try_fill_bytes(&mut *key)?;
+    Ok(Prg::with_key(&key, 0))
+}
+
+/// A generator keyed by 256 bits of fresh entropy of the operating system and as many of `rng`: what it
+/// gives does not repeat where a process was cloned or restored with the state of `rng`, and is as good as
+/// the better of both.
+///
+/// # Errors
+/// As [`system_rng`].
+pub fn refreshed(rng: &mut (dyn CryptoRng + Send)) -> Result<Prg, PrgError> {
+    let (mut key, mut own) = (Zeroizing::new([0u8; 32]), Zeroizing::new([0u8; 32]));
+    SysRng.try_fill_bytes(&mut *key)?;
+    rng.fill_bytes(&mut *own);
+    key.iter_mut().zip(own.iter()).for_each(|(key, own)| *key ^= own);
+    Ok(Prg::with_key(&key, 0))
 }
 
 #[cfg(test)]
@@ -203,6 +257,31 @@ mod tests {
         }
         let (mut a, mut b) = (system_rng().unwrap(), system_rng().unwrap());
         assert_ne!(a.next_u128(), b.next_u128());
+    }
+
+    #[test]
+    fn known_answer_a_stream_of_256_bits_is_the_sum_of_its_halves_streams() {
+        let key: [u8; 32] = std::array::from_fn(|i| (7 * i) as u8);
+        let half = |from: usize| {
+            let seed = Seed::from_bytes(std::array::from_fn(|i| key[from + i]));
+            let mut bytes = vec![0u8; 3000];
+            Prg::new(&seed, 6).fill_bytes(&mut bytes);
+            bytes
+        };
+        let sum: Vec<u8> = half(0).into_iter().zip(half(16)).map(|(a, b)| a ^ b).collect();
+        let mut prg = Prg::with_key(&key, 6);
+        let mut bytes = vec![0u8; 3000];
+        for part in bytes.chunks_mut(700) {
+            prg.fill_bytes(part);
+        }
+        assert_eq!(bytes, sum);
+    }
+
+    /// A process restored from a snapshot, or cloned, has its generator's state twice.
+    #[test]
+    fn properties_equal_states_give_different_refreshed_generators() {
+        let draw = || refreshed(&mut Prg::new(&seed(), 1)).unwrap().next_u128();
+        assert_ne!(draw(), draw());
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub struct Channel {
     sent_since_received: bool,
     /// How long each phase may wait for the peer, where the link keeps count.
     pace: Option<(Pace, Duration)>,
+    binding: [u8; 32],
 }
 
 impl std::fmt::Debug for Channel {
@@ -51,6 +52,7 @@ impl Channel {
             turns: 0,
             sent_since_received: false,
             pace: None,
+            binding: [0; 32],
         }
     }
 
@@ -66,6 +68,17 @@ impl Channel {
     /// do not count.
     pub fn pace(&self) -> Option<Pace> {
         self.pace.as_ref().map(|(pace, _)| pace.clone())
+    }
+
+    /// Binds what runs over this channel from here on to a session: both parties give the same digest
+    /// of what they agreed on (suite and description), and protocols hash it into what they derive.
+    pub fn bind(&mut self, digest: [u8; 32]) {
+        self.binding = digest;
+    }
+
+    /// What the channel is bound to; zero before [`bind`](Self::bind).
+    pub fn binding(&self) -> &[u8; 32] {
+        &self.binding
     }
 
     /// A new phase begins: what the last one made this party wait for no longer counts.

@@ -1,7 +1,7 @@
 //! The OT extension by name, as it travels in a description.
 
 use gazelle_ot::auto::AutoExtension;
-use gazelle_ot::{Either, Iknp, auto};
+use gazelle_ot::{BaseOt, Either, Iknp, auto};
 use serde::{Deserialize, Serialize};
 
 /// Which OT extension, chosen by the plan.
@@ -19,11 +19,11 @@ pub enum AnyOt {
 pub type Extension = Either<Iknp, AutoExtension>;
 
 impl AnyOt {
-    /// Gives the extension.
-    pub fn extension(self) -> Extension {
+    /// Gives the extension, on `base` OTs.
+    pub fn extension(self, base: BaseOt) -> Extension {
         match self {
-            Self::Iknp => Either::First(Iknp::default()),
-            Self::For(expected) => Either::Second(auto(expected as usize)),
+            Self::Iknp => Either::First(Iknp::default().with_base(base)),
+            Self::For(expected) => Either::Second(auto(expected as usize).with_base(base)),
         }
     }
 }

@@ -9,7 +9,7 @@ mod probe;
 use gazelle_ot::Either;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{AnyOt, StepProtocol};
+use crate::backend::{AnyOt, BaseOt, StepProtocol};
 use crate::error::GazelleError;
 
 /// Nanoseconds of wall-clock time with both parties on this machine. The defaults were measured on
@@ -89,7 +89,7 @@ impl Machine {
     /// OT setup in one direction, for a session's extension.
     pub fn ot_setup_ns(&self, ot: AnyOt) -> f64 {
         let [soft_spoken, small, medium] = self.ot_setup_ns;
-        match ot.extension() {
+        match ot.extension(BaseOt::default()) {
             Either::First(_) | Either::Second(Either::First(_)) => soft_spoken,
             Either::Second(Either::Second(ferret))
                 if ferret.parameters() == gazelle_ot::ferret::Parameters::SMALL =>

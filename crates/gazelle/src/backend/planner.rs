@@ -9,7 +9,7 @@ use gazelle_nonlinear::{PerLayer, Price};
 use gazelle_share::{Architecture, LinearOp, Step};
 use gazelle_wire::{Cost, Link};
 
-use crate::backend::{AnyOt, Choice, Machine, StepProtocol};
+use crate::backend::{AnyOt, BaseOt, Choice, Machine, StepProtocol};
 use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
@@ -74,7 +74,7 @@ pub fn choose(
         choices = vec![StepProtocol::Garbled; steps.len()];
     }
     let ot = AnyOt::For(rots(steps, &choices));
-    Ok(Choice { inferences_per_setup: 1, ot, steps: choices }.for_inferences(inferences))
+    Ok(Choice { ot, steps: choices, ..Choice::default() }.for_inferences(inferences))
 }
 
 /// OTs of one inference in the busier direction, for choosing the extension.
@@ -90,7 +90,7 @@ pub fn rots(steps: &[Step], choices: &[StepProtocol]) -> u32 {
 
 /// A step's price; GMW falls back to garbling where it does not compute the step.
 pub(super) fn price(step: &Step, protocol: StepProtocol, ot: AnyOt) -> Option<Price> {
-    let protocols = PerLayer::auto(ot.extension(), HalfGates::default());
+    let protocols = PerLayer::auto(ot.extension(BaseOt::default()), HalfGates::default());
     protocols.prices(step, protocol.step_choice()).ok()
 }
 

@@ -165,7 +165,9 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Prepared<N>, GazelleError> {
         self.alive()?;
-        let result = self.prepare_inner(rng);
+        // Masks, noise positions and keys do not repeat where this process was cloned or restored.
+        let mut rng = gazelle_prg::refreshed(rng)?;
+        let result = self.prepare_inner(&mut rng);
         self.bury(result)
     }
 

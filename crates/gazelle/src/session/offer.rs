@@ -172,6 +172,7 @@ impl Offer {
         let context = description::context(&suite_bytes, self.inner.description());
         self.channel.begin_phase();
         self.inner.clone().accept(&mut self.channel, &suite_bytes).map_err(handshake_error)?;
+        self.channel.bind(context);
         let linear_client = linear
             .client(
                 Arc::clone(plan.groups()),

@@ -68,6 +68,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         stage.set(Activity::Setup);
         channel.begin_phase();
         let context = description::context(&self.suite_bytes, &self.description);
+        channel.bind(context);
         let linear = self
             .suite
             .linear()

@@ -6,8 +6,8 @@
 //! | [`LayerSecret::request`] | s, e fresh; `v = -a s + e`; `r = beta - (v >> k)`; sends levels of `v mod 2^k` |
 //! | [`LayerSecret::shares`] | `u = ((c0' + c1 s) >> (k - g))`; s is gone |
 
+use gazelle_prg::Prg;
 use gazelle_prg::sample::{self, Narrow};
-use gazelle_prg::{Prg, Seed};
 use gazelle_ring::{Buffer, ExactOperand, Fft, FftScratch, Fourier, Polys, RingError, Transform};
 use gazelle_wire::{Message, packed};
 use rand_core::CryptoRng;
@@ -16,7 +16,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::HeError;
 use crate::public_coin::coins::PublicCoins;
-use crate::public_coin::expand::{FORK_BETA, FORK_ERROR, FORK_KEY_ERROR, FORK_SECRET, stream};
+use crate::public_coin::expand::{
+    CoinKind, FORK_BETA, derive, fresh, halves, secret_stream, stream,
+};
 use crate::public_coin::levels;
 use crate::public_coin::message::{
     HintMessage, HintShape, RequestMessage, RequestShape, ReshareMessage, kept_bytes,
@@ -65,7 +67,7 @@ impl LayerSecret {
     /// polynomial and `(l + k) N + 128` per group. Runs on all cores.
     ///
     /// # Errors
-    /// [`HeError::Caller`] if positions and values do not fit.
+    /// [`HeError::Caller`] if positions and values do not fit; [`HeError::Entropy`].
     pub fn request(
         parameters: &Parameters,
         coins: &PublicCoins,
@@ -94,7 +96,7 @@ impl LayerSecret {
     ///   overwrites the pinned ones with the masks wanted.
     ///
     /// # Errors
-    /// [`HeError::Caller`] if positions do not fit.
+    /// [`HeError::Caller`] if positions do not fit; [`HeError::Entropy`].
     pub fn request_with(
         parameters: &Parameters,
         coins: &PublicCoins,
@@ -108,12 +110,13 @@ impl LayerSecret {
         }
         let n = parameters.degree();
         let fft = Fft::new(n)?;
-        let private = Seed::random(rng);
-        let public = Seed::random(rng);
+        // Fresh even where a session's state was cloned or restored.
+        let private = fresh(rng)?;
+        let (public, _) = halves(&derive(&private, CoinKind::RequestPublicSeed, &[]));
         let mut scratch = fft.scratch();
 
         let mut small = Zeroizing::new(vec![0i64; n]);
-        sample::ternary(&mut stream(&private.fork(FORK_SECRET, 0)), &mut small);
+        sample::ternary(&mut secret_stream(&private, CoinKind::RequestSecret, &[]), &mut small);
         let mut s = Zeroizing::new(fft.zero());
         fft.forward_small(&small, &mut s, &mut scratch)?;
 
@@ -126,7 +129,7 @@ impl LayerSecret {
 
         // pb = -pa s + e_pk.
         let pa = coins.key_polynomial(parameters);
-        let mut error_stream = stream(&private.fork(FORK_KEY_ERROR, 0));
+        let mut error_stream = secret_stream(&private, CoinKind::RequestKeyError, &[]);
         let mut pb = Buffer::zeros(n);
         encrypt_zero(&fft, parameters, pa.words(), &s, &mut error_stream, &mut scratch, &mut pb)?;
         packed::pack(&pb, parameters.modulus_bits(), &mut payload);
@@ -140,7 +143,7 @@ impl LayerSecret {
             .map_init(
                 || (fft.scratch(), Buffer::zeros(n)),
                 |(scratch, v), (i, (mask, pinned))| {
-                    let mut errors = stream(&private.fork(FORK_ERROR, i as u64));
+                    let mut errors = secret_stream(&private, CoinKind::RequestError, &[i as u64]);
                     encrypt_zero(&fft, parameters, a.poly(i), &s, &mut errors, scratch, v)?;
                     let mut beta = stream(&public.fork(FORK_BETA, i as u64));
                     Ok(share_seeded(parameters, v, &mut beta, pinned, mask))
@@ -326,8 +329,27 @@ fn malformed(source: gazelle_wire::DecodeError) -> HeError {
 
 #[cfg(test)]
 mod tests {
+    use gazelle_prg::Seed;
+
     use super::*;
     use crate::public_coin::coins::tests::coins;
+
+    /// Two processes that go on from one snapshot have equal generators: nothing of their requests is
+    /// equal, least of all s under one a.
+    #[test]
+    fn clones_of_a_session_draw_different_coins() {
+        let parameters = Parameters::new(2048, 30, 18, 6, 10).unwrap();
+        let request = || {
+            let mut rng = Prg::new(&Seed::from_bytes([3; 16]), 0);
+            let pinned = [Pinned::default()];
+            LayerSecret::request(&parameters, &coins(1), 0, &pinned, &mut rng).unwrap()
+        };
+        let (one, two) = (request(), request());
+        assert!(*one.secret.s != *two.secret.s);
+        assert_ne!(one.message.payload[..16], two.message.payload[..16], "the public seed");
+        let equal = one.masks.words().iter().zip(two.masks.words()).filter(|(a, b)| a == b);
+        assert!(equal.count() < 4, "masks agree");
+    }
 
     #[test]
     fn every_request_draws_a_fresh_ternary_secret() {

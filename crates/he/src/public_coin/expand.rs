@@ -1,7 +1,9 @@
 //! Hashes and seeds: how every polynomial follows from 32-byte keys.
 //!
-//! A key K and a tag (kind byte, numbers) give 32 bytes, BLAKE3 keyed; halves of them key AES-128-CTR
-//! streams. Kinds never overlap, numbers are of fixed width: no two uses share an input.
+//! A key K and a tag (kind byte, numbers) give 32 bytes, BLAKE3 keyed. Public ones: the first half keys an
+//! AES-128-CTR stream. Secret ones: both halves do, and the streams are added, so that no guess of 128
+//! bits can be tested against all that a session publishes. Kinds never overlap, numbers are of fixed
+//! width: no two uses share an input.
 
 use gazelle_prg::{Prg, Seed};
 use rand_core::{CryptoRng, Rng};
@@ -18,18 +20,18 @@ pub(crate) enum CoinKind {
     HintSecrets = 3,
     Reshare = 4,
     ResharePolynomial = 5,
+    HintErrors = 6,
+    RequestSecret = 7,
+    RequestKeyError = 8,
+    RequestError = 9,
+    RequestPublicSeed = 10,
+    ResponseNoise = 11,
 }
 
 /// The stream domain of every polynomial of this crate; seeds are never used for anything else.
 const POLYNOMIAL: u8 = 0x20;
-/// Fork domains under a request's private seed.
-pub(crate) const FORK_SECRET: u8 = 0x21;
-pub(crate) const FORK_KEY_ERROR: u8 = 0x22;
-pub(crate) const FORK_ERROR: u8 = 0x23;
 /// Fork domain under a request's public seed.
 pub(crate) const FORK_BETA: u8 = 0x24;
-/// Fork domain under a response's private seed.
-pub(crate) const FORK_FRESH: u8 = 0x25;
 
 /// `BLAKE3_key(kind || numbers)`.
 pub(crate) fn derive(key: &[u8; 32], kind: CoinKind, numbers: &[u64]) -> Zeroizing<[u8; 32]> {
@@ -58,6 +60,11 @@ pub(crate) fn halves(bytes: &[u8; 32]) -> (Seed, Seed) {
 /// The stream of the first half of 32 bytes.
 pub(crate) fn first_stream(bytes: &[u8; 32]) -> Prg {
     stream(&halves(bytes).0)
+}
+
+/// The stream of a secret polynomial: of all 32 bytes derived from `key`.
+pub(crate) fn secret_stream(key: &[u8; 32], kind: CoinKind, numbers: &[u64]) -> Prg {
+    Prg::with_key(&derive(key, kind, numbers), POLYNOMIAL)
 }
 
 /// The stream of a polynomial's own seed.

@@ -11,8 +11,8 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gazelle_prg::Seed;
 use gazelle_prg::sample::{self, Narrow};
+use gazelle_prg::{Prg, Seed};
 use gazelle_ring::{Buffer, ExactOperand, Fft, Fourier, Polys, RingError, Transform, WeightMatrix};
 use gazelle_wire::{DecodeError, Message, packed};
 use rand_core::CryptoRng;
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::error::HeError;
 use crate::public_coin::client::{check, check_positions, check_useful, split_by};
 use crate::public_coin::coins::PublicCoins;
-use crate::public_coin::expand::{CoinKind, FORK_BETA, FORK_FRESH, derive, fresh, halves, stream};
+use crate::public_coin::expand::{CoinKind, FORK_BETA, fresh, secret_stream, stream};
 use crate::public_coin::levels;
 use crate::public_coin::message::{
     HintMessage, RequestMessage, RequestShape, ReshareMessage, kept_bytes,
@@ -65,7 +65,7 @@ pub struct HintSource {
 
 /// The seed of F for all responses of one group and inference; used once, then gone.
 pub struct ResponseNoise {
-    seed: Seed,
+    key: Zeroizing<[u8; 32]>,
 }
 
 /// A request as the server reads it: ciphertext halves `b_i`, and `pb`.
@@ -81,7 +81,7 @@ impl ResponseNoise {
     /// # Errors
     /// [`HeError::Entropy`].
     pub fn fresh(rng: &mut (dyn CryptoRng + Send)) -> Result<Self, HeError> {
-        Ok(Self { seed: halves(&*fresh(rng)?).0 })
+        Ok(Self { key: fresh(rng)? })
     }
 }
 
@@ -160,7 +160,7 @@ impl HintSource {
             .map_init(
                 || HintWork::new(&fft, 0),
                 |work, (c1, m)| {
-                    let mut errors = stream(&self.secret(m, work, &fft)?);
+                    let mut errors = self.secret(m, work, &fft)?;
                     fft.exact_mul_add(&pa, &work.t, c1, &mut work.scratch)?;
                     sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
                     for (c1, e) in c1.iter_mut().zip(work.small.iter()) {
@@ -205,7 +205,7 @@ impl HintSource {
         }
         let n = p.degree();
         let fft = Fft::new(n)?;
-        let private = noise.seed;
+        let private = noise.key;
 
         // v: first sum_i w b at the useful coefficients, in the end the shares.
         let mut v = Buffer::zeros(useful.iter().map(|list| list.len()).sum());
@@ -222,7 +222,7 @@ impl HintSource {
                     fft.exact_mul_add(&request.pb, &work.t, product, &mut work.scratch)?;
                     let (uniform, _) = uniform.split_at_mut(v.len());
                     reshare.words(p, m, uniform);
-                    let mut noise = stream(&private.fork(FORK_FRESH, m as u64));
+                    let mut noise = secret_stream(&private, CoinKind::ResponseNoise, &[m as u64]);
                     let (f, _) = work.small.split_at_mut(v.len());
                     sample::gaussian_wide(&mut noise, LOG2_SIGMA_FRESH, f);
                     for (v, index) in v.iter_mut().zip(useful) {
@@ -237,13 +237,13 @@ impl HintSource {
         Ok(v)
     }
 
-    /// Evaluates `t_m` into `work.t`; returns the seed of `e''_m`.
-    fn secret(&self, m: usize, work: &mut HintWork, fft: &Fft) -> Result<Seed, RingError> {
-        let (secret, error) = halves(&derive(&self.key, CoinKind::HintSecrets, &[m as u64]));
+    /// Evaluates `t_m` into `work.t`; returns the stream of `e''_m`.
+    fn secret(&self, m: usize, work: &mut HintWork, fft: &Fft) -> Result<Prg, RingError> {
+        let mut secret = secret_stream(&self.key, CoinKind::HintSecrets, &[m as u64]);
         let (t, _) = work.small.split_at_mut(fft.degree());
-        sample::gaussian_narrow(&mut stream(&secret), Narrow::S6_4, t);
+        sample::gaussian_narrow(&mut secret, Narrow::S6_4, t);
         fft.forward_small(t, &mut work.t, &mut work.scratch)?;
-        Ok(error)
+        Ok(secret_stream(&self.key, CoinKind::HintErrors, &[m as u64]))
     }
 }
 
@@ -369,8 +369,6 @@ fn malformed(source: DecodeError) -> HeError {
 mod tests {
     use std::collections::HashSet;
 
-    use gazelle_prg::Prg;
-
     use super::*;
     use crate::public_coin::coins::tests::coins;
 
@@ -386,10 +384,12 @@ mod tests {
     fn secrets(source: &HintSource, m: usize) -> (Vec<u8>, Vec<i64>, Vec<i64>) {
         let fft = Fft::new(source.parameters.degree()).unwrap();
         let mut work = HintWork::new(&fft, 0);
-        let mut errors = stream(&source.secret(m, &mut work, &fft).unwrap());
+        let mut errors = source.secret(m, &mut work, &fft).unwrap();
         let t = work.small.to_vec();
         sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
-        let key = derive(&source.key, CoinKind::HintSecrets, &[m as u64]).to_vec();
+        let key =
+            crate::public_coin::expand::derive(&source.key, CoinKind::HintSecrets, &[m as u64])
+                .to_vec();
         (key, t, work.small.to_vec())
     }
 

@@ -15,6 +15,7 @@ use std::ops::Range;
 use gazelle_ring::Polys;
 use gazelle_ring::kernel::gemm::{ROWS, STRIP, block};
 use rayon::prelude::*;
+use zeroize::Zeroizing;
 
 use super::Panel;
 use super::direct::load;
@@ -116,7 +117,7 @@ fn multiply(
 ) {
     let width = panel.columns.len();
     let mut packed = vec![[0u64; STRIP]; STRIPS * COLUMNS];
-    let mut expanded = vec![[0i64; ROWS]; COLUMNS];
+    let mut expanded = Zeroizing::new(vec![[0i64; ROWS]; COLUMNS]);
     let mut sums = [[0u64; STRIP]; ROWS];
     let has_list =
         |tiles: &Vec<Points<'_>>| tiles.get(tile).is_some_and(|points| points.positions == list);

@@ -3,6 +3,7 @@
 use gazelle_he::public_coin::Parameters;
 use gazelle_share::{LinearGroup, LinearWeights, Misuse, ProtocolError};
 use rayon::prelude::*;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::LinearError;
 use crate::layout::GroupLayout;
@@ -131,14 +132,19 @@ fn check_norms(
 
 fn digest_weights(weights: &[&LinearWeights]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 linear group weights");
+    // Room for a chunk, so that no copy of weights is left behind by growing.
+    let mut bytes = Zeroizing::new(Vec::<u8>::with_capacity(8 * 1024));
     for weights in weights {
         hasher.update(&(weights.weights.len() as u64).to_le_bytes());
         for chunk in weights.weights.chunks(1024) {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|w| w.to_le_bytes()).collect();
+            bytes.clear();
+            chunk.iter().for_each(|w| bytes.extend_from_slice(&w.to_le_bytes()));
             hasher.update(&bytes);
         }
     }
-    *hasher.finalize().as_bytes()
+    let digest = *hasher.finalize().as_bytes();
+    hasher.zeroize();
+    digest
 }
 
 /// Every number of the plan, in order.

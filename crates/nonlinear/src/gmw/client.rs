@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use gazelle_block::hash::HashSeed;
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::{ClientShare, Elect, Known, Planes, Rots};
 use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
@@ -22,13 +21,13 @@ use crate::gmw::plan::{GmwCompiled, GmwStep};
 use crate::gmw::role::Client;
 use crate::gmw::run::{Executions, initial};
 use crate::gmw::schedule::Trip;
-use crate::ot_session::{Made, Ot, Receiving, Sending};
+use crate::ot_session::{Made, Ot, Receiving, RotHashes, Sending};
 use crate::shares::{check_input, check_output};
 
 /// The client's session.
 pub struct GmwClient<O: OtExtension> {
     pub(crate) compiled: Arc<GmwCompiled>,
-    pub(crate) hash: HashSeed,
+    pub(crate) hash: RotHashes,
     pub(crate) down: Ot<O::Receiver>,
     pub(crate) up: Ot<O::Sender>,
 }
@@ -67,7 +66,7 @@ impl<O: OtExtension> NonlinearClient for GmwClient<O> {
 /// The offline phase, with the session's OTs.
 pub(crate) fn offline<D: RcotReceiver, U: RcotSender>(
     step: &GmwStep,
-    (hash, down, up): (&HashSeed, &mut Ot<D>, &mut Ot<U>),
+    (hash, down, up): (&RotHashes, &mut Ot<D>, &mut Ot<U>),
     input: &Shares,
     output: Output<'_>,
     channel: &mut Channel,
@@ -85,7 +84,7 @@ pub(crate) fn offline<D: RcotReceiver, U: RcotSender>(
 /// What chunks are prepared from.
 struct Prepare<'a> {
     step: &'a GmwStep,
-    hash: &'a HashSeed,
+    hash: &'a RotHashes,
     /// Of the OTs from C to S.
     delta: Block,
     input: &'a Shares,
@@ -105,8 +104,11 @@ impl Work for Prepare<'_> {
     fn begin(&self, chunk: usize, down: &Made, up: &Made) -> (Executions, BitVec) {
         let chunk = &self.step.chunks[chunk];
         let shape = self.step.shape_of(chunk);
-        let mut rots =
-            Rots::new(self.hash, (up.correlated(), self.delta), (down.correlated(), &down.choices));
+        let mut rots = Rots::new(
+            [&self.hash.up, &self.hash.down],
+            (up.correlated(), self.delta),
+            (down.correlated(), &down.choices),
+        );
         let inputs = self.input.words()[chunk.inputs.clone()].to_vec();
         let words = Zeroizing::new(initial::<Client>(self.step, shape, inputs));
         let mask = if self.mask.is_empty() { &[] } else { &self.mask[chunk.outputs.clone()] };

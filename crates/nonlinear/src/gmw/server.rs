@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use gazelle_block::hash::HashSeed;
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::Rots;
 use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
@@ -21,13 +20,13 @@ use crate::gmw::plan::{GmwCompiled, GmwStep};
 use crate::gmw::role::Server;
 use crate::gmw::run::Executions;
 use crate::gmw::schedule::Trip;
-use crate::ot_session::{Made, Ot, Receiving, Sending};
+use crate::ot_session::{Made, Ot, Receiving, RotHashes, Sending};
 use crate::shares::check_input;
 
 /// The server's session.
 pub struct GmwServer<O: OtExtension> {
     pub(crate) compiled: Arc<GmwCompiled>,
-    pub(crate) hash: HashSeed,
+    pub(crate) hash: RotHashes,
     pub(crate) down: Ot<O::Sender>,
     pub(crate) up: Ot<O::Receiver>,
 }
@@ -67,7 +66,7 @@ const COINS: u8 = 0x63;
 /// The offline phase, with the session's OTs.
 pub(crate) fn offline<D: RcotSender, U: RcotReceiver>(
     step: &GmwStep,
-    (hash, down, up): (&HashSeed, &mut Ot<D>, &mut Ot<U>),
+    (hash, down, up): (&RotHashes, &mut Ot<D>, &mut Ot<U>),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<GmwServerPrepared, ProtocolError> {
@@ -81,7 +80,7 @@ pub(crate) fn offline<D: RcotSender, U: RcotReceiver>(
 /// What chunks are prepared from.
 struct Prepare<'a> {
     step: &'a GmwStep,
-    hash: &'a HashSeed,
+    hash: &'a RotHashes,
     /// Of the OTs from S to C.
     delta: Block,
     /// For the server's own coins.
@@ -100,8 +99,11 @@ impl Work for Prepare<'_> {
 
     fn begin(&self, index: usize, down: &Made, up: &Made) -> (Executions, BitVec) {
         let shape = self.step.shape_of(&self.step.chunks[index]);
-        let mut rots =
-            Rots::new(self.hash, (down.correlated(), self.delta), (up.correlated(), &up.choices));
+        let mut rots = Rots::new(
+            [&self.hash.down, &self.hash.up],
+            (down.correlated(), self.delta),
+            (up.correlated(), &up.choices),
+        );
         let mut coins = Prg::new(&self.seed.fork(COINS, index as u64), COINS);
         let mut message = BitVec::new();
         let mut begun = Executions::with_capacity(shape.gathers.len());

@@ -1,7 +1,6 @@
-//! The linear code: 10 public positions per output, from a fixed seed.
+//! The linear code: 10 public positions per output, from the session's key.
 //!
-//! Output row r takes blocks 2 r and 2 r + 1 of the seed's stream as four little-endian words of 64
-//! bits; position m is bits `21 (m mod 3)` to `21 (m mod 3) + 20` of word `m / 3`, modulo k (a power of
+//! Row r takes blocks 2 r and 2 r + 1 of the key's stream as four little-endian words of 64 bits; position m is bits `21 (m mod 3)` to `21 (m mod 3) + 20` of word `m / 3`, modulo k (a power of
 //! two up to 2^21), m = 0 to 9. A position that comes twice cancels.
 //!
 //! The secret of the middle set takes 2 MB. Its random reads come from the last-level cache; what hides
@@ -16,24 +15,23 @@ use gazelle_block::aes::{AesIsa, AesKey, Kernel, Vector, dispatch};
 use crate::ggm::fused::{self, Masked, twice};
 use crate::ggm::{Repair, repair};
 
-/// The code's seed: nothing up the sleeve.
-const SEED: [u8; 16] = *b"gazelle LPN code";
-/// Its stream.
+/// The stream of the code's key.
 const DOMAIN: u8 = 1;
 /// Bits of the stream per position.
 const BITS: u32 = 21;
 /// Rows whose stream is made together.
 const ROWS: usize = 32;
 
-/// The code for secrets of k bits.
+/// The code of a session, for secrets of any length; its rows are numbered over the whole session.
 pub(super) struct Code {
     key: AesKey,
     isa: AesIsa,
 }
 
 impl Code {
-    pub(super) fn new() -> Self {
-        Self { key: AesKey::new(Block::from_bytes(SEED)), isa: AesIsa::best() }
+    /// From the session's public key.
+    pub(super) fn new(key: Block) -> Self {
+        Self { key: AesKey::new(key), isa: AesIsa::best() }
     }
 
     /// `out[i] ^= XOR of table[p]` over the positions p of row `first_row + i`. `table.len()` is a
@@ -43,40 +41,29 @@ impl Code {
         dispatch(self.isa, Encode { key: &self.key, table, first_row, out, leaves: None });
     }
 
-    /// As [`encode`](Self::encode), of the leaves of `trees` trees, whose lowest bits and repairs are
-    /// done on the way.
+    /// As [`encode`](Self::encode), of the leaves of `trees` trees, whose lowest bits are cleared on the
+    /// way; then `missing` leaves are repaired (their fixes have lowest bit 1).
     pub(super) fn encode_leaves(
         &self,
         table: &[Block],
         first_row: u64,
         out: &mut [Block],
         trees: usize,
-        repairs: Option<&LeafRepairs>,
+        missing: Option<&Repair>,
     ) {
         if fused::fits(trees) && out.len().is_multiple_of(ROWS) {
-            let leaves = Some((trees, repairs));
+            let leaves = Some((trees, missing));
             dispatch(self.isa, Encode { key: &self.key, table, first_row, out, leaves });
             return;
-        }
-        if let Some(LeafRepairs { sibling, .. }) = repairs {
-            repair(self.isa, out, &sibling.targets, &sibling.fixes);
         }
         for leaf in out.iter_mut() {
             *leaf = leaf.without_lsb();
         }
-        if let Some(LeafRepairs { missing, .. }) = repairs {
+        if let Some(missing) = missing {
             repair(self.isa, out, &missing.targets, &missing.fixes);
         }
         self.encode(table, first_row, out);
     }
-}
-
-/// What punctured leaves still lack.
-pub(super) struct LeafRepairs {
-    /// The neighbours of the missing ones, before lowest bits are cleared.
-    pub(super) sibling: Repair,
-    /// The missing ones, after: fixes have lowest bit 1, and the leaves' own is cleared.
-    pub(super) missing: Repair,
 }
 
 struct Encode<'a> {
@@ -84,8 +71,8 @@ struct Encode<'a> {
     table: &'a [Block],
     first_row: u64,
     out: &'a mut [Block],
-    /// The number of trees and their repairs, if `out` holds raw leaves.
-    leaves: Option<(usize, Option<&'a LeafRepairs>)>,
+    /// The number of trees and the repair of missing leaves, if `out` holds raw leaves.
+    leaves: Option<(usize, Option<&'a Repair>)>,
 }
 
 /// Blocks after which trees repeat.
@@ -93,17 +80,15 @@ const PERIOD: usize = 8;
 
 /// Lowest bits and repairs of leaves, [`PERIOD`] blocks at a time.
 struct Finish<V> {
-    sibling: Masked<V, PERIOD>,
     missing: Masked<V, PERIOD>,
     step: V,
 }
 
 impl<V: Vector> Finish<V> {
     #[inline(always)]
-    fn new(trees: usize, repairs: Option<&LeafRepairs>) -> Self {
+    fn new(trees: usize, missing: Option<&Repair>) -> Self {
         Self {
-            sibling: Masked::new(repairs.map(|repairs| &repairs.sibling), trees, 0),
-            missing: Masked::new(repairs.map(|repairs| &repairs.missing), trees, 0),
+            missing: Masked::new(missing, trees, 0),
             step: V::splat(twice((PERIOD / trees) as u64)),
         }
     }
@@ -112,10 +97,9 @@ impl<V: Vector> Finish<V> {
     fn next(&mut self, leaves: &mut [Block]) {
         let one = V::splat(Block(1));
         for (m, blocks) in leaves.chunks_exact_mut(V::BLOCKS).enumerate() {
-            let leaf = self.sibling.add(V::load(blocks), m);
+            let leaf = V::load(blocks);
             self.missing.add(leaf.xor_and(one, leaf), m).store(blocks);
         }
-        self.sibling.advance(self.step);
         self.missing.advance(self.step);
     }
 }
@@ -130,7 +114,7 @@ impl Kernel for Encode<'_> {
             return;
         }
         let keys = V::keys(key);
-        let mut finish = leaves.map(|(trees, repairs)| Finish::<V>::new(trees, repairs));
+        let mut finish = leaves.map(|(trees, missing)| Finish::<V>::new(trees, missing));
         let mut stream = [Block::ZERO; 2 * ROWS];
         let mut block = 2 * first_row;
         for out in out.chunks_mut(ROWS) {
@@ -176,6 +160,12 @@ mod tests {
     use super::*;
     use gazelle_prg::{Keystream, Seed};
 
+    const SEED: [u8; 16] = *b"gazelle LPN code";
+
+    fn code() -> Code {
+        Code::new(Block::from_bytes(SEED))
+    }
+
     /// The positions of a row, by the module's description.
     fn positions(row: u64, k: usize) -> Vec<usize> {
         let mut blocks = [[0u8; 16]; 2];
@@ -191,7 +181,7 @@ mod tests {
             let table: Vec<Block> =
                 (0..k as u128).map(|i| Block(i.wrapping_mul(u128::MAX / 7) ^ i << 70)).collect();
             for isa in AesIsa::all() {
-                let code = Code { isa, ..Code::new() };
+                let code = Code { isa, ..code() };
                 for (first, count) in [(0u64, 100usize), (12_345, 33), (1 << 33, 1), (5, 0)] {
                     let mut out: Vec<Block> = (0..count as u128).map(Block).collect();
                     code.encode(&table, first, &mut out);
@@ -207,11 +197,11 @@ mod tests {
     }
 
     #[test]
-    fn conformance_leaves_are_repaired_and_lose_their_lowest_bits_on_the_way() {
+    fn conformance_leaves_lose_their_lowest_bits_and_are_repaired_on_the_way() {
         let table: Vec<Block> =
             (0..1u128 << 9).map(|i| Block(i.wrapping_mul(u128::MAX / 7))).collect();
         for isa in AesIsa::all() {
-            let code = Code { isa, ..Code::new() };
+            let code = Code { isa, ..code() };
             for (trees, rows) in [(8usize, 64usize), (4, 8), (2, 256), (1, 32), (3, 64), (8, 2)] {
                 let leaves: Vec<Block> = (0..(trees * rows) as u128)
                     .map(|i| Block(i.wrapping_mul(u128::MAX / 11)))
@@ -219,23 +209,17 @@ mod tests {
                 let fixes =
                     |start: u128| (0..trees as u128).map(move |i| Block((start + i) << 60 | 1));
                 let target = |factor: usize| (0..trees).map(move |i| (factor * i % rows) as u32);
-                let repairs = LeafRepairs {
-                    sibling: Repair { targets: target(29).collect(), fixes: fixes(77).collect() },
-                    missing: Repair { targets: target(37).collect(), fixes: fixes(55).collect() },
-                };
-                for repairs in [None, Some(&repairs)] {
+                let missing = Repair { targets: target(37).collect(), fixes: fixes(55).collect() };
+                for missing in [None, Some(&missing)] {
                     let mut got = leaves.clone();
-                    code.encode_leaves(&table, 64, &mut got, trees, repairs);
+                    code.encode_leaves(&table, 64, &mut got, trees, missing);
                     let mut expected = leaves.clone();
                     for (at, leaf) in expected.iter_mut().enumerate() {
                         let (row, tree) = ((at / trees) as u32, at % trees);
-                        let hit = |repair: &Repair| {
+                        let fix = missing.map_or(Block::ZERO, |repair| {
                             repair.fixes[tree].select(repair.targets[tree] == row)
-                        };
-                        let [sibling, missing] = repairs.map_or([Block::ZERO; 2], |repairs| {
-                            [hit(&repairs.sibling), hit(&repairs.missing)]
                         });
-                        *leaf = (*leaf ^ sibling).without_lsb() ^ missing;
+                        *leaf = leaf.without_lsb() ^ fix;
                     }
                     code.encode(&table, 64, &mut expected);
                     assert!(got == expected, "{} {trees}", isa.name());
@@ -260,7 +244,7 @@ mod tests {
                 let mut table = vec![Block::ZERO; k];
                 table[*wanted as usize] = Block(5);
                 let mut out = [Block::ZERO];
-                Code::new().encode(&table, *row, &mut out);
+                code().encode(&table, *row, &mut out);
                 let odd = expected.iter().filter(|p| *p == wanted).count() % 2 == 1;
                 assert_eq!(out[0].0, if odd { 5 } else { 0 });
             }

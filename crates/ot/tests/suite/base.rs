@@ -3,49 +3,74 @@
 use curve25519_dalek::RistrettoPoint;
 use curve25519_dalek::ristretto::CompressedRistretto;
 use curve25519_dalek::traits::Identity;
-use gazelle_ot::base::{self, PointsMessage};
-use gazelle_ot::{OtError, OtTraffic};
+use gazelle_ot::base::{BaseOt, LatticeKeysMessage, PointsMessage};
+use gazelle_ot::{BaseReceiver, BaseSender, Ferret, Iknp, OtExtension, SoftSpoken};
+use gazelle_ot::{IdealOt, OtError, OtTraffic, RcotReceiver, RcotSender, duplex};
 use gazelle_wire::testing::run_two;
 
 use super::support::{as_ot_traffic, rng};
 
+const KINDS: [BaseOt; 2] = [BaseOt::Hybrid, BaseOt::Classic];
+
 #[test]
 fn conformance_the_receiver_gets_exactly_the_chosen_strings() {
-    let choices: Vec<bool> = (0..128).map(|i| i % 3 == 0 || i == 127).collect();
-    let picked = choices.clone();
-    let (chosen, (pairs, traffic)) = run_two(
-        move |mut ch| base::receive(&picked, "test", &mut ch, &mut rng(1)).unwrap(),
-        |mut ch| {
-            let pairs = base::send(128, "test", &mut ch, &mut rng(2)).unwrap();
-            (pairs, ch.traffic())
-        },
-    );
-    for ((pair, chosen), choice) in pairs.iter().zip(&chosen).zip(&choices) {
-        assert_eq!(pair[usize::from(*choice)].bytes(), chosen.bytes());
-        assert_ne!(pair[usize::from(!*choice)].bytes(), chosen.bytes());
+    for mut kind in KINDS {
+        let choices: Vec<bool> = (0..128).map(|i| i % 3 == 0 || i == 127).collect();
+        let picked = choices.clone();
+        let mut other = kind;
+        let (chosen, (pairs, traffic)) = run_two(
+            move |mut ch| other.receive(&picked, "test", &mut ch, &mut rng(1)).unwrap(),
+            move |mut ch| {
+                let pairs = kind.send(128, "test", &mut ch, &mut rng(2)).unwrap();
+                (pairs, ch.traffic())
+            },
+        );
+        for ((pair, chosen), choice) in pairs.iter().zip(&chosen).zip(&choices) {
+            assert_eq!(pair[usize::from(*choice)].bytes(), chosen.bytes());
+            assert_ne!(pair[usize::from(!*choice)].bytes(), chosen.bytes());
+        }
+        let mut all: Vec<[u8; 16]> = pairs.iter().flatten().map(|seed| *seed.bytes()).collect();
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "all strings differ");
+        assert_eq!(as_ot_traffic(traffic), kind.traffic(128));
+        assert!(traffic.turns <= 1);
     }
-    let mut all: Vec<[u8; 16]> = pairs.iter().flatten().map(|seed| *seed.bytes()).collect();
-    all.sort_unstable();
-    assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "all strings differ");
-    assert_eq!(as_ot_traffic(traffic), base::traffic(128));
-    let exact = OtTraffic { sender_to_receiver: 8 + 32, receiver_to_sender: 8 + 128 * 32 };
-    assert_eq!(base::traffic(128), exact);
 }
 
 #[test]
-fn properties_contexts_and_indices_separate_the_strings() {
-    let run = |left: &'static str, right: &'static str| {
+fn transcript_two_points_an_ot_and_two_keys_and_ciphertexts_more() {
+    let classic = OtTraffic { sender_to_receiver: 8 + 32, receiver_to_sender: 8 + 128 * 64 };
+    let lattice =
+        OtTraffic { sender_to_receiver: 8 + 256 * 1088, receiver_to_sender: 8 + 256 * 1184 };
+    assert_eq!(BaseOt::Classic.traffic(128), classic);
+    assert_eq!(BaseOt::Hybrid.traffic(128), classic + lattice);
+}
+
+#[test]
+fn properties_sessions_contexts_and_kinds_separate_the_strings() {
+    let run = |(mut one, left, binding): (BaseOt, &'static str, u8),
+               (mut two, right, other): (BaseOt, &'static str, u8)| {
         run_two(
-            move |mut ch| base::receive(&[false; 4], left, &mut ch, &mut rng(1)).unwrap(),
-            move |mut ch| base::send(4, right, &mut ch, &mut rng(2)).unwrap(),
+            move |mut ch| {
+                ch.bind([binding; 32]);
+                one.receive(&[false; 4], left, &mut ch, &mut rng(1)).unwrap()
+            },
+            move |mut ch| {
+                ch.bind([other; 32]);
+                two.send(4, right, &mut ch, &mut rng(2)).unwrap()
+            },
         )
     };
-    let (chosen, pairs) = run("a", "a");
-    assert!(chosen.iter().zip(&pairs).all(|(seed, pair)| seed.bytes() == pair[0].bytes()));
-    let (other, _) = run("b", "b");
-    assert!(chosen.iter().zip(&other).all(|(a, b)| a.bytes() != b.bytes()));
-    let (chosen, pairs) = run("a", "b");
-    assert!(chosen.iter().zip(&pairs).all(|(seed, pair)| seed.bytes() != pair[0].bytes()));
+    for kind in KINDS {
+        let (chosen, pairs) = run((kind, "a", 1), (kind, "a", 1));
+        assert!(chosen.iter().zip(&pairs).all(|(seed, pair)| seed.bytes() == pair[0].bytes()));
+        for other in [(kind, "b", 1), (kind, "a", 2)] {
+            let (mixed, _) = run(other, other);
+            assert!(chosen.iter().zip(&mixed).all(|(a, b)| a.bytes() != b.bytes()));
+            let (chosen, pairs) = run((kind, "a", 1), other);
+            assert!(chosen.iter().zip(&pairs).all(|(seed, pair)| seed.bytes() != pair[0].bytes()));
+        }
+    }
 }
 
 /// Encodings that must be refused: the identity, a non-canonical one, and one off the curve.
@@ -63,10 +88,13 @@ fn degenerate() -> Vec<CompressedRistretto> {
 fn adversarial_degenerate_points_from_the_sender_are_refused() {
     for point in degenerate() {
         let (result, ()) = run_two(
-            |mut ch| base::receive(&[true, false], "test", &mut ch, &mut rng(1)).map(drop),
+            |mut ch| {
+                BaseOt::Classic.receive(&[true, false], "test", &mut ch, &mut rng(1)).map(drop)
+            },
             move |mut ch| {
                 ch.send(&PointsMessage(vec![point]), &1).unwrap();
-                ch.flush().unwrap();
+                // It stays until it has read what an honest sender would read.
+                ch.recv::<PointsMessage>(&4).unwrap();
             },
         );
         assert!(matches!(result, Err(OtError::InvalidPoint { index: 0 })));
@@ -79,11 +107,91 @@ fn adversarial_degenerate_points_from_the_receiver_are_refused_by_index() {
         let ((), result) = run_two(
             move |mut ch| {
                 let first = ch.recv::<PointsMessage>(&1).unwrap().0[0];
-                ch.send(&PointsMessage(vec![first, point]), &2).unwrap();
+                ch.send(&PointsMessage(vec![first, first, first, point]), &4).unwrap();
                 ch.flush().unwrap();
             },
-            |mut ch| base::send(2, "test", &mut ch, &mut rng(2)).map(drop),
+            |mut ch| BaseOt::Classic.send(2, "test", &mut ch, &mut rng(2)).map(drop),
         );
         assert!(matches!(result, Err(OtError::InvalidPoint { index: 1 })));
     }
+}
+
+/// A receiver that wants both strings: it sends key pairs of its own in both places. Each place is
+/// moved by the hash of the other, so that neither is its key any more.
+#[test]
+fn adversarial_a_receiver_with_two_key_pairs_gets_neither_string() {
+    use curve25519_dalek::Scalar;
+    use curve25519_dalek::constants::RISTRETTO_BASEPOINT_TABLE as BASE;
+    let (agreed, pairs) = run_two(
+        |mut ch| {
+            let sender = ch.recv::<PointsMessage>(&1).unwrap().0[0].decompress().unwrap();
+            let secrets: Vec<Scalar> = (0..2).map(|_| Scalar::random(&mut rng(9))).collect();
+            let points = secrets.iter().map(|secret| (BASE * secret).compress()).collect();
+            ch.send(&PointsMessage(points), &2).unwrap();
+            ch.flush().unwrap();
+            secrets.iter().map(|secret| (sender * secret).compress()).collect::<Vec<_>>()
+        },
+        |mut ch| BaseOt::Classic.send(1, "test", &mut ch, &mut rng(2)).unwrap(),
+    );
+    assert_eq!((agreed.len(), pairs.len()), (2, 1));
+    assert_ne!(pairs[0][0].bytes(), pairs[0][1].bytes());
+}
+
+#[test]
+fn conformance_both_directions_from_one_run_of_base_ots() {
+    fn check<O: OtExtension + 'static>(ot: &O) {
+        let (one, two) = (ot.clone(), ot.clone());
+        let count = 700;
+        let ((choices, z, delta_up, y_up), (y, delta, traffic, choices_up, z_up)) = run_two(
+            move |mut ch| {
+                let rng = &mut rng(1);
+                let delta = gazelle_block::Delta::random(rng);
+                let (mut down, mut up) =
+                    duplex::receiver_first(&one, delta.clone(), &mut ch, rng).unwrap();
+                ch.flush().unwrap();
+                let (mut choices, mut z) = (gazelle_block::BitVec::new(), blocks(count));
+                down.extend(&mut choices, &mut z, &mut ch, rng).unwrap();
+                let mut y = blocks(count);
+                up.extend(&mut y, &mut ch, rng).unwrap();
+                (choices, z, delta, y)
+            },
+            move |mut ch| {
+                let rng = &mut rng(2);
+                let delta = gazelle_block::Delta::random(rng);
+                let (mut down, mut up) =
+                    duplex::sender_first(&two, delta.clone(), &mut ch, rng).unwrap();
+                ch.flush().unwrap();
+                let traffic = ch.traffic();
+                let mut y = blocks(count);
+                down.extend(&mut y, &mut ch, rng).unwrap();
+                let (mut choices, mut z) = (gazelle_block::BitVec::new(), blocks(count));
+                up.extend(&mut choices, &mut z, &mut ch, rng).unwrap();
+                (y, delta, traffic, choices, z)
+            },
+        );
+        let sides = [(y, z, choices, delta), (y_up, z_up, choices_up, delta_up)];
+        for (y, z, choices, delta) in sides {
+            let mut pairs = y.iter().zip(&z).zip(choices.iter());
+            assert!(pairs.all(|((y, z), b)| *z == *y ^ delta.block().select(b)));
+        }
+        // The second session may have sent ahead what the sender has not read yet.
+        assert_eq!(traffic.sent, duplex::setup_traffic(ot).sender_to_receiver);
+    }
+    check(&IdealOt);
+    check(&Iknp::new());
+    check(&SoftSpoken::K8);
+    check(&Ferret::new(gazelle_ot::ferret::Parameters::TOY));
+    let saved =
+        SoftSpoken::K8.setup_traffic().total() * 2 - duplex::setup_traffic(&SoftSpoken::K8).total();
+    assert!(saved > 580_000, "one run of base OTs instead of two: {saved}");
+}
+
+fn blocks(count: usize) -> Vec<gazelle_block::Block> {
+    vec![gazelle_block::Block::ZERO; count]
+}
+
+#[test]
+fn adversarial_lattice_keys_of_the_wrong_length_do_not_decode() {
+    let decode = |bytes: &[u8]| gazelle_wire::message::decode_all::<LatticeKeysMessage>(bytes, &1);
+    assert!(decode(&[0; 1184]).is_ok() && decode(&[0; 1183]).is_err());
 }

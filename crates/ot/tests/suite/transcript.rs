@@ -2,7 +2,9 @@
 
 use gazelle_block::{BitVec, Block, Delta};
 use gazelle_ot::ferret::Parameters;
-use gazelle_ot::{Ferret, Iknp, OtExtension, OtTraffic, RcotReceiver, RcotSender, SoftSpoken};
+use gazelle_ot::{
+    BaseOt, Ferret, Iknp, OtExtension, OtTraffic, RcotReceiver, RcotSender, SoftSpoken,
+};
 use gazelle_wire::testing::run_two;
 
 use super::support::rng;
@@ -10,52 +12,67 @@ use super::support::rng;
 #[test]
 fn iknp_sends_127_bits_per_ot_one_way() {
     let iknp = Iknp::new();
-    let setup = OtTraffic { sender_to_receiver: 8 + 127 * 32, receiver_to_sender: 8 + 32 };
+    let setup = OtTraffic {
+        sender_to_receiver: 8 + 254 * 32 + 8 + 254 * 1184,
+        receiver_to_sender: 8 + 32 + 8 + 254 * 1088,
+    };
     assert_eq!(iknp.setup_traffic(), setup);
+    let setup = OtTraffic { sender_to_receiver: 8 + 254 * 32, receiver_to_sender: 8 + 32 };
+    assert_eq!(iknp.with_base(BaseOt::Classic).setup_traffic(), setup);
     let up = |bytes| OtTraffic { sender_to_receiver: 0, receiver_to_sender: bytes };
-    assert_eq!(iknp.extend_traffic(0, 1 << 20), up(128 * (8 + 127 * 1024)));
-    assert_eq!(iknp.extend_traffic(0, 1), up(8 + 127 * 16));
+    // Per call: a mask of 128 OTs, and the answer to the check.
+    let check = 127 * 16 + 8 + 48;
+    assert_eq!(iknp.extend_traffic(0, 1 << 20), up(128 * (8 + 127 * 1024) + check));
+    assert_eq!(iknp.extend_traffic(0, 1), up(8 + 127 * 16 + check));
     assert_eq!(iknp.extend_traffic(1, 127), up(0));
-    assert_eq!(iknp.extend_traffic(1, 128), up(8 + 127 * 16));
-    assert_eq!(iknp.extend_traffic(0, 8192 + 300), up(3 * 8 + 127 * (1024 + 32 + 16)));
+    assert_eq!(iknp.extend_traffic(1, 128), up(8 + 127 * 16 + check));
+    assert_eq!(iknp.extend_traffic(0, 8192 + 300), up(3 * 8 + 127 * (1024 + 32 + 16) + check));
 }
 
 #[test]
 fn softspoken_sends_one_bit_per_tree_but_the_first() {
     for (extension, trees) in [(SoftSpoken::K2, 64), (SoftSpoken::K4, 32), (SoftSpoken::K8, 16)] {
         let setup = OtTraffic {
-            sender_to_receiver: 8 + 128 * 32,
-            receiver_to_sender: 8 + 32 + 8 + 16 * 257,
+            sender_to_receiver: 8 + 256 * 32,
+            receiver_to_sender: 8 + 32 + 8 + 16 * 257 + 8 + 32 * (trees + 1),
         };
-        assert_eq!(extension.setup_traffic(), setup);
+        assert_eq!(extension.with_base(BaseOt::Classic).setup_traffic(), setup);
         let up = |bytes| OtTraffic { sender_to_receiver: 0, receiver_to_sender: bytes };
-        assert_eq!(extension.extend_traffic(0, 1 << 20), up(128 * (8 + (trees - 1) * 1024)));
+        let check = (trees - 1) * 16 + 8 + 48;
+        assert_eq!(
+            extension.extend_traffic(0, 1 << 20),
+            up(128 * (8 + (trees - 1) * 1024) + check)
+        );
         assert_eq!(extension.extend_traffic(100, 28), up(0));
-        assert_eq!(extension.extend_traffic(100, 29), up(8 + (trees - 1) * 16));
+        assert_eq!(extension.extend_traffic(100, 29), up(8 + (trees - 1) * 16 + check));
     }
 }
 
+/// Ferret's setup: base OTs, nonces; trees with their commitment, and the bootstrap's check.
+const DOWN: u64 = 8 + 256 * 32 + 8 + 32;
+const UP: u64 = 8 + 32 + 8 + 16 * 257 + 8 + 32 * 17 + 8 + 32 + 15 * 16 + 8 + 48;
+
 #[test]
-fn ferret_sends_one_block_per_level_and_tree_and_one_bit_back() {
+fn ferret_sends_one_block_per_level_and_tree_and_two_to_check_and_one_bit_back() {
     let both = |down, up| OtTraffic { sender_to_receiver: down, receiver_to_sender: up };
     for (set, setup, batch) in [
         (
             Parameters::SMALL,
-            both(8 + 4096 + 8 + 16, 8 + 32 + 8 + 16 * 257 + 11 * 8 + 15 * 74_112 / 8),
-            both(106 * (8 + 8 * 10 * 16) + 8 + 2 * 10 * 16, 8 + 1063),
+            both(DOWN, UP + 11 * 8 + 15 * 80_896 / 8),
+            both(212 * (8 + 8 * 10 * 16 + 16) + 8 + 4 * 10 * 16 + 16, 8 + 1913),
         ),
         (
             Parameters::MEDIUM,
-            both(8 + 4096 + 8 + 16, 8 + 32 + 8 + 16 * 257 + 19 * 8 + 15 * 144_000 / 8),
-            both(146 * (8 + 8 * 11 * 16) + 8 + 2 * 11 * 16, 8 + 1609),
+            both(DOWN, UP + 20 * 8 + 15 * 154_496 / 8),
+            both(292 * (8 + 8 * 11 * 16 + 16) + 8 + 4 * 11 * 16 + 16, 8 + 2925),
         ),
         (
-            Parameters::LARGE,
-            both(8 + 4096 + 8 + 16, 8 + 32 + 8 + 16 * 257 + 68 * 8 + 15 * 548_992 / 8),
-            both(475 * (8 + 4 * 13 * 16), 8 + 3088),
+            Parameters::FEW_BYTES,
+            both(DOWN, UP + 19 * 8 + 15 * 144_000 / 8),
+            both(146 * (8 + 8 * 12 * 16 + 16) + 8 + 2 * 12 * 16 + 16, 8 + 1609),
         ),
     ] {
-        let ferret = Ferret::new(set);
+        let ferret = Ferret::new(set).with_base(BaseOt::Classic);
         assert_eq!(ferret.setup_traffic(), setup);
         assert_eq!(ferret.extend_traffic(0, set.usable()), batch);
         assert_eq!(ferret.extend_traffic(set.usable(), set.usable()), batch);
@@ -67,25 +84,40 @@ fn ferret_sends_one_block_per_level_and_tree_and_one_bit_back() {
     }
 }
 
-#[test]
-fn iknp_takes_one_turn_at_most_per_extension() {
-    let (receiver, sender) = run_two(
-        |mut ch| {
+/// Checks ride along: an extension takes as many turns as without them.
+fn turns<O: OtExtension + 'static>(extension: &O) -> (u64, u64) {
+    let (one, two) = (extension.clone(), extension.clone());
+    run_two(
+        move |mut ch| {
             let mut rng = rng(1);
-            let mut session = Iknp::new().receiver(&mut ch, &mut rng).unwrap();
+            let mut session = one.receiver(&mut ch, &mut rng).unwrap();
+            ch.flush().unwrap();
             let before = ch.traffic();
             let (mut choices, mut out) = (BitVec::new(), vec![Block::ZERO; 20_000]);
             session.extend(&mut choices, &mut out, &mut ch, &mut rng).unwrap();
             (ch.traffic() - before).turns
         },
-        |mut ch| {
+        move |mut ch| {
             let mut rng = rng(2);
             let delta = Delta::random(&mut rng);
-            let mut session = Iknp::new().sender(delta, &mut ch, &mut rng).unwrap();
+            let mut session = two.sender(delta, &mut ch, &mut rng).unwrap();
             let before = ch.traffic();
             session.extend(&mut vec![Block::ZERO; 20_000], &mut ch, &mut rng).unwrap();
             (ch.traffic() - before).turns
         },
-    );
+    )
+}
+
+#[test]
+fn extensions_take_one_turn_at_most_with_their_checks() {
+    let (receiver, sender) = turns(&Iknp::new());
     assert!(receiver == 0 && sender <= 1);
+    for k in [SoftSpoken::K2, SoftSpoken::K4, SoftSpoken::K8] {
+        let (receiver, sender) = turns(&k);
+        assert!(receiver == 0 && sender <= 1);
+    }
+    // Five batches: corrections up, sums down.
+    let (receiver, sender) = turns(&Ferret::new(Parameters::TOY));
+    let batches = 20_000_usize.div_ceil(Parameters::TOY.usable()) as u64;
+    assert!(receiver == batches && sender <= batches, "{receiver} {sender} {batches}");
 }

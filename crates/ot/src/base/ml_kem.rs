@@ -1,0 +1,297 @@
+//! The lattice half of the base OTs: encapsulation keys of ML-KEM-768 (FIPS 203) as elements of a group.
+//!
+//! An encapsulation key is a vector of 768 numbers modulo 3329 (12 bits each) and the 32 bytes from which
+//! its matrix follows. Pairs of such a vector and 256 bits are added in both parts; a key is
+//! indistinguishable from a uniform element by module LWE.
+
+use gazelle_wire::traffic::framed_len;
+use gazelle_wire::{DecodeError, Message, Reader};
+use ml_kem::array::Array;
+use ml_kem::{B32, Decapsulate, DecapsulationKey768, EncapsulationKey768, KeyExport};
+use rand_core::CryptoRng;
+use rayon::prelude::*;
+use subtle::{Choice, ConditionallySelectable};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{Key, oracle};
+use crate::error::OtError;
+use crate::extension::OtTraffic;
+
+/// The modulus.
+const Q: u16 = 3329;
+/// Numbers of a key.
+const NUMBERS: usize = 768;
+/// Bytes of an encoded element: 12 bits a number, and the seed.
+const ELEMENT_BYTES: usize = NUMBERS * 12 / 8 + 32;
+/// Bytes of a ciphertext.
+const CIPHERTEXT_BYTES: usize = 1088;
+/// Labels of the hash into the group and of random elements.
+const HASH: &str = "gazelle-ot 2026 base OT hash to ML-KEM-768 keys v1";
+const DECOY: &str = "gazelle-ot 2026 base OT random ML-KEM-768 element v1";
+
+/// Encoded elements on the wire; every number is below 3329.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatticeKeysMessage(pub Vec<[u8; ELEMENT_BYTES]>);
+
+impl Message for LatticeKeysMessage {
+    /// The number of elements.
+    type Shape = usize;
+    const KIND: u16 = 0x0305;
+    const NAME: &'static str = "base OT lattice keys";
+
+    fn encoded_len(shape: &usize) -> usize {
+        ELEMENT_BYTES * shape
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_flattened());
+    }
+    fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
+        let (elements, _) = input.take(ELEMENT_BYTES * shape)?.as_chunks::<ELEMENT_BYTES>();
+        if elements.iter().any(|element| Element::decode(element).numbers.iter().any(|x| *x >= Q)) {
+            return Err(DecodeError::Invalid("a number is not reduced"));
+        }
+        Ok(Self(elements.to_vec()))
+    }
+}
+
+/// LatticeCiphertextsMessage on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatticeCiphertextsMessage(pub Vec<[u8; CIPHERTEXT_BYTES]>);
+
+impl Message for LatticeCiphertextsMessage {
+    /// The number of ciphertexts.
+    type Shape = usize;
+    const KIND: u16 = 0x0306;
+    const NAME: &'static str = "base OT lattice ciphertexts";
+
+    fn encoded_len(shape: &usize) -> usize {
+        CIPHERTEXT_BYTES * shape
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_flattened());
+    }
+    fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
+        let (parts, _) = input.take(CIPHERTEXT_BYTES * shape)?.as_chunks::<CIPHERTEXT_BYTES>();
+        Ok(Self(parts.to_vec()))
+    }
+}
+
+/// Encapsulates to both keys of each OT: the ciphertexts and the keys, `[OT][string]`.
+///
+/// # Errors
+/// [`OtError::Parameters`] if the library refuses a key, which reduced numbers exclude.
+pub(super) fn encapsulate(
+    binding: &[u8; 32],
+    elements: &LatticeKeysMessage,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<(LatticeCiphertextsMessage, Vec<Key>), OtError> {
+    let mut coins = Zeroizing::new(vec![[0u8; 32]; elements.0.len()]);
+    rng.fill_bytes(coins.as_flattened_mut());
+    let pairs = elements.0.as_chunks::<2>().0.par_iter().zip(coins.as_chunks::<2>().0);
+    let made = pairs.enumerate().map(|(index, ([zero, one], coins))| {
+        let key = |own, other, choice| {
+            let sum = Element::decode(own).plus(&hash(binding, index, choice, other));
+            EncapsulationKey768::new(&Array(sum.encode()))
+                .map_err(|_| OtError::Parameters("an ML-KEM key that is not reduced"))
+        };
+        let keys = [key(zero, one, false)?, key(one, zero, true)?];
+        let both = keys.iter().zip(coins);
+        Ok(both.map(|(key, coins)| key.encapsulate_deterministic(&B32::from(*coins))).collect())
+    });
+    let made: Vec<Vec<_>> = made.collect::<Result<_, OtError>>()?;
+    let (mut ciphertexts, mut keys) = (Vec::new(), Vec::new());
+    for (ciphertext, key) in made.into_iter().flatten() {
+        ciphertexts.push(ciphertext.0);
+        keys.push(key.0);
+    }
+    Ok((LatticeCiphertextsMessage(ciphertexts), keys))
+}
+
+/// The receiver's key pairs and what it says.
+pub(super) struct KeyPairs {
+    secrets: Vec<DecapsulationKey768>,
+    message: LatticeKeysMessage,
+}
+
+impl KeyPairs {
+    /// Fresh pairs.
+    pub(super) fn new(
+        choices: &[bool],
+        binding: &[u8; 32],
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Self {
+        // 64 bytes for the key pair, 32 for the decoy.
+        let mut coins = Zeroizing::new(vec![[0u8; 96]; choices.len()]);
+        rng.fill_bytes(coins.as_flattened_mut());
+        let pairs = choices.par_iter().zip(coins.par_iter()).enumerate();
+        let made = pairs.map(|(index, (choice, coins))| {
+            let (seed, rest) = coins.split_first_chunk::<64>().unwrap_or((&[0; 64], &[]));
+            let secret = DecapsulationKey768::from_seed(Array(*seed));
+            let key: [u8; ELEMENT_BYTES] = secret.encapsulation_key().to_bytes().0;
+            let decoy = Element::sample(oracle(DECOY, binding, index, false, rest)).encode();
+            let hash = hash(binding, index, *choice, &decoy);
+            let own = Element::decode(&key).minus(&hash).encode();
+            let choice = Choice::from(u8::from(*choice));
+            let select = |zero, one| <[u8; ELEMENT_BYTES]>::conditional_select(zero, one, choice);
+            (secret, [select(&own, &decoy), select(&decoy, &own)])
+        });
+        let (secrets, message): (Vec<_>, Vec<_>) = made.collect();
+        let message = LatticeKeysMessage(message.into_iter().flatten().collect());
+        Self { secrets, message }
+    }
+
+    pub(super) fn message(&self) -> &LatticeKeysMessage {
+        &self.message
+    }
+
+    /// The key of the choice of each OT; a ciphertext that is none gives a random key.
+    pub(super) fn decapsulate(
+        &self,
+        choices: &[bool],
+        ciphertexts: &LatticeCiphertextsMessage,
+    ) -> Vec<Key> {
+        let pairs = ciphertexts.0.as_chunks::<2>().0.par_iter().zip(choices).zip(&self.secrets);
+        let keys = pairs.map(|(([zero, one], choice), secret)| {
+            let choice = Choice::from(u8::from(*choice));
+            let chosen = <[u8; CIPHERTEXT_BYTES]>::conditional_select(zero, one, choice);
+            secret.decapsulate(&Array(chosen)).0
+        });
+        keys.collect()
+    }
+}
+
+/// Exact bytes of `count` OTs.
+pub(super) fn traffic(count: usize) -> OtTraffic {
+    OtTraffic {
+        sender_to_receiver: framed_len(2 * CIPHERTEXT_BYTES * count),
+        receiver_to_sender: framed_len(2 * ELEMENT_BYTES * count),
+    }
+}
+
+/// An element of the group.
+struct Element {
+    numbers: [u16; NUMBERS],
+    seed: [u8; 32],
+}
+
+fn hash(binding: &[u8; 32], index: usize, choice: bool, other: &[u8]) -> Element {
+    Element::sample(oracle(HASH, binding, index, choice, other))
+}
+
+impl Element {
+    /// Uniform: pieces of 12 bits that are too large are passed over.
+    fn sample(mut stream: blake3::OutputReader) -> Self {
+        let mut element = Self { numbers: [0; NUMBERS], seed: [0; 32] };
+        stream.fill(&mut element.seed);
+        let mut bytes = [0u8; 192];
+        let mut numbers = element.numbers.iter_mut();
+        loop {
+            stream.fill(&mut bytes);
+            for number in
+                bytes.as_chunks::<3>().0.iter().copied().flat_map(unpack).filter(|x| *x < Q)
+            {
+                match numbers.next() {
+                    Some(slot) => *slot = number,
+                    None => return element,
+                }
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8; ELEMENT_BYTES]) -> Self {
+        let mut element = Self { numbers: [0; NUMBERS], seed: [0; 32] };
+        let (numbers, seed) = bytes.split_at(ELEMENT_BYTES - 32);
+        element.seed.copy_from_slice(seed);
+        let numbers = numbers.as_chunks::<3>().0.iter().copied().flat_map(unpack);
+        element.numbers.iter_mut().zip(numbers).for_each(|(slot, number)| *slot = number);
+        element
+    }
+
+    fn encode(&self) -> [u8; ELEMENT_BYTES] {
+        let mut bytes = [0u8; ELEMENT_BYTES];
+        let (numbers, seed) = bytes.split_at_mut(ELEMENT_BYTES - 32);
+        seed.copy_from_slice(&self.seed);
+        for (out, [a, b]) in
+            numbers.as_chunks_mut::<3>().0.iter_mut().zip(self.numbers.as_chunks().0)
+        {
+            *out = [*a as u8, (a >> 8 | b << 4) as u8, (b >> 4) as u8];
+        }
+        bytes
+    }
+
+    fn plus(mut self, other: &Self) -> Self {
+        self.zip(other, |a, b| reduce(a + b));
+        self
+    }
+
+    fn minus(mut self, other: &Self) -> Self {
+        self.zip(other, |a, b| reduce(a + Q - b));
+        self
+    }
+
+    /// XOR undoes itself, so seeds are added and taken away alike.
+    fn zip(&mut self, other: &Self, with: impl Fn(u16, u16) -> u16) {
+        self.numbers.iter_mut().zip(&other.numbers).for_each(|(a, b)| *a = with(*a, *b));
+        self.seed.iter_mut().zip(&other.seed).for_each(|(a, b)| *a ^= b);
+    }
+}
+
+impl Drop for Element {
+    fn drop(&mut self) {
+        self.numbers.zeroize();
+        self.seed.zeroize();
+    }
+}
+
+/// Two numbers of 12 bits.
+const fn unpack([a, b, c]: [u8; 3]) -> [u16; 2] {
+    [a as u16 | (b as u16 & 15) << 8, b as u16 >> 4 | (c as u16) << 4]
+}
+
+/// `x mod 3329` for x below twice that, without a branch.
+const fn reduce(x: u16) -> u16 {
+    let lower = x.wrapping_sub(Q);
+    let borrow = (lower >> 15).wrapping_neg();
+    lower.wrapping_add(Q & borrow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn element(tag: u8) -> Element {
+        Element::sample(oracle(DECOY, &[tag; 32], 0, false, b""))
+    }
+
+    #[test]
+    fn properties_elements_form_a_group_and_survive_encoding() {
+        let (a, b) = (element(1).encode(), element(2).encode());
+        let sum = Element::decode(&a).plus(&Element::decode(&b));
+        assert!(sum.numbers.iter().all(|x| *x < Q));
+        assert_eq!(sum.minus(&Element::decode(&b)).encode(), a);
+        assert_ne!(a, b);
+        for x in 0..2 * Q {
+            assert_eq!(reduce(x), x % Q);
+        }
+        let mean = f64::from(element(3).numbers.iter().map(|x| u32::from(*x)).sum::<u32>()) / 768.0;
+        assert!((mean - 1664.0).abs() < 6.0 * 961.0 / 768f64.sqrt(), "{mean}");
+    }
+
+    #[test]
+    fn conformance_keys_of_the_library_are_elements() {
+        let secret = DecapsulationKey768::from_seed(Array([7; 64]));
+        let key: [u8; ELEMENT_BYTES] = secret.encapsulation_key().to_bytes().0;
+        let element = Element::decode(&key);
+        assert!(element.numbers.iter().all(|x| *x < Q));
+        assert_eq!(element.encode(), key);
+    }
+
+    #[test]
+    fn adversarial_numbers_that_are_not_reduced_are_refused() {
+        let bytes = |numbers: u16| Element { numbers: [numbers; NUMBERS], seed: [9; 32] }.encode();
+        let decode =
+            |bytes: &[u8]| gazelle_wire::message::decode_all::<LatticeKeysMessage>(bytes, &1);
+        assert!(decode(&bytes(Q - 1)).is_ok());
+        assert!(decode(&bytes(Q)).is_err() && decode(&bytes(4095)).is_err());
+    }
+}

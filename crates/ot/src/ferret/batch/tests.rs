@@ -1,0 +1,280 @@
+//! Rules of batches.
+
+use super::*;
+use gazelle_prg::Prg;
+use gazelle_wire::memory;
+use rand_core::Rng;
+use std::collections::HashSet;
+
+use super::super::trees::{self, Knower, Puncturer};
+use crate::consistency::Checks;
+
+const SET: Parameters = Parameters::TOY;
+
+fn rng(role: u8) -> Prg {
+    Prg::new(&Seed::from_bytes([11; 16]), role)
+}
+
+/// Both parties on ideal retained OTs.
+struct Pair {
+    knower: Batch<Knower>,
+    puncturer: Batch<Puncturer>,
+    delta: Block,
+    rngs: [Prg; 2],
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (mut delta, mut y) = (Block::random(&mut rng(1)), vec![Block::ZERO; SET.retained()]);
+        delta.0 |= 1;
+        Block::fill_random(&mut y, &mut rng(2));
+        let mut choices = rng(3);
+        let y: Vec<Block> = y.into_iter().map(Block::without_lsb).collect();
+        let z = y.iter().map(|y| *y ^ delta.select(choices.next_u32() & 1 == 1)).collect();
+        Self {
+            knower: Batch::new(SET, [Block(77), Block(78)], &[0; 32], y, Knower::new(delta)),
+            puncturer: Batch::new(SET, [Block(77), Block(78)], &[0; 32], z, Puncturer::default()),
+            delta,
+            rngs: [rng(4), rng(5)],
+        }
+    }
+
+    /// Makes `count` OTs on both sides and checks the correlation.
+    fn make(&mut self, count: usize) -> (Vec<Block>, Vec<Block>) {
+        let (mut a, mut b) = memory::pair();
+        let (mut y, mut z) = (vec![Block::ZERO; count], vec![Block::ZERO; count]);
+        let Self { knower, puncturer, delta, rngs: [own, other] } = self;
+        std::thread::scope(|scope| {
+            let sending = scope.spawn(|| {
+                knower.serve(&mut y, &mut a, own).unwrap();
+                a.flush().unwrap();
+            });
+            puncturer.serve(&mut z, &mut b, other).unwrap();
+            sending.join().unwrap();
+        });
+        for (y, z) in y.iter().zip(&z) {
+            assert!(*z == *y ^ delta.select(z.lsb()) && !y.lsb());
+        }
+        (y, z)
+    }
+}
+
+#[test]
+fn rules_the_first_outputs_of_a_batch_are_retained_and_never_handed_out() {
+    let mut pair = Pair::new();
+    let mut handed = HashSet::new();
+    let mut retained = Vec::new();
+    for _ in 0..3 {
+        let (y, z) = pair.make(SET.usable());
+        assert_eq!(pair.knower.group, SET.groups(), "exactly one batch");
+        assert_eq!(
+            (pair.knower.next.len(), pair.puncturer.next.len()),
+            (SET.retained(), SET.retained())
+        );
+        for (y, z) in pair.knower.next.iter().zip(&pair.puncturer.next) {
+            assert!(*z == *y ^ pair.delta.select(z.lsb()), "retained OTs are under the same Delta");
+        }
+        handed.extend(y.iter().chain(&z).map(|block| block.0 | 1));
+        retained.push(pair.knower.next.clone());
+    }
+    let all: Vec<u128> = retained.iter().flatten().map(|block| block.0 | 1).collect();
+    assert!(all.iter().all(|block| !handed.contains(block)), "never handed out");
+    let distinct: HashSet<&u128> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len(), "the previous ones are never reused");
+}
+
+#[test]
+fn rules_the_next_batch_lives_on_what_the_last_one_retained() {
+    let mut pair = Pair::new();
+    pair.make(SET.usable());
+    let kept = pair.knower.next.clone();
+    pair.make(1);
+    assert!(pair.knower.retained == kept, "k for the code, then t h for the trees");
+    assert!(pair.knower.next.len() == SET.retained(), "and new ones are put aside at once");
+}
+
+#[test]
+fn rules_secret_and_noise_positions_are_fresh_in_every_batch() {
+    let mut pair = Pair::new();
+    let (mut paths, mut secrets) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        pair.make(SET.usable());
+        paths.push(pair.puncturer.party.paths.clone());
+        let secret = pair.puncturer.retained.iter().take(SET.k()).map(|z| z.lsb());
+        secrets.push(secret.collect::<Vec<_>>());
+    }
+    assert!(paths[0] != paths[1] && secrets[0] != secrets[1]);
+    for paths in paths {
+        assert!(paths.len() == SET.t() && paths.iter().all(|path| *path < 1 << SET.h()));
+        assert!(paths.iter().collect::<HashSet<_>>().len() > SET.t() / 2, "spread");
+    }
+    for secret in secrets {
+        let ones = secret.iter().filter(|bit| **bit).count();
+        assert!(ones.abs_diff(SET.k() / 2) < 100, "a uniform secret");
+    }
+}
+
+#[test]
+fn rules_noise_is_regular_with_one_position_per_bin() {
+    let mut pair = Pair::new();
+    pair.make(1);
+    // Take the code's part off a whole group again: what is left are the leaves.
+    let bare = |batch: &mut dyn FnMut(u64, &mut [Block])| {
+        let mut group = vec![Block::ZERO; SET.group() << SET.h()];
+        batch(0, &mut group);
+        group
+    };
+    let code_y = bare(&mut |row, out| {
+        pair.knower.code.encode(&pair.knower.retained[..SET.k()], row, out);
+    });
+    let code_z = bare(&mut |row, out| {
+        pair.puncturer.code.encode(&pair.puncturer.retained[..SET.k()], row, out);
+    });
+    let whole = pair.knower.next.iter().zip(&pair.puncturer.next).zip(code_y.iter().zip(&code_z));
+    let mut hits = vec![0; SET.group()];
+    for (at, ((y, z), (code_y, code_z))) in whole.enumerate() {
+        let noise = *y ^ *code_y ^ *z ^ *code_z;
+        assert!(noise == Block::ZERO || noise == pair.delta);
+        if noise == pair.delta {
+            assert_eq!(at / SET.group(), pair.puncturer.party.paths[at % SET.group()] as usize);
+            hits[at % SET.group()] += 1;
+        }
+    }
+    assert!(hits.iter().all(|hits| *hits <= 1) && hits.contains(&1));
+    assert_eq!(SET.n(), SET.t() << SET.h());
+}
+
+/// Amortised attacks share their linear algebra between instances of one matrix: no row of the code
+/// comes twice, whatever the batch.
+#[test]
+fn rules_rows_of_the_code_run_on_over_all_batches() {
+    let mut pair = Pair::new();
+    for batch in 0..3 {
+        pair.make(1);
+        let row = batch * SET.n() as u64;
+        assert_eq!((pair.knower.row, pair.puncturer.row), (row, row));
+        pair.make(SET.usable() - 1);
+    }
+}
+
+#[test]
+fn rules_another_session_has_another_code() {
+    let secret: Vec<Block> = (0..SET.k() as u128).map(Block).collect();
+    let encode = |key: u128| {
+        let mut out = [Block::ZERO; 64];
+        Code::new(Block(key)).encode(&secret, 0, &mut out);
+        out
+    };
+    let equal = encode(1).iter().zip(&encode(2)).filter(|(a, b)| a == b).count();
+    assert!(equal < 4, "{equal} of 64 rows agree");
+}
+
+#[test]
+fn adversarial_after_an_error_the_session_is_dead() {
+    let Pair { mut knower, mut puncturer, .. } = Pair::new();
+    let (mut a, b) = memory::pair();
+    drop(b);
+    let mut out = [Block::ZERO];
+    assert!(matches!(knower.serve(&mut out, &mut a, &mut rng(5)), Err(OtError::Channel(_))));
+    let (mut a, mut b) = memory::pair();
+    assert!(matches!(knower.serve(&mut out, &mut a, &mut rng(5)), Err(OtError::Dead)));
+    drop(a);
+    assert!(matches!(puncturer.serve(&mut out, &mut b, &mut rng(5)), Err(OtError::Channel(_))));
+    assert!(matches!(puncturer.serve(&mut out, &mut b, &mut rng(5)), Err(OtError::Dead)));
+}
+
+/// A sender that changes one of its sums and is honest about everything else.
+struct Cheat {
+    honest: Knower,
+    /// Which block of the sums of the first group.
+    block: usize,
+}
+
+impl BatchParty for Cheat {
+    fn begin(
+        &mut self,
+        parameters: &Parameters,
+        retained: &[Block],
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        self.honest.begin(parameters, retained, ch, rng)
+    }
+
+    fn leaves(
+        &mut self,
+        tools: &mut TreeTools,
+        mut group: TreeGroup<'_>,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Option<Repair>, OtError> {
+        let mut sums = self.honest.sums(tools, &mut group, rng);
+        if group.first == 0 {
+            sums[self.block].0 ^= 1 << 100;
+        }
+        trees::prove(&mut sums, tools, &group);
+        let count = sums.len();
+        ch.send(&gazelle_block::Blocks(sums), &count)?;
+        ch.flush()?;
+        Ok(None)
+    }
+}
+
+/// The receiver of a first group in which the cheat changed the sum of tree 1 at `level`: what it made
+/// (or its error), and what the sender made.
+fn against_a_cheat(
+    level: usize,
+    checks: Checks,
+) -> (Result<Vec<Block>, OtError>, Vec<Block>, Batch<Puncturer>, Block) {
+    let Pair { knower, puncturer, delta, .. } = Pair::new();
+    let group = SET.group();
+    let cheat = Cheat { honest: Knower::new(delta), block: level * group + 1 };
+    let keys = [Block(77), Block(78)];
+    let mut cheat = Batch::new(SET, keys, &[0; 32], knower.next.clone(), cheat);
+    let party = Puncturer::new(checks);
+    let mut honest = Batch::new(SET, keys, &[0; 32], puncturer.next.clone(), party);
+    let (mut a, mut b) = memory::pair();
+    let mut out = vec![Block::ZERO; SET.usable()];
+    let mut sent = vec![Block::ZERO; SET.usable()];
+    let result = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            // The receiver may have gone.
+            let _ = cheat.serve(&mut sent, &mut a, &mut rng(4));
+        });
+        let result = honest.serve(&mut out, &mut b, &mut rng(5));
+        drop(b);
+        sending.join().unwrap();
+        result
+    });
+    // In the order of the code's rows: what is retained, then what was handed out.
+    let received = result.map(|()| [honest.next.clone(), out].concat());
+    (received, [cheat.next.clone(), sent].concat(), honest, delta)
+}
+
+#[test]
+fn adversarial_a_sender_with_one_wrong_sum_is_caught_at_every_level() {
+    for level in 0..SET.h() as usize {
+        let (result, ..) = against_a_cheat(level, Checks::Enforced);
+        // At the top another sum is another root: of a tree that the sender does not have.
+        assert!(matches!(result, Err(OtError::Misbehaved { .. })), "level {level}");
+    }
+}
+
+/// What the check is there for: the OTs that fail are those of the noise position and its sibling.
+#[test]
+fn adversarial_without_the_check_the_sender_learns_noise_positions() {
+    let last = SET.h() as usize - 1;
+    let (received, sent, honest, delta) = against_a_cheat(last, Checks::Ignored);
+    let whole = received.unwrap();
+    let path = honest.party.paths[1] as usize;
+    let failing: Vec<usize> = (0..SET.group() << SET.h())
+        .filter(|at| at % SET.group() == 1)
+        .filter(|at| {
+            let (y, z) = (sent[*at], whole[*at]);
+            z != y ^ delta.select(z.lsb())
+        })
+        .map(|at| at / SET.group())
+        .collect();
+    let sibling = path ^ 1 << last;
+    assert_eq!(failing, [path.min(sibling), path.max(sibling)], "one bit short of the position");
+}
