@@ -34,13 +34,13 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome {
     let hashes =
         |sent: usize, received: usize| Some((Limit::AesBlocks, (2 * sent + received) as f64));
     bench.time("convert/relu-client/b=12", items, hashes(up, down), || {
-        let mut rots = Rots::new(&hash, (ots(up), delta.block()), (ots(down), &choices));
+        let mut rots = Rots::new([&hash; 2], (ots(up), delta.block()), (ots(down), &choices));
         rots.set_lanes(LANES);
         relu.client(&mut rots, Known { operand: &words, mask: &[] }).corrections
     })?;
     let mut coins = Prg::new(&Seed::random(&mut rng), 2);
     bench.time("convert/relu-server/b=12", items, hashes(down, up), || {
-        let mut rots = Rots::new(&hash, (ots(down), delta.block()), (ots(up), &choices));
+        let mut rots = Rots::new([&hash; 2], (ots(down), delta.block()), (ots(up), &choices));
         rots.set_lanes(LANES);
         relu.server(&mut rots, &mut coins).corrections
     })?;
