@@ -99,7 +99,7 @@ fn ideal_ot_survives_a_bad_link() {
 
 #[test]
 fn iknp_survives_a_bad_link() {
-    survives(&Iknp::new(), 300, 5, true);
+    survives(&Iknp::new().with_base(BaseOt::Classic), 300, 5, true);
 }
 
 #[test]
