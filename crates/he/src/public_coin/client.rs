@@ -108,15 +108,27 @@ impl LayerSecret {
         for positions in pinned {
             check_positions(parameters, positions)?;
         }
-        let n = parameters.degree();
-        let fft = Fft::new(n)?;
         // Fresh even where a session's state was cloned or restored.
         let private = fresh(rng)?;
-        let (public, _) = halves(&derive(&private, CoinKind::RequestPublicSeed, &[]));
+        Self::request_from(parameters, coins, first_index, pinned, settle, &private)
+    }
+
+    /// All of a request follows from `private`, whatever the schedule.
+    fn request_from(
+        parameters: &Parameters,
+        coins: &PublicCoins,
+        first_index: u64,
+        pinned: &[&[u32]],
+        settle: &mut dyn FnMut(usize, &mut [u64]),
+        private: &[u8; 32],
+    ) -> Result<Requested, HeError> {
+        let n = parameters.degree();
+        let fft = Fft::new(n)?;
+        let (public, _) = halves(&derive(private, CoinKind::RequestPublicSeed, &[]));
         let mut scratch = fft.scratch();
 
         let mut small = Zeroizing::new(vec![0i64; n]);
-        sample::ternary(&mut secret_stream(&private, CoinKind::RequestSecret, &[]), &mut small);
+        sample::ternary(&mut secret_stream(private, CoinKind::RequestSecret, &[]), &mut small);
         let mut s = Zeroizing::new(fft.zero());
         fft.forward_small(&small, &mut s, &mut scratch)?;
 
@@ -129,7 +141,7 @@ impl LayerSecret {
 
         // pb = -pa s + e_pk.
         let pa = coins.key_polynomial(parameters);
-        let mut error_stream = secret_stream(&private, CoinKind::RequestKeyError, &[]);
+        let mut error_stream = secret_stream(private, CoinKind::RequestKeyError, &[]);
         let mut pb = Buffer::zeros(n);
         encrypt_zero(&fft, parameters, pa.words(), &s, &mut error_stream, &mut scratch, &mut pb)?;
         packed::pack(&pb, parameters.modulus_bits(), &mut payload);
@@ -143,7 +155,7 @@ impl LayerSecret {
             .map_init(
                 || (fft.scratch(), Buffer::zeros(n)),
                 |(scratch, v), (i, (mask, pinned))| {
-                    let mut errors = secret_stream(&private, CoinKind::RequestError, &[i as u64]);
+                    let mut errors = secret_stream(private, CoinKind::RequestError, &[i as u64]);
                     encrypt_zero(&fft, parameters, a.poly(i), &s, &mut errors, scratch, v)?;
                     let mut beta = stream(&public.fork(FORK_BETA, i as u64));
                     Ok(share_seeded(parameters, v, &mut beta, pinned, mask))
@@ -349,6 +361,22 @@ mod tests {
         assert_ne!(one.message.payload[..16], two.message.payload[..16], "the public seed");
         let equal = one.masks.words().iter().zip(two.masks.words()).filter(|(a, b)| a == b);
         assert!(equal.count() < 4, "masks agree");
+    }
+
+    #[test]
+    fn requests_do_not_depend_on_the_schedule() {
+        let parameters = Parameters::new(2048, 21, 27, 5, 18).unwrap();
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let make = || {
+                let settle = &mut |_: usize, _: &mut [u64]| ();
+                let pinned: [&[u32]; 3] = [&[], &[1, 5], &[]];
+                LayerSecret::request_from(&parameters, &coins(1), 0, &pinned, settle, &[7; 32])
+            };
+            let made = pool.install(make).unwrap();
+            (made.message.payload, made.masks)
+        };
+        assert!(run(1) == run(3));
     }
 
     #[test]
