@@ -38,7 +38,8 @@ impl AutoExtension {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extension::{OtExtension, OtTraffic};
+    use crate::extension::OtExtension;
+    use crate::traffic::OtTraffic;
 
     #[test]
     fn properties_small_sessions_do_not_pay_for_large_instances() {

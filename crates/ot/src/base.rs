@@ -42,10 +42,40 @@ use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
 use crate::error::OtError;
-use crate::extension::{BaseReceiver, BaseSender, OtTraffic};
+use crate::traffic::OtTraffic;
 
 /// Label of the derivation; a change of the protocol changes it.
 const LABEL: &str = "gazelle-ot 2026 base OT v2";
+
+/// Base OTs from the side that gets both strings.
+pub trait BaseSender {
+    /// Both strings of `count` OTs; `purpose` as the receiver's.
+    ///
+    /// # Errors
+    /// [`OtError`] if the link fails or the peer's messages are malformed.
+    fn send(
+        &mut self,
+        count: usize,
+        purpose: &str,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<[Seed; 2]>, OtError>;
+}
+
+/// Base OTs from the side that chooses.
+pub trait BaseReceiver {
+    /// The chosen string of each OT; `purpose` as the sender's.
+    ///
+    /// # Errors
+    /// As [`BaseSender::send`].
+    fn receive(
+        &mut self,
+        choices: &[bool],
+        purpose: &str,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<Seed>, OtError>;
+}
 
 /// Which public-key problems the base OTs rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

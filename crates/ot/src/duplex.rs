@@ -23,10 +23,10 @@ use gazelle_wire::{Channel, Message};
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::base::{BaseReceiver, BaseSender};
 use crate::error::OtError;
-use crate::extension::{
-    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender,
-};
+use crate::extension::{OtExtension, RcotReceiver, RcotSender};
+use crate::traffic::OtTraffic;
 
 /// Label of the derivation; a change of the protocol changes it.
 const LABEL: &str = "gazelle-ot 2026 base OT from a session v1";

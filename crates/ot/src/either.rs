@@ -4,11 +4,10 @@ use gazelle_block::{BitVec, Block, Delta};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-use crate::base::BaseOt;
+use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::error::OtError;
-use crate::extension::{
-    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender,
-};
+use crate::extension::{OtExtension, RcotReceiver, RcotSender};
+use crate::traffic::OtTraffic;
 
 /// One of two extensions, or of their sessions' senders, or receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

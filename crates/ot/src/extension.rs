@@ -1,69 +1,12 @@
 //! The one primitive: random correlated OT, extended from a few base OTs.
 
 use gazelle_block::{BitVec, Block, Delta};
-use gazelle_prg::Seed;
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-use crate::base::BaseOt;
+use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::error::OtError;
-
-/// Bytes on the wire of a step, frame headers included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OtTraffic {
-    /// Bytes that the party with Delta sends.
-    pub sender_to_receiver: u64,
-    /// Bytes that the party with the choices sends.
-    pub receiver_to_sender: u64,
-}
-
-impl OtTraffic {
-    /// Both directions together.
-    pub const fn total(&self) -> u64 {
-        self.sender_to_receiver + self.receiver_to_sender
-    }
-
-    /// The roles exchanged.
-    #[must_use]
-    pub const fn reversed(self) -> Self {
-        Self {
-            sender_to_receiver: self.receiver_to_sender,
-            receiver_to_sender: self.sender_to_receiver,
-        }
-    }
-}
-
-impl std::ops::Add for OtTraffic {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            sender_to_receiver: self.sender_to_receiver + other.sender_to_receiver,
-            receiver_to_sender: self.receiver_to_sender + other.receiver_to_sender,
-        }
-    }
-}
-
-impl std::ops::Sub for OtTraffic {
-    type Output = Self;
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            sender_to_receiver: self.sender_to_receiver - earlier.sender_to_receiver,
-            receiver_to_sender: self.receiver_to_sender - earlier.receiver_to_sender,
-        }
-    }
-}
-
-impl std::ops::AddAssign for OtTraffic {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
-}
-
-impl std::iter::Sum for OtTraffic {
-    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
-        parts.fold(Self::default(), std::ops::Add::add)
-    }
-}
+use crate::traffic::OtTraffic;
 
 /// A way to extend OTs: a value that holds configuration (`Iknp`, `SoftSpoken`, `Ferret`).
 ///
@@ -149,36 +92,6 @@ pub trait OtExtension: Clone + Send + Sync {
             count => self.setup_traffic_over() + self.base().traffic(count).reversed(),
         }
     }
-}
-
-/// Base OTs from the side that gets both strings.
-pub trait BaseSender {
-    /// Both strings of `count` OTs; `purpose` as the receiver's.
-    ///
-    /// # Errors
-    /// [`OtError`] if the link fails or the peer's messages are malformed.
-    fn send(
-        &mut self,
-        count: usize,
-        purpose: &str,
-        ch: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Vec<[Seed; 2]>, OtError>;
-}
-
-/// Base OTs from the side that chooses.
-pub trait BaseReceiver {
-    /// The chosen string of each OT; `purpose` as the sender's.
-    ///
-    /// # Errors
-    /// As [`BaseSender::send`].
-    fn receive(
-        &mut self,
-        choices: &[bool],
-        purpose: &str,
-        ch: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Vec<Seed>, OtError>;
 }
 
 /// The session of the party with Delta.

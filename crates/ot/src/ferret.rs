@@ -49,14 +49,13 @@ use gazelle_block::{BitVec, Block, Delta};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-use crate::base::BaseOt;
+use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::consistency::Checks;
 use crate::error::OtError;
-use crate::extension::{
-    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits,
-};
+use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
 use crate::joint;
 use crate::softspoken::SoftSpoken;
+use crate::traffic::OtTraffic;
 use batch::Batch;
 use trees::{Knower, Puncturer};
 

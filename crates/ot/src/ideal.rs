@@ -11,11 +11,10 @@ use gazelle_wire::Channel;
 use gazelle_wire::traffic::framed_len;
 use rand_core::{CryptoRng, Rng};
 
-use crate::base::BaseOt;
+use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::error::OtError;
-use crate::extension::{
-    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits,
-};
+use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
+use crate::traffic::OtTraffic;
 
 /// Correlated OT by telling the receiver everything. Extending sends nothing.
 #[derive(Debug, Clone, Copy, Default)]

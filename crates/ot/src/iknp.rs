@@ -31,15 +31,14 @@ use gazelle_wire::traffic::framed_len;
 use rand_core::{CryptoRng, Rng};
 use zeroize::Zeroizing;
 
-use crate::base::BaseOt;
+use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::consistency::{self, CheckResponse, CheckTranscript, Checks, RowHashes, chunks};
 use crate::error::OtError;
-use crate::extension::{
-    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits,
-};
+use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
 use crate::rows::{CHUNK, Corrections, ROW_UNIT, Rows};
 use crate::streams::{STREAM, Streams};
 use crate::surplus::Surplus;
+use crate::traffic::OtTraffic;
 
 /// Base OTs: one per free bit of Delta.
 const COLUMNS: usize = 127;

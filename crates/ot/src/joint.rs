@@ -18,7 +18,7 @@ use gazelle_wire::{Channel, DecodeError, Message, Reader};
 use rand_core::CryptoRng;
 
 use crate::error::OtError;
-use crate::extension::OtTraffic;
+use crate::traffic::OtTraffic;
 
 /// Label of the derivation; a change of the protocol changes it.
 const LABEL: &str = "gazelle-ot 2026 joint keys of a session v1";

@@ -22,15 +22,17 @@ mod streams;
 mod surplus;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod traffic;
 
 pub use adapt::{RotReceiver, RotSender};
 pub use auto::auto;
-pub use base::BaseOt;
+pub use base::{BaseOt, BaseReceiver, BaseSender};
 pub use either::Either;
 pub use error::OtError;
-pub use extension::{BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender};
+pub use extension::{OtExtension, RcotReceiver, RcotSender};
 pub use ferret::Ferret;
 #[cfg(any(test, feature = "testing"))]
 pub use ideal::IdealOt;
 pub use iknp::Iknp;
 pub use softspoken::SoftSpoken;
+pub use traffic::OtTraffic;

@@ -42,17 +42,16 @@ use gazelle_wire::traffic::framed_len;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::base::BaseOt;
+use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::consistency::{self, CheckResponse, CheckTranscript, Checks, RowHashes, chunks};
 use crate::error::OtError;
-use crate::extension::{
-    BaseReceiver, BaseSender, OtExtension, OtTraffic, RcotReceiver, RcotSender, lowest_bits,
-};
+use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
 use crate::ggm::commitment::{self, LeafCommitment};
 use crate::ggm::{Grower, TreeKind, xor_all};
 use crate::rows::{CHUNK, Corrections, ROW_UNIT, Rows};
 use crate::streams::Streams;
 use crate::surplus::Surplus;
+use crate::traffic::OtTraffic;
 
 /// Base OTs: one per bit of Delta.
 const BASE: usize = 128;

@@ -4,7 +4,8 @@ use gazelle_block::{BitVec, Block, Delta};
 use gazelle_prg::{Prg, Seed};
 use gazelle_wire::{Channel, memory};
 
-use crate::extension::{OtExtension, OtTraffic, RcotReceiver, RcotSender};
+use crate::extension::{OtExtension, RcotReceiver, RcotSender};
+use crate::traffic::OtTraffic;
 
 /// Counts that a conformant extension is asked for, in this order, in one session.
 pub const COUNTS: [usize; 12] = [1, 127, 128, 129, 0, 1000, 64, 8192, 3, 20_001, 128, 5];

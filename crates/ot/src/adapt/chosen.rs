@@ -18,7 +18,7 @@ use gazelle_wire::{Channel, Packed, PackedShape};
 use crate::adapt::random::{ReceiverStrings, SenderStrings};
 use crate::adapt::words::{WordShape, expect, select};
 use crate::error::OtError;
-use crate::extension::OtTraffic;
+use crate::traffic::OtTraffic;
 
 /// Sends vectors of words: `zeros` and `ones` are `[OT][word]`, each below `2^bits`.
 ///

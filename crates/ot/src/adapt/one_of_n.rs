@@ -21,7 +21,8 @@ use zeroize::Zeroize;
 use crate::adapt::random::{RotReceiver, RotSender};
 use crate::adapt::words::{WordShape, expect, select};
 use crate::error::OtError;
-use crate::extension::{OtTraffic, RcotReceiver, RcotSender};
+use crate::extension::{RcotReceiver, RcotSender};
+use crate::traffic::OtTraffic;
 
 /// `count` OTs out of `2^log2_n` vectors each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::adapt::hashing;
 use crate::adapt::words::expect;
 use crate::error::OtError;
-use crate::extension::{OtTraffic, RcotReceiver, RcotSender};
+use crate::extension::{RcotReceiver, RcotSender};
+use crate::traffic::OtTraffic;
 
 /// Both strings of some random OTs, not yet used. Consumed by value; wiped on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]

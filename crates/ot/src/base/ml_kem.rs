@@ -15,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{Key, oracle};
 use crate::error::OtError;
-use crate::extension::OtTraffic;
+use crate::traffic::OtTraffic;
 
 /// The modulus.
 const Q: u16 = 3329;

@@ -16,7 +16,7 @@ use zeroize::Zeroize;
 
 use super::{Key, oracle};
 use crate::error::OtError;
-use crate::extension::OtTraffic;
+use crate::traffic::OtTraffic;
 
 /// Bytes of an encoded point.
 const POINT_BYTES: usize = 32;

@@ -88,12 +88,6 @@ impl TreeTools {
     }
 }
 
-/// Blocks that the sender says of a group: a sum per level and tree, the sum of every tree's shadows,
-/// and their hash.
-pub(super) const fn said(trees: usize, depth: usize) -> usize {
-    trees * (depth + 1) + 1
-}
-
 /// The state of a session.
 pub(super) struct Batch<P> {
     parameters: Parameters,

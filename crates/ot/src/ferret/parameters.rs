@@ -2,8 +2,7 @@
 
 use gazelle_wire::traffic::framed_len;
 
-use super::batch::said;
-use crate::extension::OtTraffic;
+use crate::traffic::OtTraffic;
 
 /// An LPN instance: n = t 2^h samples of a secret of k bits under regular noise of weight t, and how
 /// its trees are grouped. Security: docs/parameters-ot.md.
@@ -110,6 +109,12 @@ impl Parameters {
             receiver_to_sender: (batches as u64 + 1) * positions,
         }
     }
+}
+
+/// Blocks that the sender says of a group: a sum per level and tree, the sum of every tree's shadows,
+/// and their hash.
+pub(super) const fn said(trees: usize, depth: usize) -> usize {
+    trees * (depth + 1) + 1
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::batch::{BatchParty, TreeGroup, TreeTools, said};
-use super::parameters::Parameters;
+use super::batch::{BatchParty, TreeGroup, TreeTools};
+use super::parameters::{Parameters, said};
 use crate::consistency::Checks;
 use crate::error::OtError;
 use crate::ggm::{Repair, repair};
