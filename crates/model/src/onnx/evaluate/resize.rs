@@ -136,7 +136,12 @@ fn mix(
     };
     match mode {
         "nearest" => {
-            let default = if modern { "round_prefer_floor" } else { "floor" };
+            // Before opset 11: up where pixels are left out.
+            let default = match (modern, scale < 1.0) {
+                (true, _) => "round_prefer_floor",
+                (false, true) => "ceil",
+                (false, false) => "floor",
+            };
             let nearest = match call.text("nearest_mode", default).as_str() {
                 "round_prefer_floor" => (place - 0.5).ceil(),
                 "round_prefer_ceil" => (place + 0.5).floor(),

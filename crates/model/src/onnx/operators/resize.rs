@@ -76,6 +76,15 @@ impl Settings {
 
     fn nearest(&self, axis: &ResizedAxis, at: usize) -> Result<usize, String> {
         let x = self.origin(axis, at)?;
+        let on_a_pixel = (x - x.round()).abs() < 1e-5;
+        let jumps = matches!(self.nearest.as_str(), "floor" | "ceil") && on_a_pixel;
+        if self.coordinates == "half_pixel_symmetric" && jumps {
+            return Err(
+                "half_pixel_symmetric falls on a pixel, which programs round differently; \
+                        use half_pixel"
+                    .into(),
+            );
+        }
         let rounded = match self.nearest.as_str() {
             "floor" => x.floor(),
             "round_prefer_ceil" => x.round(),
