@@ -63,7 +63,9 @@ impl GroupLayout {
     ) -> Result<Self, LinearError> {
         let bad = |what: &str| LinearError::Plan(format!("group {}: {what}", group.name));
         let degree = plan.parameters.degree();
-        let elements = group.ops.first().map_or(0, gazelle_share::LinearOp::input_len);
+        let Some(elements) = group.ops.first().map(gazelle_share::LinearOp::input_len) else {
+            return Err(bad("there are no operators"));
+        };
         if elements == 0 || group.ops.iter().any(|op| op.input_len() != elements) {
             return Err(bad("operators read tensors of different sizes"));
         }

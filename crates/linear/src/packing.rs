@@ -198,3 +198,11 @@ impl Estimate {
         }
     }
 }
+
+/// The largest squared norm of a response of operator `op`.
+pub(crate) fn block_norm(packing: &dyn Packing, op: usize, norms: &[f64]) -> f64 {
+    let of_block = |block| -> f64 {
+        packing.maps_of_block(op, block).into_iter().filter_map(|map| norms.get(map)).sum()
+    };
+    (0..packing.blocks(op)).map(of_block).fold(0.0, f64::max)
+}

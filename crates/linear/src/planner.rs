@@ -12,52 +12,23 @@
 //! Source: docs/protocol.md, sections 3.6, 3.7 and 9.
 
 mod budget;
+mod prices;
 mod search;
+
+pub use prices::Prices;
 
 use std::ops::RangeInclusive;
 
 use gazelle_he::public_coin::Parameters;
 use gazelle_share::{Conv2d, LinearGroup, LinearOp};
-use serde::{Deserialize, Serialize};
 
 use crate::accept::{tolerates, weight_norm};
 use crate::error::LinearError;
 use crate::operator::as_conv;
-use crate::packing::{Packing, PackingScheme};
+use crate::packing::PackingScheme;
 use crate::plan::GroupPlan;
 use crate::planner::budget::{Budget, Weighing, noise_bits};
 use crate::planner::search::{Found, Search};
-
-/// What things cost; plain numbers, for one core, at N = 2048 where they are per polynomial. The
-/// defaults were measured on a Zen 4 core at 3.7 GHz (`benches/layers.rs`).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Prices {
-    /// Bits that are worth one nanosecond of one core.
-    pub bits_per_ns: f64,
-    /// A 64-bit multiply-add.
-    pub multiply_add_ns: f64,
-    /// A Fourier-domain product of polynomials, accumulated.
-    pub fourier_product_ns: f64,
-    /// A Fourier transform with its conversion.
-    pub fourier_transform_ns: f64,
-    /// Everything else about a request, both parties.
-    pub request_ns: f64,
-    /// Everything else about a response, both parties.
-    pub response_ns: f64,
-}
-
-impl Default for Prices {
-    fn default() -> Self {
-        Self {
-            bits_per_ns: 0.01,
-            multiply_add_ns: 0.03,
-            fourier_product_ns: 130.0,
-            fourier_transform_ns: 1200.0,
-            request_ns: 30_000.0,
-            response_ns: 15_000.0,
-        }
-    }
-}
 
 const DEGREES: [usize; 2] = [2048, 4096];
 
@@ -70,7 +41,9 @@ pub(crate) fn plan_group(
     prices: &Prices,
     inferences: f64,
 ) -> Result<(f64, GroupPlan), LinearError> {
-    let truncate_bits = group.truncate_bits.iter().copied().min().unwrap_or(0);
+    let Some(truncate_bits) = group.truncate_bits.iter().copied().min() else {
+        return Err(LinearError::Operator("a group without operators"));
+    };
     let nothing = || LinearError::NoParameters { ring_bits: group.ring_bits, truncate_bits };
     let inferences = if group.revealed { 1.0 } else { inferences.max(1.0) };
     let partitions = partitions(&group.ops)?;
@@ -171,12 +144,4 @@ fn settle(
         + f64::from(parameters.modulus_bits()) * search.degree as f64;
     let packings = packings.into_iter().map(|found| found.plan).collect();
     Some((cost, GroupPlan { parameters, packings, norm_quarter_bits, fourier }))
-}
-
-/// The largest squared norm of a response of operator `op`.
-pub(crate) fn block_norm(packing: &dyn Packing, op: usize, norms: &[f64]) -> f64 {
-    let of_block = |block| -> f64 {
-        packing.maps_of_block(op, block).into_iter().filter_map(|map| norms.get(map)).sum()
-    };
-    (0..packing.blocks(op)).map(of_block).fold(0.0, f64::max)
 }

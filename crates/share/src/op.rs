@@ -135,6 +135,18 @@ impl LinearOp {
         }
     }
 
+    /// The operator with a single output (one per channel group): two operators that read the same
+    /// tensor and agree in this read it alike, and may share a request.
+    #[must_use]
+    pub fn reader(&self) -> Self {
+        match self {
+            Self::Conv(conv) => Self::Conv(Conv2d { maps: conv.groups, ..conv.clone() }),
+            Self::FullyConnected { inputs, .. } => {
+                Self::FullyConnected { inputs: *inputs, outputs: 1 }
+            }
+        }
+    }
+
     /// Returns the number of weights.
     pub fn weight_len(&self) -> usize {
         match self {

@@ -3,46 +3,12 @@
 use std::collections::HashMap;
 
 use gazelle_share::{
-    Architecture, Conv2d, Guard, LinearGroup, LinearOp, LocalMap, MaskKind, NodeKind, Pads,
-    StepOutput, TensorId, TensorMap, TensorShape, Window,
+    Architecture, Guard, LinearGroup, LinearOp, LocalMap, MaskKind, NodeKind, StepOutput, TensorId,
+    TensorMap, Window,
 };
 
 use crate::error::GazelleError;
 use crate::plan::GroupPlace;
-
-/// What must agree for two operators to share a request: how the input lies in polynomials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Packing {
-    Conv {
-        input: TensorShape,
-        kernel: [usize; 2],
-        stride: [usize; 2],
-        pads: Pads,
-        dilation: [usize; 2],
-        groups: usize,
-    },
-    FullyConnected {
-        inputs: usize,
-    },
-}
-
-impl Packing {
-    fn of(op: &LinearOp) -> Self {
-        match op {
-            LinearOp::Conv(Conv2d { input, maps: _, kernel, stride, pads, dilation, groups }) => {
-                Self::Conv {
-                    input: *input,
-                    kernel: *kernel,
-                    stride: *stride,
-                    pads: *pads,
-                    dilation: *dilation,
-                    groups: *groups,
-                }
-            }
-            LinearOp::FullyConnected { inputs, .. } => Self::FullyConnected { inputs: *inputs },
-        }
-    }
-}
 
 /// Returns all groups, masks still undecided ([`MaskKind::Given`]), in the order of their first nodes.
 pub(crate) fn linear_groups(
@@ -50,7 +16,7 @@ pub(crate) fn linear_groups(
 ) -> Result<(Vec<LinearGroup>, Vec<GroupPlace>), GazelleError> {
     let mut groups: Vec<LinearGroup> = Vec::new();
     let mut places: Vec<GroupPlace> = Vec::new();
-    let mut known: HashMap<(TensorId, Packing), usize> = HashMap::new();
+    let mut known: HashMap<(TensorId, LinearOp), usize> = HashMap::new();
     let fates = fates(architecture);
     for (id, node) in architecture.node_ids().zip(architecture.nodes()) {
         let NodeKind::Linear(op) = &node.kind else { continue };
@@ -61,7 +27,7 @@ pub(crate) fn linear_groups(
         let Some(truncate) = fate.truncate else {
             return Err(GazelleError::Plan(format!("{}: its output is never used", node.name)));
         };
-        let place = *known.entry((tensor, Packing::of(op))).or_insert_with(|| {
+        let place = *known.entry((tensor, op.reader())).or_insert_with(|| {
             groups.push(LinearGroup {
                 name: node.name.clone(),
                 ring_bits,

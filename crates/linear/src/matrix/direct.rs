@@ -12,13 +12,11 @@
 use std::ops::Range;
 
 use gazelle_ring::Polys;
-use gazelle_ring::kernel::gemm::{STRIP, block};
+use gazelle_ring::kernel::gemm::{ROWS, STRIP, block};
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
-use super::{BlockRows, Panel, by_panel};
-
-pub(crate) use gazelle_ring::kernel::gemm::ROWS;
+use super::panel::{BlockRows, Panel, by_panel};
 
 /// Columns of a packed panel: it and the weights stay in the first-level cache.
 const COLUMNS: usize = 128;
@@ -51,7 +49,7 @@ pub(crate) fn accumulate(
     requests: Range<usize>,
     blocks: Vec<BlockRows<'_>>,
 ) {
-    for (panel, blocks) in by_panel(panels, blocks) {
+    for (_, panel, blocks) in by_panel(panels, blocks) {
         // Groups of ROWS blocks, aligned to the packed weights.
         let mut groups: Vec<Vec<BlockRows<'_>>> = Vec::new();
         for rows in blocks {
@@ -81,9 +79,9 @@ fn multiply(
 ) {
     let degree = x.degree();
     let width = panel.columns.len();
-    let first = groups.iter().flatten().map(|rows| rows.first_tile).min().unwrap_or(0);
+    let first = groups.iter().flatten().map(|rows| rows.first_tile).fold(usize::MAX, usize::min);
     let end =
-        groups.iter().flatten().map(|rows| rows.first_tile + rows.tiles.len()).max().unwrap_or(0);
+        groups.iter().flatten().map(|rows| rows.first_tile + rows.tiles.len()).fold(0, usize::max);
     let mut packed = vec![[0u64; STRIP]; STRIPS * COLUMNS];
     let mut expanded = Zeroizing::new(vec![[0i64; ROWS]; COLUMNS]);
     let mut sums = [[0u64; STRIP]; ROWS];

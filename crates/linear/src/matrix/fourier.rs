@@ -11,12 +11,12 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use gazelle_ring::kernel::gemm::ROWS;
 use gazelle_ring::{Fft, Fourier, Polys, Transform};
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{BlockRows, Panel, Secret, by_panel};
-use crate::matrix::direct::ROWS;
+use super::panel::{BlockRows, Panel, Secret, by_panel};
 
 /// The FFT engine of one operator.
 pub(crate) struct Transforms {
@@ -103,9 +103,8 @@ impl Transforms {
                 },
             )
             .collect();
-        for (panel, blocks) in by_panel(panels, blocks) {
-            let number = panels.iter().position(|p| p.first_block == panel.first_block);
-            let part = &self.parts[number.unwrap_or(0)];
+        for (number, panel, blocks) in by_panel(panels, blocks) {
+            let part = &self.parts[number];
             let width = panel.columns.len();
             let per_block: Vec<(usize, Range<usize>)> = panel.chunks().collect();
             blocks.into_par_iter().for_each_init(

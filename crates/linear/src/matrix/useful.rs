@@ -17,8 +17,8 @@ use gazelle_ring::kernel::gemm::{ROWS, STRIP, block};
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
-use super::Panel;
 use super::direct::load;
+use super::panel::Panel;
 
 /// Columns of a packed panel, strips that share one expansion of the weights, groups of rows that
 /// share one packed panel at most: as in [`super::direct`].
@@ -88,7 +88,7 @@ pub(crate) fn accumulate(
     }
     let share = groups.len().div_ceil(2 * rayon::current_num_threads()).clamp(1, GROUPS);
     groups.par_chunks_mut(share).for_each(|groups| {
-        let tiles = groups.iter().flat_map(|group| &group.blocks).map(Vec::len).max().unwrap_or(0);
+        let tiles = groups.iter().flat_map(|group| &group.blocks).map(Vec::len).fold(0, usize::max);
         for tile in 0..tiles {
             // Blocks of a panel have the same structure: nearly always there is one list.
             let mut lists: Vec<&[u32]> = Vec::new();

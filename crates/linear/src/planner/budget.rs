@@ -135,10 +135,10 @@ impl Budget {
         let mut tried = 0;
         for quarters in first..=whole {
             let Some(Some(slope)) = self.slopes.get(quarters as usize - 4) else { continue };
-            let left = |(op, norm): (usize, f64)| {
-                self.rooms.get(op).copied().unwrap_or(0.0) - self.base - slope * norm
-            };
-            let left = norms.clone().map(left).fold(f64::INFINITY, f64::min);
+            let mut left = f64::INFINITY;
+            for (op, norm) in norms.clone() {
+                left = left.min(self.rooms.get(op)? - self.base - slope * norm);
+            }
             if left < 0.0 {
                 continue;
             }

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use gazelle_share::{LinearGroup, LinearOp, MaskKind};
 
 use super::budget::{Budget, Weighing};
-use super::{Prices, block_norm};
+use super::prices::Prices;
 use crate::error::LinearError;
 use crate::operator::as_conv;
-use crate::packing::{Candidate, Estimate, Packing, PackingScheme};
+use crate::packing::{Candidate, Estimate, Packing, PackingScheme, block_norm};
 use crate::plan::PackingPlan;
 
 /// Candidates of a family that are laid out in full.

@@ -10,7 +10,7 @@ use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::compiled::{GroupState, check_inference, find, states};
+use super::compiled::{GroupState, check_inference, states};
 use crate::layout::Slots;
 use crate::packing::PackingScheme;
 use crate::plan::Plan;
@@ -18,12 +18,17 @@ use crate::traffic::hint_runs;
 
 /// One client's session with one server: the public coins and the stored hints.
 pub struct PublicCoinClient {
-    groups: Vec<GroupState>,
+    groups: Vec<ClientGroup>,
     coins: PublicCoins,
-    /// By group; empty for revealed groups.
-    hints: Vec<HintMessage>,
-    /// Inferences requested so far, by group.
-    inferences: Vec<AtomicU64>,
+}
+
+/// What the client keeps of one group.
+struct ClientGroup {
+    state: GroupState,
+    /// The stored hints; those of a revealed group come with every answer.
+    hints: Option<HintMessage>,
+    /// Inferences requested so far.
+    inferences: AtomicU64,
 }
 
 /// The secret of one request; single use.
@@ -36,8 +41,8 @@ pub struct Pending {
 pub struct Collected {
     pending: Pending,
     nonce: ReshareMessage,
-    /// Of a revealed group; empty otherwise.
-    fresh: HintMessage,
+    /// Of a revealed group; nothing otherwise.
+    fresh: Option<HintMessage>,
 }
 
 impl std::fmt::Debug for PublicCoinClient {
@@ -66,25 +71,30 @@ impl PublicCoinClient {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self, ProtocolError> {
-        let groups = states(scheme, groups, plan)?;
+        let states = states(scheme, groups, plan)?;
         let coins = PublicCoins::client(context, channel, rng).map_err(from_he)?;
-        let mut hints = Vec::with_capacity(groups.len());
-        for group in &groups {
-            let mut of_group = HintMessage::default();
-            if !group.group.revealed {
-                for run in hint_runs(group.layout.responses) {
-                    of_group.append(channel.recv(&hint_shape(group, run.len()))?);
+        let mut groups = Vec::with_capacity(states.len());
+        for state in states {
+            let mut hints = None;
+            if !state.group.revealed {
+                let mut stored = HintMessage::default();
+                for run in hint_runs(state.layout.responses) {
+                    stored.append(channel.recv(&hint_shape(&state, run.len()))?);
                 }
+                hints = Some(stored);
             }
-            hints.push(of_group);
+            groups.push(ClientGroup { state, hints, inferences: AtomicU64::new(0) });
         }
-        let inferences = groups.iter().map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { groups, coins, hints, inferences })
+        Ok(Self { groups, coins })
+    }
+
+    fn find(&self, group: usize) -> Result<&ClientGroup, ProtocolError> {
+        self.groups.get(group).ok_or_else(|| Misuse::Group(group).into())
     }
 
     /// Bytes of hints held.
     pub fn hint_bytes(&self) -> usize {
-        self.hints.iter().map(HintMessage::len).sum()
+        self.groups.iter().filter_map(|group| group.hints.as_ref()).map(HintMessage::len).sum()
     }
 }
 
@@ -99,11 +109,10 @@ impl LinearClient for PublicCoinClient {
         channel: &mut SendHalf,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(Shares, Pending), ProtocolError> {
-        let state = find(&self.groups, group)?;
-        let counter = self.inferences.get(group);
+        let ClientGroup { state, inferences, .. } = self.find(group)?;
         let slots = state.layout.slots();
         let mut r = initial_mask(state, &slots, mask, rng)?;
-        let inference = counter.map_or(0, |counter| counter.fetch_add(1, Ordering::Relaxed));
+        let inference = inferences.fetch_add(1, Ordering::Relaxed);
         check_inference(state, inference)?;
         let positions: Vec<&[u32]> = slots.iter().map(|slots| slots.pinned.as_slice()).collect();
         let mut settle = |request: usize, polynomial: &mut [u64]| {
@@ -137,25 +146,28 @@ impl LinearClient for PublicCoinClient {
         pending: Pending,
         channel: &mut RecvHalf,
     ) -> Result<Collected, ProtocolError> {
-        let state = find(&self.groups, group)?;
+        let ClientGroup { state, .. } = self.find(group)?;
         let nonce: ReshareMessage = channel.recv(&())?;
-        let mut fresh = HintMessage::default();
+        let mut fresh = None;
         if state.group.revealed {
+            let mut hints = HintMessage::default();
             for run in hint_runs(state.layout.responses) {
-                fresh.append(channel.recv(&hint_shape(state, run.len()))?);
+                hints.append(channel.recv(&hint_shape(state, run.len()))?);
             }
+            fresh = Some(hints);
         }
         Ok(Collected { pending, nonce, fresh })
     }
 
     fn finish(&self, group: usize, collected: Collected) -> Result<Vec<Shares>, ProtocolError> {
-        let state = find(&self.groups, group)?;
+        let ClientGroup { state, hints, .. } = self.find(group)?;
         let Collected { pending, nonce, fresh } = collected;
-        let stored = self.hints.get(group).filter(|_| !state.group.revealed).unwrap_or(&fresh);
+        // A request of another group brings other hints, or none.
+        let hints = fresh.as_ref().or(hints.as_ref()).ok_or(Misuse::Unplanned("answer"))?;
         let useful = state.layout.useful();
         let words = pending
             .secret
-            .shares(stored, pending.inference, &nonce, &useful.rows())
+            .shares(hints, pending.inference, &nonce, &useful.rows())
             .map_err(from_he)?;
         let per_op = useful.scatter(&words, &state.layout.outputs);
         Ok(per_op
@@ -191,19 +203,16 @@ fn initial_mask(
 }
 
 /// Pins what is to be pinned, then reads the masks that this polynomial defines.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "positions are below N and elements below the tensor's length, as the layout made them"
+)]
 fn settle_polynomial(slots: &Slots, polynomial: &mut [u64], r: &mut [u64]) {
     for (&position, source) in slots.pinned.iter().zip(&slots.sources) {
-        let wanted = source.and_then(|element| r.get(element as usize).copied()).unwrap_or(0);
-        if let Some(word) = polynomial.get_mut(position as usize) {
-            *word = wanted;
-        }
+        polynomial[position as usize] = source.map_or(0, |element| r[element as usize]);
     }
     for &(position, element) in &slots.masks {
-        if let (Some(to), Some(from)) =
-            (r.get_mut(element as usize), polynomial.get(position as usize))
-        {
-            *to = *from;
-        }
+        r[element as usize] = polynomial[position as usize];
     }
 }
 

@@ -9,9 +9,8 @@ use crate::error::LinearError;
 use crate::layout::GroupLayout;
 use crate::matrix::{GroupMatrix, Resources};
 use crate::operator::map_norms;
-use crate::packing::PackingScheme;
+use crate::packing::{PackingScheme, block_norm};
 use crate::plan::{GroupPlan, Plan};
-use crate::planner::block_norm;
 use crate::public_coin::PublicCoin;
 
 /// A group as both parties see it.
@@ -27,10 +26,15 @@ pub(super) struct GroupState {
 
 /// A model's linear layers, ready to serve any number of sessions.
 pub struct Compiled {
-    pub(super) groups: Vec<GroupState>,
-    pub(super) matrices: Vec<GroupMatrix>,
-    pub(super) weight_digests: Vec<[u8; 32]>,
+    pub(super) groups: Vec<CompiledGroup>,
     pub(super) plan_digest: [u8; 32],
+}
+
+/// One group with its weights.
+pub(super) struct CompiledGroup {
+    pub(super) state: GroupState,
+    pub(super) matrix: GroupMatrix,
+    pub(super) weight_digest: [u8; 32],
 }
 
 impl std::fmt::Debug for Compiled {
@@ -47,37 +51,35 @@ impl Compiled {
         weights: &[Vec<&LinearWeights>],
     ) -> Result<Self, LinearError> {
         let PublicCoin { scheme, ref prices, transform_bytes, .. } = *protocol;
-        let groups = states(scheme, groups, plan)?;
-        let compile = |((state, plan), weights): ((&GroupState, &GroupPlan), &Vec<_>)| {
-            check_norms(state, plan, weights)?;
+        let states = states(scheme, groups, plan)?;
+        let compile = |((state, plan), weights): ((GroupState, &GroupPlan), &Vec<_>)| {
+            check_norms(&state, plan, weights)?;
+            let norm_quarters = plan.norm_quarter_bits.iter().copied().fold(0, u8::max);
             let resources = Resources {
                 prices,
                 fourier: plan.fourier,
                 modulus_bits: state.parameters.modulus_bits(),
-                norm_bits: u32::from(plan.norm_quarter_bits.iter().copied().max().unwrap_or(0))
-                    .div_ceil(4),
+                norm_bits: u32::from(norm_quarters).div_ceil(4),
             };
             let matrix = GroupMatrix::new(&state.layout, weights, &resources)?;
-            Ok((matrix, digest_weights(weights)))
+            Ok(CompiledGroup { state, matrix, weight_digest: digest_weights(weights) })
         };
-        let compiled: Vec<(GroupMatrix, [u8; 32])> = groups
-            .par_iter()
+        let mut groups = states
+            .into_par_iter()
             .zip(&plan.groups)
             .zip(weights)
             .map(compile)
-            .collect::<Result<_, LinearError>>()?;
-        let (mut matrices, weight_digests): (Vec<GroupMatrix>, Vec<_>) =
-            compiled.into_iter().unzip();
+            .collect::<Result<Vec<_>, LinearError>>()?;
         let mut bytes = transform_bytes;
-        for matrix in &mut matrices {
-            matrix.keep_transforms(prices, &mut bytes);
+        for group in &mut groups {
+            group.matrix.keep_transforms(prices, &mut bytes);
         }
-        Ok(Self { groups, matrices, weight_digests, plan_digest: digest_plan(plan) })
+        Ok(Self { groups, plan_digest: digest_plan(plan) })
     }
 
     /// Bytes of weights and transforms held.
     pub fn memory_bytes(&self) -> usize {
-        self.matrices.iter().map(GroupMatrix::memory_bytes).sum()
+        self.groups.iter().map(|group| group.matrix.memory_bytes()).sum()
     }
 }
 
@@ -192,11 +194,6 @@ pub(super) fn check_inference(state: &GroupState, inference: u64) -> Result<(), 
         return Ok(());
     }
     Err(Misuse::Exhausted { group: state.group.name.clone(), most }.into())
-}
-
-/// The group's state, or a caller's error.
-pub(super) fn find(groups: &[GroupState], group: usize) -> Result<&GroupState, ProtocolError> {
-    groups.get(group).ok_or_else(|| Misuse::Group(group).into())
 }
 
 #[cfg(test)]

@@ -12,8 +12,7 @@ use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use super::client::{from_he, hint_shape};
-use super::compiled::{Compiled, GroupState, check_inference, find};
-use crate::matrix::GroupMatrix;
+use super::compiled::{Compiled, CompiledGroup, check_inference};
 use crate::plain_kernels;
 use crate::traffic::hint_runs;
 
@@ -21,10 +20,16 @@ use crate::traffic::hint_runs;
 pub struct PublicCoinServer {
     compiled: Arc<Compiled>,
     coins: PublicCoins,
-    /// By group; nothing for revealed groups.
-    sources: Vec<Option<HintSource>>,
-    /// Inferences received so far, by group.
-    inferences: Vec<AtomicU64>,
+    /// As many as the model's.
+    groups: Vec<ServerGroup>,
+}
+
+/// What a session keeps of one group.
+struct ServerGroup {
+    /// Nothing for a revealed group.
+    source: Option<HintSource>,
+    /// Inferences received so far.
+    inferences: AtomicU64,
 }
 
 /// A request that was answered but not yet computed with; single use.
@@ -44,7 +49,7 @@ impl std::fmt::Debug for Received {
 
 impl std::fmt::Debug for PublicCoinServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PublicCoinServer {{ {} groups, .. }}", self.inferences.len())
+        write!(f, "PublicCoinServer {{ {} groups, .. }}", self.groups.len())
     }
 }
 
@@ -57,37 +62,40 @@ impl PublicCoinServer {
     ) -> Result<Self, ProtocolError> {
         let coins = PublicCoins::server(context, channel, rng).map_err(from_he)?;
         let key = HintKey::fresh(rng).map_err(from_he)?;
-        let sources: Vec<Option<HintSource>> = compiled
+        let groups: Vec<ServerGroup> = compiled
             .groups
             .iter()
             .enumerate()
-            .map(|(group, state)| {
-                let bound = binding(&compiled, group, 0);
-                (!state.group.revealed).then(|| key.source(&state.parameters, &coins, &bound))
+            .map(|(number, group)| {
+                let bound = binding(&compiled, (number, group), 0);
+                let source = || key.source(&group.state.parameters, &coins, &bound);
+                ServerGroup {
+                    source: (!group.state.group.revealed).then(source),
+                    inferences: AtomicU64::new(0),
+                }
             })
             .collect();
-        send_hints(&compiled, &sources, channel)?;
+        send_hints(&compiled, &groups, channel)?;
         channel.flush()?;
-        let inferences = compiled.groups.iter().map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { compiled, coins, sources, inferences })
+        Ok(Self { compiled, coins, groups })
     }
 
-    fn find(&self, group: usize) -> Result<(&GroupState, &GroupMatrix), ProtocolError> {
-        let matrix = self.compiled.matrices.get(group).ok_or_else(|| no_group(group))?;
-        Ok((find(&self.compiled.groups, group)?, matrix))
+    fn find(&self, group: usize) -> Result<(&CompiledGroup, &ServerGroup), ProtocolError> {
+        let found = self.compiled.groups.get(group).zip(self.groups.get(group));
+        found.ok_or_else(|| Misuse::Group(group).into())
     }
 
     /// Fresh hints for one inference of a revealed group, sent at once.
     fn reveal(
         &self,
-        group: usize,
-        (state, matrix): (&GroupState, &GroupMatrix),
+        (number, group): (usize, &CompiledGroup),
         inference: u64,
         send: &mut SendHalf,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<HintSource, ProtocolError> {
         let key = HintKey::fresh(rng).map_err(from_he)?;
-        let binding = binding(&self.compiled, group, 1 + inference);
+        let CompiledGroup { state, matrix, .. } = group;
+        let binding = binding(&self.compiled, (number, group), 1 + inference);
         let source = key.source(&state.parameters, &self.coins, &binding);
         for run in hint_runs(state.layout.responses) {
             let hints = source.hints(matrix, run.clone()).map_err(from_he)?;
@@ -101,17 +109,15 @@ impl PublicCoinServer {
 /// while this one sends.
 fn send_hints(
     compiled: &Compiled,
-    sources: &[Option<HintSource>],
+    groups: &[ServerGroup],
     channel: &mut Channel,
 ) -> Result<(), ProtocolError> {
     // One message computed ahead of the one that waits, one on the link.
     let (made, next) = mpsc::sync_channel(1);
     std::thread::scope(|scope| {
         let worker = scope.spawn(move || {
-            for ((state, matrix), source) in
-                compiled.groups.iter().zip(&compiled.matrices).zip(sources)
-            {
-                let Some(source) = source else { continue };
+            for (CompiledGroup { state, matrix, .. }, group) in compiled.groups.iter().zip(groups) {
+                let Some(source) = &group.source else { continue };
                 for run in hint_runs(state.layout.responses) {
                     let shape = hint_shape(state, run.len());
                     let hints = source.hints(matrix, run).map_err(from_he);
@@ -138,17 +144,17 @@ fn send_hints(
     })
 }
 
-fn no_group(group: usize) -> ProtocolError {
-    Misuse::Group(group).into()
-}
-
 /// What the hint secrets of a group are bound to.
-fn binding(compiled: &Compiled, group: usize, setup: u64) -> HintBinding {
+fn binding(
+    compiled: &Compiled,
+    (number, group): (usize, &CompiledGroup),
+    setup: u64,
+) -> HintBinding {
     HintBinding {
         plan: compiled.plan_digest,
-        weights: compiled.weight_digests.get(group).copied().unwrap_or_default(),
-        group: group as u64,
-        first_index: compiled.groups.get(group).map_or(0, |state| state.first_index),
+        weights: group.weight_digest,
+        group: number as u64,
+        first_index: group.state.first_index,
         setup,
     }
 }
@@ -162,9 +168,9 @@ impl LinearServer for PublicCoinServer {
         (send, recv): (&mut SendHalf, &mut RecvHalf),
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Received, ProtocolError> {
-        let (state, matrix) = self.find(group)?;
-        let counter = self.inferences.get(group);
-        let inference = counter.map_or(0, |counter| counter.fetch_add(1, Ordering::Relaxed));
+        let (compiled, session) = self.find(group)?;
+        let state = &compiled.state;
+        let inference = session.inferences.fetch_add(1, Ordering::Relaxed);
         check_inference(state, inference)?;
         let shape = RequestShape {
             parameters: state.parameters,
@@ -177,7 +183,7 @@ impl LinearServer for PublicCoinServer {
         send.flush()?;
         let mut fresh = None;
         if state.group.revealed {
-            fresh = Some(self.reveal(group, (state, matrix), inference, send, rng)?);
+            fresh = Some(self.reveal((group, compiled), inference, send, rng)?);
             send.flush()?;
         }
         let noise = ResponseNoise::fresh(rng).map_err(from_he)?;
@@ -185,10 +191,11 @@ impl LinearServer for PublicCoinServer {
     }
 
     fn finish(&self, group: usize, received: Received) -> Result<Vec<Shares>, ProtocolError> {
-        let (state, matrix) = self.find(group)?;
+        let (CompiledGroup { state, matrix, .. }, session) = self.find(group)?;
         let Received { message, reshare, noise, fresh } = received;
-        let stored = self.sources.get(group).and_then(Option::as_ref);
-        let source = fresh.as_ref().or(stored).ok_or_else(|| no_group(group))?;
+        // A request of another group brings other secrets, or none.
+        let source =
+            fresh.as_ref().or(session.source.as_ref()).ok_or(Misuse::Unplanned("request"))?;
         let slots = state.layout.slots();
         let positions: Vec<&[u32]> = slots.iter().map(|slots| slots.pinned.as_slice()).collect();
         let request =
@@ -212,7 +219,7 @@ impl LinearServer for PublicCoinServer {
         x: &Shares,
         v: &Shares,
     ) -> Result<Shares, ProtocolError> {
-        let (state, _) = self.find(group)?;
+        let (CompiledGroup { state, .. }, _) = self.find(group)?;
         let group = &state.group;
         let operator = group.ops.get(op).ok_or(Misuse::Unplanned("operator"))?;
         if x.len() != operator.input_len() {

@@ -38,7 +38,8 @@ impl Axis {
         ops: &[StrideOne],
         tile: usize,
     ) -> Result<Self, LinearError> {
-        let outputs = ops.iter().filter_map(|op| op.extent().get(axis).copied()).max().unwrap_or(1);
+        let outputs =
+            ops.iter().filter_map(|op| op.extent().get(axis).copied()).fold(1, usize::max);
         if tile == 0 || tile > outputs {
             return Err(LinearError::Packing { what: "tile", needed: tile, room: outputs });
         }
