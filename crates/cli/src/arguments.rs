@@ -170,6 +170,7 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Infer {
     /// PNG, JPEG, NPY, IDX (.gz) or CIFAR .bin files. Pictures are preprocessed as the server's
     /// description says; an NPY tensor is taken as it is and must have the model's shape

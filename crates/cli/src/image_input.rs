@@ -92,22 +92,35 @@ impl Encoder {
         notices
     }
 
-    /// The input tensor in floating point.
-    pub(crate) fn tensor(&self, input: &Input) -> Result<Vec<f32>, Failure> {
+    /// Whether the size or shape of an input is the model's: no pixel is touched.
+    pub(crate) fn fits(&self, input: &Input) -> Result<(), Failure> {
         let fail = |why: String| Failure::Run(format!("{}: {why}", input.name));
         match &input.content {
+            Content::Tensor(tensor) if samples::same_shape(&self.shape, &tensor.shape) => Ok(()),
             Content::Tensor(tensor) => {
-                if samples::same_shape(&self.shape, &tensor.shape) {
-                    Ok(tensor.values.clone())
-                } else {
-                    Err(fail(samples::differ(&self.shape, &tensor.shape).to_string()))
-                }
+                Err(fail(samples::differ(&self.shape, &tensor.shape).to_string()))
             }
             Content::Image(image) => {
                 let description = self.input.as_ref().ok_or_else(|| {
                     fail("the model takes no images; give a float32 NPY tensor".into())
                 })?;
-                // Every size is checked here, before a pixel is touched.
+                let fit = description.fit(image.height, image.width);
+                fit.map(drop).map_err(|error| fail(error.to_string()))
+            }
+        }
+    }
+
+    /// The input tensor in floating point.
+    pub(crate) fn tensor(&self, input: &Input) -> Result<Vec<f32>, Failure> {
+        let fail = |why: String| Failure::Run(format!("{}: {why}", input.name));
+        // Every size is checked here, before a pixel is touched.
+        self.fits(input)?;
+        match &input.content {
+            Content::Tensor(tensor) => Ok(tensor.values.clone()),
+            Content::Image(image) => {
+                let description = self.input.as_ref().ok_or_else(|| {
+                    fail("the model takes no images; give a float32 NPY tensor".into())
+                })?;
                 let fit = description
                     .fit(image.height, image.width)
                     .map_err(|error| fail(error.to_string()))?;

@@ -52,11 +52,15 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     if let Some(labels) = &own_labels {
         check_labels(labels, offer.description())?;
     }
-    let mut next = match failed.encodable(first, &mut inputs, &encoder, &batch)? {
-        FirstInput::Good(encoded) => Some(encoded),
+    let first = match failed.fitting(first, &mut inputs, &encoder, &batch)? {
+        FirstInput::Good(input) => Some(Ok(input)),
         FirstInput::NotYet => None,
         FirstInput::NoMore => return Err(failed.verdict(all)),
     };
+    // Encoded during the setup: the server's patience with a handshake does not pay for it.
+    let own = encoder.clone();
+    let ahead =
+        Ahead::start(first.into_iter().chain(inputs), move |input| Encoded::new(&own, input))?;
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let choice = Choice::parse(offer.description())?;
     let suite = choice.suite(offer.description().nonlinear.len());
@@ -74,10 +78,8 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let mut summary = Summary::new(client.setup());
     let mut layers = command.layers || verbose;
     let mut notices = Notices::new(quiet);
-    let own = encoder.clone();
-    let ahead = Ahead::start(inputs, move |input| Encoded::new(&own, input))?;
     batch.start();
-    while let Some(input) = next.take().map(Ok).or_else(|| ahead.next()) {
+    while let Some(input) = ahead.next() {
         let Encoded { name, values, notices: new } = match input {
             Ok(input) => input,
             Err(failure) => {
@@ -151,7 +153,7 @@ fn check_labels(labels: &[String], description: &Description) -> Result<(), Fail
 
 /// What a look for a good input found.
 enum FirstInput {
-    Good(Encoded),
+    Good(Input),
     /// None in the time that there was.
     NotYet,
     /// None at all.
@@ -196,9 +198,9 @@ impl Failed {
         Ok(None)
     }
 
-    /// The first input that fits the model, looked for during [`FIRST`]: it is known before
-    /// anything else is asked of the server.
-    fn encodable(
+    /// The first input whose size or shape fits the model, looked for during [`FIRST`]: it is known
+    /// before anything else is asked of the server.
+    fn fitting(
         &mut self,
         first: Input,
         inputs: &mut impl Iterator<Item = Result<Input, Failure>>,
@@ -208,8 +210,8 @@ impl Failed {
         let begin = Instant::now();
         let mut input = first;
         loop {
-            match Encoded::new(encoder, &input) {
-                Ok(encoded) => return Ok(FirstInput::Good(encoded)),
+            match encoder.fits(&input) {
+                Ok(()) => return Ok(FirstInput::Good(input)),
                 Err(failure) => self.note(failure, batch)?,
             }
             if begin.elapsed() >= FIRST {

@@ -238,7 +238,7 @@ impl Loaded {
         let report = &self.quantised.report;
         format!(
             "{}: {} linear layers, {:.2} M products, {} non-linear elements\n\
-             fixed point: {} bits a value; {} calibration inputs, {} checked, {:.1} % of these\n  \
+             fixed point: {} bits a value; {} calibration inputs, {} checked,\n  {:.1} % of these \
              with the f32 network's class; logits in steps of {}, tolerance {}\n{}",
             visible(&self.info.name),
             macs.len(),
