@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::tests_built::{self, Built, SELECTION};
-use crate::{Failure, process, tidy, vectors};
+use crate::{Failure, process, tidy, vectors, views};
 
 /// Crates with kernels by instruction set: their tests run again with the portable code.
 const KERNEL_CRATES: [&str; 7] = ["prg", "block", "ring", "he", "ot", "garble", "linear"];
@@ -16,6 +16,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     step("fmt", || process::run(process::cargo(root).args(["fmt", "--all", "--", "--check"])))?;
     step("tidy", || tidy::run(root))?;
     step("vectors", || vectors::run(root, true))?;
+    step("views", views::run)?;
     step("clippy", || {
         process::run(
             process::cargo(root)

@@ -1,4 +1,4 @@
-//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | vectors [--check]`.
+//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | vectors [--check] | views`.
 
 mod bench;
 mod ci;
@@ -9,6 +9,7 @@ mod process;
 mod tests_built;
 mod tidy;
 mod vectors;
+mod views;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +30,9 @@ usage: cargo xtask <chore>
                      with random weights [--side PIXELS] [--classes N] [--seed N]
   estimate [--check] the cost of attacks on the RLWE and LPN parameters; with --check compares
                      with the documented figures
-  vectors [--check]  regenerates the committed ONNX message types; with --check only compares";
+  vectors [--check]  regenerates the committed ONNX message types; with --check only compares
+  views              the non-linear protocols of docs/protocol.md as an independent program: right
+                     results and views that say nothing, for all coins and shares of small widths";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
             vectors::run(&root(), check)
                 .and_then(|()| if check { estimate::run(true) } else { Ok(()) })
         }
+        "views" => views::run(),
         _ => Err(USAGE.into()),
     };
     match result {

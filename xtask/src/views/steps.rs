@@ -1,0 +1,35 @@
+//! Truncation and the faithful ReLU of docs/protocol.md 5.9, composed of the parts.
+//!
+//! No message of a part depends on a later one, so that their order within a run, which the real
+//! program chooses for few trips, changes no view: the parts run one after the other here.
+
+use super::carry::{Block, Known, and, tree};
+use super::words::{b2a, select};
+use super::world::{World, bit, reduce};
+
+/// Shares modulo 2^w of floor(x / 2^t), from shares of x modulo 2^{t+w}.
+pub(super) fn truncate(
+    world: &mut World,
+    x: (u64, u64),
+    t: u32,
+    w: u32,
+    known: Known,
+) -> (u64, u64) {
+    let low = tree(world, x, t, false, known);
+    let kappa = b2a(world, (low.0.g, low.1.g), w);
+    (reduce((x.0 >> t) + kappa.0, w), reduce((x.1 >> t) + kappa.1, w))
+}
+
+/// Shares modulo 2^b of max(0, floor(x / 2^t)), from shares of x modulo 2^{b+t}.
+pub(super) fn faithful_relu(world: &mut World, x: (u64, u64), b: u32, t: u32) -> (u64, u64) {
+    let low = tree(world, x, t, false, Known::Offline);
+    let shifted = (x.0 >> t, x.1 >> t);
+    let high = tree(world, shifted, b - 1, true, Known::Offline);
+    let kappa = (low.0.g, low.1.g);
+    let passed = and(world, (high.0.p, high.1.p), kappa);
+    let word = b2a(world, kappa, b);
+    let top = |high: Block, passed: u64, shifted: u64| high.g ^ passed ^ bit(shifted, b - 1);
+    let d = (top(high.0, passed.0, shifted.0), top(high.1, passed.1, shifted.1) ^ 1);
+    let v = (reduce(shifted.0 + word.0, b), reduce(shifted.1 + word.1, b));
+    select(world, d, v, b, Known::Online)
+}
