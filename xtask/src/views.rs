@@ -1,9 +1,9 @@
 //! `cargo xtask views`: the non-linear protocols as an independent program, checked for all coins.
 //!
-//! Written from docs/protocol.md (3.8, 5.2 to 5.9) by someone who had not seen the crates, which it
-//! does not use. For small widths it goes through all coins and all shares: results are right, and
-//! each party's view (its coins, its random OTs, what it receives) has a distribution that depends
-//! on its own input alone.
+//! Written from docs/protocol.md (3.8, 5.2 to 5.9) by someone who had not seen the crates (but for the
+//! election and the fused variant, added afterwards), and uses none of them. For small widths it goes
+//! through all coins and all shares: results are right, and each party's view (its coins, its random
+//! OTs, what it receives) has a distribution that depends on its own input alone.
 //!
 //! **Why small parts suffice.** Let a protocol call parts one after the other, each with coins and
 //! random OTs of its own, each part's inputs being functions of what its party has seen. Whatever

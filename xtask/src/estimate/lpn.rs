@@ -82,7 +82,7 @@ fn stern_dumer(n: f64, k: f64, t: f64) -> f64 {
     let mut best = f64::INFINITY;
     for p in (0..40).step_by(2) {
         let p = f64::from(p);
-        let lists = binomial(((k + 60.0) / 2.0).floor(), p / 2.0);
+        let lists = binomial(f64::midpoint(k, 60.0).floor(), p / 2.0);
         let first = (lists.floor() - 12.0).max(1.0) as i64;
         for ell in first..lists.floor() as i64 + 30 {
             let ell = ell as f64;
@@ -122,7 +122,7 @@ fn shared_isd(n: f64, k: f64, t: f64) -> f64 {
 /// The least over p errors in the window and a window of ell more samples of `cost(list, ell)` over the
 /// chance that a window is right.
 fn isd(bin: f64, rest: f64, t: f64, cost: impl Fn(f64, f64) -> f64) -> f64 {
-    let halves = ((t / 2.0).floor(), ((t + 1.0) / 2.0).floor());
+    let halves = ((t / 2.0).floor(), f64::midpoint(t, 1.0).floor());
     let mut best = f64::INFINITY;
     for p in (0..28).step_by(2) {
         let p = f64::from(p);

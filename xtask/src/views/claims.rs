@@ -2,8 +2,8 @@
 
 use super::carry::{Block, Known, Shared, and, leaf, leaf_one, merge, tree};
 use super::check::{Claim, Own};
-use super::steps::{faithful_relu, truncate};
 use super::reveal::{elect, winner};
+use super::steps::{faithful_relu, truncate};
 use super::words::{b2a, extend, fused, product, select};
 use super::world::{World, bit, reduce};
 
@@ -67,13 +67,18 @@ pub(super) fn parts() -> Vec<Claim> {
             z >> (b - 1) != 0 || sum(shares, l) == z
         }));
     }
-    claims.push(claim("fused selection from 2 to 3 bits".into(), 3, Own::Random(256), |world, c, s| {
-        let (d, x) = ((bit(c, 0), bit(s, 0)), (c >> 1, s >> 1));
-        let value = sum(x, 2);
-        // The claim is about d = [x >= 0] alone; the views are not.
-        let shares = fused(world, d, x, 2, 3);
-        d.0 ^ d.1 == bit(value, 1) || sum(shares, 3) == (d.0 ^ d.1) * value
-    }));
+    claims.push(claim(
+        "fused selection from 2 to 3 bits".into(),
+        3,
+        Own::Random(256),
+        |world, c, s| {
+            let (d, x) = ((bit(c, 0), bit(s, 0)), (c >> 1, s >> 1));
+            let value = sum(x, 2);
+            // The claim is about d = [x >= 0] alone; the views are not.
+            let shares = fused(world, d, x, 2, 3);
+            d.0 ^ d.1 == bit(value, 1) || sum(shares, 3) == (d.0 ^ d.1) * value
+        },
+    ));
     claims.push(Claim {
         told: |c, s| winner(c ^ s).map_or(3 + (c ^ s), u64::from),
         ..claim("election of 3".into(), 3, Own::All, |world, c, s| {

@@ -3,7 +3,7 @@
 use super::world::Party::{Client, Server};
 use super::world::{World, bit};
 
-/// The pairs (i, j), in the order of the bits of the comparisons [x_i < x_j].
+/// The pairs (i, j), in the order of the bits of the comparisons `[x_i < x_j]`.
 const PAIRS: [(u32, u32); 3] = [(0, 1), (0, 2), (1, 2)];
 
 /// The value that loses no comparison, if the comparisons are those of an order.

@@ -114,13 +114,7 @@ pub(super) fn product(world: &mut World, c: u64, s: u64, w: u32, known: Known) -
 
 /// Shares modulo 2^l of d x, x modulo 2^b and d = [x >= 0], without a message between extension and
 /// selection (5.4, fused). d comes as XOR shares; the client's share of x is known offline.
-pub(super) fn fused(
-    world: &mut World,
-    d: (u64, u64),
-    x: (u64, u64),
-    b: u32,
-    l: u32,
-) -> (u64, u64) {
+pub(super) fn fused(world: &mut World, d: (u64, u64), x: (u64, u64), b: u32, l: u32) -> (u64, u64) {
     let upper = l - b;
     // Y's strings: l bits for tq, l - b more for the difference.
     let (to_client, y) = (world.rot(Server, l), world.rot(Client, l + upper));
@@ -146,13 +140,13 @@ pub(super) fn fused(
     let server_y = signed(x.1, s).wrapping_add(sign(m).wrapping_mul(spi) << b);
     let word = sign(sl).wrapping_mul(server_y).wrapping_sub(to_client.minus());
     let v = world.send(Server, word, l);
-    let cq = (cl.wrapping_mul(client_y(m))).wrapping_sub(k0).wrapping_sub(m * k0_up << b);
-    let sq = (k + sl * tq).wrapping_add(m * (k_up + sl * tq_up) << b);
+    let cq = (cl.wrapping_mul(client_y(m))).wrapping_sub(k0).wrapping_sub((m * k0_up) << b);
+    let sq = (k + sl * tq).wrapping_add((m * (k_up + sl * tq_up)) << b);
     let cw = to_client.k + cl * v;
     let sw = sl.wrapping_mul(server_y).wrapping_sub(to_client.k0);
     let open = world.open(d.0 ^ cl, d.1 ^ sl, 1);
-    let client = (open.wrapping_mul(client_y(m)))
-        .wrapping_add(sign(open).wrapping_mul(cw.wrapping_add(cq)));
+    let client =
+        (open.wrapping_mul(client_y(m))).wrapping_add(sign(open).wrapping_mul(cw.wrapping_add(cq)));
     let server =
         (open.wrapping_mul(server_y)).wrapping_add(sign(open).wrapping_mul(sw.wrapping_add(sq)));
     (reduce(client, l), reduce(server, l))
