@@ -103,6 +103,9 @@ pub(crate) struct ModelArguments {
     /// Protocol of the non-linear layers
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     pub(crate) backend: Backend,
+    /// How bits are dropped between layers
+    #[arg(long, value_enum, default_value_t = RoundingArgument::Exact)]
+    pub(crate) rounding: RoundingArgument,
     /// What the client learns (default: what model.toml says, or the logits)
     #[arg(long, value_enum)]
     pub(crate) reveal: Option<RevealArgument>,
@@ -242,6 +245,24 @@ impl From<BaseOtArgument> for BaseOt {
         match argument {
             BaseOtArgument::Hybrid => Self::Hybrid,
             BaseOtArgument::Classic => Self::Classic,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoundingArgument {
+    /// The result is the fixed-point network's, bit for bit: the client learns it and nothing else
+    Exact,
+    /// Fewer bytes, for clients that are trusted with the weights: the result depends on coins that
+    /// the client knows, and some thousands of replays of one image tell it the last layer's weights
+    Local,
+}
+
+impl From<RoundingArgument> for gazelle_model::RoundingMode {
+    fn from(rounding: RoundingArgument) -> Self {
+        match rounding {
+            RoundingArgument::Exact => Self::Exact,
+            RoundingArgument::Local => Self::Local,
         }
     }
 }

@@ -9,7 +9,7 @@ use gazelle::wire::Link;
 use gazelle::{GazelleError, ModelInfo};
 use gazelle_model::{
     Graph, ImportOptions, ImportedModel, Interface, ModelError, Options, Quantised, RangeSource,
-    quantise,
+    RoundingMode, quantise,
 };
 
 use crate::arguments::{Backend, ModelArguments};
@@ -95,6 +95,7 @@ pub(crate) struct Wanted {
     /// Inferences per setup.
     pub(crate) inferences: u32,
     pub(crate) base_ot: BaseOt,
+    pub(crate) rounding: RoundingMode,
 }
 
 /// Everything behind the files.
@@ -109,7 +110,9 @@ fn build(
     model.verify(&input_range, &calibration)?;
     let resolution = interface.output.resolution;
     let reference = Some(model.reference.clone());
-    let options = Options { calibration, input_range, resolution, reference, ..Options::default() };
+    let rounding = wanted.rounding;
+    let options =
+        Options { calibration, input_range, resolution, reference, rounding, ..Options::default() };
     let mut quantised = quantise(&model.graph, &options)?;
     interface.output.resolution = Some(quantised.report.resolution);
     let what = interface.output.reveal;
@@ -130,6 +133,7 @@ impl ModelArguments {
             reveal_count: self.reveal_count,
             inferences: self.inferences_per_setup,
             base_ot: self.base_ot.into(),
+            rounding: self.rounding.into(),
         }
     }
 }
@@ -294,6 +298,7 @@ pub(crate) fn embedded(
         reveal_count: 1,
         inferences: 1,
         base_ot: BaseOt::default(),
+        rounding: RoundingMode::Exact,
     };
     let loaded = build(model, "mnist_d_minionn".into(), interface, calibration, wanted)?;
     Ok((loaded, images.into_iter().take(count.max(1)).collect()))

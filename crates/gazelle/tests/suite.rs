@@ -14,6 +14,8 @@ mod parties;
 mod real;
 #[path = "suite/recorded.rs"]
 mod recorded;
+#[path = "suite/replay.rs"]
+mod replay;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/traffic.rs"]

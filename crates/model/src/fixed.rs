@@ -7,7 +7,7 @@ use gazelle_share::{
 
 use crate::error::ModelError;
 
-/// How values are rounded where bits are dropped.
+/// How values are rounded by steps that round locally; exact ones always round to the nearest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rounding {
     /// To the nearest, halves up.
@@ -19,7 +19,7 @@ pub enum Rounding {
 /// Values of all tensors and how often one did not fit its width.
 #[derive(Debug, Clone)]
 pub struct Trace {
-    /// By tensor.
+    /// By tensor; without guard bits.
     pub tensors: TensorMap<Vec<i64>>,
     /// Values that left their range (the protocol would wrap them).
     pub overflows: usize,
@@ -109,6 +109,8 @@ fn evaluate(
             from_words(y)
         }
         NodeKind::Step(step) => {
+            let exact = &mut Coins { state: None };
+            let coins = if step.rounding.is_local() { coins } else { exact };
             let v = round(step, x, coins);
             let limit = 1i64 << (step.value_bits - 1);
             let lost = match step.function {
@@ -127,16 +129,28 @@ fn evaluate(
         }
         NodeKind::Local(LocalMap::AddBias) => {
             let mut words = to_words(x);
-            let shape = architecture.tensor(node.output).shape;
-            gazelle_share::local::add_bias(shape, &weights.bias, &mut words, 64);
+            let output = architecture.tensor(node.output);
+            let bias: Vec<i64> = weights.bias.iter().map(|b| b >> output.guard_bits).collect();
+            gazelle_share::local::add_bias(output.shape, &bias, &mut words, 64);
             from_words(words)
         }
         NodeKind::Local(map) => {
             let of =
                 |id: &TensorId| (trace.tensors[*id].as_slice(), architecture.tensor(*id).shape);
             let inputs: Vec<(&[i64], TensorShape)> = node.inputs.iter().map(of).collect();
-            let output = architecture.tensor(node.output).shape;
-            map.apply_with(&inputs, output, |sum, x, shift| sum.wrapping_add(x << (shift & 63)))
+            let output = architecture.tensor(node.output);
+            let map = match map {
+                // Values, without what shares have below them.
+                LocalMap::Add { shifts } => {
+                    let own = |(shift, id): (&u32, &TensorId)| {
+                        shift + architecture.tensor(*id).guard_bits - output.guard_bits
+                    };
+                    &LocalMap::Add { shifts: shifts.iter().zip(&node.inputs).map(own).collect() }
+                }
+                map => map,
+            };
+            let add = |sum: i64, x: i64, shift: u32| sum.wrapping_add(x << (shift & 63));
+            map.apply_with(&inputs, output.shape, add)
         }
     }
 }

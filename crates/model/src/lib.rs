@@ -21,5 +21,5 @@ pub use description::{
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, InputGrid, Op};
 pub use onnx::{ImportOptions, ImportedModel, Reference, import, load};
-pub use quantise::{CalibrationSource, Options, Quantised, Report, quantise};
+pub use quantise::{CalibrationSource, Options, Quantised, Report, RoundingMode, quantise};
 pub use range::{InputRange, OutOfRange, RangeSource};

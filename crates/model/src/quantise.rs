@@ -11,6 +11,7 @@ mod build;
 mod calibrate;
 mod equalise;
 mod evaluate;
+mod exact;
 mod input;
 mod places;
 pub(crate) mod rings;
@@ -50,6 +51,20 @@ pub struct Options {
     pub effort: u64,
     /// What the fixed-point network is compared with: the file itself. Without it, the graph in f32.
     pub reference: Option<Reference>,
+    /// Whether the private result is the reference bit for bit.
+    pub rounding: RoundingMode,
+}
+
+/// How the private network rounds where bits are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoundingMode {
+    /// To the nearest, whatever the shares are: the client learns f(x) and nothing else.
+    #[default]
+    Exact,
+    /// By local shifts of the shares: cheaper, but the result depends on coins that the client knows,
+    /// and replays of one image tell it the last layers' weights (docs/threat-model.md).
+    Local,
 }
 
 impl Default for Options {
@@ -63,6 +78,7 @@ impl Default for Options {
             resolution: None,
             effort: 1_000_000_000,
             reference: None,
+            rounding: RoundingMode::default(),
         }
     }
 }
@@ -227,7 +243,10 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         }
     }
     if let Some(best) = best {
-        return Ok(best);
+        return match options.rounding {
+            RoundingMode::Local => Ok(best),
+            RoundingMode::Exact => prepared.exact(best, options.effort),
+        };
     }
     let why = match last {
         Some(r) => format!(
@@ -325,6 +344,21 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
 }
 
 impl CalibratedGraph {
+    /// The network that computes the reference, and how good that is.
+    fn exact(&self, local: Quantised, effort: u64) -> Result<Quantised, ModelError> {
+        let network = exact::exact(&local.network)?;
+        let logits = &self.calibration.logits;
+        let checked = evaluate::evaluate(&network, &self.inputs, logits, self.scale, effort)?;
+        let report = Report {
+            tolerance: checked.tolerance(),
+            relative_error: checked.relative_error,
+            agreement: checked.agreement,
+            checked_inputs: checked.inputs,
+            ..local.report
+        };
+        Ok(Quantised { network, report })
+    }
+
     /// The cheapest widths within the budget; a budget that gives those tried before, which tells
     /// nothing new, is lowered until it gives others, so many times at most.
     fn widths(

@@ -11,10 +11,9 @@ pub enum Rounding {
     /// [`StepFunction::Round`](crate::step::StepFunction::Round) alone rounds exactly to the nearest, halves up.
     #[default]
     Local,
-    /// Exactly, whatever the shares are. The shares carry `guard_bits` g below the value's own bits:
-    /// they are of `2^g y + E` with `|E| < 2^(g-1)` (E = 0 if g is 0), and
-    /// `v = floor((x + 2^(g-1)) / 2^(t+g)) = floor(y / 2^t)`; [`StepFunction::Round`](crate::step::StepFunction::Round) rounds to the
-    /// nearest, halves up. See [`Step::rounded`](crate::Step::rounded).
+    /// Exactly to the nearest, halves up, whatever the shares are. The shares carry `guard_bits` g below
+    /// the value's own bits: they are of `2^g y + E` with `|E| < 2^(g-1)` (E = 0 if g is 0), and
+    /// `v = floor((y + 2^(t-1)) / 2^t)`, y if t is 0. See [`Step::rounded`](crate::Step::rounded).
     Exact {
         /// g, at most 8.
         guard_bits: u32,

@@ -4,6 +4,7 @@ mod prepare;
 
 use serde::{Deserialize, Serialize};
 
+use crate::linear::Guard;
 use crate::op::MAX_ELEMENTS;
 use crate::rounding::Rounding;
 use crate::shape::{TensorShape, Window};
@@ -183,7 +184,7 @@ impl Step {
     pub fn check(&self) -> Result<(), String> {
         let (l, b) = (self.input_bits, self.value_bits);
         let guard = self.rounding.guard_bits();
-        if guard > MAX_GUARD_BITS {
+        if guard > Guard::MAX_BITS {
             return Err(format!("{guard} guard bits"));
         }
         if self.truncate_bits >= MAX_RING_BITS {
@@ -310,8 +311,7 @@ impl Step {
 
 /// Ring width at most (protocol.md, section 1).
 pub const MAX_RING_BITS: u32 = 48;
-/// Guard bits at most.
-const MAX_GUARD_BITS: u32 = 8;
+
 /// Bits of a result at most, shared or revealed.
 const MAX_RESULT_BITS: u32 = 62;
 /// Input elements read by one pool at most.

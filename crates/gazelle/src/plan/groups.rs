@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use gazelle_share::{
-    Architecture, Guard, LinearGroup, LinearOp, LocalMap, MaskKind, NodeKind, StepOutput, TensorId,
-    TensorMap, Window,
+    Architecture, Guard, LinearGroup, LinearOp, MaskKind, NodeKind, StepOutput, TensorId, TensorMap,
 };
 
 use crate::error::GazelleError;
@@ -72,37 +71,9 @@ struct Fate {
     addends: u32,
 }
 
-/// Pixels of a window; so many that no error fits if they are more than 2^32.
-fn area(window: &Window) -> u32 {
-    u32::try_from(window.kernel[0].saturating_mul(window.kernel[1])).unwrap_or(u32::MAX)
-}
-
-/// Per tensor: how many errors of linear outputs its elements add up, each counted as often as it is
-/// added and shifted.
-fn addends(architecture: &Architecture) -> TensorMap<u32> {
-    let mut addends = architecture.per_tensor(0u32);
-    for node in architecture.nodes() {
-        let inputs = node.inputs.iter().map(|input| addends[*input]);
-        let sum = match &node.kind {
-            NodeKind::Linear(_) => 1,
-            NodeKind::Step(_) => 0,
-            NodeKind::Local(LocalMap::Add { shifts }) => inputs
-                .zip(shifts)
-                .map(|(errors, shift)| errors.saturating_mul(1 << (*shift).min(31)))
-                .fold(0, u32::saturating_add),
-            NodeKind::Local(LocalMap::SumPool(window)) => {
-                inputs.fold(0, u32::max).saturating_mul(area(window))
-            }
-            NodeKind::Local(_) => inputs.fold(0, u32::max),
-        };
-        addends[node.output] = sum;
-    }
-    addends
-}
-
 /// Per tensor, by one walk from the end.
 fn fates(architecture: &Architecture) -> TensorMap<Fate> {
-    let addends = addends(architecture);
+    let addends = architecture.added_errors();
     let mut fates = architecture.per_tensor(Fate::default());
     for node in architecture.nodes().iter().rev() {
         let after = fates[node.output];
@@ -112,7 +83,7 @@ fn fates(architecture: &Architecture) -> TensorMap<Fate> {
                 NodeKind::Step(step) => Fate {
                     truncate: Some(step.truncate_bits),
                     revealed: matches!(step.output, StepOutput::Reveal),
-                    addends: addends[*input].saturating_mul(step.sum_pool.as_ref().map_or(1, area)),
+                    addends: addends[*input],
                 },
                 NodeKind::Local(_) => Fate {
                     truncate: after

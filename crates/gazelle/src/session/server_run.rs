@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use gazelle_share::{
     LinearProtocol, LinearServer, LinearWeights, LocalMap, NonlinearProtocol, NonlinearServer,
-    Shares, TensorId, TensorShape, local,
+    Shares, Step, StepFunction, TensorId, TensorShape, local,
 };
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
@@ -150,7 +150,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         .prepared
                         .remove(&id)
                         .ok_or_else(|| GazelleError::Peer(format!("no inference {id}")))?;
-                    reports.push(self.online(prepared, channel)?);
+                    reports.push(self.online(prepared, channel, rng)?);
                 }
             }
         }
@@ -193,6 +193,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         &mut self,
         prepared: ServerMaterial<N>,
         channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
     ) -> Result<InferenceReport, GazelleError> {
         let ServerMaterial { mut shares, steps, offline, groups, step_phases } = prepared;
         let server = self.server;
@@ -240,7 +241,12 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                 }
                 Task::Step(number) => {
                     let meter = Meter::start(channel);
-                    let input = tensors.take(first)?;
+                    let input = match &plan.steps().get(number) {
+                        Some(step) if step.function == StepFunction::Round => {
+                            dither(step, tensors.take(first)?, rng)
+                        }
+                        _ => tensors.take(first)?,
+                    };
                     let prepared =
                         steps.next().ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
                     let result = self
@@ -292,6 +298,22 @@ fn receive_all<S: LinearServer>(
     }
     send.flush()?;
     Ok(phases)
+}
+
+/// Makes the revealed rounding of a step that rounds locally one that goes up or down at random, by a
+/// uniform offset of one step that only the server knows: near a rounding boundary a replayed input
+/// would else measure the client's own coins (docs/threat-model.md). Exact steps have no coins.
+fn dither(step: &Step, share: Shares, rng: &mut (dyn CryptoRng + Send)) -> Shares {
+    if !step.rounding.is_local() || step.truncate_bits == 0 {
+        return share;
+    }
+    let (unit, bits) = (1u64 << step.truncate_bits, share.bits());
+    let mut words = share.into_words();
+    for word in &mut words {
+        // The step itself adds half a unit.
+        *word = word.wrapping_add(rng.next_u64() & (unit - 1)).wrapping_sub(unit / 2);
+    }
+    Shares::new(bits, words)
 }
 
 fn add_bias(shape: TensorShape, weights: &LinearWeights, share: Shares) -> Shares {

@@ -17,7 +17,8 @@ pub(super) struct Checked {
     sigma: f64,
     /// What errors are measured by: see [`scale`].
     scale: f64,
-    half_resolution: f64,
+    /// What rounding for the reveal adds at most.
+    reveal_error: f64,
     overflows: usize,
 }
 
@@ -83,7 +84,7 @@ impl Checked {
     /// sigma of what rounding at random moves them, the largest distance of the fixed-point
     /// reference that the inputs checked showed and half as much again, half the resolution.
     pub(super) fn tolerance(&self) -> f64 {
-        round_up(6.0 * self.sigma + UNSEEN * self.error + self.half_resolution)
+        round_up(6.0 * self.sigma + UNSEEN * self.error + self.reveal_error)
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -155,7 +156,8 @@ pub(super) fn evaluate(
         error: 0.0,
         sigma: 0.0,
         scale,
-        half_resolution: f64::from(-resolution - 1).exp2(),
+        // The server rounds up or down at random where the network rounds locally.
+        reveal_error: f64::from(-resolution - i32::from(architecture.is_exact())).exp2(),
         overflows: 0,
     };
     checked.largest_logit = expected.iter().map(largest).fold(0.0, f64::max);

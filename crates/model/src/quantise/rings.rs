@@ -36,7 +36,8 @@ pub(crate) fn assign(
     for (tensor, (id, ring)) in tensors.iter_mut().zip(rings.iter()) {
         tensor.ring_bits = *ring;
         // Of a masked sum the readers may need less than the largest sum would.
-        tensor.value_bits = if masked[id] { tensor.value_bits.min(*ring) } else { *ring };
+        let room = *ring - tensor.guard_bits;
+        tensor.value_bits = if masked[id] { tensor.value_bits.min(room) } else { room };
     }
     for node in nodes {
         let (input, output) = (rings[node.input()], rings[node.output]);
@@ -63,7 +64,10 @@ fn backwards(
     for node in nodes.iter().rev() {
         let output = rings[node.output];
         match &node.kind {
-            NodeKind::Linear(_) => raise(&mut rings[node.input()], output),
+            NodeKind::Linear(_) => {
+                let guard = tensors.get(node.output.index()).map_or(0, |tensor| tensor.guard_bits);
+                raise(&mut rings[node.input()], output - guard);
+            }
             NodeKind::Step(step) => {
                 raise(&mut rings[node.input()], step.wanted_bits());
                 match step.output {

@@ -6,8 +6,9 @@ use std::ops::{Index, IndexMut};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{ArchitectureParts, Node, NodeId, Tensor, TensorId};
+use super::{ArchitectureParts, Node, NodeId, NodeKind, Tensor, TensorId};
 use crate::error::ProtocolError;
+use crate::local::LocalMap;
 
 /// The public part of a network, checked when it was made or decoded.
 ///
@@ -93,6 +94,40 @@ impl Architecture {
     /// Per tensor: [`is_masked`](Self::is_masked).
     pub fn masked(&self) -> &TensorMap<bool> {
         &self.masked
+    }
+
+    /// Says whether every step drops its bits exactly: then the private result is a function of the input
+    /// alone, the fixed-point reference's.
+    pub fn is_exact(&self) -> bool {
+        let local =
+            |node: &Node| matches!(&node.kind, NodeKind::Step(step) if step.rounding.is_local());
+        !self.nodes().iter().any(local)
+    }
+
+    /// Counts, per tensor, how many errors of linear outputs its elements add up at most, each counted as
+    /// often as it is added, and `2^shift` times where it is shifted. Guard bits have to take up so
+    /// many (docs/protocol.md, 3.8).
+    pub fn added_errors(&self) -> TensorMap<u32> {
+        let mut errors = self.per_tensor(0u32);
+        for node in self.nodes() {
+            let inputs = node.inputs.iter().map(|input| errors[*input]);
+            errors[node.output] = match &node.kind {
+                NodeKind::Linear(_) => 1,
+                NodeKind::Step(_) => 0,
+                NodeKind::Local(LocalMap::Add { shifts }) => inputs
+                    .zip(shifts)
+                    .map(|(errors, shift)| errors.saturating_mul(1 << (*shift).min(31)))
+                    .fold(0, u32::saturating_add),
+                NodeKind::Local(LocalMap::SumPool(window)) => {
+                    let taps = window.kernel[0].saturating_mul(window.kernel[1]);
+                    // More than 2^32 are too many as well.
+                    let taps = u32::try_from(taps).unwrap_or(u32::MAX);
+                    inputs.fold(0, u32::max).saturating_mul(taps)
+                }
+                NodeKind::Local(_) => inputs.fold(0, u32::max),
+            };
+        }
+        errors
     }
 
     /// Returns the parts, to be changed and checked again.

@@ -166,6 +166,9 @@ impl ArchitectureParts {
                 {
                     return Err("the step's shapes or widths are not its tensors'".into());
                 }
+                if step.rounding.guard_bits() != input.guard_bits {
+                    return Err("the step does not drop its input's guard bits".into());
+                }
             }
             NodeKind::Local(_) => {}
         }

@@ -19,13 +19,15 @@ impl Step {
         }
     }
 
-    /// What S adds to its share before anything is dropped, so that the sum is rounded down by
-    /// dropping: `2^(g-1)`, and half a unit of v where it rounds to the nearest; `2^t - 1` if local.
+    /// What S adds to its share before anything is dropped, so that the sum is rounded by dropping:
+    /// `2^(g-1)` and half a unit of v, if bits of the value are dropped; `2^t - 1` if local.
     fn offset(&self) -> u64 {
         let half = |bits: u32| (1u64 << bits) >> 1;
         let guard = half(self.rounding.guard_bits());
         match (&self.function, self.rounding) {
-            (StepFunction::Round, _) if self.truncate_bits > 0 => guard + half(self.dropped_bits()),
+            (StepFunction::Round, _) | (_, Rounding::Exact { .. }) if self.truncate_bits > 0 => {
+                guard + half(self.dropped_bits())
+            }
             (StepFunction::Round, _) | (_, Rounding::Exact { .. }) => guard,
             (_, Rounding::Local) => (1u64 << self.truncate_bits) - 1,
         }
@@ -55,8 +57,8 @@ impl Step {
     }
 
     /// The server's share as the backends take it, modulo `2^bits`: as the client's, but it adds an
-    /// offset first: `2^t - 1` if the rounding is local; else `2^(g-1)`, and half a unit of v for
-    /// [`StepFunction::Round`].
+    /// offset first: `2^t - 1` if the rounding is local; else `2^(g-1)` and, where bits of the value are
+    /// dropped, half a unit of v.
     #[must_use]
     pub fn prepare_server(&self, share: Shares, bits: u32) -> Shares {
         self.prepare(share, self.offset(), bits)
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn properties_exact_rounding_is_the_floor_of_the_value_whatever_the_guard_bits_hold() {
+    fn properties_exact_rounding_is_to_the_nearest_whatever_the_guard_bits_hold() {
         for (g, t) in [(2, 3), (3, 0), (1, 2), (0, 3)] {
             let rounding = Rounding::Exact { guard_bits: g };
             let l = 6 + t + g;
@@ -119,14 +121,14 @@ mod tests {
             for y in -(1i64 << (t + 4)) + 1..(1i64 << (t + 4)) - (1 << t) {
                 for error in -bound..=bound {
                     let x = (y << g) + error;
-                    assert_eq!(step.rounded(x), y >> t, "{y} {error}");
-                    assert_eq!(nearest.rounded(x), (y + ((1 << t) >> 1)) >> t, "{y} {error}");
+                    let v = (y + ((1 << t) >> 1)) >> t;
+                    assert_eq!(step.rounded(x), v, "{y} {error}");
+                    assert_eq!(nearest.rounded(x), v, "{y} {error}");
                     // As the ideal protocol does it, for one sharing.
                     let client = Shares::new(l, vec![(y as u64).wrapping_mul(0x9e37_79b9)]);
                     let server = Shares::new(l, vec![x as u64]).sub(&client);
                     let sum = step.prepare_client(client, l).add(&step.prepare_server(server, l));
-                    let v = to_signed(sum.words()[0], l) >> step.carried_bits();
-                    assert_eq!(v, y >> t);
+                    assert_eq!(to_signed(sum.words()[0], l) >> step.carried_bits(), v);
                 }
             }
         }
