@@ -43,10 +43,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let bytes = traffic(step) / 8.0;
         total += bytes;
         println!(
-            "{:40} {:8} elements, {:2} bits, ring {:2} -> {:2}, about {:8.0} kB",
+            "{:40} {:8} elements, {:2} bits, {:2} dropped, ring {:2} -> {:2}, about {:8.0} kB",
             node.name,
             step.input.len(),
             step.value_bits,
+            step.dropped_bits(),
             step.input_bits,
             step.output_bits(),
             bytes / 1e3

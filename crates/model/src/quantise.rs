@@ -19,7 +19,7 @@ mod scales;
 mod sensitivity;
 mod widths;
 
-use gazelle_share::Network;
+use gazelle_share::{Network, NodeKind};
 use serde::{Deserialize, Serialize};
 
 pub use calibrate::CalibrationSource;
@@ -158,13 +158,44 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         return Err(ModelError::Quantise("widths out of range".into()));
     }
     let prepared = prepare(graph, options)?;
+    if options.rounding == RoundingMode::Local || fixed.is_some() {
+        return search(&prepared, options, options.weight_bits);
+    }
+    // Which of both is cheaper depends on whether values or weights cause the errors.
+    let coarse = search(&prepared, options, options.weight_bits.saturating_sub(2).max(2));
+    let fine = search(&prepared, options, options.weight_bits);
+    match (coarse, fine) {
+        (Ok(a), Ok(b)) => Ok(if bits_compared(&a) < bits_compared(&b) { a } else { b }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Bits that all exact steps compare together, b + T for each element: what their OTs grow with.
+fn bits_compared(quantised: &Quantised) -> u64 {
+    let steps = quantised.network.architecture().nodes().iter();
+    let bits = steps.filter_map(|node| match &node.kind {
+        NodeKind::Step(step) => {
+            Some(step.input.len() as u64 * u64::from(step.value_bits + step.dropped_bits()))
+        }
+        _ => None,
+    });
+    bits.sum()
+}
+
+/// Chooses widths for weights of at least `weight_bits` fraction bits.
+fn search(
+    prepared: &CalibratedGraph,
+    options: &Options,
+    weight_bits: u32,
+) -> Result<Quantised, ModelError> {
+    let fixed = options.value_bits;
     let CalibratedGraph { lowered, input, inputs, varied, source, calibration, ranges, .. } =
-        &prepared;
-    let CalibratedGraph { resolution, scale, .. } = &prepared;
+        prepared;
+    let CalibratedGraph { resolution, scale, .. } = prepared;
     let mut candidate = Candidate {
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
         margin: source.margin(inputs.len(), *varied),
-        weight_bits: options.weight_bits,
+        weight_bits,
         resolution: *resolution,
         coarse: fixed.is_none(),
     };
@@ -181,13 +212,12 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         let Some(widths) = widths else { break };
         tried.clone_from(&widths);
         let built = build::build(lowered, ranges, input, candidate, &widths)?;
-        let checked = evaluate::evaluate(
-            &built.network,
-            inputs,
-            &calibration.logits,
-            *scale,
-            options.effort,
-        )?;
+        let network = match options.rounding {
+            RoundingMode::Exact => exact::exact(&built.network)?,
+            RoundingMode::Local => built.network,
+        };
+        let checked =
+            evaluate::evaluate(&network, inputs, &calibration.logits, *scale, options.effort)?;
         let verdict = checked.verdict();
         let report = Report {
             value_bits: built.step_bits.iter().map(|(_, bits)| *bits).max().unwrap_or_default(),
@@ -205,7 +235,7 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         };
         let good = verdict.good();
         if good || fixed.is_some() {
-            best = Some(Quantised { network: built.network, report });
+            best = Some(Quantised { network, report });
             // What is left of the budget buys narrower values. Where the weights' own errors use it
             // up, another bit of theirs is the cheaper one.
             let weights = verdict.slack_of_rounding > WORTHWHILE * verdict.slack;
@@ -243,10 +273,7 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         }
     }
     if let Some(best) = best {
-        return match options.rounding {
-            RoundingMode::Local => Ok(best),
-            RoundingMode::Exact => prepared.exact(best, options.effort),
-        };
+        return Ok(best);
     }
     let why = match last {
         Some(r) => format!(
@@ -344,21 +371,6 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
 }
 
 impl CalibratedGraph {
-    /// The network that computes the reference, and how good that is.
-    fn exact(&self, local: Quantised, effort: u64) -> Result<Quantised, ModelError> {
-        let network = exact::exact(&local.network)?;
-        let logits = &self.calibration.logits;
-        let checked = evaluate::evaluate(&network, &self.inputs, logits, self.scale, effort)?;
-        let report = Report {
-            tolerance: checked.tolerance(),
-            relative_error: checked.relative_error,
-            agreement: checked.agreement,
-            checked_inputs: checked.inputs,
-            ..local.report
-        };
-        Ok(Quantised { network, report })
-    }
-
     /// The cheapest widths within the budget; a budget that gives those tried before, which tells
     /// nothing new, is lowered until it gives others, so many times at most.
     fn widths(

@@ -15,6 +15,8 @@ pub(super) struct Checked {
     /// Largest distance of a logit from the f32 reference when values are rounded to the nearest.
     error: f64,
     sigma: f64,
+    /// Whether the network has no coins.
+    exact: bool,
     /// What errors are measured by: see [`scale`].
     scale: f64,
     /// What rounding for the reveal adds at most.
@@ -78,6 +80,8 @@ const STEPS_TOLD: i32 = 4;
 const ROUNDING_SHARE: f64 = 0.0095;
 /// Error of the deterministic reference and 4 sigma may be this fraction.
 const TOTAL_SHARE: f64 = 0.016;
+/// Error of an exact network's reference, which has no coins, may be this fraction.
+const EXACT_SHARE: f64 = 0.012;
 
 impl Checked {
     /// What the private logits may be away from the f32 network's, in two digits, rounded up: 6
@@ -85,6 +89,19 @@ impl Checked {
     /// reference that the inputs checked showed and half as much again, half the resolution.
     pub(super) fn tolerance(&self) -> f64 {
         round_up(6.0 * self.sigma + UNSEEN * self.error + self.reveal_error)
+    }
+
+    /// Of a network without coins: all that counts is how far the reference is from f32.
+    fn exact_verdict(&self, mut verdict: Verdict) -> Verdict {
+        if self.relative_error > EXACT_SHARE || self.agreement < 0.99 {
+            let excess = self.relative_error / EXACT_SHARE;
+            // Half by values, half by weights.
+            verdict.more_weight_bits = excess.log2().ceil().clamp(1.0, 4.0) as u32;
+            verdict.variance_factor = 0.5;
+        }
+        verdict.slack = (0.85 * EXACT_SHARE / self.relative_error).min(3.0).powi(2);
+        verdict.slack_of_rounding = verdict.slack;
+        verdict
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -97,6 +114,9 @@ impl Checked {
         };
         if self.overflows > 0 {
             verdict.more_margin = 1;
+        }
+        if self.exact {
+            return self.exact_verdict(verdict);
         }
         let rounding = 6.0 * self.sigma / (ROUNDING_SHARE * self.scale);
         let total = self.relative_error + 4.0 * self.sigma / self.scale;
@@ -144,7 +164,8 @@ pub(super) fn evaluate(
     let macs: u64 = architecture.nodes().iter().map(node_macs).sum();
     let passes = (effort / macs.max(1)).clamp(4, MAX_INPUTS * (MAX_RUNS + 1));
     let count = (passes / 4).clamp(1, MAX_INPUTS).min(inputs.len() as u64);
-    let runs = (passes / count.max(1)).saturating_sub(1).clamp(2, MAX_RUNS);
+    let coins = u64::from(!architecture.is_exact());
+    let runs = coins * (passes / count.max(1)).saturating_sub(1).clamp(2, MAX_RUNS);
     let before = architecture.last().input();
     let unit = f64::from(-architecture.tensor(before).scale).exp2();
     let resolution = architecture.tensor(architecture.output()).scale;
@@ -155,6 +176,7 @@ pub(super) fn evaluate(
         agreement: 0.0,
         error: 0.0,
         sigma: 0.0,
+        exact: architecture.is_exact(),
         scale,
         // The server rounds up or down at random where the network rounds locally.
         reveal_error: f64::from(-resolution - i32::from(architecture.is_exact())).exp2(),
