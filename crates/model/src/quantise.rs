@@ -19,13 +19,13 @@ mod scales;
 mod sensitivity;
 mod widths;
 
-use gazelle_share::{Network, NodeKind};
+use gazelle_share::{LocalMap, Network, NodeKind};
 use serde::{Deserialize, Serialize};
 
 pub use calibrate::CalibrationSource;
 
 use crate::error::ModelError;
-use crate::graph::Graph;
+use crate::graph::{Graph, Op};
 use crate::onnx::Reference;
 use crate::passes;
 use crate::range::InputRange;
@@ -118,6 +118,8 @@ pub struct Report {
     /// Fraction of the inputs checked with the same class as the f32 reference (near ties, closer
     /// than the tolerance, left out).
     pub agreement: f64,
+    /// Whether the error bounds are met; a width that the caller gave is taken all the same.
+    pub good: bool,
     /// Where the calibration inputs came from.
     pub calibration: CalibrationSource,
     /// Inputs that set the ranges.
@@ -141,6 +143,8 @@ struct Candidate {
     resolution: i32,
     /// Whether comparisons of a ReLU may go without the lowest bits.
     coarse: bool,
+    /// Whether the network will round exactly.
+    exact: bool,
 }
 
 /// Quantises a network (as imported; passes are run first).
@@ -158,15 +162,49 @@ pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelErro
         return Err(ModelError::Quantise("widths out of range".into()));
     }
     let prepared = prepare(graph, options)?;
-    if options.rounding == RoundingMode::Local || fixed.is_some() {
-        return search(&prepared, options, options.weight_bits);
+    if fixed.is_some() {
+        return search(&prepared, options, options.weight_bits, fixed);
     }
-    // Which of both is cheaper depends on whether values or weights cause the errors.
-    let coarse = search(&prepared, options, options.weight_bits.saturating_sub(2).max(2));
-    let fine = search(&prepared, options, options.weight_bits);
-    match (coarse, fine) {
-        (Ok(a), Ok(b)) => Ok(if bits_compared(&a) < bits_compared(&b) { a } else { b }),
-        (a, b) => a.or(b),
+    let fine = search(&prepared, options, options.weight_bits, None);
+    let found = match options.rounding {
+        RoundingMode::Local => fine,
+        // Which of both is cheaper depends on whether values or weights cause the errors.
+        RoundingMode::Exact => {
+            let weight_bits = options.weight_bits.saturating_sub(2).max(2);
+            match (search(&prepared, options, weight_bits, None), fine) {
+                (Ok(a), Ok(b)) => Ok(if bits_compared(&a) < bits_compared(&b) { a } else { b }),
+                (a, b) => a.or(b),
+            }
+        }
+    };
+    found.or_else(|error| {
+        // What decides may be a value without influence at first sight, such as one that cancels:
+        // then all values get the same width.
+        let uniform = UNIFORM.into_iter().find_map(|bits| {
+            let found = search(&prepared, options, options.weight_bits + 2, Some(bits)).ok()?;
+            found.report.good.then_some(found)
+        });
+        uniform.ok_or(error)
+    })
+}
+
+/// Widths of all values that are tried where none of their own are found.
+const UNIFORM: [u32; 4] = [12, 15, 18, 21];
+
+/// Widens the range of a sum that is much smaller than its addends: values that cancel leave the
+/// addends' rounding errors behind, which must fit as well.
+fn hold_errors_of_addends(graph: &Graph, ranges: &mut [f64]) {
+    /// Of the largest addend: more than what values of 8 bits with a margin are rounded by.
+    const SHARE: f64 = 1.0 / 32.0;
+    for node in &graph.nodes {
+        if !matches!(node.op, Op::Local(LocalMap::Add { .. })) {
+            continue;
+        }
+        let addends = node.inputs.iter().filter_map(|id| ranges.get(*id)).copied();
+        let largest = addends.fold(0.0, f64::max);
+        if let Some(range) = ranges.get_mut(node.output) {
+            *range = range.max(largest * SHARE);
+        }
     }
 }
 
@@ -182,13 +220,14 @@ fn bits_compared(quantised: &Quantised) -> u64 {
     bits.sum()
 }
 
-/// Chooses widths for weights of at least `weight_bits` fraction bits.
+/// Chooses widths for weights of at least `weight_bits` fraction bits, or takes one for all values
+/// (then whatever it is worth).
 fn search(
     prepared: &CalibratedGraph,
     options: &Options,
     weight_bits: u32,
+    fixed: Option<u32>,
 ) -> Result<Quantised, ModelError> {
-    let fixed = options.value_bits;
     let CalibratedGraph { lowered, input, inputs, varied, source, calibration, ranges, .. } =
         prepared;
     let CalibratedGraph { resolution, scale, .. } = prepared;
@@ -198,6 +237,7 @@ fn search(
         weight_bits,
         resolution: *resolution,
         coarse: fixed.is_none(),
+        exact: options.rounding == RoundingMode::Exact,
     };
     let mut variance = evaluate::budget(*scale);
     let (mut last, mut best) = (None, None);
@@ -229,6 +269,7 @@ fn search(
             relative_error: checked.relative_error,
             largest_logit: checked.largest_logit,
             agreement: checked.agreement,
+            good: verdict.good(),
             calibration: *source,
             calibration_inputs: inputs.len(),
             checked_inputs: checked.inputs,
@@ -352,7 +393,8 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
         let widest = ranges.iter().copied().fold(0.0, f64::max);
         widest.max(calibration.sensitivity.negligible(id, scale))
     });
-    let ranges: Vec<f64> = ranges.collect();
+    let mut ranges: Vec<f64> = ranges.collect();
+    hold_errors_of_addends(&lowered, &mut ranges);
     let varied = variants.len();
     let seen = (calibration.sensitivity.gain(0), ranges.first().copied());
     let channels = lowered.input_shape().channels;

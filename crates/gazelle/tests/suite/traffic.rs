@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gazelle::backend::{Choice, DefaultService, Machine, Prediction, StepProtocol, planner};
 use gazelle::{Description, ModelInfo};
-use gazelle_model::{Options, import, quantise, samples};
+use gazelle_model::{Options, RoundingMode, import, quantise, samples};
 use gazelle_share::{Network, Node, NodeKind};
 use gazelle_wire::Link;
 
@@ -12,7 +12,7 @@ use crate::networks::{everything, inputs};
 use crate::parties::{assert_traffic, run};
 
 /// The quantised network; nothing where the shared data is not there.
-fn minionn() -> Option<Network> {
+fn minionn(rounding: RoundingMode) -> Option<Network> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../../shared/data/models/cifar10_minionn_gazelle/model.onnx");
     let Ok(bytes) = std::fs::read(&path) else {
@@ -21,7 +21,8 @@ fn minionn() -> Option<Network> {
     };
     let graph = import(&bytes).unwrap();
     let calibration = samples::beside(&path, &graph, 4);
-    let options = Options { calibration, effort: 100_000_000, ..Options::default() };
+    let effort = 100_000_000;
+    let options = Options { calibration, effort, rounding, ..Options::default() };
     Some(quantise(&graph, &options).unwrap().network)
 }
 
@@ -85,7 +86,7 @@ fn steps_with_few_trips_travel_in_the_description_and_cost_what_the_plan_says() 
 
 #[test]
 fn minionn_stays_under_the_traffic_that_was_promised() {
-    let Some(network) = minionn() else { return };
+    let Some(network) = minionn(RoundingMode::Local) else { return };
     let cold = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();
     let traffic = compile(&network, &cold).traffic().clone();
     let offline = |traffic: &gazelle::PlannedTraffic| -> u64 {

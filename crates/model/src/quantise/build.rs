@@ -32,6 +32,9 @@ pub(super) struct Built {
     pub(super) weight_bits: Vec<(String, i32)>,
 }
 
+/// Errors of ciphertexts that a window of an exact network sums up at most.
+const MOST_ERRORS_SUMMED: usize = 16;
+
 pub(super) fn build(
     graph: &Graph,
     ranges: &[f64],
@@ -202,7 +205,13 @@ impl NetworkDraft<'_> {
             }
             Op::Square => self.square(node, first, pool)?,
             Op::AveragePool { window, divisor } => {
-                let input = self.value(first)?;
+                // As for sums in `settle`.
+                let many = window.kernel[0] * window.kernel[1] > MOST_ERRORS_SUMMED;
+                let input = if self.candidate.exact && many {
+                    self.masked(&node.name, first)?
+                } else {
+                    self.value(first)?
+                };
                 let scale = self.scale(input) + log2(*divisor);
                 self.local(node, LocalMap::SumPool(*window), vec![input], scale)
             }
@@ -412,6 +421,9 @@ impl NetworkDraft<'_> {
             inputs.push(self.value(*id)?);
         }
         let scale = inputs.iter().map(|id| self.scale(*id)).max().unwrap_or_default();
+        if self.candidate.exact {
+            self.settle(node, &mut inputs, scale);
+        }
         let shifts: Vec<u32> = inputs.iter().map(|id| (scale - self.scale(*id)) as u32).collect();
         if shifts.iter().any(|shift| *shift >= 40) {
             let why = format!("node {:?} adds values of very different size", node.name);
@@ -424,6 +436,19 @@ impl NetworkDraft<'_> {
         let output = self.tensor(&node.name, shape, scale, bits, open);
         self.emit(&node.name, NodeKind::Local(LocalMap::Add { shifts }), inputs, output);
         Ok(output)
+    }
+
+    /// Takes the error of ciphertexts out of open addends that would be shifted far: guard bits would
+    /// have to take up `2^shift` times as much.
+    fn settle(&mut self, node: &GraphNode, inputs: &mut [usize], scale: i32) {
+        const FAR: i32 = 4;
+        for (input, id) in inputs.iter_mut().zip(&node.inputs) {
+            let own = self.scale(*input);
+            if self.is_open(*input) && scale - own > FAR {
+                let bits = self.needed(*id, own);
+                *input = self.rescale(&format!("{}/settle", node.name), *input, own, bits);
+            }
+        }
     }
 
     fn concat(&mut self, node: &GraphNode) -> Result<usize, ModelError> {

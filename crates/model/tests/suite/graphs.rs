@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{ImportOptions, InputRange, Options, float, load, passes, quantise};
+use gazelle_model::{
+    ImportOptions, InputRange, Options, RoundingMode, float, load, passes, quantise,
+};
 use serde_json::Value;
 
 /// Distance allowed in f32, relative to the largest value.
@@ -59,17 +61,21 @@ fn known_answer_random_graphs_give_the_values_of_onnxruntime() {
                 assert!(near, "seed {seed}: {got}, not {expected}");
             }
         }
-        let calibration = vec![input.clone(); 4];
-        let options = Options { calibration, resolution: Some(10), ..Options::default() };
-        let quantised = quantise(&model.graph, &options).unwrap();
-        let architecture = quantised.network.architecture();
-        let words = fixed::encode(architecture, &input).unwrap();
-        let values = fixed::run(&quantised.network, &words, Rounding::Random(seed)).unwrap();
-        let allowed = IN_FIXED_POINT * f64::from(largest.max(1.0));
-        let allowed = allowed.max(quantised.report.tolerance);
-        for (got, expected) in fixed::decode(architecture, &values).iter().zip(&expected) {
-            let near = (got - f64::from(*expected)).abs() <= allowed;
-            assert!(near, "seed {seed}: {got}, not {expected}");
+        for rounding in [RoundingMode::Exact, RoundingMode::Local] {
+            let calibration = vec![input.clone(); 4];
+            let resolution = Some(10);
+            let options = Options { calibration, resolution, rounding, ..Options::default() };
+            let quantised = quantise(&model.graph, &options).unwrap();
+            let architecture = quantised.network.architecture();
+            assert_eq!(architecture.is_exact(), rounding == RoundingMode::Exact);
+            let words = fixed::encode(architecture, &input).unwrap();
+            let values = fixed::run(&quantised.network, &words, Rounding::Random(seed)).unwrap();
+            let allowed = IN_FIXED_POINT * f64::from(largest.max(1.0));
+            let allowed = allowed.max(quantised.report.tolerance);
+            for (got, expected) in fixed::decode(architecture, &values).iter().zip(&expected) {
+                let near = (got - f64::from(*expected)).abs() <= allowed;
+                assert!(near, "seed {seed}, {rounding:?}: {got}, not {expected}");
+            }
         }
     }
 }

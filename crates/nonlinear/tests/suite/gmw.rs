@@ -60,7 +60,7 @@ fn conformance_of_the_choice_per_step_over_ferret() {
 /// Bytes per exact ReLU of 12 bits over 9, all messages and the OT extension's included, in a layer of
 /// a million.
 #[test]
-fn transcript_of_an_exact_relu_is_44_ots_and_at_most_32_bytes() {
+fn transcript_of_an_exact_relu_is_44_ots_and_at_most_33_bytes() {
     let protocol = PerLayer::auto(Ferret::default(), HalfGates::default());
     let count = 1 << 20;
     let local = step(StepFunction::Relu, [count, 1, 1], [12, 7, 21, 20]);
@@ -68,8 +68,8 @@ fn transcript_of_an_exact_relu_is_44_ots_and_at_most_32_bytes() {
     let price = protocol.prices(&exact, StepChoice::Gmw).unwrap();
     assert_eq!(price.rots, (33 * count, 11 * count));
     let bytes = (price.offline.total() + price.online.total()) as f64 / count as f64;
-    // 24.6 in messages of its own, the rest is Ferret's.
-    assert!((24.6..=32.0).contains(&bytes), "{bytes}");
+    // 24.6 in messages of its own, the rest is Ferret's: 0.19 bytes for each OT of its default set.
+    assert!((24.6..=33.0).contains(&bytes), "{bytes}");
 }
 
 /// Every function that may be exact equals its reference, on each backend.

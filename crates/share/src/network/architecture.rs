@@ -121,7 +121,7 @@ impl Architecture {
                 NodeKind::Local(LocalMap::SumPool(window)) => {
                     let taps = window.kernel[0].saturating_mul(window.kernel[1]);
                     // More than 2^32 are too many as well.
-                    let taps = u32::try_from(taps).unwrap_or(u32::MAX);
+                    let taps = taps.min(u32::MAX as usize) as u32;
                     inputs.fold(0, u32::max).saturating_mul(taps)
                 }
                 NodeKind::Local(_) => inputs.fold(0, u32::max),
