@@ -4,6 +4,8 @@
 
 #[path = "suite/adversarial.rs"]
 mod adversarial;
+#[path = "suite/exact.rs"]
+mod exact;
 #[path = "suite/ideal.rs"]
 mod ideal;
 #[path = "suite/networks.rs"]

@@ -225,7 +225,9 @@ fn adversarial_preprocessing_without_bound_is_no_description() {
     for command in ["serve", "inspect"] {
         let result = output(&[command, &model]);
         assert_eq!(result.status.code(), Some(1));
-        assert!(stderr(&result).contains("resize = 16384"), "{}", stderr(&result));
+        // `inspect` lists its reasons on standard output.
+        let text = String::from_utf8(result.stdout.clone()).unwrap() + &stderr(&result);
+        assert!(text.contains("resize = 16384"), "{text}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }

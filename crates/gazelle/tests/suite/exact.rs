@@ -1,0 +1,46 @@
+//! Exact mode end to end: the private result is the fixed-point reference's, bit for bit.
+
+use std::path::Path;
+
+use gazelle::backend::{Choice, StepProtocol};
+use gazelle_model::fixed::{self, Rounding};
+use gazelle_model::{Options, Reveal, import, quantise, reveal, samples};
+
+use crate::parties::{assert_traffic, run};
+
+/// The networks that the project ships: squares, ReLUs, strides, padding, max-pools.
+const MODELS: [&str; 4] =
+    ["mnist_a_secureml", "mnist_b_cryptonets", "mnist_c_chameleon", "mnist_d_minionn"];
+
+#[test]
+fn every_network_gives_the_reference_on_both_backends_whatever_is_revealed() {
+    for name in MODELS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../models")
+            .join(name)
+            .join("model.onnx");
+        let graph = import(&std::fs::read(&path).unwrap()).unwrap();
+        let calibration = samples::beside(&path, &graph, 10);
+        assert!(calibration.len() >= 4, "{name}");
+        let options = Options { calibration: calibration.clone(), ..Options::default() };
+        let quantised = quantise(&graph, &options).unwrap();
+        assert!(quantised.network.architecture().is_exact());
+        for (what, k) in [(Reveal::Logits, 1), (Reveal::Class, 1), (Reveal::TopK, 3)] {
+            let mut network = quantised.network.clone();
+            reveal::reveal(&mut network, what, k).unwrap();
+            let encode = |x: &Vec<f32>| fixed::encode(network.architecture(), x).unwrap();
+            let count = if what == Reveal::Logits { calibration.len() } else { 3 };
+            let inputs: Vec<Vec<i64>> = calibration.iter().take(count).map(encode).collect();
+            for protocol in [StepProtocol::Gmw, StepProtocol::Garbled] {
+                let choice = Choice::uniform(network.architecture(), protocol).unwrap();
+                let suite = choice.suite(network.architecture().nodes().len());
+                let run = run(&suite, &network, &inputs);
+                assert_traffic(&run);
+                for (number, (input, inference)) in inputs.iter().zip(&run.inferences).enumerate() {
+                    let expected = fixed::run(&network, input, Rounding::Nearest).unwrap();
+                    assert_eq!(inference.values, expected, "{name} {what:?} {protocol:?} {number}");
+                }
+            }
+        }
+    }
+}
