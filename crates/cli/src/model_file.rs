@@ -242,13 +242,14 @@ impl Loaded {
         let report = &self.quantised.report;
         format!(
             "{}: {} linear layers, {:.2} M products, {} non-linear elements\n\
-             fixed point: {} bits a value; {} calibration inputs, {} checked,\n  {:.1} % of these \
-             with the f32 network's class; logits in steps of {}, tolerance {}\n{}",
+             fixed point: {} bits a value, {} rounding; {} calibration inputs, {} checked,\n  \
+             {:.1} % of these with the f32 network's class;\n  logits in steps of {}, tolerance {}\n{}",
             visible(&self.info.name),
             macs.len(),
             macs.iter().sum::<u64>() as f64 / 1e6,
             elements,
             output::widths(report),
+            if architecture.is_exact() { "exact" } else { "local" },
             report.calibration_inputs,
             report.checked_inputs,
             report.agreement * 100.0,
