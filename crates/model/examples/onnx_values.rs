@@ -21,6 +21,9 @@ struct Question {
     calibration: Vec<Vec<f32>>,
 }
 
+/// What computes a network's output.
+type Run<'a> = &'a dyn Fn(&[f32]) -> Result<Vec<f32>, ModelError>;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for line in std::io::stdin().lock().lines() {
         let question: Question = serde_json::from_str(&line?)?;
@@ -40,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn answer(question: &Question) -> Result<Value, ModelError> {
     let model = load(Path::new(&question.model), &ImportOptions::default())?;
     let lowered = passes::lower(&model.graph)?;
-    let each = |run: &dyn Fn(&[f32]) -> Result<Vec<f32>, ModelError>| {
+    let each = |run: Run<'_>| {
         question.inputs.iter().map(|input| run(input)).collect::<Result<Vec<_>, _>>()
     };
     let values = json!({

@@ -32,7 +32,9 @@ pub fn trace(graph: &Graph, input: &[f32]) -> Result<Vec<Vec<f32>>, ModelError> 
     if let Some(first) = tensors.first_mut() {
         *first = input.to_vec();
         if let Some(grid) = graph.input_grid {
-            first.iter_mut().for_each(|x| *x = grid.round(*x));
+            for x in first.iter_mut() {
+                *x = grid.round(*x);
+            }
         }
     }
     for node in &graph.nodes {

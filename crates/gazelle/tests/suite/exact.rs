@@ -8,7 +8,7 @@ use gazelle_model::{Options, Reveal, import, quantise, reveal, samples};
 
 use crate::parties::{assert_traffic, run};
 
-/// The networks that the project ships: squares, ReLUs, strides, padding, max-pools.
+/// The networks that the project ships: squares, `ReLU`s, strides, padding, max-pools.
 const MODELS: [&str; 4] =
     ["mnist_a_secureml", "mnist_b_cryptonets", "mnist_c_chameleon", "mnist_d_minionn"];
 

@@ -140,7 +140,9 @@ fn digest_weights(weights: &[&LinearWeights]) -> [u8; 32] {
         hasher.update(&(weights.weights.len() as u64).to_le_bytes());
         for chunk in weights.weights.chunks(1024) {
             bytes.clear();
-            chunk.iter().for_each(|w| bytes.extend_from_slice(&w.to_le_bytes()));
+            for w in chunk {
+                bytes.extend_from_slice(&w.to_le_bytes());
+            }
             hasher.update(&bytes);
         }
     }

@@ -80,7 +80,7 @@ pub(super) struct Call<'a> {
     pub(super) outputs: usize,
 }
 
-impl<'a> Call<'a> {
+impl Call<'_> {
     /// The same node with other inputs.
     pub(super) fn with_inputs(&self, inputs: Vec<Option<Value>>) -> Self {
         let Call { name, op, domain, attributes, outputs, .. } = *self;

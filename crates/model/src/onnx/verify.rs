@@ -70,8 +70,7 @@ impl ImportedModel {
                 let (node, op) = (node.name.clone(), node.op().to_owned());
                 let (low, high) = range.widest();
                 let why = format!(
-                    "element {at} of its result is not finite for an input between {} and {}",
-                    low, high
+                    "element {at} of its result is not finite for an input between {low} and {high}"
                 );
                 return Err(ModelError::Unsupported(vec![Unsupported { node, op, why }]));
             }

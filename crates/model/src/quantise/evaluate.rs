@@ -57,13 +57,13 @@ impl Verdict {
 /// less than a quarter of the largest, since a value near 0 is an answer like another, and no less
 /// than some steps of the resolution, below which nothing is told.
 pub(super) fn scale(logits: &[Vec<f32>], resolution: i32) -> f64 {
-    let least = logits.iter().map(largest).fold(f64::INFINITY, f64::min);
-    let most = logits.iter().map(largest).fold(0.0, f64::max);
+    let least = logits.iter().map(|logits| largest(logits)).fold(f64::INFINITY, f64::min);
+    let most = logits.iter().map(|logits| largest(logits)).fold(0.0, f64::max);
     least.min(most).max(most / 4.0).max(f64::from(STEPS_TOLD - resolution).exp2())
 }
 
 /// `max |logit|`.
-fn largest(logits: &Vec<f32>) -> f64 {
+fn largest(logits: &[f32]) -> f64 {
     logits.iter().fold(0.0, |m, x| f64::from(x.abs()).max(m))
 }
 
@@ -182,7 +182,7 @@ pub(super) fn evaluate(
         reveal_error: f64::from(-resolution - i32::from(architecture.is_exact())).exp2(),
         overflows: 0,
     };
-    checked.largest_logit = expected.iter().map(largest).fold(0.0, f64::max);
+    checked.largest_logit = expected.iter().map(|logits| largest(logits)).fold(0.0, f64::max);
     let outputs = expected.first().map_or(0, Vec::len);
     let mut squares = vec![0.0f64; outputs];
     let stride = (inputs.len() / count.max(1) as usize).max(1);
@@ -278,7 +278,7 @@ mod tests {
         {
             assert_eq!(round_up(x).to_string(), f64::to_string(&rounded));
         }
-        assert_eq!(round_up(3.41e-7), 3.5e-7);
+        assert!((round_up(3.41e-7) - 3.5e-7).abs() < 1e-15);
     }
 
     #[test]

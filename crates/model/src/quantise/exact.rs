@@ -32,10 +32,10 @@ pub(super) fn exact(network: &Network) -> Result<Network, ModelError> {
         tensor.guard_bits = *bits;
     }
     for (node, weights) in parts.nodes.iter_mut().zip(&mut weights) {
-        let after = guards[node.output];
+        let (input, after) = (node.input(), guards[node.output]);
         match &mut node.kind {
             NodeKind::Step(step) => {
-                step.rounding = Rounding::Exact { guard_bits: guards[node.inputs[0]] };
+                step.rounding = Rounding::Exact { guard_bits: guards[input] };
                 if let StepFunction::CoarseRelu { .. } = step.function {
                     step.function = StepFunction::Relu;
                 }

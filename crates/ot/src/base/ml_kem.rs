@@ -54,7 +54,7 @@ impl Message for LatticeKeysMessage {
     }
 }
 
-/// LatticeCiphertextsMessage on the wire.
+/// `LatticeCiphertextsMessage` on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LatticeCiphertextsMessage(pub Vec<[u8; CIPHERTEXT_BYTES]>);
 
