@@ -82,6 +82,8 @@ const ROUNDING_SHARE: f64 = 0.0095;
 const TOTAL_SHARE: f64 = 0.016;
 /// Error of an exact network's reference, which has no coins, may be this fraction.
 const EXACT_SHARE: f64 = 0.012;
+/// The same of the least logits' scale, for the largest error of all.
+const EXACT_LEAST: f64 = 0.012;
 
 impl Checked {
     /// What the private logits may be away from the f32 network's, in two digits, rounded up: 6
@@ -91,15 +93,16 @@ impl Checked {
         round_up(6.0 * self.sigma + UNSEEN * self.error + self.reveal_error)
     }
 
-    /// Of a network without coins: all that counts is how far the reference is from f32.
+    /// Of a network without coins: all that counts is how far the reference is from f32, for each
+    /// input by its own logits, and for all by the least (the tolerance is one for all).
     fn exact_verdict(&self, mut verdict: Verdict) -> Verdict {
-        if self.relative_error > EXACT_SHARE || self.agreement < 0.99 {
-            let excess = self.relative_error / EXACT_SHARE;
+        let share = (self.relative_error / EXACT_SHARE).max(self.error / self.scale / EXACT_LEAST);
+        if share > 1.0 || self.agreement < 0.99 {
             // Half by values, half by weights.
-            verdict.more_weight_bits = excess.log2().ceil().clamp(1.0, 4.0) as u32;
+            verdict.more_weight_bits = share.log2().ceil().clamp(1.0, 4.0) as u32;
             verdict.variance_factor = 0.5;
         }
-        verdict.slack = (0.85 * EXACT_SHARE / self.relative_error).min(3.0).powi(2);
+        verdict.slack = (0.85 / share).min(3.0).powi(2);
         verdict.slack_of_rounding = verdict.slack;
         verdict
     }
