@@ -63,6 +63,13 @@ pub(super) fn product(
     out
 }
 
+#[inline]
+fn add_product(acc: &mut [f32; COLUMNS], a: f32, b: &[f32; COLUMNS]) {
+    for (acc, b) in acc.iter_mut().zip(b) {
+        *acc += a * b;
+    }
+}
+
 /// Adds the products of up to [`ROWS`] rows of `a` with a panel's columns to `sums`.
 fn tile(a: &[f32], depth: usize, start: usize, panel: &[f32], sums: &mut [f32]) {
     let terms = panel.len() / COLUMNS;
@@ -70,23 +77,21 @@ fn tile(a: &[f32], depth: usize, start: usize, panel: &[f32], sums: &mut [f32]) 
     let mut rows = a.chunks_exact(depth).map(|row| row.get(start..start + terms));
     let mut next = || rows.next().flatten();
     if let (Some(a0), Some(a1), Some(a2), Some(a3)) = (next(), next(), next(), next()) {
-        let mut acc = [[0.0f32; COLUMNS]; ROWS];
+        let [mut c0, mut c1, mut c2, mut c3] = [[0.0f32; COLUMNS]; ROWS];
         for ((((b, a0), a1), a2), a3) in panel.iter().zip(a0).zip(a1).zip(a2).zip(a3) {
-            for (acc, a) in acc.iter_mut().zip([a0, a1, a2, a3]) {
-                for (acc, b) in acc.iter_mut().zip(b) {
-                    *acc += a * b;
-                }
-            }
+            add_product(&mut c0, *a0, b);
+            add_product(&mut c1, *a1, b);
+            add_product(&mut c2, *a2, b);
+            add_product(&mut c3, *a3, b);
         }
+        let acc = [c0, c1, c2, c3];
         sums.iter_mut().zip(acc.as_flattened()).for_each(|(sum, acc)| *sum += acc);
         return;
     }
     for (row, sums) in a.chunks_exact(depth).zip(sums.chunks_exact_mut(COLUMNS)) {
         let mut acc = [0.0f32; COLUMNS];
         for (b, a) in panel.iter().zip(row.iter().skip(start)) {
-            for (acc, b) in acc.iter_mut().zip(b) {
-                *acc += a * b;
-            }
+            add_product(&mut acc, *a, b);
         }
         sums.iter_mut().zip(acc).for_each(|(sum, acc)| *sum += acc);
     }
