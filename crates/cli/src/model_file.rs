@@ -266,13 +266,13 @@ impl Loaded {
         match self.range_source {
             RangeSource::Given => format!("inputs: {range}, by model.toml"),
             RangeSource::Calibration => format!(
-                "inputs: {range}, from {} calibration inputs and a margin; model.toml may say \
-                 otherwise: [input] range = [low, high]",
+                "inputs: {range}, from {} calibration inputs and a margin\n  \
+                 (model.toml may say otherwise: [input] range = [low, high])",
                 self.quantised.report.calibration_inputs
             ),
             RangeSource::Assumed => format!(
-                "inputs: {range}, ASSUMED: no calibration inputs, and no range in model.toml. Give \
-                 --calibration, or [input] range = [low, high] in model.toml"
+                "inputs: {range}, ASSUMED: no calibration inputs, no range in model.toml.\n  \
+                 Give --calibration, or [input] range = [low, high] in model.toml"
             ),
         }
     }
