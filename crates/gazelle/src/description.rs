@@ -41,7 +41,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Encodes an input tensor for [`ClientSession::infer`](crate::ClientSession::infer), held to the
+    /// Encodes an input tensor for [`Client::infer`](crate::Client::infer), held to the
     /// model's declared range: integers `x 2^s`, s the scale of its channel.
     ///
     /// # Errors
