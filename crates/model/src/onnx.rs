@@ -6,6 +6,7 @@
 
 mod attributes;
 mod batch;
+mod call;
 #[cfg(test)]
 mod cases;
 mod count;

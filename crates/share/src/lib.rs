@@ -20,13 +20,13 @@ pub use linear::{
 };
 pub use local::LocalMap;
 pub use network::{
-    Architecture, ArchitectureParts, LinearWeights, Network, NetworkBuilder, Node, NodeId,
-    NodeKind, Tensor, TensorId, TensorMap,
+    Architecture, ArchitectureParts, Network, NetworkBuilder, Node, NodeId, NodeKind, Tensor,
+    TensorId, TensorMap,
 };
 pub use nonlinear::{
     NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
 };
-pub use op::{Conv2d, LinearOp};
+pub use op::{Conv2d, LinearOp, LinearWeights};
 pub use rounding::Rounding;
 pub use shape::{Pads, TensorShape, Window};
 pub use shares::Shares;

@@ -19,8 +19,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::{Misuse, ProtocolError};
-use crate::network::LinearWeights;
-use crate::op::LinearOp;
+use crate::op::{LinearOp, LinearWeights};
 use crate::plain;
 use crate::shares::Shares;
 

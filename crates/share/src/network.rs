@@ -10,14 +10,13 @@ mod check;
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use architecture::{Architecture, TensorMap};
 pub use builder::NetworkBuilder;
 
 use crate::error::ProtocolError;
 use crate::local::LocalMap;
-use crate::op::LinearOp;
+use crate::op::{LinearOp, LinearWeights};
 use crate::shape::TensorShape;
 use crate::step::{Step, StepOutput};
 
@@ -150,22 +149,6 @@ pub struct ArchitectureParts {
     /// since features of a table may differ in size by far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub input_shifts: Vec<u8>,
-}
-
-/// A linear node's integer weights, at scale 2^fw, and bias, at the output tensor's scale; bias alone
-/// for [`LocalMap::AddBias`]. Wiped on drop, never printed.
-#[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct LinearWeights {
-    /// Layout: see [`LinearOp`].
-    pub weights: Vec<i32>,
-    /// One per output map (channel), or one per output element.
-    pub bias: Vec<i64>,
-}
-
-impl std::fmt::Debug for LinearWeights {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LinearWeights {{ {} weights, .. }}", self.weights.len())
-    }
 }
 
 /// An architecture and the server's weights for it, checked.

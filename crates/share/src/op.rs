@@ -1,6 +1,7 @@
-//! Linear operators: public shapes; weights are the server's.
+//! Linear operators: public shapes; and the weights, which are the server's.
 
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::shape::{MAX_EXTENT, Pads, TensorShape};
 
@@ -164,6 +165,22 @@ impl LinearOp {
             }
             Self::FullyConnected { inputs, outputs } => *inputs as u64 * *outputs as u64,
         }
+    }
+}
+
+/// A linear node's integer weights, at scale 2^fw, and bias, at the output tensor's scale; bias alone
+/// for [`LocalMap::AddBias`]. Wiped on drop, never printed.
+#[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct LinearWeights {
+    /// Layout: see [`LinearOp`].
+    pub weights: Vec<i32>,
+    /// One per output map (channel), or one per output element.
+    pub bias: Vec<i64>,
+}
+
+impl std::fmt::Debug for LinearWeights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LinearWeights {{ {} weights, .. }}", self.weights.len())
     }
 }
 

@@ -9,8 +9,7 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use crate::network::LinearWeights;
-use crate::op::{Conv2d, LinearOp};
+use crate::op::{Conv2d, LinearOp, LinearWeights};
 use crate::shares::ring_mask;
 
 /// Below this many multiply-adds one thread does all.

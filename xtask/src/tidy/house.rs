@@ -13,7 +13,7 @@ const REPEATED_NAMES: usize = 30;
 /// Public items per thousand lines, at most: a crate shows what its users need.
 const PUBLIC_PER_THOUSAND: usize = 25;
 /// Groups of files that import each other, at most.
-const CIRCLES: usize = 4;
+const CIRCLES: usize = 0;
 /// Fallbacks (`unwrap_or` and its relatives), at most: what was checked is not doubted again.
 const FALLBACKS: [(&str, usize); 3] =
     [("crates/share/", 16), ("crates/gazelle/", 24), ("crates/model/", 100)];

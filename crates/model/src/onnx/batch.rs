@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::import::{Call, Value};
+use super::call::{Call, Value};
 use super::tensor::Array;
 
 /// The same node for one image: shapes that hold the batch as their first size hold 1 there.

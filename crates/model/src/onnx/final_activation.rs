@@ -1,25 +1,12 @@
 //! The activation that the client computes in the clear on what it learns: a value of its own that
 //! nothing inside the network may read.
 
+use super::call::{Activated, Call, Importer, Value};
 use super::evaluate;
-use super::import::{Call, Dynamic, Importer, Value};
 use super::operators;
 use super::tensor::ElementType;
 use crate::error::Unsupported;
 use crate::graph::Activation;
-
-/// What stands behind a softmax or sigmoid.
-#[derive(Clone, Debug)]
-pub(super) struct Activated {
-    /// What the activation reads, moved as its result is moved.
-    pub(super) logits: Dynamic,
-    pub(super) activation: Activation,
-    /// Whether it was moved or reshaped since.
-    pub(super) moved: bool,
-    /// The activation's node and operator.
-    pub(super) node: String,
-    op: String,
-}
 
 /// Begins a final activation, if this is one.
 pub(super) fn begin(

@@ -3,50 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use gazelle_share::{LinearOp, TensorShape};
+use gazelle_share::LinearOp;
 
 use super::attributes::Attributes;
+use super::call::{Call, Dynamic, Importer, MAX_FOLDED, Value};
 use super::dims::shape_of;
-use super::evaluate::{self, Application, Arithmetic};
-use super::final_activation::{self, Activated};
+use super::evaluate;
 use super::node::{Branch, FileNode};
 use super::program::FileGraph;
-use super::quantised::{self, QuantisedTensor};
 use super::tensor::{Array, Data};
-use super::{batch, operators};
+use super::{batch, final_activation, operators, quantised};
 use crate::error::{ModelError, Unsupported};
 use crate::graph::{Graph, Op};
 
-/// Elements of all tensors together at most: a file of a few bytes must not ask for more.
-const MAX_TOTAL: usize = 1 << 30;
-/// Multiply-adds that all constants together may take.
-const MAX_FOLDED: u64 = 1 << 32;
-
-/// What a name stands for.
-#[derive(Clone)]
-pub(super) enum Value {
-    Constant(Arc<Array>),
-    Tensor(Dynamic),
-    /// Behind the final activation.
-    Activated(Activated),
-    /// Between `QuantizeLinear` and `DequantizeLinear`.
-    Quantised(QuantisedTensor),
-    /// The result of an unsupported node: already reported.
-    Unknown,
-}
-
-/// A tensor that depends on the input.
-#[derive(Clone, Debug)]
-pub(super) struct Dynamic {
-    pub(super) id: usize,
-    pub(super) dims: Vec<usize>,
-}
-
-/// The graph under construction.
-pub(super) struct Importer<'a> {
-    pub(super) graph: Graph,
-    /// Of the node at hand.
-    pub(super) opset: i64,
+/// A program on its way to a graph.
+struct Lowering<'a> {
+    importer: Importer<'a>,
     /// The file's fixed batch; the graph is for one image.
     batch: usize,
     values: HashMap<String, Value>,
@@ -55,7 +27,6 @@ pub(super) struct Importer<'a> {
     unsupported: Vec<Unsupported>,
     /// Activations reported as being inside the network.
     reported: HashSet<String>,
-    elements: usize,
     folded: u64,
     program: &'a FileGraph,
 }
@@ -67,64 +38,6 @@ pub(super) struct LoweredGraph {
     pub(super) places: HashMap<String, usize>,
     /// The node of the final activation.
     pub(super) activation: Option<String>,
-}
-
-/// A node with its inputs looked up.
-pub(super) struct Call<'a> {
-    pub(super) name: &'a str,
-    pub(super) op: &'a str,
-    /// Of the operator; empty for ONNX's own.
-    pub(super) domain: &'a str,
-    pub(super) attributes: Attributes<'a>,
-    pub(super) inputs: Vec<Option<Value>>,
-    pub(super) outputs: usize,
-}
-
-impl Call<'_> {
-    /// The same node with other inputs.
-    pub(super) fn with_inputs(&self, inputs: Vec<Option<Value>>) -> Self {
-        let Call { name, op, domain, attributes, outputs, .. } = *self;
-        Call { name, op, domain, attributes, inputs, outputs }
-    }
-
-    pub(super) fn constant(&self, index: usize) -> Result<Option<Arc<Array>>, String> {
-        match self.inputs.get(index) {
-            Some(Some(Value::Constant(constant))) => Ok(Some(Arc::clone(constant))),
-            None | Some(None) => Ok(None),
-            _ => Err(format!("input {index} must be a constant")),
-        }
-    }
-
-    pub(super) fn required(&self, index: usize) -> Result<Arc<Array>, String> {
-        self.constant(index)?.ok_or_else(|| format!("input {index} is missing"))
-    }
-
-    pub(super) fn tensor(&self, index: usize) -> Result<Dynamic, String> {
-        match self.inputs.get(index) {
-            Some(Some(Value::Tensor(tensor))) => Ok(tensor.clone()),
-            Some(Some(_)) => Err(format!("input {index} must depend on the network's input")),
-            _ => Err(format!("input {index} is missing")),
-        }
-    }
-
-    pub(super) fn all_constant(&self) -> bool {
-        self.inputs.iter().flatten().all(|value| matches!(value, Value::Constant(_)))
-    }
-
-    /// The node for the evaluator, if all inputs are constants.
-    pub(super) fn application(&self, opset: i64) -> Result<Application<'_>, String> {
-        let inputs = (0..self.inputs.len()).map(|index| self.constant(index));
-        Ok(Application {
-            op: self.op,
-            domain: self.domain,
-            opset,
-            attributes: self.attributes,
-            inputs: inputs.collect::<Result<_, _>>()?,
-            outputs: self.outputs,
-            arithmetic: Arithmetic::AsWritten,
-            limit: MAX_FOLDED,
-        })
-    }
 }
 
 /// Lowers a program for one image; `batch` is what the file's input holds.
@@ -147,22 +60,20 @@ pub(super) fn lower(program: &FileGraph, batch: usize) -> Result<LoweredGraph, M
         .map(|(name, value)| (name.clone(), Value::Constant(Arc::clone(value))))
         .collect();
     values.insert(program.input.clone(), Value::Tensor(Dynamic { id: 0, dims: dims.clone() }));
-    let importer = Importer {
-        graph: Graph::new(&program.input, shape, dims),
-        opset: 0,
+    let lowering = Lowering {
+        importer: Importer::new(program, shape, dims),
         batch,
         values,
         places: HashMap::from([(program.input.clone(), 0)]),
         unsupported: Vec::new(),
         reported: HashSet::new(),
-        elements: shape.len(),
         folded: 0,
         program,
     };
-    importer.run()
+    lowering.run()
 }
 
-impl Importer<'_> {
+impl Lowering<'_> {
     fn run(mut self) -> Result<LoweredGraph, ModelError> {
         let program = self.program;
         for node in &program.nodes {
@@ -175,11 +86,11 @@ impl Importer<'_> {
         let name = &program.output;
         let mut activation = None;
         match self.values.get(name).cloned() {
-            Some(Value::Tensor(tensor)) => self.graph.output = tensor.id,
+            Some(Value::Tensor(tensor)) => self.importer.graph.output = tensor.id,
             Some(Value::Activated(activated)) => {
-                self.graph.output = activated.logits.id;
-                self.graph.activation = Some(activated.activation);
-                self.graph.activated_output = activated.moved;
+                self.importer.graph.output = activated.logits.id;
+                self.importer.graph.activation = Some(activated.activation);
+                self.importer.graph.activated_output = activated.moved;
                 activation = Some(activated.node);
             }
             Some(Value::Constant(constant)) => self.constant_output(&constant).map_err(whole)?,
@@ -192,19 +103,19 @@ impl Importer<'_> {
                 return Err(whole(format!("no node writes the output {name:?}")));
             }
         }
-        Ok(LoweredGraph { graph: self.graph, places: self.places, activation })
+        Ok(LoweredGraph { graph: self.importer.graph, places: self.places, activation })
     }
 
     /// An output that no input changes: a layer of zeros with the output as its bias.
     fn constant_output(&mut self, constant: &Array) -> Result<(), String> {
         let bias = constant.finite()?;
-        let (inputs, outputs) = (self.graph.input_shape().len(), bias.len());
+        let (inputs, outputs) = (self.importer.graph.input_shape().len(), bias.len());
         let op = LinearOp::FullyConnected { inputs, outputs };
         op.check()?;
-        let x = Dynamic { id: 0, dims: self.graph.input_dims.clone() };
+        let x = Dynamic { id: 0, dims: self.importer.graph.input_dims.clone() };
         let op = Op::Linear { op, weights: vec![0.0; inputs * outputs], bias };
         let name = self.program.output.clone();
-        self.graph.output = self.push(&name, op, &[&x], vec![1, outputs])?.id;
+        self.importer.graph.output = self.importer.push(&name, op, &[&x], vec![1, outputs])?.id;
         Ok(())
     }
 
@@ -221,7 +132,7 @@ impl Importer<'_> {
             })?;
             inputs.push(Some(value));
         }
-        self.opset = node.opset;
+        self.importer.opset = node.opset;
         let call = Call {
             name: &node.name,
             op: node.op(),
@@ -260,7 +171,7 @@ impl Importer<'_> {
     fn results(&mut self, node: &FileNode, call: &Call<'_>) -> Vec<Value> {
         let is = |test: fn(&Value) -> bool| call.inputs.iter().flatten().any(test);
         let result = if is(|value| matches!(value, Value::Activated(_))) {
-            match final_activation::behind(self, call) {
+            match final_activation::behind(&mut self.importer, call) {
                 Ok(values) => Ok(values),
                 Err(misplaced) => {
                     if self.reported.insert(misplaced.node.clone()) {
@@ -272,7 +183,7 @@ impl Importer<'_> {
         } else if is(|value| matches!(value, Value::Quantised(_)))
             || (call.op == "QuantizeLinear" && !call.all_constant())
         {
-            quantised::run(self, call)
+            quantised::run(&mut self.importer, call)
         } else {
             self.lower(node, call)
         };
@@ -300,32 +211,29 @@ impl Importer<'_> {
         if self.batch > 1 {
             call = batch::for_one_image(&call, self.batch);
         }
-        if self.opset < 7 && call.domain.is_empty() {
+        if self.importer.opset < 7 && call.domain.is_empty() {
             call = batch::from_old_opset(&call)?;
         }
         self.operator(&call)
     }
 
     fn operator(&mut self, call: &Call<'_>) -> Result<Vec<Value>, String> {
-        match final_activation::begin(self, call) {
+        match final_activation::begin(&self.importer, call) {
             Some(result) => result,
-            None => operators::run(self, call),
+            None => operators::run(&mut self.importer, call),
         }
     }
 
     /// An operator on constants: what exporters leave of shape arithmetic.
     fn fold(&mut self, call: &Call<'_>) -> Result<Vec<Value>, String> {
-        let application = call.application(self.opset)?;
+        let application = call.application(self.importer.opset)?;
         self.folded = self.folded.saturating_add(evaluate::work(&application));
         if self.folded > MAX_FOLDED {
             return Err("the arithmetic on constants is too large".into());
         }
         let results = evaluate::run(&application)?;
         let elements: usize = results.iter().map(Array::len).sum();
-        self.elements = self.elements.saturating_add(elements);
-        if self.elements > MAX_TOTAL {
-            return Err("the constants are too large".into());
-        }
+        self.importer.count(elements, "constants")?;
         Ok(results.into_iter().map(|tensor| Value::Constant(Arc::new(tensor))).collect())
     }
 
@@ -356,31 +264,6 @@ impl Importer<'_> {
             value.ok_or_else(|| ModelError::whole(format!("no node writes {name:?}")))
         };
         block.outputs.iter().map(value).collect()
-    }
-
-    /// Whether one node alone reads the input.
-    pub(super) fn input_read_once(&self) -> bool {
-        let input = &self.program.input;
-        let reads = self.program.nodes.iter().flat_map(FileNode::reads);
-        reads.filter(|name| name == input).count() == 1 && self.program.output != *input
-    }
-
-    /// Appends an operation with these axes as output.
-    pub(super) fn push(
-        &mut self,
-        name: &str,
-        op: Op,
-        inputs: &[&Dynamic],
-        dims: Vec<usize>,
-    ) -> Result<Dynamic, String> {
-        let shape: TensorShape = shape_of(&dims)?;
-        self.elements = self.elements.saturating_add(shape.len());
-        if self.elements > MAX_TOTAL {
-            return Err("the network's tensors are too large".into());
-        }
-        let inputs = inputs.iter().map(|input| input.id).collect();
-        let id = self.graph.push(name, op, inputs, shape);
-        Ok(Dynamic { id, dims })
     }
 }
 

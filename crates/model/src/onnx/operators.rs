@@ -14,7 +14,7 @@ mod refusals;
 mod resize;
 mod selection;
 
-use super::import::{Call, Dynamic, Importer, Value};
+use super::call::{Call, Dynamic, Importer, Value};
 use super::tensor::ElementType;
 
 /// Operators that `onnxruntime` writes when it optimises a network.

@@ -2,19 +2,10 @@
 //! `DequantizeLinear` is the clipped real value; the rounding in between is left to the private
 //! computation, whose own is finer.
 
-use super::import::{Call, Dynamic, Importer, Value};
+use super::call::{Call, Importer, QuantisedTensor, Value};
 use super::operators;
 use super::tensor::{Array, ElementType};
 use crate::graph::{InputGrid, Op};
-
-/// A private tensor behind `QuantizeLinear`.
-#[derive(Clone, Debug)]
-pub(super) struct QuantisedTensor {
-    /// `scale (q - zero)`, within the quantised type's range.
-    real: Dynamic,
-    scale: f32,
-    zero: f32,
-}
 
 /// The one scale and zero point of a node.
 fn parameters(call: &Call<'_>) -> Result<(f32, f32, Option<ElementType>), String> {

@@ -10,8 +10,7 @@ use crate::error::ProtocolError;
 use crate::linear::{
     Guard, LinearClient, LinearGroup, LinearProtocol, LinearServer, Mask, MaskKind,
 };
-use crate::network::LinearWeights;
-use crate::op::{Conv2d, LinearOp};
+use crate::op::{Conv2d, LinearOp, LinearWeights};
 use crate::plain;
 use crate::shape::{Pads, TensorShape};
 use crate::shares::{Shares, ring_mask, to_signed};

@@ -14,8 +14,7 @@ use crate::error::{Misuse, ProtocolError};
 use crate::linear::{
     LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind,
 };
-use crate::network::LinearWeights;
-use crate::op::LinearOp;
+use crate::op::{LinearOp, LinearWeights};
 use crate::plain;
 use crate::shares::Shares;
 

@@ -4,8 +4,8 @@ use super::movement::relabel;
 use super::pointwise::{affine, clipped, spread};
 use super::refusals::refusal;
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer};
 use crate::onnx::dims;
-use crate::onnx::import::{Call, Dynamic, Importer};
 
 pub(super) fn relu(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;

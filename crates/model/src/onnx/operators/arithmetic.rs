@@ -7,8 +7,8 @@ use gazelle_share::LocalMap;
 use super::pointwise::{affine, clipped, spread};
 use super::selection::expand;
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer, Value};
 use crate::onnx::dims;
-use crate::onnx::import::{Call, Dynamic, Importer, Value};
 use crate::onnx::tensor::Array;
 
 pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {

@@ -5,8 +5,8 @@ use gazelle_share::LocalMap;
 use super::movement::{permute, relabel};
 use super::selection::select;
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer, Value};
 use crate::onnx::dims::{self, axis};
-use crate::onnx::import::{Call, Dynamic, Importer, Value};
 use crate::onnx::tensor::Array;
 
 pub(super) fn concat(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {

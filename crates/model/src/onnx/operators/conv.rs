@@ -4,8 +4,8 @@ use gazelle_share::{Conv2d, LinearOp, Pads};
 
 use super::selection::select;
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer};
 use crate::onnx::dims;
-use crate::onnx::import::{Call, Dynamic, Importer};
 
 /// Padding from `auto_pad` or `pads`, for `axes` spatial axes of a window spanning `span`.
 pub(super) fn pads(
@@ -218,7 +218,7 @@ pub(super) fn conv_transpose(
 pub(super) fn fused(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let mut y = conv(importer, call)?;
     if let Some(Some(summand)) = call.inputs.get(3) {
-        let value = crate::onnx::import::Value::Tensor(y);
+        let value = crate::onnx::call::Value::Tensor(y);
         y = super::arithmetic::binary(importer, call.name, "Add", &value, summand)?;
     }
     super::activations::fused(importer, call, &y)

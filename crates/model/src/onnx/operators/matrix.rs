@@ -8,8 +8,8 @@ use gazelle_share::{Conv2d, LinearOp, Pads, TensorShape};
 
 use super::movement::{permute, relabel};
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer, Value};
 use crate::onnx::dims;
-use crate::onnx::import::{Call, Dynamic, Importer, Value};
 use crate::onnx::tensor::Array;
 
 /// A label of an axis.

@@ -3,8 +3,8 @@
 use gazelle_share::LocalMap;
 
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer};
 use crate::onnx::dims::{self, axis, shape_of};
-use crate::onnx::import::{Call, Dynamic, Importer};
 
 /// The same elements in the same order under other axes.
 pub(super) fn relabel(

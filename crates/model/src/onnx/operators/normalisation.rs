@@ -1,8 +1,8 @@
 //! Normalisation by stored statistics.
 
 use super::pointwise::{affine, spread};
+use crate::onnx::call::{Call, Dynamic, Importer};
 use crate::onnx::dims;
-use crate::onnx::import::{Call, Dynamic, Importer};
 use crate::onnx::tensor::Array;
 
 pub(super) fn batch_normalization(

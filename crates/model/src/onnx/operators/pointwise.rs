@@ -1,8 +1,8 @@
 //! What acts on each element alone: factors and summands, and the ends of a range.
 
 use crate::graph::Op;
+use crate::onnx::call::{Dynamic, Importer};
 use crate::onnx::dims;
-use crate::onnx::import::{Dynamic, Importer};
 use crate::onnx::tensor::Array;
 
 /// A constant spread over a tensor's axes: one value per channel if that is enough.

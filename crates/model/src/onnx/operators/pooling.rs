@@ -5,8 +5,8 @@ use gazelle_share::{Pads, TensorShape, Window};
 use super::conv;
 use super::selection::{AxisPositions, select};
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer};
 use crate::onnx::dims;
-use crate::onnx::import::{Call, Dynamic, Importer};
 
 /// The windows along one axis.
 struct PoolAxis {

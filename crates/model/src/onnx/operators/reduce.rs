@@ -5,8 +5,8 @@ use gazelle_share::TensorShape;
 use super::movement::{permute, relabel};
 use super::pooling::whole;
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer};
 use crate::onnx::dims;
-use crate::onnx::import::{Call, Dynamic, Importer};
 
 /// The axes that go, from an input or an attribute; none given are all, unless the node says no
 /// work.

@@ -2,8 +2,8 @@
 
 use super::matrix::{Contraction, Label, along};
 use super::selection::{AxisPositions, select};
+use crate::onnx::call::{Call, Dynamic, Importer};
 use crate::onnx::dims;
-use crate::onnx::import::{Call, Dynamic, Importer};
 use crate::onnx::tensor::Array;
 
 /// Entries of a matrix over rows and columns at once; larger ones go axis by axis.

@@ -4,8 +4,8 @@ use gazelle_share::LocalMap;
 
 use super::movement::relabel;
 use crate::graph::Op;
+use crate::onnx::call::{Call, Dynamic, Importer, Value};
 use crate::onnx::dims::{self, axis};
-use crate::onnx::import::{Call, Dynamic, Importer, Value};
 
 /// Positions of the input along one axis; nothing is a zero.
 pub(super) type AxisPositions = Vec<Option<usize>>;
