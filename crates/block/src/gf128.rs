@@ -53,14 +53,25 @@ pub fn powers(x: Block, count: usize) -> Vec<Block> {
     (0..count).map(next).collect()
 }
 
-/// The polynomial `sum_i values_i x^{i + 1}`; `powers` are `x, x^2, ..` for a run of values.
+/// The polynomials `sum_i v_{i,j} x^{i + 1}` of interleaved lists j, `v_{i,j} = values[i * lists + j]`;
+/// `powers` are `x, x^2, ..` for a run of values.
 ///
-/// Cost: four carry-less multiplications per value, and a product per run.
-pub fn polynomial(values: &[Block], powers: &[Block]) -> Block {
-    let Some(step) = powers.last() else { return Block::ZERO };
-    // Horner over runs, the last one first.
-    let runs = values.chunks(powers.len()).rev();
-    runs.fold(Block::ZERO, |sum, run| mul(sum, *step) ^ inner_product(run, powers))
+/// Cost: four carry-less multiplications per value, and a product per list and run.
+pub fn polynomials(values: &[Block], lists: usize, powers: &[Block]) -> Vec<Block> {
+    let mut sums = vec![Block::ZERO; lists];
+    let Some(step) = powers.last() else { return sums };
+    let mut run = vec![Block::ZERO; powers.len()];
+    for rows in values.chunks((lists * powers.len()).max(1)).rev() {
+        for (list, sum) in sums.iter_mut().enumerate() {
+            let own = rows.iter().skip(list).step_by(lists);
+            let length = own.len();
+            run.iter_mut().zip(own).for_each(|(slot, value)| *slot = *value);
+            let (own, _) = run.split_at(length);
+            *sum = mul(*sum, *step) ^ inner_product(own, powers);
+        }
+    }
+    run.zeroize();
+    sums
 }
 
 /// `base` to the power `exponent`, in time that depends on neither.
@@ -174,12 +185,17 @@ mod tests {
             let sum = a.iter().zip(&b).fold(Block::ZERO, |sum, (a, b)| sum ^ portable(*a, *b));
             assert!(inner_product(&a, &b) == sum && inner_product_of_bytes(&bytes, &b) == sum);
             let x = block(99);
-            let sum = a.iter().rev().fold(Block::ZERO, |sum, a| portable(sum ^ *a, x));
-            for run in [1, 3, 64] {
-                assert!(polynomial(&a, &powers(x, run)) == sum, "{count} {run}");
+            for lists in [1, 2, 3, 8] {
+                let list = |j| a.iter().skip(j).step_by(lists);
+                let horner = |j| list(j).rev().fold(Block::ZERO, |sum, a| portable(sum ^ *a, x));
+                let sums: Vec<Block> = (0..lists).map(horner).collect();
+                for run in [1, 3, 64] {
+                    let got = polynomials(&a, lists, &powers(x, run));
+                    assert!(got == sums, "{count} {lists} {run}");
+                }
             }
         }
-        assert!(polynomial(&[ONE], &[]) == Block::ZERO && powers(Block(2), 3)[2].0 == 8);
+        assert!(polynomials(&[ONE], 1, &[]) == [Block::ZERO] && powers(Block(2), 3)[2].0 == 8);
     }
 
     #[test]

@@ -46,6 +46,8 @@ use crate::traffic::OtTraffic;
 
 /// Label of the derivation; a change of the protocol changes it.
 const LABEL: &str = "gazelle-ot 2026 base OT v2";
+/// Label of what the hashes into both groups are bound to.
+const RUN: &str = "gazelle-ot 2026 base OT run v1";
 
 /// Base OTs from the side that gets both strings.
 pub trait BaseSender {
@@ -122,12 +124,13 @@ impl BaseSender for BaseOt {
         ch.flush()?;
         let points = ch.recv::<ristretto::PointsMessage>(&(2 * count))?;
         let mut kdf = BaseKdf::new(*self, purpose, ch, &point.message());
-        let mut keys = point.agree(ch.binding(), &points)?;
+        let run = run_binding(ch, purpose);
+        let mut keys = point.agree(&run, &points)?;
         kdf.both(&points.0);
         let mut lattice = Vec::new();
         if *self == Self::Hybrid {
             let elements = ch.recv::<ml_kem::LatticeKeysMessage>(&(2 * count))?;
-            let (ciphertexts, shared) = ml_kem::encapsulate(ch.binding(), &elements, rng)?;
+            let (ciphertexts, shared) = ml_kem::encapsulate(&run, &elements, rng)?;
             ch.send(&ciphertexts, &(2 * count))?;
             kdf.lattice(&elements, &ciphertexts);
             lattice = shared;
@@ -161,12 +164,13 @@ impl BaseReceiver for BaseOt {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Vec<Seed>, OtError> {
-        let own = ristretto::ReceiverKeys::new(choices, ch.binding(), rng);
+        let run = run_binding(ch, purpose);
+        let own = ristretto::ReceiverKeys::new(choices, &run, rng);
         let count = 2 * choices.len();
         ch.send(own.message(), &count)?;
         let mut pairs = None;
         if *self == Self::Hybrid {
-            let made = ml_kem::KeyPairs::new(choices, ch.binding(), rng);
+            let made = ml_kem::KeyPairs::new(choices, &run, rng);
             ch.send(made.message(), &count)?;
             pairs = Some(made);
         }
@@ -249,6 +253,13 @@ impl BaseKdf {
         bytes.zeroize();
         seed
     }
+}
+
+/// What `H_0` and `H_1` of one run are bound to: the session and what the OTs are for.
+fn run_binding(ch: &Channel, purpose: &str) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key(RUN);
+    hasher.update(ch.binding()).update(purpose.as_bytes());
+    *hasher.finalize().as_bytes()
 }
 
 /// A stream for hashing `message` into a group: `H_choice` of OT `index`.

@@ -12,7 +12,7 @@
 //! Q_j += sum_i c^{i+1} q_j[i]                  T_j += sum_i c^{i+1} t_j[i]
 //! at the end of a call:
 //!                                       ◄──    x = T_0 (row 0 is b), h = H(T_1 .. T_127)
-//! h = H(Q_1 ^ Delta_1 x ..)?
+//! h = H(Q_1 ^ Delta_1 x ..)?                    (both h bound to all corrections so far)
 //! ```
 //!
 //! - A receiver whose row j has an error `e_j`, not the same in all rows, passes only if the hash of the
@@ -37,8 +37,8 @@ use crate::error::OtError;
 use crate::rows::{CHUNK, ROW_UNIT};
 
 /// Labels of the challenges and of the response's digest; a change of the protocol changes them.
-const CHALLENGE: &str = "gazelle-ot 2026 consistency challenge v1";
-const RESPONSE: &str = "gazelle-ot 2026 consistency response v1";
+const CHALLENGE: &str = "gazelle-ot 2026 consistency challenge v2";
+const RESPONSE: &str = "gazelle-ot 2026 consistency response v2";
 /// Rows of a matrix.
 const ROWS: usize = 128;
 /// The check's name in errors.
@@ -69,10 +69,10 @@ impl Checks {
     /// # Errors
     /// [`OtError::Misbehaved`] unless `passed`.
     pub(crate) fn require(self, passed: bool, check: &'static str) -> Result<(), OtError> {
-        match self {
-            Self::Enforced if !passed => Err(OtError::Misbehaved { check }),
-            _ => Ok(()),
+        if self == Self::Enforced && !passed {
+            return Err(OtError::Misbehaved { check });
         }
+        Ok(())
     }
 }
 
@@ -82,9 +82,13 @@ pub(crate) struct CheckTranscript(blake3::Hasher);
 impl CheckTranscript {
     /// - `what`: which protocol.
     /// - `binding`: what the channel is bound to.
-    pub(crate) fn new(what: &str, binding: &[u8; 32]) -> Self {
+    /// - `seed`: a public value of this session alone, if it has one: directions differ in it.
+    pub(crate) fn new(what: &str, binding: &[u8; 32], seed: &[Block]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key(CHALLENGE);
         hasher.update(binding).update(&(what.len() as u64).to_le_bytes()).update(what.as_bytes());
+        for block in seed {
+            hasher.update(&block.to_bytes());
+        }
         Self(hasher)
     }
 
@@ -94,6 +98,11 @@ impl CheckTranscript {
         let mut challenge = [0; 16];
         self.0.finalize_xof().fill(&mut challenge);
         Block::from_bytes(challenge)
+    }
+
+    /// What an answer is hashed with: it belongs to all that was said so far.
+    pub(crate) fn context(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
     }
 }
 
@@ -126,20 +135,26 @@ impl RowHashes {
     }
 
     /// The receiver's answer for this call.
-    pub(crate) fn response(&self) -> CheckResponse {
+    pub(crate) fn response(&self, transcript: &CheckTranscript) -> CheckResponse {
         let choices = self.sums.first().copied().unwrap_or_default();
-        CheckResponse { choices, digest: self.digest(Block::ZERO, Block::ZERO) }
+        CheckResponse { choices, digest: self.digest(transcript, Block::ZERO, Block::ZERO) }
     }
 
     /// Whether the receiver's answer fits what the sender has.
-    pub(crate) fn accept(&self, delta: &Delta, response: &CheckResponse) -> bool {
-        let digest = self.digest(delta.block(), response.choices);
+    pub(crate) fn accept(
+        &self,
+        transcript: &CheckTranscript,
+        delta: &Delta,
+        response: &CheckResponse,
+    ) -> bool {
+        let digest = self.digest(transcript, delta.block(), response.choices);
         bool::from(digest.ct_eq(&response.digest))
     }
 
     /// `H(T_j ^ delta_j x)` over j = 1 to 127.
-    fn digest(&self, delta: Block, x: Block) -> [u8; 32] {
+    fn digest(&self, transcript: &CheckTranscript, delta: Block, x: Block) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key(RESPONSE);
+        hasher.update(&transcript.context());
         for (row, sum) in (0..).zip(&self.sums).skip(1) {
             let mut bytes = (*sum ^ x.select(delta.bit(row))).to_bytes();
             hasher.update(&bytes);
@@ -191,7 +206,7 @@ mod tests {
         let mut rng = Prg::new(&Seed::from_bytes([31; 16]), 1);
         let delta = Delta::random(&mut rng);
         let (mut sent, mut received) = (RowHashes::default(), RowHashes::default());
-        let [mut one, mut two] = [(); 2].map(|()| CheckTranscript::new("test", &[5; 32]));
+        let [mut one, mut two] = [(); 2].map(|()| CheckTranscript::new("test", &[5; 32], &[]));
         for width in [64usize, 3, 65] {
             let mut t = vec![Block::ZERO; ROWS * width];
             Block::fill_random(&mut t, &mut rng);
@@ -208,7 +223,7 @@ mod tests {
             sent.absorb(&mut one, &corrections, &bytes(&q), width);
             received.absorb(&mut two, &corrections, &bytes(&t), width);
         }
-        (sent.accept(&delta, &received.response()), delta)
+        (sent.accept(&one, &delta, &received.response(&two)), delta)
     }
 
     #[test]
@@ -225,16 +240,17 @@ mod tests {
 
     #[test]
     fn properties_challenges_depend_on_all_that_was_said() {
-        let challenge = |what: &str, parts: &[&[u8]]| {
-            let mut transcript = CheckTranscript::new(what, &[5; 32]);
+        let challenge = |what: &str, seed: u128, parts: &[&[u8]]| {
+            let mut transcript = CheckTranscript::new(what, &[5; 32], &[Block(seed)]);
             parts.iter().map(|part| transcript.challenge(part).0).last()
         };
         let all = [
-            challenge("a", &[b"x"]),
-            challenge("b", &[b"x"]),
-            challenge("a", &[b"x", b""]),
-            challenge("a", &[b"", b"x"]),
-            challenge("a", &[b"y", b""]),
+            challenge("a", 1, &[b"x"]),
+            challenge("b", 1, &[b"x"]),
+            challenge("a", 2, &[b"x"]),
+            challenge("a", 1, &[b"x", b""]),
+            challenge("a", 1, &[b"", b"x"]),
+            challenge("a", 1, &[b"y", b""]),
         ];
         assert!(all.iter().enumerate().all(|(i, a)| all[..i].iter().all(|b| a != b)));
     }

@@ -126,7 +126,7 @@ impl OtExtension for Iknp {
             checks: self.checks,
             delta,
             streams: Streams::new(&seeds),
-            transcript: CheckTranscript::new(CONTEXT, ch.binding()),
+            transcript: CheckTranscript::new(CONTEXT, ch.binding(), &[]),
             surplus: Surplus::default(),
             matrix: Rows::default(),
         })
@@ -143,7 +143,7 @@ impl OtExtension for Iknp {
         Ok(IknpReceiver {
             choices,
             streams: Streams::new(pairs.as_flattened()),
-            transcript: CheckTranscript::new(CONTEXT, ch.binding()),
+            transcript: CheckTranscript::new(CONTEXT, ch.binding(), &[]),
             surplus: Surplus::default(),
             matrix: Rows::default(),
             corrections: Corrections::default(),
@@ -191,7 +191,7 @@ impl RcotSender for IknpSender {
             }
             if last {
                 let response = ch.recv::<CheckResponse>(&())?;
-                checks.require(hashes.accept(delta, &response), consistency::NAME)?;
+                checks.require(hashes.accept(transcript, delta, &response), consistency::NAME)?;
             }
             Ok(())
         })
@@ -221,7 +221,7 @@ impl RcotReceiver for IknpReceiver {
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
             }
             if last {
-                ch.send(&hashes.response(), &())?;
+                ch.send(&hashes.response(transcript), &())?;
             }
             Ok(ch.flush()?)
         })?;
@@ -264,7 +264,7 @@ mod tests {
         ch.send(&corrections, &corrections.0.len()).unwrap();
         let mut hashes = RowHashes::default();
         hashes.absorb(&mut receiver.transcript, &corrections.0, &matrix, width);
-        ch.send(&hashes.response(), &()).unwrap();
+        ch.send(&hashes.response(&receiver.transcript), &()).unwrap();
         ch.flush().unwrap();
         let mut z = vec![Block::ZERO; ROW_UNIT];
         transpose::transpose(matrix.as_flattened(), 16 * width, &mut z);

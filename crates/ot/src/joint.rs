@@ -21,7 +21,7 @@ use crate::error::OtError;
 use crate::traffic::OtTraffic;
 
 /// Label of the derivation; a change of the protocol changes it.
-const LABEL: &str = "gazelle-ot 2026 joint keys of a session v1";
+const LABEL: &str = "gazelle-ot 2026 joint keys of a session v2";
 
 /// A party's share of the joint keys.
 struct SessionNonce([u8; 32]);
@@ -58,7 +58,7 @@ pub(crate) fn sender(
     let own = nonce(rng);
     ch.send(&own, &())?;
     let other = ch.recv::<SessionNonce>(&())?;
-    Ok(keys(purpose, &own, &other))
+    Ok(keys(ch.binding(), purpose, &own, &other))
 }
 
 /// The receiver's side: it draws its nonce once the sender's is here.
@@ -73,7 +73,7 @@ pub(crate) fn receiver(
     let other = ch.recv::<SessionNonce>(&())?;
     let own = nonce(rng);
     ch.send(&own, &())?;
-    Ok(keys(purpose, &other, &own))
+    Ok(keys(ch.binding(), purpose, &other, &own))
 }
 
 /// Bytes of both nonces.
@@ -87,9 +87,14 @@ fn nonce(rng: &mut (dyn CryptoRng + Send)) -> SessionNonce {
     SessionNonce(bytes)
 }
 
-fn keys(purpose: &str, sender: &SessionNonce, receiver: &SessionNonce) -> JointKeys {
+fn keys(
+    binding: &[u8; 32],
+    purpose: &str,
+    sender: &SessionNonce,
+    receiver: &SessionNonce,
+) -> JointKeys {
     let mut hasher = blake3::Hasher::new_derive_key(LABEL);
-    hasher.update(&(purpose.len() as u64).to_le_bytes()).update(purpose.as_bytes());
+    hasher.update(binding).update(&(purpose.len() as u64).to_le_bytes()).update(purpose.as_bytes());
     hasher.update(&sender.0).update(&receiver.0);
     let mut bytes = [[0u8; 16]; 2];
     hasher.finalize_xof().fill(bytes.as_flattened_mut());
@@ -101,17 +106,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn properties_keys_depend_on_purpose_and_both_nonces() {
+    fn properties_keys_depend_on_session_purpose_and_both_nonces() {
+        let of = |binding, purpose, [sender, receiver]: [u8; 2]| {
+            let nonce = |byte| SessionNonce([byte; 32]);
+            keys(&[binding; 32], purpose, &nonce(sender), &nonce(receiver))
+        };
         let all = [
-            keys("a", &SessionNonce([1; 32]), &SessionNonce([2; 32])),
-            keys("b", &SessionNonce([1; 32]), &SessionNonce([2; 32])),
-            keys("a", &SessionNonce([3; 32]), &SessionNonce([2; 32])),
-            keys("a", &SessionNonce([1; 32]), &SessionNonce([3; 32])),
-            keys("a", &SessionNonce([2; 32]), &SessionNonce([1; 32])),
+            of(0, "a", [1, 2]),
+            of(9, "a", [1, 2]),
+            of(0, "b", [1, 2]),
+            of(0, "a", [3, 2]),
+            of(0, "a", [1, 3]),
+            of(0, "a", [2, 1]),
         ];
         let mut seen: Vec<u128> = all.iter().flatten().map(|block| block.0).collect();
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 10);
+        assert_eq!(seen.len(), 12);
     }
 }

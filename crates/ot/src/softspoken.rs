@@ -46,7 +46,7 @@ use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::consistency::{self, CheckResponse, CheckTranscript, Checks, RowHashes, chunks};
 use crate::error::OtError;
 use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
-use crate::ggm::commitment::{self, LeafCommitment};
+use crate::ggm::commitment::{self, ForestKey, LeafCommitment};
 use crate::ggm::{Grower, TreeKind, xor_all};
 use crate::rows::{CHUNK, Corrections, ROW_UNIT, Rows};
 use crate::streams::Streams;
@@ -172,7 +172,7 @@ impl OtExtension for SoftSpoken {
         let choices = Zeroizing::new(choices);
         let seeds = base.receive(&choices, CONTEXT, ch, rng)?;
         let message = ch.recv::<Blocks>(&(1 + 2 * BASE))?;
-        let (hash, sums) = message.0.split_first().unwrap_or((&Block::ZERO, &[]));
+        let (seed, sums) = message.0.split_first().unwrap_or((&Block::ZERO, &[]));
         // Base OT k i + j hides the sums of level j of tree i; the forest wants them level by level.
         let mut known = Zeroizing::new(vec![vec![Block::ZERO; trees]; k as usize]);
         let opened = sums.as_chunks::<2>().0.iter().zip(&seeds).zip(choices.iter());
@@ -187,7 +187,7 @@ impl OtExtension for SoftSpoken {
         let path = |i| (block.0 >> (k * i)) as u32 & ((1 << k) - 1);
         let paths: Zeroizing<Vec<u32>> = Zeroizing::new((0..trees as u32).map(path).collect());
         let mut nodes = Zeroizing::new(vec![Block::ZERO; trees << k]);
-        let hash = HashSeed::new(&Seed::from_bytes(hash.to_bytes()));
+        let hash = HashSeed::new(&Seed::from_bytes(seed.to_bytes()));
         Grower::new(hash, FIRST_TWEAK, TreeKind::Plain).grow_punctured(
             &mut nodes,
             trees,
@@ -195,14 +195,15 @@ impl OtExtension for SoftSpoken {
             |depth| known.get(depth as usize).map_or(&[], Vec::as_slice),
         );
         let commitment = ch.recv::<LeafCommitment>(&trees)?;
-        let fits = commitment::fits(ch.binding(), &nodes, &paths, &commitment);
+        let key = ForestKey::new(ch.binding(), CONTEXT, *seed);
+        let fits = commitment::fits(&key, &nodes, &paths, &commitment);
         self.checks.require(fits, "the check of GGM trees")?;
         Ok(SoftSpokenSender {
             k,
             checks: self.checks,
             delta,
             leaves: leaf_streams(&nodes, k, &paths),
-            transcript: CheckTranscript::new(CONTEXT, ch.binding()),
+            transcript: CheckTranscript::new(CONTEXT, ch.binding(), &[*seed]),
             surplus: Surplus::default(),
             matrix: Rows::default(),
         })
@@ -243,12 +244,14 @@ impl OtExtension for SoftSpoken {
             });
         }
         ch.send(&message, &(1 + 2 * BASE))?;
-        ch.send(&commitment::commit(ch.binding(), &nodes, trees), &trees)?;
+        let seed = Block::from_bytes(*seed.bytes());
+        let key = ForestKey::new(ch.binding(), CONTEXT, seed);
+        ch.send(&commitment::commit(&key, &nodes, trees), &trees)?;
         ch.flush()?;
         Ok(SoftSpokenReceiver {
             k,
             leaves: leaf_streams(&nodes, k, &vec![0; trees]),
-            transcript: CheckTranscript::new(CONTEXT, ch.binding()),
+            transcript: CheckTranscript::new(CONTEXT, ch.binding(), &[seed]),
             surplus: Surplus::default(),
             matrix: Rows::default(),
             corrections: Corrections::default(),
@@ -320,7 +323,7 @@ impl RcotSender for SoftSpokenSender {
             }
             if last {
                 let response = ch.recv::<CheckResponse>(&())?;
-                checks.require(hashes.accept(delta, &response), consistency::NAME)?;
+                checks.require(hashes.accept(transcript, delta, &response), consistency::NAME)?;
             }
             Ok(())
         })
@@ -348,7 +351,7 @@ impl RcotReceiver for SoftSpokenReceiver {
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
             }
             if last {
-                ch.send(&hashes.response(), &())?;
+                ch.send(&hashes.response(transcript), &())?;
             }
             Ok(ch.flush()?)
         })?;

@@ -20,6 +20,8 @@ const FIRST_TWEAK: u64 = (purpose::EXTENSION as u64) << 56;
 
 /// Powers of a challenge that are kept.
 const POWERS: usize = 64;
+/// Label of the digest of a group's hashes; a change of the protocol changes it.
+const CHECK: &str = "gazelle-ot 2026 hashes of the shadows of GGM trees v1";
 
 /// What the two parties do differently.
 pub(super) trait BatchParty {
@@ -80,11 +82,21 @@ impl TreeTools {
         sums
     }
 
-    /// The universal hash of `shadows`, under a challenge that depends on all that the sender said.
-    pub(super) fn hash(&mut self, said: &[Block]) -> Block {
+    /// C: a digest of the universal hashes `C_i` of each tree's shadows, under a challenge that depends
+    /// on all that the sender said.
+    pub(super) fn hash(&mut self, said: &[Block], trees: usize) -> Block {
         let bytes: Vec<[u8; 16]> = said.iter().map(|block| block.to_bytes()).collect();
         let challenge = self.transcript.challenge(bytes.as_flattened());
-        gf128::polynomial(&self.shadows, &gf128::powers(challenge, POWERS))
+        let powers = gf128::powers(challenge, POWERS);
+        let mut hasher = blake3::Hasher::new_derive_key(CHECK);
+        hasher.update(&self.transcript.context());
+        for hash in Zeroizing::new(gf128::polynomials(&self.shadows, trees, &powers)).iter() {
+            hasher.update(&hash.to_bytes());
+        }
+        let mut digest = [0; 16];
+        hasher.finalize_xof().fill(&mut digest);
+        hasher.zeroize();
+        Block::from_bytes(digest)
     }
 }
 
@@ -119,13 +131,14 @@ impl<P: BatchParty> Batch<P> {
         retained: Vec<Block>,
         party: P,
     ) -> Self {
+        let transcript = CheckTranscript::new("ferret", binding, &[hash]);
         let hash = HashSeed::new(&Seed::from_bytes(hash.to_bytes()));
         Self {
             parameters,
             code: Code::new(code),
             tools: TreeTools {
                 grower: Grower::new(hash, FIRST_TWEAK, TreeKind::Correlated),
-                transcript: CheckTranscript::new("ferret", binding),
+                transcript,
                 shadows: Zeroizing::default(),
             },
             party,

@@ -1,15 +1,19 @@
 //! Both parties' half of a group of trees (the chart is in `ferret.rs`), and the check of the sender's.
 //!
 //! The sender adds to its sums, per tree, the XOR `T_i` of all leaves' *shadows* (one hash more of each
-//! leaf), and one universal hash C of all shadows of the group, under a challenge that its sums and the
-//! `T_i` determine. The receiver completes the one shadow per tree that it cannot compute by `T_i`, and
-//! compares.
+//! leaf), and per group one digest C of the trees' universal hashes `C_i` of their shadows, under a
+//! challenge that all sums and `T_i` determine. The receiver completes the one shadow per tree that it
+//! cannot compute by `T_i`, and compares.
 //!
-//! - Sums that fit no tree give different leaves, so different shadows, to different noise positions;
-//!   C fits one class of positions at most (but for 2^-115). So a sender that cheats guesses a set of
-//!   positions in which the receiver's lies, and a wrong guess ends the session before anything is handed
-//!   out: the leakage of Ferret's functionality. In a class of two positions or more the leaves of a
-//!   tree XOR to the Delta of the retained OTs, because the sums of a level differ by it.
+//! - Sums that fit no tree give different leaves, so different shadows, to different noise positions: the
+//!   positions of a tree fall into classes of equal shadows. `C_i` tells all classes of a tree apart, but
+//!   for 2^-99 per tree and challenge (2^{2h - 1} pairs of positions, polynomials of degree 2^h), and C fits
+//!   one tuple of `C_i` unless the digest has a collision. So a sender that cheats guesses one class per
+//!   tree in which the receiver's position lies, and a wrong guess ends the session before anything is
+//!   handed out: the leakage of Ferret's functionality. In a class of two positions or more the leaves of
+//!   a tree XOR to the Delta of the retained OTs, because the sums of a level differ by it.
+//! - Digests have 128 bits: who finds w tuples with one digest (2^64 hashes within the session for w = 2,
+//!   2^{128 (w - 1) / w} in general) guesses one of w, and gains log2 w bits once.
 //! - `T_i` shows the receiver H of the leaf that it lacks: a hash under Delta with a tweak of its own.
 //! - The receiver's corrections d need no check: any d is a choice of noise positions.
 //! - A sender that finds two leaves with one shadow (2^64 hashes under this session's key, to which the
@@ -79,7 +83,7 @@ impl Knower {
 pub(super) fn prove(sums: &mut Vec<Block>, tools: &mut TreeTools, group: &TreeGroup<'_>) {
     let shadows = tools.cast(group.leaves, group.trees());
     sums.extend_from_slice(&shadows);
-    let hash = tools.hash(sums);
+    let hash = tools.hash(sums, group.trees());
     sums.push(hash);
 }
 
@@ -191,7 +195,7 @@ impl BatchParty for Puncturer {
         let mut fixes = tools.cast(leaves, trees);
         fixes.iter_mut().zip(shadows).for_each(|(fix, sum)| *fix ^= *sum);
         repair(isa, &mut tools.shadows, paths, &fixes);
-        let fits = bool::from(tools.hash(said).ct_eq(hash));
+        let fits = bool::from(tools.hash(said, trees).ct_eq(hash));
         self.checks.require(fits, CHECK)?;
         // All leaves of a tree XOR to Delta: the missing one is v ^ Delta, with lowest bit 1.
         let whole = totals.iter().zip(&sibling.fixes).map(|(total, fix)| *total ^ *fix);

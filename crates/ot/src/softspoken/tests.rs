@@ -90,7 +90,7 @@ fn cheat(receiver: &mut SoftSpokenReceiver, ch: &mut Channel, trees: &[usize]) -
     ch.send(&corrections, &corrections.0.len()).unwrap();
     let mut hashes = RowHashes::default();
     hashes.absorb(&mut receiver.transcript, &corrections.0, &rows, width);
-    ch.send(&hashes.response(), &()).unwrap();
+    ch.send(&hashes.response(&receiver.transcript), &()).unwrap();
     ch.flush().unwrap();
     let mut z = vec![Block::ZERO; ROW_UNIT];
     transpose::transpose(rows.as_flattened(), 16 * width, &mut z);
