@@ -17,10 +17,10 @@ use zeroize::Zeroize;
 
 use crate::Block;
 
-pub use portable::Portable;
+pub(crate) use portable::Portable;
 
 /// Rounds of AES-128, plus the whitening key.
-pub const ROUND_KEYS: usize = 11;
+pub(crate) const ROUND_KEYS: usize = 11;
 
 /// The instruction set of an AES kernel, slowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

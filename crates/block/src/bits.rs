@@ -142,13 +142,6 @@ impl BitVec {
         self.clear_unused();
     }
 
-    /// `self &= other` over the bits that both have.
-    pub fn and_assign(&mut self, other: &Self) {
-        for (a, b) in self.words.iter_mut().zip(&other.words) {
-            *a &= b;
-        }
-    }
-
     /// Number of ones (variable time only in the length).
     pub fn count_ones(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
@@ -301,12 +294,10 @@ mod tests {
             let expected: Vec<bool> = (0..cut).map(|i| a.get(i).copied().unwrap_or(false)).collect();
             prop_assert_eq!(cut_off.to_bools(), expected.clone());
             prop_assert!(x.slice(0, cut) == cut_off);
-            let (mut sum, mut product) = (x.clone(), x.clone());
+            let mut sum = x.clone();
             sum.xor_assign(&y);
-            product.and_assign(&y);
             for i in 0..a.len().min(b.len()) {
                 prop_assert_eq!(sum.get(i), a[i] ^ b[i]);
-                prop_assert_eq!(product.get(i), a[i] & b[i]);
             }
             prop_assert!(sum.len() == a.len() && BitVec::from_bools(&sum.to_bools()) == sum);
         }

@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 use crate::block::Block;
 
 /// The one.
-pub const ONE: Block = Block(1);
+pub(crate) const ONE: Block = Block(1);
 
 /// The product `a b`.
 pub fn mul(a: Block, b: Block) -> Block {
@@ -22,12 +22,12 @@ pub fn mul(a: Block, b: Block) -> Block {
 /// The sum of `a_i b_i`, reduced once. What the longer of the two has too much counts as zero.
 ///
 /// Cost: four carry-less multiplications per pair.
-pub fn inner_product(a: &[Block], b: &[Block]) -> Block {
+pub(crate) fn inner_product(a: &[Block], b: &[Block]) -> Block {
     let (low, high) = wide_inner_product(a, b);
     reduce(low, high)
 }
 
-/// As [`inner_product`], the first factors given as little-endian bytes.
+/// The inner product `sum a_i b_i`, the first factors given as little-endian bytes.
 pub fn inner_product_of_bytes(a: &[[u8; 16]], b: &[Block]) -> Block {
     let mut sum = (0, 0);
     let mut blocks = [Block::ZERO; 64];

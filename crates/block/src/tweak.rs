@@ -10,8 +10,6 @@ pub mod purpose {
     pub const RANDOM_OT: u8 = 0x01;
     /// Gates of garbled circuits.
     pub const GARBLING: u8 = 0x02;
-    /// Pads of GC-sign.
-    pub const GC_SIGN: u8 = 0x03;
     /// Silent OT extension's own seeds.
     pub const EXTENSION: u8 = 0x04;
 }

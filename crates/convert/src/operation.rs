@@ -98,7 +98,7 @@ pub struct Begun {
 
 impl Begun {
     /// An execution that corrects nothing.
-    pub fn silent(execution: impl Execution + 'static) -> Self {
+    pub(crate) fn silent(execution: impl Execution + 'static) -> Self {
         Self::new(execution, Planes::default())
     }
 
@@ -169,7 +169,7 @@ impl<'a> Rots<'a> {
     }
 
     /// Lanes of the operation that takes its OTs.
-    pub fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         self.lanes
     }
 }

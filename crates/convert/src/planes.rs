@@ -127,7 +127,7 @@ impl Planes {
     }
 
     /// Number of planes (0 if there are no lanes).
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         if self.lanes == 0 { 0 } else { self.words.len() / self.stride() }
     }
 

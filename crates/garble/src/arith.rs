@@ -3,7 +3,7 @@
 //! AND counts are for wires that are not constant; constants fold. n is the width, and both
 //! operands have it unless said otherwise: the shorter one is read as if zero-extended.
 
-pub mod columns;
+pub(crate) mod columns;
 
 use crate::builder::{Builder, Wire};
 pub use columns::{absolute, square, square_unsigned, sum, sum_signed};
@@ -43,7 +43,7 @@ pub fn add(b: &mut Builder, x: &[Wire], y: &[Wire], carry: Wire) -> Vec<Wire> {
 }
 
 /// `x + y + carry` with its carry as the last of n + 1 bits; n AND.
-pub fn add_wide(b: &mut Builder, x: &[Wire], y: &[Wire], carry: Wire) -> Vec<Wire> {
+pub(crate) fn add_wide(b: &mut Builder, x: &[Wire], y: &[Wire], carry: Wire) -> Vec<Wire> {
     let n = x.len().max(y.len());
     add(b, &zero_extend(x, n + 1), &zero_extend(y, n + 1), carry)
 }
@@ -53,11 +53,6 @@ pub fn sub(b: &mut Builder, x: &[Wire], y: &[Wire]) -> Vec<Wire> {
     let n = x.len().max(y.len());
     let complement = invert(b, &zero_extend(y, n));
     add(b, x, &complement, Wire::TRUE)
-}
-
-/// `-x mod 2^n`; n - 2 AND.
-pub fn negate(b: &mut Builder, x: &[Wire]) -> Vec<Wire> {
-    sub(b, &[], x)
 }
 
 /// Every bit inverted: `-x - 1`; free.
@@ -251,7 +246,6 @@ mod tests {
                 &pairs,
             );
             check(n, n - 1, |b, x, _| relu(b, x), |x, _| x.max(0), &pairs);
-            check(n, n - 2, |b, x, _| negate(b, x), |x, _| -x, &pairs);
             check(
                 n,
                 n,

@@ -94,11 +94,6 @@ impl Builder {
         self.xor(zeros, change)
     }
 
-    /// How many inputs were made.
-    pub fn input_count(&self) -> usize {
-        self.inputs
-    }
-
     /// The circuit with these outputs, without the gates that they do not need.
     pub fn finish(self, outputs: &[Wire]) -> Circuit {
         Circuit::compile(&self.nodes, self.inputs, outputs)

@@ -35,12 +35,13 @@ impl Circuit {
     }
 
     /// Number of sums that are neither part of an AND gate nor of an output.
-    pub fn sum_count(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn sum_count(&self) -> usize {
         self.gates.iter().filter(|gate| matches!(gate, Gate::Sum { .. })).count()
     }
 
     /// Rows of working memory, one label per lane each, that evaluation needs besides the inputs.
-    pub fn working_rows(&self) -> usize {
+    pub(crate) fn working_rows(&self) -> usize {
         self.working_rows
     }
 
@@ -57,7 +58,7 @@ impl Circuit {
     ///
     /// # Panics
     /// Unless there is one word per input.
-    pub fn evaluate_words(&self, inputs: &[u64]) -> Vec<u64> {
+    pub(crate) fn evaluate_words(&self, inputs: &[u64]) -> Vec<u64> {
         assert_eq!(inputs.len(), self.inputs, "one word per input");
         let mut rows = inputs.to_vec();
         rows.resize(self.inputs + self.working_rows, 0);

@@ -8,7 +8,7 @@ impl Wire {
     /// The constant 0.
     pub const FALSE: Self = Self(0);
     /// The constant 1.
-    pub const TRUE: Self = Self(1);
+    pub(crate) const TRUE: Self = Self(1);
 
     pub(crate) const fn new(node: u32, inverted: bool) -> Self {
         Self(node << 1 | inverted as u32)

@@ -1,5 +1,6 @@
 //! The conformance suite of [`GarblingScheme`]: one line per implementor.
 
+#[cfg(test)]
 use gazelle_block::aes::AesIsa;
 use gazelle_block::{Block, Delta, TweakCounter};
 use gazelle_prg::{Prg, Seed};
@@ -128,7 +129,7 @@ pub fn plain(circuit: &Circuit, lanes: usize, bits: &[bool]) -> Vec<bool> {
 }
 
 /// ReLU on shares and a signed maximum, with inverted, repeated and constant wires.
-pub fn mixed_circuit() -> Circuit {
+pub(crate) fn mixed_circuit() -> Circuit {
     let mut b = Builder::new();
     let (s, c, r) = (b.inputs(5), b.inputs(5), b.inputs(9));
     let mut out = arith::relu_on_shares(&mut b, &s, &c, 5, &r);
@@ -297,7 +298,8 @@ fn wrong_lengths<S: GarblingScheme>(scheme: &S) {
 ///
 /// # Panics
 /// Where a scheme does not conform.
-pub fn conformance_on_every_isa<S: GarblingScheme>(scheme: impl Fn(AesIsa) -> S) {
+#[cfg(test)]
+pub(crate) fn conformance_on_every_isa<S: GarblingScheme>(scheme: impl Fn(AesIsa) -> S) {
     let circuit = mixed_circuit();
     let expected = GarbledCircuit::new(&scheme(AesIsa::Portable), &circuit, 77, 1);
     for isa in AesIsa::all() {

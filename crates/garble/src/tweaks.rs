@@ -51,11 +51,6 @@ impl Tweaks {
         self.first_batch
     }
 
-    /// How many batches there are.
-    pub fn batches(&self) -> u64 {
-        self.batches
-    }
-
     /// Fails unless the range was made for this circuit and these lanes.
     pub(crate) fn check(&self, circuit: &Circuit, lanes: usize) -> Result<(), GarbleError> {
         GarbleError::check(
@@ -91,8 +86,8 @@ mod tests {
         let mut seen = HashSet::new();
         for (lanes, ots) in [(1, 0), (512, 1), (513, 4095), (5000, 4096), (1, 77), (0, 3)] {
             let tweaks = Tweaks::reserve(&mut counter, &circuit, lanes).unwrap();
-            assert_eq!(tweaks.batches(), 2 * lanes.div_ceil(512) as u64);
-            for batch in tweaks.first_batch()..tweaks.first_batch() + tweaks.batches() {
+            assert_eq!(tweaks.batches, 2 * lanes.div_ceil(512) as u64);
+            for batch in tweaks.first_batch()..tweaks.first_batch() + tweaks.batches {
                 assert_eq!(batch >> 44, u64::from(purpose::GARBLING));
                 assert!(seen.insert(batch));
             }

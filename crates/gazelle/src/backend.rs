@@ -20,19 +20,17 @@ pub use planner::Prediction;
 
 use crate::description::Description;
 use crate::error::GazelleError;
-use crate::session::{Client, Prepared, Service};
+use crate::session::{Client, Service};
 use crate::suite::Suite;
 
 /// The program's non-linear protocol.
-pub type Nonlinear = PerLayer<Extension, HalfGates>;
+pub(crate) type Nonlinear = PerLayer<Extension, HalfGates>;
 /// The program's suite.
 pub type DefaultSuite = Suite<PublicCoin, Nonlinear>;
 /// A server with the program's suite.
 pub type DefaultService = Service<PublicCoin, Nonlinear>;
 /// A client with the program's suite.
 pub type DefaultClient = Client<PublicCoin, Nonlinear>;
-/// Material of the program's suite.
-pub type DefaultPrepared = Prepared<Nonlinear>;
 
 /// What computes the non-linear steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

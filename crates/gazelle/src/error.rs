@@ -111,9 +111,4 @@ impl GazelleError {
             source => Self::Layer { layer: layer.into(), source },
         }
     }
-
-    /// Tells whether the peer only closed the connection.
-    pub fn is_closed(&self) -> bool {
-        matches!(self, Self::Channel(ChannelError::Closed))
-    }
 }

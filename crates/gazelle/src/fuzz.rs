@@ -89,7 +89,7 @@ pub fn at_client(data: &[u8]) {
 }
 
 /// Returns the server's description of the network that the other bodies use: a seed for the corpus.
-pub fn honest_description() -> Vec<u8> {
+pub(crate) fn honest_description() -> Vec<u8> {
     honest().server.description().to_vec()
 }
 

@@ -10,7 +10,7 @@ mod tensors;
 use std::sync::Arc;
 
 use gazelle_share::{
-    Architecture, LinearGroup, LocalMap, MaskKind, Node, NodeId, NodeKind, Shares, Step, TensorId,
+    Architecture, LinearGroup, LocalMap, Node, NodeId, NodeKind, Shares, Step, TensorId,
 };
 
 use crate::error::GazelleError;
@@ -134,7 +134,7 @@ impl Plan {
     }
 
     /// Returns the elements of the largest tensor, and of all together: bounds a session's memory.
-    pub fn elements(&self) -> (usize, usize) {
+    pub(crate) fn elements(&self) -> (usize, usize) {
         let lens = self.architecture.tensors().iter().map(|tensor| tensor.shape.len());
         (lens.clone().max().unwrap_or(0), lens.sum())
     }
@@ -188,10 +188,5 @@ impl Plan {
     /// Returns the nodes of the steps, in order.
     pub(crate) fn step_nodes(&self) -> &[NodeId] {
         &self.step_nodes
-    }
-
-    /// Returns how many groups bring their own fresh mask.
-    pub fn fresh_groups(&self) -> usize {
-        self.groups.iter().filter(|group| group.mask == MaskKind::Fresh).count()
     }
 }

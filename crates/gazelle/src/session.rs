@@ -9,12 +9,12 @@
 //! | [`Client::close`]: command | ends |
 
 mod background;
-pub mod client;
-pub mod guest;
+pub(crate) mod client;
+pub(crate) mod guest;
 mod linear_client;
 pub(crate) mod message;
-pub mod offer;
-pub mod server;
+pub(crate) mod offer;
+pub(crate) mod server;
 mod server_run;
 
 pub use client::{Client, Inference, Learnt, Prepared};

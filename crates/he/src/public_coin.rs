@@ -15,15 +15,15 @@
 //! read by one matrix of weight polynomials with `responses` rows. What the matrix means (tiles,
 //! kernels) is the business of the layer above; it hands in a [`gazelle_ring::WeightMatrix`].
 
-pub mod client;
-pub mod coins;
+pub(crate) mod client;
+pub(crate) mod coins;
 mod expand;
 mod levels;
-pub mod message;
+pub(crate) mod message;
 pub mod noise;
 pub mod parameters;
 mod reshare;
-pub mod server;
+pub(crate) mod server;
 
 pub use client::{LayerSecret, Pinned, Requested};
 pub use coins::PublicCoins;

@@ -10,7 +10,7 @@
 //! A [`PackingScheme`] makes packings: it proposes candidates to the planner, which prices them, and
 //! rebuilds the one that a plan names. [`Tiles`] is the program's; docs/swapping.md has another.
 
-pub mod tiled;
+pub(crate) mod tiled;
 
 use std::fmt::Debug;
 

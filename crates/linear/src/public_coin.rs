@@ -22,9 +22,9 @@ use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 
-pub use client::{Collected, Pending, PublicCoinClient};
-pub use compiled::Compiled;
-pub use server::{PublicCoinServer, Received};
+pub use client::PublicCoinClient;
+pub(crate) use compiled::Compiled;
+pub use server::PublicCoinServer;
 
 use crate::error::LinearError;
 use crate::operator::map_norms;

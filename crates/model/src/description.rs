@@ -205,7 +205,7 @@ const MAX_SIDE: usize = 1 << 14;
 
 impl Interface {
     /// The defaults: bytes / 255, RGB or grey by the model's channels, exact size, all logits.
-    pub fn default_for(graph: &Graph) -> Self {
+    pub(crate) fn default_for(graph: &Graph) -> Self {
         let file = File::default();
         let input = Self::input_for(graph, &file.input).ok().flatten();
         let output = Self::output_for(graph, Vec::new(), Reveal::Logits, None);
@@ -296,12 +296,6 @@ impl Interface {
             }
             Err(error) => Err(ModelError::Description(format!("{}: {error}", path.display()))),
         }
-    }
-
-    /// Whether a ready tensor of this shape is the network's input: the same shape, or the same
-    /// without the batch axis.
-    pub fn takes(&self, shape: &[u64]) -> bool {
-        crate::samples::same_shape(&self.shape, shape)
     }
 
     fn output_for(
@@ -424,7 +418,7 @@ impl Interface {
 
 impl InputDescription {
     /// Smallest and largest element that a byte can become.
-    pub fn range(&self) -> (f32, f32) {
+    pub(crate) fn range(&self) -> (f32, f32) {
         let ends = self.mean.iter().zip(&self.std).flat_map(|(mean, std)| {
             [0.0, 255.0].map(|byte: f64| ((byte * self.scale - mean) / std) as f32)
         });

@@ -141,7 +141,7 @@ pub enum Activation {
 
 impl Activation {
     /// Whether so many values fall into whole groups.
-    pub fn fits(self, len: usize) -> bool {
+    pub(crate) fn fits(self, len: usize) -> bool {
         match self {
             Self::Softmax | Self::LogSoftmax | Self::Sigmoid => true,
             Self::SoftmaxOf { classes, inner } | Self::LogSoftmaxOf { classes, inner } => classes
@@ -204,7 +204,7 @@ impl InputGrid {
     }
 
     /// Whether all its numbers make sense.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         let all = [self.step, self.zero, self.low, self.high];
         all.iter().all(|x| x.is_finite()) && self.step > 0.0 && self.low <= self.high
     }
@@ -264,7 +264,7 @@ impl Graph {
     }
 
     /// Nodes that read each tensor; the output counts as read once more.
-    pub fn readers(&self) -> Vec<Vec<usize>> {
+    pub(crate) fn readers(&self) -> Vec<Vec<usize>> {
         let mut readers = vec![Vec::new(); self.tensors.len()];
         for (index, node) in self.nodes.iter().enumerate() {
             for input in &node.inputs {

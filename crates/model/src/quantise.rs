@@ -45,7 +45,8 @@ pub struct Options {
     /// Least number of fraction bits of weights.
     pub weight_bits: u32,
     /// Logits are revealed as multiples of `2^-resolution`, -[`MAX_RESOLUTION`] to
-    /// [`MAX_RESOLUTION`]; without one, as [`resolution_for`] the largest calibrated logit.
+    /// [`MAX_RESOLUTION`]; without one, the power of two nearest to 1/256 of the largest calibrated
+    /// logit.
     pub resolution: Option<i32>,
     /// Multiply-adds spent on checking one candidate width.
     pub effort: u64,
@@ -349,7 +350,7 @@ pub const MAX_RESOLUTION: i32 = 128;
 
 /// The exponent r of the power of two `2^-r` nearest to 1/256 of the largest logit: fine enough to
 /// tell classes apart, coarse enough to tell little else.
-pub fn resolution_for(largest_logit: f64) -> i32 {
+pub(crate) fn resolution_for(largest_logit: f64) -> i32 {
     let step = largest_logit / 256.0;
     if step > 0.0 && step.is_finite() {
         (-step.log2().round()).clamp(f64::from(-MAX_RESOLUTION), f64::from(MAX_RESOLUTION)) as i32

@@ -58,7 +58,7 @@ impl InputRange {
     ///
     /// # Errors
     /// [`ModelError::Description`] if not.
-    pub fn check_for(&self, channels: usize) -> Result<(), ModelError> {
+    pub(crate) fn check_for(&self, channels: usize) -> Result<(), ModelError> {
         self.check_ends()?;
         if self.ends.len() != 1 && self.ends.len() != channels {
             let given = self.ends.len();
@@ -93,14 +93,14 @@ impl InputRange {
     }
 
     /// The least range that holds all channels'.
-    pub fn widest(&self) -> (f32, f32) {
+    pub(crate) fn widest(&self) -> (f32, f32) {
         let start = (f32::INFINITY, f32::NEG_INFINITY);
         self.ends.iter().fold(start, |(low, high), ends| (low.min(ends[0]), high.max(ends[1])))
     }
 
     /// The least range that holds both.
     #[must_use]
-    pub fn union(&self, other: &Self) -> Self {
+    pub(crate) fn union(&self, other: &Self) -> Self {
         let channels = self.ends.len().max(other.ends.len());
         let both = (0..channels).map(|channel| {
             let (a, b) = (self.of(channel), other.of(channel));
@@ -145,7 +145,7 @@ impl InputRange {
 
     /// What inputs showed; nothing without inputs. Channel by channel for features of a table that
     /// differ in size by more than 4, else for all alike.
-    pub fn observed(inputs: &[Vec<f32>], shape: TensorShape) -> Option<Self> {
+    pub(crate) fn observed(inputs: &[Vec<f32>], shape: TensorShape) -> Option<Self> {
         let plane = (shape.height * shape.width).max(1);
         let start = [f32::INFINITY, f32::NEG_INFINITY];
         let mut ends = vec![start; shape.channels];
@@ -166,7 +166,7 @@ impl InputRange {
 
     /// [`observed`](Self::observed) and some more on either side: the fewer elements were seen, the
     /// more.
-    pub fn likely(inputs: &[Vec<f32>], shape: TensorShape) -> Option<Self> {
+    pub(crate) fn likely(inputs: &[Vec<f32>], shape: TensorShape) -> Option<Self> {
         let mut range = Self::observed(inputs, shape)?;
         let count = inputs.iter().map(Vec::len).sum::<usize>() / range.ends.len().max(1);
         let share = (SEEN / (count.max(1) as f32).sqrt()).clamp(LEAST_SHARE, MOST_SHARE);
@@ -193,7 +193,11 @@ impl InputRange {
     ///
     /// # Errors
     /// [`ModelError::Input`] names the first input, as [`admit`](Self::admit) does its element.
-    pub fn admit_all(&self, inputs: &[Vec<f32>], shape: TensorShape) -> Result<(), ModelError> {
+    pub(crate) fn admit_all(
+        &self,
+        inputs: &[Vec<f32>],
+        shape: TensorShape,
+    ) -> Result<(), ModelError> {
         for (index, input) in inputs.iter().enumerate() {
             self.admit(input, shape, OutOfRange::Refuse).map_err(|error| {
                 ModelError::Input(format!("calibration input {index}: {error}"))

@@ -104,7 +104,7 @@ where
 ///
 /// # Errors
 /// As [`npy`]; [`ModelError::Input`] names both shapes if they differ.
-pub fn read_npy(bytes: &[u8], shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+pub(crate) fn read_npy(bytes: &[u8], shape: &[usize]) -> Result<Vec<f32>, ModelError> {
     let tensor = npy(bytes)?;
     if same_shape(shape, &tensor.shape) {
         Ok(tensor.values)
@@ -132,7 +132,7 @@ pub fn differ(wanted: &[usize], got: &[u64]) -> ModelError {
 /// # Errors
 /// [`ModelError::Input`] if `bytes` does not begin with a small header of one dictionary and one
 /// tuple.
-pub fn check_npy_header(bytes: &[u8]) -> Result<(), ModelError> {
+pub(crate) fn check_npy_header(bytes: &[u8]) -> Result<(), ModelError> {
     let fail = |why: &str| ModelError::Input(why.to_owned());
     let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(|| fail("not an NPY file"))?;
     let (length, text) = match rest {

@@ -55,11 +55,6 @@ pub struct Gmw<O> {
     pub ot: O,
 }
 
-/// Whether this backend computes the step; else [`Garbled`](crate::Garbled) does.
-pub fn supports(step: &Step) -> bool {
-    GmwStep::new(0, step, Variant::FewBits).is_ok()
-}
-
 impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
     type Compiled = GmwCompiled;
     type Client = GmwClient<O>;

@@ -61,7 +61,7 @@ pub(crate) enum Checks {
     #[default]
     Enforced,
     /// It does not: for tests that show what the check is there for.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(test)]
     Ignored,
 }
 

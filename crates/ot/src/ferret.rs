@@ -96,13 +96,6 @@ impl Ferret {
         Self { base, ..self }
     }
 
-    /// **Insecure**: both parties go on whatever their checks say, to show what they are there for.
-    #[cfg(any(test, feature = "testing"))]
-    #[must_use]
-    pub const fn without_checks(self) -> Self {
-        Self { checks: Checks::Ignored, ..self }
-    }
-
     /// The parameters.
     pub const fn parameters(&self) -> Parameters {
         self.parameters

@@ -8,7 +8,7 @@ use crate::extension::{OtExtension, RcotReceiver, RcotSender};
 use crate::traffic::OtTraffic;
 
 /// Counts that a conformant extension is asked for, in this order, in one session.
-pub const COUNTS: [usize; 12] = [1, 127, 128, 129, 0, 1000, 64, 8192, 3, 20_001, 128, 5];
+pub(crate) const COUNTS: [usize; 12] = [1, 127, 128, 129, 0, 1000, 64, 8192, 3, 20_001, 128, 5];
 
 /// What the two parties of a session hold.
 pub struct MadeOts {

@@ -17,7 +17,7 @@ impl OtTraffic {
 
     /// The roles exchanged.
     #[must_use]
-    pub const fn reversed(self) -> Self {
+    pub(crate) const fn reversed(self) -> Self {
         Self {
             sender_to_receiver: self.receiver_to_sender,
             receiver_to_sender: self.sender_to_receiver,

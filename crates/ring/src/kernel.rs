@@ -1,5 +1,5 @@
 //! Inner loops, each with a portable definition and versions chosen at run time.
 
-pub mod fourier;
+pub(crate) mod fourier;
 pub mod gemm;
 pub mod mul_add;

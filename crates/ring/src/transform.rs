@@ -110,11 +110,6 @@ impl<E> ExactOperand<E> {
     pub fn digits(&self) -> &[E] {
         &self.digits
     }
-
-    /// Bits of a digit.
-    pub fn width(&self) -> u32 {
-        self.width
-    }
 }
 
 /// The representative of `x mod 2^bits` in `[-2^{bits-1}, 2^{bits-1})`, as a wrapped word.

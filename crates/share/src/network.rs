@@ -118,7 +118,7 @@ pub enum NodeKind {
 impl NodeKind {
     /// Tells whether the client's share of the output is a mask, known before any linear layer is;
     /// `inputs`: whether its shares of all inputs are.
-    pub fn is_masked(&self, inputs: bool) -> bool {
+    pub(crate) fn is_masked(&self, inputs: bool) -> bool {
         match self {
             Self::Linear(_) => false,
             Self::Step(step) => matches!(step.output, StepOutput::Masked { .. }),

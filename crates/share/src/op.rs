@@ -169,7 +169,7 @@ impl LinearOp {
 }
 
 /// A linear node's integer weights, at scale 2^fw, and bias, at the output tensor's scale; bias alone
-/// for [`LocalMap::AddBias`]. Wiped on drop, never printed.
+/// for [`LocalMap::AddBias`](crate::LocalMap::AddBias). Wiped on drop, never printed.
 #[derive(Clone, Default, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct LinearWeights {
     /// Layout: see [`LinearOp`].

@@ -27,7 +27,7 @@ impl Rounding {
     }
 
     /// Bits below the value's own.
-    pub fn guard_bits(self) -> u32 {
+    pub(crate) fn guard_bits(self) -> u32 {
         match self {
             Self::Local => 0,
             Self::Exact { guard_bits } => guard_bits,

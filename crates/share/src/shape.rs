@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Largest extent of an image or a window in one direction.
-pub const MAX_EXTENT: usize = 1 << 16;
+pub(crate) const MAX_EXTENT: usize = 1 << 16;
 
 /// A tensor `[channels, height, width]`, row-major; a vector of n is `[n, 1, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ impl TensorShape {
     }
 
     /// `[channels, height, width]` as an array.
-    pub fn axes(&self) -> [usize; 3] {
+    pub(crate) fn axes(&self) -> [usize; 3] {
         [self.channels, self.height, self.width]
     }
 
@@ -124,7 +124,7 @@ impl Window {
     }
 
     /// Returns input elements read over all windows, padding included: the work of a pool.
-    pub fn taps(&self, input: TensorShape) -> u64 {
+    pub(crate) fn taps(&self, input: TensorShape) -> u64 {
         let output = self.output(input);
         [output.height, output.width, self.kernel[0], self.kernel[1]]
             .iter()

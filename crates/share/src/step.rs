@@ -300,7 +300,7 @@ impl Step {
 
     /// Width of the ring after truncation: `value_bits`, one more where values are compared with
     /// each other (max-pool, indices).
-    pub fn truncated_bits(&self) -> u32 {
+    pub(crate) fn truncated_bits(&self) -> u32 {
         let compares = matches!(
             self.function,
             StepFunction::MaxPool { .. } | StepFunction::ArgMax | StepFunction::TopK { .. }
@@ -310,14 +310,14 @@ impl Step {
 }
 
 /// Ring width at most (protocol.md, section 1).
-pub const MAX_RING_BITS: u32 = 48;
+pub(crate) const MAX_RING_BITS: u32 = 48;
 
 /// Bits of a result at most, shared or revealed.
 const MAX_RESULT_BITS: u32 = 62;
 /// Input elements read by one pool at most.
 const MAX_TAPS: u64 = 1 << 32;
 /// Values ranked by one step at most.
-pub const MAX_CLASSES: usize = 1 << 14;
+pub(crate) const MAX_CLASSES: usize = 1 << 14;
 /// Indices that one step gives at most.
 pub const MAX_RANKS: usize = 64;
 

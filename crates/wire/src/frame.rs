@@ -6,7 +6,7 @@ use crate::error::ChannelError;
 use crate::traffic::HEADER_BYTES;
 
 /// Kind of the frame that says "I gave up"; it carries nothing else.
-pub const ERROR_KIND: u16 = 0xffff;
+pub(crate) const ERROR_KIND: u16 = 0xffff;
 
 /// A decoded header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Header {
     /// # Errors
     /// [`ChannelError::PeerFailed`] for the error frame, else [`ChannelError::Frame`] with the
     /// first field that differs.
-    pub fn check(self, got: Self) -> Result<(), ChannelError> {
+    pub(crate) fn check(self, got: Self) -> Result<(), ChannelError> {
         if got.kind == ERROR_KIND {
             return Err(ChannelError::PeerFailed);
         }

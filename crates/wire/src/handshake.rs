@@ -256,11 +256,6 @@ pub struct Offered<'a> {
 }
 
 impl Offered<'_> {
-    /// The chosen version.
-    pub fn version(&self) -> u16 {
-        self.version
-    }
-
     /// Waits for the client's confirmation and compares.
     ///
     /// # Errors

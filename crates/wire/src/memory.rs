@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::channel::Channel;
 
 /// Bytes that a pipe holds before its writer waits.
-pub const PIPE_BYTES: usize = 256 << 10;
+pub(crate) const PIPE_BYTES: usize = 256 << 10;
 
 /// The two ends of a link in memory, with a time-out of 60 s on reads and writes.
 pub fn pair() -> (Channel, Channel) {
@@ -25,7 +25,7 @@ pub fn pair_with_timeout(timeout: Duration) -> (Channel, Channel) {
 }
 
 /// A one-way bounded pipe.
-pub fn pipe(timeout: Duration) -> (PipeWriter, PipeReader) {
+pub(crate) fn pipe(timeout: Duration) -> (PipeWriter, PipeReader) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             ring: vec![0; PIPE_BYTES].into_boxed_slice(),
@@ -53,9 +53,9 @@ struct Shared {
 }
 
 /// The writing end of a [`pipe`].
-pub struct PipeWriter(Arc<Shared>);
+pub(crate) struct PipeWriter(Arc<Shared>);
 /// The reading end of a [`pipe`].
-pub struct PipeReader(Arc<Shared>);
+pub(crate) struct PipeReader(Arc<Shared>);
 
 impl Shared {
     /// Waits until `ready`, then runs `act` on the state.

@@ -26,7 +26,10 @@ pub struct Recording {
 
 impl Recording {
     /// Wraps any streams.
-    pub fn wrap(reader: Box<dyn Read + Send>, writer: Box<dyn Write + Send>) -> (Channel, Self) {
+    pub(crate) fn wrap(
+        reader: Box<dyn Read + Send>,
+        writer: Box<dyn Write + Send>,
+    ) -> (Channel, Self) {
         let recording = Self::default();
         let reader = RecordingReader { inner: reader, log: Arc::clone(&recording.received) };
         let writer = RecordingWriter { inner: writer, log: Arc::clone(&recording.sent) };

@@ -53,7 +53,7 @@ impl Link {
     }
 
     /// One direction of such a link.
-    pub fn pipe(&self, timeout: Duration) -> (ShapedWriter, ShapedReader) {
+    pub(crate) fn pipe(&self, timeout: Duration) -> (ShapedWriter, ShapedReader) {
         let delay = 2 * self.transferred_in(self.round_trip);
         let shared = Arc::new(DelayedPipe {
             link: *self,
@@ -187,9 +187,9 @@ impl DelayedPipe {
 }
 
 /// The sending end of a [`Link::pipe`].
-pub struct ShapedWriter(Arc<DelayedPipe>);
+pub(crate) struct ShapedWriter(Arc<DelayedPipe>);
 /// The receiving end of a [`Link::pipe`].
-pub struct ShapedReader(Arc<DelayedPipe>);
+pub(crate) struct ShapedReader(Arc<DelayedPipe>);
 
 impl Write for ShapedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -3,7 +3,7 @@
 use std::ops::{Add, AddAssign, Sub};
 
 /// Bytes of a frame's header.
-pub const HEADER_BYTES: usize = 8;
+pub(crate) const HEADER_BYTES: usize = 8;
 /// Payload bytes of one frame at most; longer messages take several frames.
 pub const FRAME_BYTES: usize = 1 << 20;
 

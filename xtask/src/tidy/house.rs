@@ -9,9 +9,9 @@ use super::imports::{self, Imports};
 use super::{File, is_generated};
 
 /// Type names declared in more than one file, at most: one word, one meaning.
-const REPEATED_NAMES: usize = 30;
+const REPEATED_NAMES: usize = 26;
 /// Public items per thousand lines, at most: a crate shows what its users need.
-const PUBLIC_PER_THOUSAND: usize = 25;
+const PUBLIC_PER_THOUSAND: usize = 21;
 /// Groups of files that import each other, at most.
 const CIRCLES: usize = 0;
 /// Fallbacks (`unwrap_or` and its relatives), at most: what was checked is not doubted again.

@@ -8,7 +8,7 @@ use crate::Block;
 
 /// Four blocks in ordinary integers.
 #[derive(Clone, Copy)]
-pub struct Portable<const N: usize = 4>([u128; N]);
+pub(crate) struct Portable<const N: usize = 4>([u128; N]);
 
 impl<const N: usize> Portable<N> {
     #[inline(always)]

@@ -20,7 +20,7 @@ pub type Extension = Either<Iknp, AutoExtension>;
 
 impl AnyOt {
     /// Gives the extension, on `base` OTs.
-    pub fn extension(self, base: BaseOt) -> Extension {
+    pub(crate) fn extension(self, base: BaseOt) -> Extension {
         match self {
             Self::Iknp => Either::First(Iknp::default().with_base(base)),
             Self::For(expected) => Either::Second(auto(expected as usize).with_base(base)),

@@ -87,7 +87,7 @@ impl Machine {
     }
 
     /// OT setup in one direction, for a session's extension.
-    pub fn ot_setup_ns(&self, ot: AnyOt) -> f64 {
+    pub(crate) fn ot_setup_ns(&self, ot: AnyOt) -> f64 {
         let [soft_spoken, small, medium] = self.ot_setup_ns;
         match ot.extension(BaseOt::default()) {
             Either::First(_) | Either::Second(Either::First(_)) => soft_spoken,

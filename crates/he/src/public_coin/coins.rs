@@ -75,7 +75,12 @@ impl PublicCoins {
 
     /// The request polynomials `a_first .. a_{first + count}`, uniform below `2^{l+k}`. Indices run
     /// over the whole plan: every request polynomial of every group has its own.
-    pub fn request_polynomials(&self, parameters: &Parameters, first: u64, count: usize) -> Polys {
+    pub(crate) fn request_polynomials(
+        &self,
+        parameters: &Parameters,
+        first: u64,
+        count: usize,
+    ) -> Polys {
         let mut polys = Polys::zeros(parameters.degree(), count);
         polys.par_iter_mut().enumerate().for_each(|(i, poly)| {
             let index = first.wrapping_add(i as u64);
@@ -85,7 +90,7 @@ impl PublicCoins {
     }
 
     /// The key polynomial `pa`, uniform below `2^{l+k}`.
-    pub fn key_polynomial(&self, parameters: &Parameters) -> Polys {
+    pub(crate) fn key_polynomial(&self, parameters: &Parameters) -> Polys {
         let mut polys = Polys::zeros(parameters.degree(), 1);
         self.expand(parameters, CoinKind::KeyPolynomial, 0, polys.words_mut());
         polys

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::public_coin::parameters::{MIN_NOISE_AND_TRUNCATED_BITS, Parameters, SIGMAS_EXACT};
 
 /// Deviation of request errors (e, `e_pk`).
-pub const SIGMA_ERROR: f64 = 3.2;
+pub(crate) const SIGMA_ERROR: f64 = 3.2;
 /// Deviation of hint secrets and hint errors (t, e'').
 pub const SIGMA_HINT: f64 = 6.4;
 /// log2 of the deviation of the server's fresh noise F.

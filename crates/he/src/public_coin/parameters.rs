@@ -136,7 +136,7 @@ impl Parameters {
         self.kept_quarters
     }
     /// `Q = floor(2^h)`: what a request tells apart below the message; `2^k` if h = k.
-    pub fn levels(&self) -> u64 {
+    pub(crate) fn levels(&self) -> u64 {
         if self.kept_quarters.is_multiple_of(4) {
             return 1 << (self.kept_quarters / 4);
         }

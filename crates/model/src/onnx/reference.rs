@@ -58,7 +58,7 @@ impl Reference {
     ///
     /// # Errors
     /// As [`logits`](Self::logits).
-    pub fn output(&self, input: &[f32]) -> Result<Vec<f32>, ModelError> {
+    pub(crate) fn output(&self, input: &[f32]) -> Result<Vec<f32>, ModelError> {
         let run = Evaluator { identity: None, ..self.run(Arithmetic::AsWritten) };
         self.evaluate(run, input, &[], &mut |_, _, _| Ok(()))
     }

@@ -117,7 +117,7 @@ impl<S: RcotSender> RotSender<S> {
 
     /// The tweak counter of this session's Delta: garbling under the same Delta reserves here too, in
     /// the same order on both sides.
-    pub fn tweaks(&mut self) -> &mut TweakCounter {
+    pub(crate) fn tweaks(&mut self) -> &mut TweakCounter {
         &mut self.tweaks
     }
 
@@ -198,7 +198,7 @@ impl<R: RcotReceiver> RotReceiver<R> {
     }
 
     /// The tweak counter of the peer's Delta; see [`RotSender::tweaks`].
-    pub fn tweaks(&mut self) -> &mut TweakCounter {
+    pub(crate) fn tweaks(&mut self) -> &mut TweakCounter {
         &mut self.tweaks
     }
 

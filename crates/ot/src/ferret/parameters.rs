@@ -61,7 +61,7 @@ impl Parameters {
     }
 
     /// k + t h: outputs of a batch that feed the next one.
-    pub const fn retained(&self) -> usize {
+    pub(crate) const fn retained(&self) -> usize {
         self.k() + self.trees * self.depth as usize
     }
 

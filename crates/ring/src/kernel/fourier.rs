@@ -17,7 +17,7 @@ use tfhe_fft::c64;
 /// Eight complex values, real parts first.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct FourierBlock {
+pub(crate) struct FourierBlock {
     /// Real parts.
     pub re: [f64; 8],
     /// Imaginary parts.

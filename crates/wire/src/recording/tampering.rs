@@ -43,7 +43,7 @@ impl Mutation {
     }
 
     /// The bytes that go out in place of `frame`, and whether the link closes after them.
-    pub fn apply(self, frame: &Frame) -> (Vec<u8>, bool) {
+    pub(crate) fn apply(self, frame: &Frame) -> (Vec<u8>, bool) {
         let mut bytes = frame.bytes();
         match self {
             Self::Flip { bit } => {
