@@ -4,6 +4,7 @@
 //!
 //! `cargo run --example own_ot -p gazelle`
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::thread;
 
@@ -16,8 +17,10 @@ use gazelle_garble::HalfGates;
 use gazelle_linear::PublicCoin;
 use gazelle_nonlinear::Garbled;
 use gazelle_ot::{
-    BaseOt, BaseReceiver, BaseSender, OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender,
+    BaseOt, BaseReceiver, BaseSender, Half, OtError, OtExtension, OtTraffic, RcotReceiver,
+    RcotSender, Speaker,
 };
+use gazelle_prg::Seed;
 use gazelle_wire::{Channel, traffic::framed_len};
 use rand_core::CryptoRng;
 
@@ -26,8 +29,13 @@ use rand_core::CryptoRng;
 #[derive(Clone, Copy)]
 struct Direct;
 
-struct Sender(Delta);
-struct Receiver;
+struct Sender {
+    delta: Delta,
+    /// Base OTs that were announced.
+    strings: VecDeque<[Seed; 2]>,
+}
+#[derive(Default)]
+struct Receiver(VecDeque<(bool, Seed)>);
 
 impl OtExtension for Direct {
     type Sender = Sender;
@@ -53,7 +61,7 @@ impl OtExtension for Direct {
         _: &mut Channel,
         _: &mut (dyn CryptoRng + Send),
     ) -> Result<Sender, OtError> {
-        Ok(Sender(delta))
+        Ok(Sender { delta, strings: VecDeque::new() })
     }
 
     fn receiver_over(
@@ -62,7 +70,7 @@ impl OtExtension for Direct {
         _: &mut Channel,
         _: &mut (dyn CryptoRng + Send),
     ) -> Result<Receiver, OtError> {
-        Ok(Receiver)
+        Ok(Receiver::default())
     }
 
     fn setup_traffic_over(&self) -> OtTraffic {
@@ -72,48 +80,83 @@ impl OtExtension for Direct {
     fn extend_traffic(&self, _already_made: usize, count: usize) -> OtTraffic {
         let corrections =
             OtTraffic { sender_to_receiver: framed_len(16 * count), receiver_to_sender: 0 };
-        BaseOt::Classic.traffic(count) + corrections
+        (0..count).fold(corrections, |sum, _| sum + BaseOt::Classic.traffic(1))
     }
 }
 
 impl RcotSender for Sender {
     fn delta(&self) -> &Delta {
-        &self.0
+        &self.delta
     }
 
-    fn extend(
+    /// In `make` the sender sends and the receiver receives.
+    fn speaker(&self) -> Speaker {
+        Speaker::Sender
+    }
+
+    /// What must be said both ways goes ahead.
+    fn announce(
         &mut self,
-        out: &mut [Block],
+        count: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        let block = |seed: &gazelle_prg::Seed| Block::from_bytes(*seed.bytes()).without_lsb();
-        let strings = BaseOt::Classic.send(out.len(), "examples/own_ot.rs", ch, rng)?;
-        let mut corrections = Vec::with_capacity(out.len());
-        for (y, [zero, one]) in out.iter_mut().zip(&strings) {
-            *y = block(zero);
-            corrections.push(*y ^ block(one) ^ self.0.block());
+        while self.strings.len() < count {
+            self.strings.extend(BaseOt::Classic.send(1, "examples/own_ot.rs", ch, rng)?);
         }
+        Ok(ch.flush()?)
+    }
+
+    fn make(
+        &mut self,
+        out: &mut [Block],
+        mut half: Half<'_>,
+        _: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        let block = |seed: &Seed| Block::from_bytes(*seed.bytes()).without_lsb();
+        let mut corrections = Vec::with_capacity(out.len());
+        for y in out.iter_mut() {
+            let [zero, one] = self.strings.pop_front().ok_or(OtError::Unannounced)?;
+            *y = block(&zero);
+            corrections.push(*y ^ block(&one) ^ self.delta.block());
+        }
+        let ch = half.sending()?;
         ch.send(&Blocks(corrections), &out.len())?;
         Ok(ch.flush()?)
     }
 }
 
 impl RcotReceiver for Receiver {
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Sender
+    }
+
+    fn announce(
         &mut self,
-        choices: &mut BitVec,
-        out: &mut [Block],
+        count: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        *choices = BitVec::random(out.len(), rng);
-        let strings =
-            BaseOt::Classic.receive(&choices.to_bools(), "examples/own_ot.rs", ch, rng)?;
-        let corrections = ch.recv::<Blocks>(&out.len())?.into_vec();
-        for (((z, string), c), b) in
-            out.iter_mut().zip(&strings).zip(corrections).zip(choices.iter())
-        {
+        while self.0.len() < count {
+            let choices = BitVec::random(1, rng).to_bools();
+            let strings = BaseOt::Classic.receive(&choices, "examples/own_ot.rs", ch, rng)?;
+            self.0.extend(choices.into_iter().zip(strings));
+        }
+        Ok(ch.flush()?)
+    }
+
+    fn make(
+        &mut self,
+        choices: &mut BitVec,
+        out: &mut [Block],
+        mut half: Half<'_>,
+        _: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        choices.resize(out.len());
+        let corrections = half.receiving()?.recv::<Blocks>(&out.len())?.into_vec();
+        for (i, (z, c)) in out.iter_mut().zip(corrections).enumerate() {
+            let (b, string) = self.0.pop_front().ok_or(OtError::Unannounced)?;
+            choices.set(i, b);
             *z = Block::from_bytes(*string.bytes()).without_lsb() ^ c.select(b);
         }
         Ok(())

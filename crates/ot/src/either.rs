@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 
 use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::error::OtError;
-use crate::extension::{OtExtension, RcotReceiver, RcotSender};
+use crate::extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker};
 use crate::traffic::OtTraffic;
 
 /// One of two extensions, or of their sessions' senders, or receivers.
@@ -93,30 +93,68 @@ impl<A: RcotSender, B: RcotSender> RcotSender for Either<Box<A>, Box<B>> {
         }
     }
 
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        match self {
+            Self::First(inner) => inner.speaker(),
+            Self::Second(inner) => inner.speaker(),
+        }
+    }
+
+    fn announce(
         &mut self,
-        out: &mut [Block],
+        count: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         match self {
-            Self::First(inner) => inner.extend(out, ch, rng),
-            Self::Second(inner) => inner.extend(out, ch, rng),
+            Self::First(inner) => inner.announce(count, ch, rng),
+            Self::Second(inner) => inner.announce(count, ch, rng),
+        }
+    }
+
+    fn make(
+        &mut self,
+        out: &mut [Block],
+        half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        match self {
+            Self::First(inner) => inner.make(out, half, rng),
+            Self::Second(inner) => inner.make(out, half, rng),
         }
     }
 }
 
 impl<A: RcotReceiver, B: RcotReceiver> RcotReceiver for Either<Box<A>, Box<B>> {
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        match self {
+            Self::First(inner) => inner.speaker(),
+            Self::Second(inner) => inner.speaker(),
+        }
+    }
+
+    fn announce(
         &mut self,
-        choices: &mut BitVec,
-        out: &mut [Block],
+        count: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         match self {
-            Self::First(inner) => inner.extend(choices, out, ch, rng),
-            Self::Second(inner) => inner.extend(choices, out, ch, rng),
+            Self::First(inner) => inner.announce(count, ch, rng),
+            Self::Second(inner) => inner.announce(count, ch, rng),
+        }
+    }
+
+    fn make(
+        &mut self,
+        choices: &mut BitVec,
+        out: &mut [Block],
+        half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        match self {
+            Self::First(inner) => inner.make(choices, out, half, rng),
+            Self::Second(inner) => inner.make(choices, out, half, rng),
         }
     }
 }

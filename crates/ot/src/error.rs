@@ -43,6 +43,12 @@ pub enum OtError {
     /// A parameter set that this crate does not offer.
     #[error("unsupported parameters: {0}")]
     Parameters(&'static str),
+    /// The half of a channel on which this party has nothing to say, or nothing to hear.
+    #[error("OTs of this session are made over the other half of the channel")]
+    Half,
+    /// More OTs than were announced.
+    #[error("more OTs are wanted than were announced")]
+    Unannounced,
     /// An earlier call on this session failed.
     #[error("the session is dead: an earlier extension failed")]
     Dead,

@@ -1,7 +1,7 @@
 //! The one primitive: random correlated OT, extended from a few base OTs.
 
 use gazelle_block::{BitVec, Block, Delta};
-use gazelle_wire::Channel;
+use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use crate::base::{BaseOt, BaseReceiver, BaseSender};
@@ -14,7 +14,9 @@ use crate::traffic::OtTraffic;
 /// a random bit `b_i` and `z_i = y_i ^ b_i Delta`. The lowest bit of `y_i` is 0, so that of `z_i` is
 /// `b_i`: **it is a choice bit, never a pad**; the other 127 bits of `y_i` are uniform.
 ///
-/// Both parties call with the same sequence of counts.
+/// Both parties call with the same sequence of counts. A call is announced and made: announcements
+/// may talk both ways and go ahead of any number of calls; what makes the OTs is one-way, so that
+/// sessions of both directions run at once over the halves of one channel.
 pub trait OtExtension: Clone + Send + Sync {
     /// The party with Delta.
     type Sender: RcotSender;
@@ -56,7 +58,8 @@ pub trait OtExtension: Clone + Send + Sync {
     /// Exact bytes of the setup without its base OTs.
     fn setup_traffic_over(&self) -> OtTraffic;
 
-    /// Exact bytes of extending by `count` when the session has made `already_made`.
+    /// Exact bytes of extending by `count` when the session has made `already_made`, announcements
+    /// included: the bytes of these do not depend on how many calls are announced together.
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic;
 
     /// Sets up a session as the party with Delta (runs the base OTs).
@@ -94,37 +97,159 @@ pub trait OtExtension: Clone + Send + Sync {
     }
 }
 
+/// Which party's messages make OTs that have been announced; the other one only listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The party with Delta.
+    Sender,
+    /// The party with the choices.
+    Receiver,
+}
+
+/// The half of a channel over which a party makes OTs: the speaker sends, the other one receives.
+pub enum Half<'a> {
+    /// The speaker's.
+    Send(&'a mut SendHalf),
+    /// The listener's.
+    Receive(&'a mut RecvHalf),
+}
+
+impl<'a> Half<'a> {
+    /// The half of `ch` of a party that speaks, or of one that does not.
+    ///
+    /// # Errors
+    /// The link's: what is queued is flushed before a party listens.
+    pub fn of(ch: &'a mut Channel, speaks: bool) -> Result<Self, OtError> {
+        Ok(if speaks { Self::Send(ch.send_half()) } else { Self::Receive(ch.recv_half()?) })
+    }
+
+    /// The speaker's half.
+    ///
+    /// # Errors
+    /// [`OtError::Half`] if it is the other one.
+    pub fn sending(&mut self) -> Result<&mut SendHalf, OtError> {
+        match self {
+            Self::Send(half) => Ok(half),
+            Self::Receive(_) => Err(OtError::Half),
+        }
+    }
+
+    /// The listener's half.
+    ///
+    /// # Errors
+    /// [`OtError::Half`] if it is the other one.
+    pub fn receiving(&mut self) -> Result<&mut RecvHalf, OtError> {
+        match self {
+            Self::Receive(half) => Ok(half),
+            Self::Send(_) => Err(OtError::Half),
+        }
+    }
+}
+
 /// The session of the party with Delta.
 pub trait RcotSender: Send {
     /// The correlation.
     fn delta(&self) -> &Delta;
 
-    /// Makes the next `out.len()` OTs: `y_i`, lowest bit 0.
+    /// Who speaks in [`make`](Self::make).
+    fn speaker(&self) -> Speaker;
+
+    /// Says and hears what goes ahead of the next `count` OTs, as far as it has not yet been: both
+    /// parties call alike.
     ///
     /// # Errors
     /// [`OtError`] if the link fails; the session is dead then.
+    fn announce(
+        &mut self,
+        _count: usize,
+        _ch: &mut Channel,
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        Ok(())
+    }
+
+    /// Makes the next `out.len()` OTs, which have been announced: `y_i`, lowest bit 0. What is sent is
+    /// flushed.
+    ///
+    /// # Errors
+    /// [`OtError`] if the link fails, the peer is caught cheating, or `half` is the wrong one; the
+    /// session is dead then.
+    fn make(
+        &mut self,
+        out: &mut [Block],
+        half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError>;
+
+    /// Announces and makes the next `out.len()` OTs.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make).
     fn extend(
         &mut self,
         out: &mut [Block],
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError>;
+    ) -> Result<(), OtError> {
+        self.announce(out.len(), ch, rng)?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        let speaks = self.speaker() == Speaker::Sender;
+        self.make(out, Half::of(ch, speaks)?, rng)
+    }
 }
 
 /// The session of the party with the choices.
 pub trait RcotReceiver: Send {
-    /// Makes the next `out.len()` OTs: `choices` is resized to as many bits `b_i`, and
-    /// `z_i = y_i ^ b_i Delta`, whose lowest bit is `b_i`.
+    /// Who speaks in [`make`](Self::make).
+    fn speaker(&self) -> Speaker;
+
+    /// As [`RcotSender::announce`].
     ///
     /// # Errors
     /// [`OtError`] if the link fails; the session is dead then.
+    fn announce(
+        &mut self,
+        _count: usize,
+        _ch: &mut Channel,
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        Ok(())
+    }
+
+    /// Makes the next `out.len()` OTs, which have been announced: `choices` is resized to as many bits
+    /// `b_i`, and `z_i = y_i ^ b_i Delta`, whose lowest bit is `b_i`. What is sent is flushed.
+    ///
+    /// # Errors
+    /// As [`RcotSender::make`].
+    fn make(
+        &mut self,
+        choices: &mut BitVec,
+        out: &mut [Block],
+        half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError>;
+
+    /// Announces and makes the next `out.len()` OTs.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make).
     fn extend(
         &mut self,
         choices: &mut BitVec,
         out: &mut [Block],
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError>;
+    ) -> Result<(), OtError> {
+        self.announce(out.len(), ch, rng)?;
+        if out.is_empty() {
+            choices.resize(0);
+            return Ok(());
+        }
+        let speaks = self.speaker() == Speaker::Receiver;
+        self.make(choices, out, Half::of(ch, speaks)?, rng)
+    }
 }
 
 /// The lowest bits of `blocks`, packed into `choices`.

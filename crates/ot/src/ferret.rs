@@ -9,10 +9,10 @@
 //!   a nonce                             ──►
 //!                                       ◄──    a nonce: keys of H and of the code from both
 //!   k + t h OTs from SoftSpoken                  k + t h OTs from SoftSpoken
-//! extend, at the start of a batch:             extend:
+//! announce, per batch:                         announce:
 //!                                              noise positions a_1 .. a_t in [0, 2^h)
 //!                                       ◄──    d = b ^ 1 ^ bits of a        (t h bits)
-//! extend, per group:
+//! make, per group:
 //! correlated GGM trees, roots x, x ^ Delta
 //!   c = y ^ d Delta ^ left sums         ──►    punctured trees: sibling sums c ^ z
 //!   T = sums of the leaves' shadows,           missing shadows from T
@@ -24,6 +24,9 @@
 //!
 //! - **Retained**: the first `k + t h` outputs of each batch feed the next one: they are never handed
 //!   out, and the previous ones are never used again. The first k of them are the LPN secret.
+//! - **Announcements go ahead**: the receiver's choices of all batches follow from its own coins (the
+//!   bootstrap's choices, the noise positions: `ahead`), so that it says d of many batches before it
+//!   hears anything. Nothing that a sender says changes them.
 //! - The code (10 public positions per output) comes from a key of this session, to which both parties
 //!   contribute; its rows run on over all batches, so that no two instances share a matrix. Secret and
 //!   noise positions are fresh per batch; they are secret: no branch or index depends on them.
@@ -38,6 +41,7 @@
 //! Source: Yang, Weng, Lan, Zhang, Wang, "Ferret" (CCS 2020); trees from Guo, Yang, Wang,
 //! Zhang, Xie, Liu, Zhao, "Half-Tree" (EUROCRYPT 2023).
 
+mod ahead;
 mod batch;
 mod code;
 mod parameters;
@@ -52,7 +56,7 @@ use rand_core::CryptoRng;
 use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::consistency::Checks;
 use crate::error::OtError;
-use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
+use crate::extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker, lowest_bits};
 use crate::joint;
 use crate::softspoken::SoftSpoken;
 use crate::traffic::OtTraffic;
@@ -164,26 +168,51 @@ impl RcotSender for FerretSender {
         &self.delta
     }
 
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Sender
+    }
+
+    fn announce(
         &mut self,
-        out: &mut [Block],
+        count: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        self.batch.serve(out, ch, rng)?;
-        Ok(ch.flush()?)
+        self.batch.announce(count, ch, rng)
+    }
+
+    fn make(
+        &mut self,
+        out: &mut [Block],
+        mut half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        self.batch.serve(out, &mut half, rng)
     }
 }
 
 impl RcotReceiver for FerretReceiver {
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Sender
+    }
+
+    fn announce(
         &mut self,
-        choices: &mut BitVec,
-        out: &mut [Block],
+        count: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        self.batch.serve(out, ch, rng)?;
+        self.batch.announce(count, ch, rng)
+    }
+
+    fn make(
+        &mut self,
+        choices: &mut BitVec,
+        out: &mut [Block],
+        mut half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        self.batch.serve(out, &mut half, rng)?;
         lowest_bits(out, choices);
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! | sender (Delta) | receiver |
 //! |---|---|
 //! | `sender`: draws a seed, sends it with Delta in the clear | `receiver`: reads both |
-//! | `extend`: `y_i` from the seed | `b_i` from the seed, `z_i = y_i ^ b_i Delta` |
+//! | `make`: `y_i` from the seed | `b_i` from the seed, `z_i = y_i ^ b_i Delta` |
 
 use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_prg::{Prg, Seed};
@@ -13,7 +13,7 @@ use rand_core::{CryptoRng, Rng};
 
 use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::error::OtError;
-use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
+use crate::extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker, lowest_bits};
 use crate::traffic::OtTraffic;
 
 /// Correlated OT by telling the receiver everything. Extending sends nothing.
@@ -96,10 +96,14 @@ impl RcotSender for IdealSender {
         &self.delta
     }
 
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Sender
+    }
+
+    fn make(
         &mut self,
         out: &mut [Block],
-        _ch: &mut Channel,
+        _half: Half<'_>,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         Block::fill_random(out, &mut self.blocks);
@@ -111,11 +115,15 @@ impl RcotSender for IdealSender {
 }
 
 impl RcotReceiver for IdealReceiver {
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Sender
+    }
+
+    fn make(
         &mut self,
         choices: &mut BitVec,
         out: &mut [Block],
-        _ch: &mut Channel,
+        _half: Half<'_>,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         Block::fill_random(out, &mut self.blocks);

@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::consistency::{self, CheckResponse, CheckTranscript, Checks, RowHashes, chunks};
 use crate::error::OtError;
-use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
+use crate::extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker, lowest_bits};
 use crate::rows::{CHUNK, Corrections, ROW_UNIT, Rows};
 use crate::streams::{STREAM, Streams};
 use crate::surplus::Surplus;
@@ -172,12 +172,17 @@ impl RcotSender for IknpSender {
         &self.delta
     }
 
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Receiver
+    }
+
+    fn make(
         &mut self,
         out: &mut [Block],
-        ch: &mut Channel,
+        mut half: Half<'_>,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
+        let ch = half.receiving()?;
         let Self { checks, delta, streams, transcript, surplus, matrix } = self;
         let mut hashes = RowHashes::default();
         surplus.serve(ROW_UNIT, out, |out, last| {
@@ -199,13 +204,18 @@ impl RcotSender for IknpSender {
 }
 
 impl RcotReceiver for IknpReceiver {
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Receiver
+    }
+
+    fn make(
         &mut self,
         choices: &mut BitVec,
         out: &mut [Block],
-        ch: &mut Channel,
+        mut half: Half<'_>,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
+        let ch = half.sending()?;
         let Self { choices: own, streams, transcript, surplus, matrix, corrections } = self;
         let mut hashes = RowHashes::default();
         surplus.serve(ROW_UNIT, out, |out, last| {

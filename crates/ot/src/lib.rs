@@ -29,7 +29,7 @@ pub use auto::auto;
 pub use base::{BaseOt, BaseReceiver, BaseSender};
 pub use either::Either;
 pub use error::OtError;
-pub use extension::{OtExtension, RcotReceiver, RcotSender};
+pub use extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker};
 pub use ferret::Ferret;
 #[cfg(any(test, feature = "testing"))]
 pub use ideal::IdealOt;

@@ -45,7 +45,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::consistency::{self, CheckResponse, CheckTranscript, Checks, RowHashes, chunks};
 use crate::error::OtError;
-use crate::extension::{OtExtension, RcotReceiver, RcotSender, lowest_bits};
+use crate::extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker, lowest_bits};
 use crate::ggm::commitment::{self, ForestKey, LeafCommitment};
 use crate::ggm::{Grower, TreeKind, xor_all};
 use crate::rows::{CHUNK, Corrections, ROW_UNIT, Rows};
@@ -304,12 +304,17 @@ impl RcotSender for SoftSpokenSender {
         &self.delta
     }
 
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Receiver
+    }
+
+    fn make(
         &mut self,
         out: &mut [Block],
-        ch: &mut Channel,
+        mut half: Half<'_>,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
+        let ch = half.receiving()?;
         let Self { k, checks, delta, leaves, transcript, surplus, matrix } = self;
         let trees = SoftSpoken::trees(*k);
         let mut hashes = RowHashes::default();
@@ -331,13 +336,18 @@ impl RcotSender for SoftSpokenSender {
 }
 
 impl RcotReceiver for SoftSpokenReceiver {
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Receiver
+    }
+
+    fn make(
         &mut self,
         choices: &mut BitVec,
         out: &mut [Block],
-        ch: &mut Channel,
+        mut half: Half<'_>,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
+        let ch = half.sending()?;
         let Self { k, leaves, transcript, surplus, matrix, corrections } = self;
         let trees = SoftSpoken::trees(*k);
         let mut hashes = RowHashes::default();

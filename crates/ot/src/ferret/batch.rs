@@ -12,6 +12,7 @@ use super::code::Code;
 use super::parameters::Parameters;
 use crate::consistency::CheckTranscript;
 use crate::error::OtError;
+use crate::extension::Half;
 use crate::ggm::{Grower, Repair, TreeKind, xor_all};
 use crate::joint::JointKeys;
 
@@ -25,14 +26,23 @@ const CHECK: &str = "gazelle-ot 2026 hashes of the shadows of GGM trees v1";
 
 /// What the two parties do differently.
 pub(super) trait BatchParty {
-    /// The start of a batch: noise positions. `retained` are the `t h` OTs for the trees.
-    fn begin(
+    /// Whether this party's messages make the OTs.
+    const SPEAKS: bool;
+
+    /// The first retained OTs, on which the first batch lives.
+    fn start(&mut self, _parameters: &Parameters, _retained: &[Block]) {}
+
+    /// Announces one more batch, whose first row of the code is `row`: noise positions.
+    fn announce(
         &mut self,
         parameters: &Parameters,
-        retained: &[Block],
+        rows: (&Code, u64),
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError>;
+
+    /// The start of a batch that was announced.
+    fn begin(&mut self) -> Result<(), OtError>;
 
     /// The leaves of a group of trees, from number `first` on, checked, but for what the repairs and the
     /// lowest bits still want. `retained`: the OTs for these trees, `[tree][level]`.
@@ -40,7 +50,7 @@ pub(super) trait BatchParty {
         &mut self,
         tools: &mut TreeTools,
         group: TreeGroup<'_>,
-        ch: &mut Channel,
+        half: &mut Half<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Option<Repair>, OtError>;
 }
@@ -112,6 +122,9 @@ pub(super) struct Batch<P> {
     row: u64,
     /// The first outputs of this batch, for the next one.
     next: Vec<Block>,
+    /// Batches announced, and OTs handed out.
+    announced: usize,
+    made: usize,
     /// The next group; all are done at the beginning, so that the first call starts a batch.
     group: usize,
     /// The current group's outputs.
@@ -129,8 +142,9 @@ impl<P: BatchParty> Batch<P> {
         [hash, code]: JointKeys,
         binding: &[u8; 32],
         retained: Vec<Block>,
-        party: P,
+        mut party: P,
     ) -> Self {
+        party.start(&parameters, &retained);
         let transcript = CheckTranscript::new("ferret", binding, &[hash]);
         let hash = HashSeed::new(&Seed::from_bytes(hash.to_bytes()));
         Self {
@@ -146,6 +160,8 @@ impl<P: BatchParty> Batch<P> {
             retained: Vec::new(),
             // The first batch begins by going one batch on.
             row: (parameters.n() as u64).wrapping_neg(),
+            announced: 0,
+            made: 0,
             group: parameters.groups(),
             leaves: Vec::with_capacity(parameters.group() << parameters.h()),
             used: 0,
@@ -153,10 +169,10 @@ impl<P: BatchParty> Batch<P> {
         }
     }
 
-    /// Fills `out` with the next OTs. After an error every call fails.
-    pub(super) fn serve(
+    /// Announces the batches that the next `count` OTs take, as far as they have not yet been.
+    pub(super) fn announce(
         &mut self,
-        out: &mut [Block],
+        count: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
@@ -164,10 +180,36 @@ impl<P: BatchParty> Batch<P> {
             return Err(OtError::Dead);
         }
         self.dead = true;
+        let wanted = self.parameters.batches(self.made.saturating_add(count));
+        let any = self.announced < wanted;
+        while self.announced < wanted {
+            let row = self.announced as u64 * self.parameters.n() as u64;
+            self.party.announce(&self.parameters, (&self.code, row), ch, rng)?;
+            self.announced += 1;
+        }
+        if any && !P::SPEAKS {
+            ch.flush()?;
+        }
+        self.dead = false;
+        Ok(())
+    }
+
+    /// Fills `out` with the next OTs. After an error every call fails.
+    pub(super) fn serve(
+        &mut self,
+        out: &mut [Block],
+        half: &mut Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), OtError> {
+        if self.dead {
+            return Err(OtError::Dead);
+        }
+        self.dead = true;
+        self.made = self.made.saturating_add(out.len());
         let mut rest = out;
         while !rest.is_empty() {
             if self.used == self.leaves.len() {
-                rest = self.make_group(rest, ch, rng)?;
+                rest = self.make_group(rest, half, rng)?;
             }
             let ready = self.leaves.get_mut(self.used..).unwrap_or_default();
             let count = ready.len().min(rest.len());
@@ -188,7 +230,7 @@ impl<P: BatchParty> Batch<P> {
     fn make_group<'a>(
         &mut self,
         out: &'a mut [Block],
-        ch: &mut Channel,
+        half: &mut Half<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<&'a mut [Block], OtError> {
         let Self { parameters, retained, next, leaves, .. } = self;
@@ -198,8 +240,7 @@ impl<P: BatchParty> Batch<P> {
             *retained = std::mem::replace(next, Vec::with_capacity(parameters.retained()));
             self.group = 0;
             self.row = self.row.wrapping_add(parameters.n() as u64);
-            let (_, for_trees) = retained.split_at(parameters.k());
-            self.party.begin(parameters, for_trees, ch, rng)?;
+            self.party.begin()?;
         }
         let (secret, for_trees) = retained.split_at(parameters.k());
         let (trees, depth) = (parameters.trees_of(self.group), parameters.h() as usize);
@@ -215,7 +256,7 @@ impl<P: BatchParty> Batch<P> {
         }
         let group = if in_place { direct } else { leaves.as_mut_slice() };
         let made = TreeGroup { depth, first, retained: for_trees, leaves: &mut *group };
-        let missing_leaves = self.party.leaves(&mut self.tools, made, ch, rng)?;
+        let missing_leaves = self.party.leaves(&mut self.tools, made, half, rng)?;
         let row = self.row + (first << depth) as u64;
         self.code.encode_leaves(secret, row, group, trees, missing_leaves.as_ref());
         if !in_place {

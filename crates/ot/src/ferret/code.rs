@@ -9,6 +9,8 @@
 #![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 #![expect(clippy::indexing_slicing, reason = "positions are masked to the table's length")]
 
+use std::ops::{BitXor, BitXorAssign};
+
 use gazelle_block::Block;
 use gazelle_block::aes::{AesIsa, AesKey, Kernel, Vector, dispatch};
 
@@ -39,6 +41,12 @@ impl Code {
     pub(super) fn encode(&self, table: &[Block], first_row: u64, out: &mut [Block]) {
         debug_assert!(table.len().is_power_of_two() && table.len() <= 1 << BITS);
         dispatch(self.isa, Encode { key: &self.key, table, first_row, out, leaves: None });
+    }
+
+    /// As [`encode`](Self::encode), of a table of bits, each in a byte of its own: `out[i]` is 0 or 1.
+    pub(super) fn encode_bits(&self, table: &[u8], first_row: u64, out: &mut [u8]) {
+        debug_assert!(table.len().is_power_of_two() && table.len() <= 1 << BITS);
+        dispatch(self.isa, EncodeBits { key: &self.key, table, first_row, out });
     }
 
     /// As [`encode`](Self::encode), of the leaves of `trees` trees, whose lowest bits are cleared on the
@@ -121,20 +129,8 @@ impl Kernel for Encode<'_> {
             if let Some(finish) = &mut finish {
                 out.chunks_exact_mut(PERIOD).for_each(|leaves| finish.next(leaves));
             }
-            for counter in &mut stream {
-                *counter = Block(((u128::from(DOMAIN) << 120) | u128::from(block)).swap_bytes());
-                block += 1;
-            }
-            for group in stream.chunks_exact_mut(4 * V::BLOCKS) {
-                let mut states = [V::splat(Block::ZERO); 4];
-                for (state, blocks) in states.iter_mut().zip(group.chunks_exact(V::BLOCKS)) {
-                    *state = V::load(blocks);
-                }
-                let states = V::encrypt(&keys, states);
-                for (state, blocks) in states.into_iter().zip(group.chunks_exact_mut(V::BLOCKS)) {
-                    state.store(blocks);
-                }
-            }
+            fill_stream::<V>(&keys, block, &mut stream);
+            block += 2 * ROWS as u64;
             for (out, [low, high]) in out.iter_mut().zip(stream.as_chunks::<2>().0) {
                 *out = row_sum(*out, table, low.0, high.0);
             }
@@ -142,9 +138,61 @@ impl Kernel for Encode<'_> {
     }
 }
 
+struct EncodeBits<'a> {
+    key: &'a AesKey,
+    table: &'a [u8],
+    first_row: u64,
+    out: &'a mut [u8],
+}
+
+impl Kernel for EncodeBits<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let Self { key, table, first_row, out } = self;
+        if table.is_empty() {
+            return;
+        }
+        let keys = V::keys(key);
+        let mut stream = [Block::ZERO; 2 * ROWS];
+        let mut block = 2 * first_row;
+        for out in out.chunks_mut(ROWS) {
+            fill_stream::<V>(&keys, block, &mut stream);
+            block += 2 * ROWS as u64;
+            for (out, [low, high]) in out.iter_mut().zip(stream.as_chunks::<2>().0) {
+                *out = row_sum(*out, table, low.0, high.0);
+            }
+        }
+    }
+}
+
+/// The code's stream from a block on: [`ROWS`] rows.
+#[inline(always)]
+fn fill_stream<V: Vector>(keys: &V::Keys, first: u64, stream: &mut [Block; 2 * ROWS]) {
+    for (counter, block) in stream.iter_mut().zip(first..) {
+        *counter = Block(((u128::from(DOMAIN) << 120) | u128::from(block)).swap_bytes());
+    }
+    for group in stream.chunks_exact_mut(4 * V::BLOCKS) {
+        let mut states = [V::splat(Block::ZERO); 4];
+        for (state, blocks) in states.iter_mut().zip(group.chunks_exact(V::BLOCKS)) {
+            *state = V::load(blocks);
+        }
+        let states = V::encrypt(keys, states);
+        for (state, blocks) in states.into_iter().zip(group.chunks_exact_mut(V::BLOCKS)) {
+            state.store(blocks);
+        }
+    }
+}
+
 /// `start ^ XOR of table[p]` over the ten positions in 256 bits of the stream.
 #[inline(always)]
-fn row_sum(start: Block, table: &[Block], low: u128, high: u128) -> Block {
+fn row_sum<T: Copy + BitXor<Output = T> + BitXorAssign>(
+    start: T,
+    table: &[T],
+    low: u128,
+    high: u128,
+) -> T {
     let mask = table.len() - 1;
     let at = |word: u64, place: u32| table[(word >> (BITS * place)) as usize & mask];
     let words = [low as u64, (low >> 64) as u64, high as u64];

@@ -92,9 +92,20 @@ impl Parameters {
         if rest < self.group { rest } else { self.group }
     }
 
+    /// Batches that hold `count` OTs.
+    pub(super) const fn batches(&self, count: usize) -> usize {
+        count.div_ceil(self.usable())
+    }
+
+    /// Bytes of the announcements of a session's first `count` OTs.
+    pub(super) fn announced(&self, count: usize) -> OtTraffic {
+        let positions = framed_len((self.trees * self.depth as usize).div_ceil(8));
+        let receiver_to_sender = self.batches(count) as u64 * positions;
+        OtTraffic { sender_to_receiver: 0, receiver_to_sender }
+    }
+
     /// Bytes that a session has sent once it has made `count` OTs.
     pub(super) fn traffic(&self, count: usize) -> OtTraffic {
-        let positions = framed_len((self.trees * self.depth as usize).div_ceil(8));
         let of_groups = |groups: usize| {
             let sums = |trees: usize| framed_len(16 * said(trees, self.depth as usize));
             let last = self.groups() - 1;
@@ -104,10 +115,8 @@ impl Parameters {
         let Some(last) = count.checked_sub(1) else { return OtTraffic::default() };
         let (batches, place) = (last / self.usable(), self.retained() + last % self.usable());
         let groups = place / (self.group << self.depth) + 1;
-        OtTraffic {
-            sender_to_receiver: batches as u64 * of_groups(self.groups()) + of_groups(groups),
-            receiver_to_sender: (batches as u64 + 1) * positions,
-        }
+        let sums = batches as u64 * of_groups(self.groups()) + of_groups(groups);
+        self.announced(count) + OtTraffic { sender_to_receiver: sums, receiver_to_sender: 0 }
     }
 }
 

@@ -22,16 +22,21 @@
 //! Source: the malicious PPRF of Roy, "SoftSpokenOT" (CRYPTO 2022), section 4, checked by a universal
 //! hash as in Yang, Weng, Lan, Zhang, Wang, "Ferret" (CCS 2020), without their round trip.
 
+use std::collections::VecDeque;
+
 use gazelle_block::{BitVec, Block, Blocks};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::ahead::ChoicesAhead;
 use super::batch::{BatchParty, TreeGroup, TreeTools};
+use super::code::Code;
 use super::parameters::{Parameters, said};
 use crate::consistency::Checks;
 use crate::error::OtError;
+use crate::extension::Half;
 use crate::ggm::{Repair, repair};
 
 /// The check's name in errors.
@@ -40,13 +45,15 @@ const CHECK: &str = "the check of the sender's trees";
 /// The party with Delta: it knows all leaves.
 pub(super) struct Knower {
     delta: Block,
-    /// The receiver's corrections d, `[tree][level]`.
+    /// The receiver's corrections d of the batch, `[tree][level]`.
     corrections: BitVec,
+    /// Those of the batches to come.
+    announced: VecDeque<BitVec>,
 }
 
 impl Knower {
     pub(super) fn new(delta: Block) -> Self {
-        Self { delta, corrections: BitVec::new() }
+        Self { delta, corrections: BitVec::new(), announced: VecDeque::new() }
     }
 
     /// Grows the group; the sums of left halves, `[level][tree]`, under the retained OTs.
@@ -94,14 +101,21 @@ impl Drop for Knower {
 }
 
 impl BatchParty for Knower {
-    fn begin(
+    const SPEAKS: bool = true;
+
+    fn announce(
         &mut self,
         parameters: &Parameters,
-        _retained: &[Block],
+        _rows: (&Code, u64),
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        self.corrections = ch.recv::<BitVec>(&(parameters.t() * parameters.h() as usize))?;
+        self.announced.push_back(ch.recv(&(parameters.t() * parameters.h() as usize))?);
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), OtError> {
+        self.corrections = self.announced.pop_front().ok_or(OtError::Unannounced)?;
         Ok(())
     }
 
@@ -109,12 +123,13 @@ impl BatchParty for Knower {
         &mut self,
         tools: &mut TreeTools,
         mut group: TreeGroup<'_>,
-        ch: &mut Channel,
+        half: &mut Half<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Option<Repair>, OtError> {
         let mut sums = self.sums(tools, &mut group, rng);
         prove(&mut sums, tools, &group);
         let count = sums.len();
+        let ch = half.sending()?;
         ch.send(&Blocks(sums), &count)?;
         // At once, so that the receiver works on this group while the next one is made.
         ch.flush()?;
@@ -126,12 +141,13 @@ impl BatchParty for Knower {
 #[derive(Default)]
 pub(super) struct Puncturer {
     pub(super) paths: Vec<u32>,
+    ahead: ChoicesAhead,
     checks: Checks,
 }
 
 impl Puncturer {
     pub(super) fn new(checks: Checks) -> Self {
-        Self { paths: Vec::new(), checks }
+        Self { paths: Vec::new(), ahead: ChoicesAhead::default(), checks }
     }
 }
 
@@ -142,34 +158,41 @@ impl Drop for Puncturer {
 }
 
 impl BatchParty for Puncturer {
-    fn begin(
+    const SPEAKS: bool = false;
+
+    fn start(&mut self, parameters: &Parameters, retained: &[Block]) {
+        self.ahead.start(parameters, retained);
+    }
+
+    fn announce(
         &mut self,
         parameters: &Parameters,
-        retained: &[Block],
+        (code, row): (&Code, u64),
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        let depth = parameters.h();
+        let corrections = self.ahead.next(parameters, code, row, rng);
+        Ok(ch.send(&corrections, &corrections.len())?)
+    }
+
+    fn begin(&mut self) -> Result<(), OtError> {
         self.paths.zeroize();
-        self.paths = (0..parameters.t()).map(|_| rng.next_u32() >> (32 - depth)).collect();
-        let turns = self.paths.iter().flat_map(|path| (0..depth).map(move |d| path >> d & 1 == 1));
-        let corrections: BitVec = turns.zip(retained).map(|(turn, z)| !(z.lsb() ^ turn)).collect();
-        ch.send(&corrections, &corrections.len())?;
-        Ok(ch.flush()?)
+        self.paths = self.ahead.take().ok_or(OtError::Unannounced)?;
+        Ok(())
     }
 
     fn leaves(
         &mut self,
         tools: &mut TreeTools,
         group: TreeGroup<'_>,
-        ch: &mut Channel,
+        half: &mut Half<'_>,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Option<Repair>, OtError> {
         let (trees, depth) = (group.trees(), group.depth);
         let TreeGroup { first, retained, leaves, .. } = group;
         let (_, paths) = self.paths.split_at(first);
         let (paths, _) = paths.split_at(trees);
-        let said = ch.recv::<Blocks>(&said(trees, depth))?;
+        let said = half.receiving()?.recv::<Blocks>(&said(trees, depth))?;
         let Some((hash, said)) = said.0.split_last() else { return Ok(None) };
         let (sums, shadows) = said.split_at(trees * depth);
         // [level][tree]: the sum of the side that the path does not take.

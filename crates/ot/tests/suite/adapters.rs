@@ -5,7 +5,8 @@ use gazelle_block::tweak::purpose;
 use gazelle_block::{BitVec, Block, Delta};
 use gazelle_ot::adapt::{WordShape, chosen, one_of_n, random};
 use gazelle_ot::{
-    IdealOt, Iknp, OtError, OtExtension, OtTraffic, RcotSender, RotReceiver, RotSender, testing,
+    Half, IdealOt, Iknp, OtError, OtExtension, OtTraffic, RcotSender, RotReceiver, RotSender,
+    Speaker, testing,
 };
 use gazelle_wire::testing::run_two;
 use rand_core::Rng;
@@ -18,10 +19,13 @@ impl RcotSender for Replay {
     fn delta(&self) -> &Delta {
         &self.0
     }
-    fn extend(
+    fn speaker(&self) -> Speaker {
+        Speaker::Sender
+    }
+    fn make(
         &mut self,
         out: &mut [Block],
-        _: &mut gazelle_wire::Channel,
+        _: Half<'_>,
         _: &mut (dyn rand_core::CryptoRng + Send),
     ) -> Result<(), OtError> {
         out.copy_from_slice(&self.1[self.2..][..out.len()]);

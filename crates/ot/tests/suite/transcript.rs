@@ -116,8 +116,7 @@ fn extensions_take_one_turn_at_most_with_their_checks() {
         let (receiver, sender) = turns(&k);
         assert!(receiver == 0 && sender <= 1);
     }
-    // Five batches: corrections up, sums down.
+    // Corrections of five batches up, then sums down.
     let (receiver, sender) = turns(&Ferret::new(Parameters::TOY));
-    let batches = 20_000_usize.div_ceil(Parameters::TOY.usable()) as u64;
-    assert!(receiver == batches && sender <= batches, "{receiver} {sender} {batches}");
+    assert!(receiver == 1 && sender <= 1, "{receiver} {sender}");
 }

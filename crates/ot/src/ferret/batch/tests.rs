@@ -15,6 +15,17 @@ fn rng(role: u8) -> Prg {
     Prg::new(&Seed::from_bytes([11; 16]), role)
 }
 
+/// Announces and makes.
+fn serve<P: BatchParty>(
+    batch: &mut Batch<P>,
+    out: &mut [Block],
+    ch: &mut Channel,
+    rng: &mut Prg,
+) -> Result<(), OtError> {
+    batch.announce(out.len(), ch, rng)?;
+    batch.serve(out, &mut Half::of(ch, P::SPEAKS)?, rng)
+}
+
 /// Both parties on ideal retained OTs.
 struct Pair {
     knower: Batch<Knower>,
@@ -46,10 +57,9 @@ impl Pair {
         let Self { knower, puncturer, delta, rngs: [own, other] } = self;
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| {
-                knower.serve(&mut y, &mut a, own).unwrap();
-                a.flush().unwrap();
+                serve(knower, &mut y, &mut a, own).unwrap();
             });
-            puncturer.serve(&mut z, &mut b, other).unwrap();
+            serve(puncturer, &mut z, &mut b, other).unwrap();
             sending.join().unwrap();
         });
         for (y, z) in y.iter().zip(&z) {
@@ -169,18 +179,49 @@ fn rules_another_session_has_another_code() {
     assert!(equal < 4, "{equal} of 64 rows agree");
 }
 
+/// Batches that are announced together are those that are announced one by one, and choices that
+/// were computed ahead are those of the OTs.
+#[test]
+fn rules_many_batches_are_announced_before_any_is_made() {
+    let mut pair = Pair::new();
+    let count = 2 * SET.usable() + 1;
+    let (mut a, mut b) = memory::pair();
+    pair.puncturer.announce(count, &mut b, &mut pair.rngs[1]).unwrap();
+    pair.knower.announce(count, &mut a, &mut pair.rngs[0]).unwrap();
+    assert_eq!((pair.knower.announced, pair.puncturer.announced), (3, 3));
+    let announced = b.traffic().sent;
+    assert_eq!(announced, SET.announced(count).receiver_to_sender);
+    // Every call checks the correlation; nothing more is announced.
+    for part in [SET.usable() - 3, 5, SET.usable() - 2, 1] {
+        pair.make(part);
+    }
+    assert_eq!((pair.knower.announced, pair.puncturer.announced), (3, 3));
+}
+
+#[test]
+fn adversarial_ots_that_were_not_announced_are_not_made() {
+    let Pair { mut puncturer, .. } = Pair::new();
+    let (_a, mut b) = memory::pair();
+    let mut half = Half::of(&mut b, false).unwrap();
+    let result = puncturer.serve(&mut [Block::ZERO], &mut half, &mut rng(5));
+    assert!(matches!(result, Err(OtError::Unannounced)));
+}
+
 #[test]
 fn adversarial_after_an_error_the_session_is_dead() {
     let Pair { mut knower, mut puncturer, .. } = Pair::new();
     let (mut a, b) = memory::pair();
     drop(b);
     let mut out = [Block::ZERO];
-    assert!(matches!(knower.serve(&mut out, &mut a, &mut rng(5)), Err(OtError::Channel(_))));
+    assert!(matches!(serve(&mut knower, &mut out, &mut a, &mut rng(5)), Err(OtError::Channel(_))));
     let (mut a, mut b) = memory::pair();
-    assert!(matches!(knower.serve(&mut out, &mut a, &mut rng(5)), Err(OtError::Dead)));
+    assert!(matches!(serve(&mut knower, &mut out, &mut a, &mut rng(5)), Err(OtError::Dead)));
     drop(a);
-    assert!(matches!(puncturer.serve(&mut out, &mut b, &mut rng(5)), Err(OtError::Channel(_))));
-    assert!(matches!(puncturer.serve(&mut out, &mut b, &mut rng(5)), Err(OtError::Dead)));
+    assert!(matches!(
+        serve(&mut puncturer, &mut out, &mut b, &mut rng(5)),
+        Err(OtError::Channel(_))
+    ));
+    assert!(matches!(serve(&mut puncturer, &mut out, &mut b, &mut rng(5)), Err(OtError::Dead)));
 }
 
 /// A sender that changes one of its sums and is honest about everything else.
@@ -191,21 +232,27 @@ struct Cheat {
 }
 
 impl BatchParty for Cheat {
-    fn begin(
+    const SPEAKS: bool = true;
+
+    fn announce(
         &mut self,
         parameters: &Parameters,
-        retained: &[Block],
+        rows: (&Code, u64),
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        self.honest.begin(parameters, retained, ch, rng)
+        self.honest.announce(parameters, rows, ch, rng)
+    }
+
+    fn begin(&mut self) -> Result<(), OtError> {
+        self.honest.begin()
     }
 
     fn leaves(
         &mut self,
         tools: &mut TreeTools,
         mut group: TreeGroup<'_>,
-        ch: &mut Channel,
+        half: &mut Half<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Option<Repair>, OtError> {
         let mut sums = self.honest.sums(tools, &mut group, rng);
@@ -214,6 +261,7 @@ impl BatchParty for Cheat {
         }
         trees::prove(&mut sums, tools, &group);
         let count = sums.len();
+        let ch = half.sending()?;
         ch.send(&gazelle_block::Blocks(sums), &count)?;
         ch.flush()?;
         Ok(None)
@@ -239,9 +287,9 @@ fn against_a_cheat(
     let result = std::thread::scope(|scope| {
         let sending = scope.spawn(|| {
             // The receiver may have gone.
-            let _ = cheat.serve(&mut sent, &mut a, &mut rng(4));
+            let _ = serve(&mut cheat, &mut sent, &mut a, &mut rng(4));
         });
-        let result = honest.serve(&mut out, &mut b, &mut rng(5));
+        let result = serve(&mut honest, &mut out, &mut b, &mut rng(5));
         drop(b);
         sending.join().unwrap();
         result
