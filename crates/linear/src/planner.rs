@@ -49,8 +49,8 @@ pub(crate) fn plan_group(
     let partitions = partitions(&group.ops)?;
     let mut best: Option<(f64, GroupPlan)> = None;
     for degree in DEGREES {
-        // Choose tilings with the largest noise space k: there the server's noise F uses the
-        // smallest part of the error budget.
+        // Choose tilings with the largest noise space k: there the noise that no choice of h and d
+        // changes uses the smallest part of the error budget.
         let all_noise_bits = noise_bits(degree, group, truncate_bits);
         let Some(largest) = all_noise_bits.clone().last() else { continue };
         // FFT products round: near the largest moduli only direct ones are exact enough.

@@ -15,9 +15,7 @@ mod server;
 
 use std::sync::Arc;
 
-use gazelle_share::{
-    Guard, LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError,
-};
+use gazelle_share::{LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
@@ -56,50 +54,6 @@ impl Default for PublicCoin {
             transform_bytes: 64 << 20,
             scheme: &Tiles,
         }
-    }
-}
-
-impl PublicCoin {
-    /// The number of guard bits with which a group's outputs cost the least: more of them leave more
-    /// room for noise, so that requests and hints are shorter, and are dropped again at a price.
-    ///
-    /// - `weights`: by operator of `group`, whose own guard bits do not count; its addends do.
-    /// - `bits_per_guard_bit`: what the steps that read the outputs pay for one more bit to drop, in
-    ///   bits of traffic per element.
-    ///
-    /// # Errors
-    /// [`LinearError::NoParameters`] if no number of guard bits reaches the error bound.
-    pub fn cheapest_guard(
-        &self,
-        group: &LinearGroup,
-        weights: &[&LinearWeights],
-        bits_per_guard_bit: f64,
-    ) -> Result<Guard, LinearError> {
-        let norms = group
-            .ops
-            .iter()
-            .zip(weights)
-            .map(|(op, weights)| map_norms(op, weights))
-            .collect::<Result<Vec<_>, _>>()?;
-        let outputs: usize = group.ops.iter().map(|op| op.output_shape().len()).sum();
-        let inferences = f64::from(self.inferences_per_setup.max(1));
-        let mut best: Option<(f64, Guard)> = None;
-        let mut refused =
-            LinearError::NoParameters { ring_bits: group.ring_bits, truncate_bits: 0 };
-        for bits in 1..=Guard::MAX_BITS {
-            let guard = Guard { bits, ..group.guard };
-            let guarded = LinearGroup { guard, ..group.clone() };
-            match planner::plan_group(self.scheme, &guarded, &norms, &self.prices, inferences) {
-                Ok((cost, _)) => {
-                    let cost = cost + f64::from(bits) * outputs as f64 * bits_per_guard_bit;
-                    if best.is_none_or(|(cheapest, _)| cost < cheapest) {
-                        best = Some((cost, guard));
-                    }
-                }
-                Err(error) => refused = error,
-            }
-        }
-        best.map(|(_, guard)| guard).ok_or(refused)
     }
 }
 

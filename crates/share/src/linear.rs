@@ -37,9 +37,11 @@ pub struct LinearGroup {
     pub truncate_bits: Vec<u32>,
     /// Who chooses the mask.
     pub mask: MaskKind,
-    /// The client learns (a rounding of) the output: no material is reused for this group.
+    /// The client learns (a rounding of) the output with its error: no material is reused for this
+    /// group. Never with guard bits.
     pub revealed: bool,
-    /// What the shares of the outputs carry below the value.
+    /// What the shares of the outputs carry below the value. With guard bits every step that an
+    /// output reaches must drop them exactly: nothing hides the error then.
     pub guard: Guard,
 }
 

@@ -17,11 +17,19 @@ pub(crate) fn linear_groups(
     let mut places: Vec<GroupPlace> = Vec::new();
     let mut known: HashMap<(TensorId, LinearOp), usize> = HashMap::new();
     let fates = fates(architecture);
+    let exact = architecture.is_exact();
     for (id, node) in architecture.node_ids().zip(architecture.nodes()) {
         let NodeKind::Linear(op) = &node.kind else { continue };
         let tensor = node.input();
         let ring_bits = architecture.tensor(tensor).ring_bits;
         let guard_bits = architecture.tensor(node.output).guard_bits;
+        // With guard bits nothing but exact steps keeps the ciphertexts' error from the client.
+        if guard_bits > 0 && !exact {
+            return Err(GazelleError::Plan(format!(
+                "{}: guard bits in a network that also rounds locally",
+                node.name
+            )));
+        }
         let fate = fates[node.output];
         let Some(truncate) = fate.truncate else {
             return Err(GazelleError::Plan(format!("{}: its output is never used", node.name)));
@@ -47,7 +55,7 @@ pub(crate) fn linear_groups(
         }
         group.ops.push(op.clone());
         group.truncate_bits.push(truncate);
-        group.revealed |= fate.revealed;
+        group.revealed |= fate.revealed && guard_bits == 0;
         if group.guard.bits != guard_bits {
             return Err(GazelleError::Plan(format!(
                 "{}: operators that share a request differ in guard bits",

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use gazelle::Plan;
 use gazelle::backend::{Choice, StepProtocol};
 use gazelle_model::fixed::{self, Rounding};
 use gazelle_model::{Options, Reveal, import, quantise, reveal, samples};
+use gazelle_share::{Architecture, NodeKind, Rounding as StepRounding};
 
 use crate::parties::{assert_traffic, run};
 
@@ -43,4 +45,33 @@ fn every_network_gives_the_reference_on_both_backends_whatever_is_revealed() {
             }
         }
     }
+}
+
+/// Without F nothing but exact steps keeps a ciphertext's error from the client: one step that rounds
+/// locally, anywhere, and there is no plan with guard bits, at neither party.
+#[test]
+fn guard_bits_go_with_exact_steps_alone() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mnist_c_chameleon/model.onnx");
+    let graph = import(&std::fs::read(&path).unwrap()).unwrap();
+    let calibration = samples::beside(&path, &graph, 4);
+    let quantised = quantise(&graph, &Options { calibration, ..Options::default() }).unwrap();
+    let exact = quantised.network.architecture();
+    let plan = Plan::new(exact.clone()).unwrap();
+    assert!(plan.groups().iter().all(|group| group.guard.bits > 0 && !group.revealed));
+    // A step that leaves its input's guard bits: no architecture.
+    let mut parts = exact.clone().into_parts();
+    let NodeKind::Step(step) = &mut parts.nodes[1].kind else { panic!("a step comes second") };
+    step.rounding = StepRounding::Local;
+    let refused = Architecture::new(parts.clone()).unwrap_err().to_string();
+    assert!(refused.contains("guard bits"), "{refused}");
+    // One that has none to leave, beside others that have: no plan.
+    let NodeKind::Step(step) = &mut parts.nodes[1].kind else { panic!("a step comes second") };
+    let tensor = &mut parts.tensors[1];
+    let guard_bits = std::mem::take(&mut tensor.guard_bits);
+    tensor.ring_bits -= guard_bits;
+    step.input_bits -= guard_bits;
+    let mixed = Architecture::new(parts).unwrap();
+    let refused = Plan::new(mixed).unwrap_err().to_string();
+    assert!(refused.contains("also rounds locally"), "{refused}");
 }

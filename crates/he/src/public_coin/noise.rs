@@ -7,10 +7,15 @@ use crate::public_coin::parameters::{MIN_NOISE_AND_TRUNCATED_BITS, Parameters, S
 
 /// Deviation of request errors (e, `e_pk`).
 pub(crate) const SIGMA_ERROR: f64 = 3.2;
-/// Deviation of hint secrets and hint errors (t, e'').
+/// Deviation of hint secrets and hint errors (t, e'') under F ([`Parameters::is_flooded`]).
 pub const SIGMA_HINT: f64 = 6.4;
+/// Their deviation where guard bits keep the error from the client (docs/protocol.md, 3.8).
+pub(crate) const SIGMA_HINT_EXACT: f64 = 3.2;
 /// log2 of the deviation of the server's fresh noise F.
 pub const LOG2_SIGMA_FRESH: u32 = 20;
+
+/// Inferences over which the misses of [`Parameters::holds_exactly`] add up to less than 2^-46.
+const INFERENCES_EXACT: u64 = 1 << 20;
 
 /// What the error model needs to know about a group's weights; public, part of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -49,7 +54,8 @@ impl From<f64> for WeightNorm {
 ///         + (2^{2d}/12) (2N/3) + sigma_fft^2 (1 + 2N/3)
 /// ```
 ///
-/// with `Q = floor(2^h)` levels kept. `sigma_fft` counts once for `w b` and once, multiplied by s, for `w a` in the hint.
+/// with `Q = floor(2^h)` levels kept; with guard bits 3.2 for 6.4 and nothing for F's 2^40.
+/// `sigma_fft` counts once for `w b` and once, multiplied by s, for `w a` in the hint.
 pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64 {
     let weights = weights.into();
     let n = parameters.degree() as f64;
@@ -60,7 +66,12 @@ pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64
     let level = f64::from(parameters.noise_bits()).exp2() / parameters.levels() as f64;
     let rounding = if whole { 0.0 } else { level.powi(2) / 12.0 };
     let request = weights.squared * (SIGMA_ERROR.powi(2) + rounding);
-    let keys = n * SIGMA_HINT.powi(2) * (SIGMA_ERROR.powi(2) + 2.0 / 3.0);
+    let (sigma_hint, fresh) = if parameters.is_flooded() {
+        (SIGMA_HINT, four_to(LOG2_SIGMA_FRESH))
+    } else {
+        (SIGMA_HINT_EXACT, 0.0)
+    };
+    let keys = n * sigma_hint.powi(2) * (SIGMA_ERROR.powi(2) + 2.0 / 3.0);
     let dropped = parameters.dropped_bits();
     let hint = if dropped > 0 { four_to(dropped) / 12.0 * secret } else { 0.0 };
     let fft = if weights.fft {
@@ -68,7 +79,7 @@ pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64
     } else {
         0.0
     };
-    (request + keys + four_to(LOG2_SIGMA_FRESH) + hint + fft).sqrt()
+    (request + keys + fresh + hint + fft).sqrt()
 }
 
 impl Parameters {
@@ -80,17 +91,22 @@ impl Parameters {
     }
 
     /// Whether the error of a share with guard bits stays within `limit`:
-    /// `9.5 sigma_out <= limit 2^{k-g}`, so that `|E| <= limit` (docs/protocol.md, 3.8). At 9.5
-    /// deviations 10^7 outputs miss it with a probability below 2^-45.
+    /// `13 sigma_out <= limit 2^{k-g}`, so that `|E| <= limit` (docs/protocol.md, 3.8). At 13
+    /// deviations 10^7 outputs of each of 2^20 inferences miss it with a probability below 2^-46,
+    /// all together. Never without guard bits.
     pub fn holds_exactly(&self, limit: u64, weights: impl Into<WeightNorm>) -> bool {
         let room = f64::from(self.share_shift()).exp2();
-        SIGMAS_EXACT * deviation(self, weights) <= limit as f64 * room
+        !self.is_flooded() && SIGMAS_EXACT * deviation(self, weights) <= limit as f64 * room
     }
 }
 
-/// Inferences that one setup's hints may serve: the largest power of two J with
-/// `2^20 >= 6.4 sqrt(1.1 J N 10.9)` (docs/protocol.md, 3.9): 2^20 at N = 2048, 2^19 at 4096.
+/// Inferences that one setup's hints may serve (docs/protocol.md, 3.9): the largest power of two J
+/// with `2^20 >= 6.4 sqrt(1.1 J N 10.9)`, 2^20 at N = 2048, 2^19 at 4096; with guard bits those that
+/// the bound of [`Parameters::holds_exactly`] is made for, 2^20.
 pub fn inferences_per_setup(parameters: &Parameters) -> u64 {
+    if !parameters.is_flooded() {
+        return INFERENCES_EXACT;
+    }
     let per_inference = SIGMA_HINT.powi(2) * 1.1 * parameters.degree() as f64 * 10.9;
     let most = f64::from(2 * LOG2_SIGMA_FRESH).exp2() / per_inference;
     1 << most.log2().floor() as u32

@@ -26,8 +26,8 @@ pub const MIN_NOISE_AND_TRUNCATED_BITS: u32 = 25;
 
 /// More guard bits than this are refused; the smallest noise space holds them.
 pub const MAX_GUARD_BITS: u32 = 8;
-/// Deviations that exact shares allow for.
-pub const SIGMAS_EXACT: f64 = 9.5;
+/// Deviations that exact shares allow for (docs/protocol.md, 3.8).
+pub const SIGMAS_EXACT: f64 = 13.0;
 
 /// Public parameters of one group. Every value of this type is 128-bit secure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,7 +103,8 @@ impl Parameters {
     }
 
     /// The same with g guard bits: shares in `Z_{2^{l+g}}` that carry the error instead of rounding
-    /// it into the value.
+    /// it into the value. Responses then go without F, so that nothing that depends on their error
+    /// may ever reach the client.
     ///
     /// # Errors
     /// [`HeError::Parameters`] if g is more than [`MAX_GUARD_BITS`].
@@ -144,6 +145,12 @@ impl Parameters {
         let guess = (f64::from(self.kept_quarters) / 4.0).exp2() as u64;
         let fits = |q: &u64| u128::from(*q).pow(4) <= 1 << self.kept_quarters;
         (guess.saturating_sub(1)..=guess + 1).rev().find(fits).unwrap_or(1)
+    }
+    /// Whether errors may reach the client, so that every response hides them under a fresh F:
+    /// wherever there are no guard bits. Guard bits promise that all readers drop them exactly
+    /// (docs/protocol.md, 3.9).
+    pub fn is_flooded(&self) -> bool {
+        self.guard_bits == 0
     }
     /// g: bits of a share below the value.
     pub fn guard_bits(&self) -> u32 {

@@ -6,7 +6,7 @@
 //! | [`HintSource::hints`] | `c1_m = sum_i w_{m,i} a_i + pa t_m + e''_m`, rounded |
 //! | [`RequestMessage::reshare`] | nonce of c0' |
 //! | [`EncryptedRequest::open`] | `b_i = beta 2^k + level of low`, `pb` |
-//! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> (k - g))` |
+//! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> (k - g))`; F = 0 if g > 0 |
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,7 +108,8 @@ impl HintKey {
             .into_iter()
             .chain(
                 [p.ring_bits(), p.noise_bits(), p.kept_quarters(), p.dropped_bits()].map(u64::from),
-            );
+            )
+            .chain([u64::from(p.guard_bits())]);
         for number in numbers {
             hasher.update(&number.to_le_bytes());
         }
@@ -162,7 +163,7 @@ impl HintSource {
                 |work, (c1, m)| {
                     let mut errors = self.secret(m, work, &fft)?;
                     fft.exact_mul_add(&pa, &work.t, c1, &mut work.scratch)?;
-                    sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
+                    sample::gaussian_narrow(&mut errors, hint_errors(p), &mut work.small);
                     for (c1, e) in c1.iter_mut().zip(work.small.iter()) {
                         *c1 = c1.wrapping_add(*e as u64).wrapping_add(half) >> d;
                     }
@@ -176,7 +177,7 @@ impl HintSource {
     }
 
     /// The server's shares `v = -(rho >> (k - g)) mod 2^{l+g}`, `rho = c0' - c0_m - F`, at the useful
-    /// coefficients, `c0_m = sum_i w_{m,i} b_i + pb t_m`; F from `noise`.
+    /// coefficients, `c0_m = sum_i w_{m,i} b_i + pb t_m`; F from `noise`, or 0 with guard bits.
     ///
     /// - `useful[m]`: coefficient indices wanted of response m, all rows of `weights`.
     /// - returns the words of all responses one after another, in the order of `useful`.
@@ -222,9 +223,14 @@ impl HintSource {
                     fft.exact_mul_add(&request.pb, &work.t, product, &mut work.scratch)?;
                     let (uniform, _) = uniform.split_at_mut(v.len());
                     reshare.words(p, m, uniform);
-                    let mut noise = secret_stream(&private, CoinKind::ResponseNoise, &[m as u64]);
                     let (f, _) = work.small.split_at_mut(v.len());
-                    sample::gaussian_wide(&mut noise, LOG2_SIGMA_FRESH, f);
+                    if p.is_flooded() {
+                        let m = [m as u64];
+                        let mut noise = secret_stream(&private, CoinKind::ResponseNoise, &m);
+                        sample::gaussian_wide(&mut noise, LOG2_SIGMA_FRESH, f);
+                    } else {
+                        f.fill(0);
+                    }
                     for (v, index) in v.iter_mut().zip(useful) {
                         let product = product.get(*index as usize).copied().unwrap_or_default();
                         *v = v.wrapping_add(product);
@@ -241,10 +247,15 @@ impl HintSource {
     fn secret(&self, m: usize, work: &mut HintWork, fft: &Fft) -> Result<Prg, RingError> {
         let mut secret = secret_stream(&self.key, CoinKind::HintSecrets, &[m as u64]);
         let (t, _) = work.small.split_at_mut(fft.degree());
-        sample::gaussian_narrow(&mut secret, Narrow::S6_4, t);
+        sample::gaussian_narrow(&mut secret, hint_errors(&self.parameters), t);
         fft.forward_small(t, &mut work.t, &mut work.scratch)?;
         Ok(secret_stream(&self.key, CoinKind::HintErrors, &[m as u64]))
     }
+}
+
+/// The distribution of t and e''.
+fn hint_errors(p: &Parameters) -> Narrow {
+    if p.is_flooded() { Narrow::S6_4 } else { Narrow::S3_2 }
 }
 
 /// `v = -((c0' - c0 - F) >> (k - g)) mod 2^{l+g}`; `v` holds `c0`, `uniform` `c0'`.
@@ -386,7 +397,7 @@ mod tests {
         let mut work = HintWork::new(&fft, 0);
         let mut errors = source.secret(m, &mut work, &fft).unwrap();
         let t = work.small.to_vec();
-        sample::gaussian_narrow(&mut errors, Narrow::S6_4, &mut work.small);
+        sample::gaussian_narrow(&mut errors, hint_errors(&source.parameters), &mut work.small);
         let key =
             crate::public_coin::expand::derive(&source.key, CoinKind::HintSecrets, &[m as u64])
                 .to_vec();
@@ -425,12 +436,15 @@ mod tests {
         assert_eq!(secrets(&again, 2), secrets(&sources[0], 2));
     }
 
-    /// The noise F covers a bounded number of inferences (protocol.md 3.9).
+    /// The noise F covers a bounded number of inferences, and so does the bound on exact errors
+    /// (protocol.md 3.8, 3.9).
     #[test]
     fn hints_refuse_to_serve_more_inferences_than_the_noise_covers() {
         for (degree, limit) in [(2048, 1 << 20), (4096, 1 << 19), (8192, 1 << 18)] {
             let parameters = Parameters::new(degree, 30, 18, 18, 0).unwrap();
             assert_eq!(inferences_per_setup(&parameters), limit);
+            let exact = parameters.with_guard_bits(2).unwrap();
+            assert_eq!(inferences_per_setup(&exact), 1 << 20);
         }
         let parameters = Parameters::new(2048, 30, 18, 18, 0).unwrap();
         let coins = coins(1);
@@ -453,16 +467,19 @@ mod tests {
     }
 
     #[test]
-    fn hint_secrets_have_deviation_6_4() {
-        let parameters = Parameters::new(2048, 30, 18, 6, 10).unwrap();
-        let source =
-            HintKey::fresh(&mut rng(2)).unwrap().source(&parameters, &coins(1), &binding());
-        let square = |x: &[i64]| x.iter().map(|x| (x * x) as f64).sum::<f64>();
-        let sum: f64 = (0..32)
-            .map(|m| secrets(&source, m))
-            .map(|(_, t, e)| square(&t) + square(&e))
-            .sum::<f64>();
-        let deviation = (sum / (64.0 * 2048.0)).sqrt();
-        assert!((deviation / 6.4 - 1.0).abs() < 0.02, "{deviation}");
+    fn hint_secrets_have_deviation_6_4_or_with_guard_bits_3_2() {
+        for (guard_bits, expected) in [(0, 6.4), (2, 3.2)] {
+            let parameters = Parameters::new(2048, 30, 18, 6, 10).unwrap();
+            let parameters = parameters.with_guard_bits(guard_bits).unwrap();
+            let source =
+                HintKey::fresh(&mut rng(2)).unwrap().source(&parameters, &coins(1), &binding());
+            let square = |x: &[i64]| x.iter().map(|x| (x * x) as f64).sum::<f64>();
+            let sum: f64 = (0..32)
+                .map(|m| secrets(&source, m))
+                .map(|(_, t, e)| square(&t) + square(&e))
+                .sum::<f64>();
+            let deviation = (sum / (64.0 * 2048.0)).sqrt();
+            assert!((deviation / expected - 1.0).abs() < 0.02, "{deviation}");
+        }
     }
 }

@@ -123,7 +123,7 @@ impl Group {
         self.useful.iter().map(Vec::as_slice).collect()
     }
 
-    /// One inference: `u + v - W r`, centred in the ring, at all useful coefficients, and r.
+    /// One inference: `u + v - 2^g W r`, centred in the shares' ring, at all useful coefficients, and r.
     pub(crate) fn errors(&self, inference: u64, rng: &mut Prg) -> (Vec<i64>, Polys) {
         let Requested { message, masks, secret } = self.request(rng);
         let request =
@@ -139,12 +139,15 @@ impl Group {
             .iter()
             .zip(&useful)
             .flat_map(|(poly, useful)| useful.iter().map(|j| poly[*j as usize]));
-        let shift = 64 - self.parameters.ring_bits();
+        let guard = self.parameters.guard_bits();
+        let shift = 64 - self.parameters.share_bits();
         let errors = u
             .iter()
             .zip(v.iter())
             .zip(expected)
-            .map(|((u, v), wr)| (u.wrapping_add(*v).wrapping_sub(wr) << shift) as i64 >> shift)
+            .map(|((u, v), wr)| {
+                (u.wrapping_add(*v).wrapping_sub(wr << guard) << shift) as i64 >> shift
+            })
             .collect();
         (errors, masks)
     }

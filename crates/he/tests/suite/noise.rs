@@ -46,6 +46,47 @@ fn measured_noise_matches_the_computed_deviation_whichever_part_dominates() {
     }
 }
 
+/// Without F: eight guard bits of k = 12 leave a unit of 16, which the keys' noise alone exceeds.
+#[test]
+fn measured_noise_without_fresh_noise_matches_the_computed_deviation() {
+    for (what, degree, quarters, d, terms, bits) in [
+        ("the keys", 2048, 48, 0, 20, 3),
+        ("the keys at 4096", 4096, 48, 0, 20, 3),
+        ("request rounding", 2048, 20, 0, 60, 8),
+        ("hint rounding", 2048, 48, 8, 20, 3),
+    ] {
+        let parameters = Parameters::new(degree, 24, 12, 12, d).unwrap();
+        let parameters = parameters.with_kept_quarters(quarters).unwrap();
+        let parameters = parameters.with_guard_bits(8).unwrap();
+        let (rows, norm) = random_terms(degree, 3, 3, terms, bits);
+        let norm = WeightNorm::direct(norm);
+        let (measured, worst, _) = measure(&Group::new(parameters, 3, rows, false), 6);
+        let computed = error_variance(&parameters, norm).sqrt();
+        let ratio = measured / computed;
+        assert!((0.9..1.1).contains(&ratio), "{what}: {measured} / {computed} = {ratio}");
+        assert!(worst <= 8.0 * computed, "{what}: {worst} > 8 * {computed}");
+    }
+}
+
+/// Parameters at the edge of the bound, as the planner chooses them: 1,024,000 outputs under real keys,
+/// none near the limit of one unit, which 13 deviations keep.
+#[test]
+fn a_million_outputs_with_guard_bits_are_exact() {
+    let (rows, norm) = random_terms(2048, 2, 5, 60, 10);
+    let norm = WeightNorm::direct(norm);
+    let edge = (0..30)
+        .rev()
+        .map(|d| Parameters::new(2048, 24, 22, 17, d).unwrap().with_guard_bits(2).unwrap())
+        .find(|p| p.holds_exactly(1, norm))
+        .unwrap();
+    assert!(edge.dropped_bits() > 6);
+    let group = Group::new(edge, 2, rows, false);
+    let (measured, worst, count) = measure(&group, 100);
+    assert_eq!((worst, count), (1.0, 1_024_000));
+    // The shares do carry errors, so that the test would see more of them.
+    assert!(measured > 0.05, "{measured}");
+}
+
 /// 100 seeds of 10,240 outputs with parameters as the planner chooses them.
 #[test]
 fn a_million_outputs_stay_under_eight_deviations() {

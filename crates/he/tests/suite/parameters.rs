@@ -1,7 +1,7 @@
 //! The security table, and the limits of k, h, d and g.
 
-use gazelle_he::public_coin::noise::deviation;
-use gazelle_he::public_coin::parameters::{SECURITY_TABLE, max_modulus_bits};
+use gazelle_he::public_coin::noise::{LOG2_SIGMA_FRESH, deviation};
+use gazelle_he::public_coin::parameters::{SECURITY_TABLE, SIGMAS_EXACT, max_modulus_bits};
 use gazelle_he::public_coin::{Parameters, WeightNorm};
 
 #[test]
@@ -73,22 +73,47 @@ fn guard_bits_have_limits_and_travel_only_where_there_are_any() {
 }
 
 #[test]
-fn exact_shares_need_room_for_nine_and_a_half_deviations() {
+fn exact_shares_need_room_for_thirteen_deviations() {
     let weights = WeightNorm::direct(1e6);
+    let room = |p: &Parameters, limit: u64| limit as f64 * f64::from(p.share_shift()).exp2();
     for (g, limit) in [(2, 1u64), (3, 3), (3, 1), (4, 7), (4, 3)] {
-        for k in 20..=28 {
+        for k in 14..=28 {
             let p = Parameters::new(2048, 22, k, k, 0).unwrap().with_guard_bits(g).unwrap();
-            let room = limit as f64 * f64::from(k - g).exp2();
-            let fits = 9.5 * deviation(&p, weights) <= room;
+            let fits = 13.0 * deviation(&p, weights) <= room(&p, limit);
             assert_eq!(p.holds_exactly(limit, weights), fits);
             assert!(!p.holds_exactly(0, weights));
         }
     }
-    // F alone, 9.5 * 2^20, needs k = 26 with two guard bits and 25 with three.
+    // The keys' noise alone, 13 * 478, needs k = 15 with two guard bits and 14.6 with three.
     let holds = |k, g, limit| {
         let p = Parameters::new(2048, 22, k, k, 0).unwrap().with_guard_bits(g).unwrap();
         p.holds_exactly(limit, WeightNorm::direct(1.0))
     };
-    assert_eq!([25, 26].map(|k| holds(k, 2, 1)), [false, true]);
-    assert_eq!([24, 25].map(|k| holds(k, 3, 3)), [false, true]);
+    assert_eq!([14, 15].map(|k| holds(k, 2, 1)), [false, true]);
+    assert_eq!([14, 15].map(|k| holds(k, 3, 3)), [false, true]);
+}
+
+/// Whatever the room: without guard bits an error reaches the client, and F with it.
+#[test]
+fn parameters_without_guard_bits_are_flooded_and_never_exact() {
+    let weights = WeightNorm::direct(1.0);
+    for g in 0..=4 {
+        let p = Parameters::new(2048, 20, 30, 30, 0).unwrap().with_guard_bits(g).unwrap();
+        assert_eq!((p.is_flooded(), p.holds_exactly(1, weights)), (g == 0, g > 0));
+        let fresh = deviation(&p, weights) > f64::from(LOG2_SIGMA_FRESH).exp2();
+        assert_eq!(fresh, p.is_flooded());
+    }
+}
+
+/// 13 deviations leave room for keys and roundings that are larger than their mean once a setup, and
+/// for 2^20 inferences of 10^7 outputs (docs/protocol.md, 3.8).
+#[test]
+fn thirteen_deviations_miss_with_less_than_2_to_the_minus_46_in_all() {
+    // Squared norm of t over its mean, exceeded with probability exp(-45) at most (Laurent, Massart).
+    let x = 45.0 / 2048.0f64;
+    let norm = 1.0 + 2.0 * x.sqrt() + 2.0 * x;
+    let deviations = SIGMAS_EXACT / norm.sqrt();
+    let one = 1.0 - deviations.powi(2) / 2.0 * std::f64::consts::LOG2_E;
+    let all = one + 20.0 + 1e7f64.log2();
+    assert!(all < -46.0, "2^{all}");
 }

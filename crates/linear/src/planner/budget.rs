@@ -4,7 +4,7 @@
 //! (docs/protocol.md, 3.6, as [`gazelle_he::public_coin::noise`] computes it).
 
 use gazelle_he::public_coin::Parameters;
-use gazelle_he::public_coin::noise::{self, LOG2_SIGMA_FRESH, WeightNorm};
+use gazelle_he::public_coin::noise::{self, WeightNorm};
 use gazelle_he::public_coin::parameters::{
     MIN_NOISE_AND_TRUNCATED_BITS, MIN_NOISE_BITS, SIGMAS_EXACT, max_modulus_bits,
 };
@@ -14,9 +14,9 @@ use gazelle_share::LinearGroup;
 /// `2^{k+t-2} / 6`: a larger k would only make `pb` longer.
 const ENOUGH_NOISE_AND_TRUNCATED_BITS: u32 = 30;
 
-/// As [`ENOUGH_NOISE_AND_TRUNCATED_BITS`] where the budget is that of exact shares: F, at 9.5
-/// deviations, is under a sixteenth of it.
-const ENOUGH_ABOVE_LEAST: u32 = 4;
+/// With guard bits and no F: so many bits above the least k the keys' noise is invisible, and that of the
+/// requests, `3.2 ||w||`, beside the budget for norms up to 2^18.
+const ENOUGH_ABOVE_LEAST: u32 = 12;
 
 /// The k that are worth trying for a degree, ring and truncation, ascending; none if there is none.
 pub(super) fn noise_bits(
@@ -31,10 +31,13 @@ pub(super) fn noise_bits(
         return none;
     };
     if group.guard.bits > 0 {
-        // The smallest k at which F alone leaves room: 9.5 * 2^20 < limit * 2^{k-g}.
-        let fresh = SIGMAS_EXACT * f64::from(LOG2_SIGMA_FRESH).exp2();
-        let limit = group.guard.error_limit() as f64;
-        let fits = |k: &u32| limit * f64::from(k - group.guard.bits).exp2() > fresh;
+        // The smallest k at which the keys' noise alone leaves room.
+        let limit = group.guard.error_limit();
+        let fits = |k: &u32| {
+            parameters(degree, ring_bits, *k, 4 * k, 0)
+                .and_then(|p| p.with_guard_bits(group.guard.bits).ok())
+                .is_some_and(|p| p.holds_exactly(limit, WeightNorm::direct(0.0)))
+        };
         let Some(least) = (MIN_NOISE_BITS..=most).find(fits) else { return none };
         return least..=(least + ENOUGH_ABOVE_LEAST).min(most);
     }
@@ -66,7 +69,7 @@ pub(super) struct Budget {
     noise_bits: u32,
     revealed: bool,
     guard_bits: u32,
-    /// By operator, the largest variance: `(2^{k+t-2} / 6)^2`, or `(limit 2^{k-g} / 9.5)^2` for exact
+    /// By operator, the largest variance: `(2^{k+t-2} / 6)^2`, or `(limit 2^{k-g} / 13)^2` for exact
     /// shares.
     rooms: Vec<f64>,
     /// By 4h - 4: deviation squared at d = 0 is `slope ||w||^2 + base`; nothing where there is no
@@ -86,6 +89,7 @@ impl Budget {
     ) -> Option<Self> {
         let variance = |quarters, dropped, squared| {
             let p = parameters(degree, group.ring_bits, noise_bits, quarters, dropped)?;
+            let p = p.with_guard_bits(group.guard.bits).ok()?;
             Some(noise::deviation(&p, WeightNorm { squared, fft: fourier }).powi(2))
         };
         let whole = 4 * noise_bits;
@@ -198,17 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn exact_shares_start_where_the_fresh_noise_fits() {
+    fn exact_shares_start_where_the_keys_noise_fits() {
         let range = |n, l, bits, addends| {
             let guarded = noise_bits(n, &group(l, 10, Guard { bits, addends }), 10);
             (guarded.clone().next(), guarded.last())
         };
-        assert_eq!(range(2048, 20, 2, 1), (Some(26), Some(30)));
-        assert_eq!(range(2048, 24, 2, 1), (Some(26), Some(26)));
-        assert_eq!(range(2048, 25, 2, 1), (None, None));
-        assert_eq!(range(2048, 25, 3, 1), (Some(25), Some(25)));
-        assert_eq!(range(2048, 20, 3, 2), (Some(27), Some(30)));
-        assert_eq!(range(4096, 30, 3, 2), (Some(27), Some(31)));
+        assert_eq!(range(2048, 20, 2, 1), (Some(15), Some(27)));
+        assert_eq!(range(2048, 33, 2, 1), (Some(15), Some(17)));
+        assert_eq!(range(2048, 35, 2, 1), (Some(15), Some(15)));
+        assert_eq!(range(2048, 36, 2, 1), (None, None));
+        assert_eq!(range(2048, 20, 3, 2), (Some(16), Some(28)));
+        assert_eq!(range(4096, 30, 3, 2), (Some(17), Some(29)));
         // No room for any error: one guard bit, or two for a sum of two outputs.
         assert_eq!(range(4096, 20, 1, 1), (None, None));
         assert_eq!(range(4096, 20, 2, 2), (None, None));

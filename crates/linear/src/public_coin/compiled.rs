@@ -1,6 +1,7 @@
 //! What a server shares between sessions, and what both parties derive from a plan.
 
 use gazelle_he::public_coin::Parameters;
+use gazelle_he::public_coin::noise::inferences_per_setup;
 use gazelle_share::{LinearGroup, LinearWeights, Misuse, ProtocolError};
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
@@ -183,15 +184,9 @@ pub(super) fn digest_plan(plan: &Plan) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Inferences that one set of hints may serve: F of deviation 2^20 must drown
-/// `6.4 sqrt(1.1 * 10.9 J N)` (docs/protocol.md, 3.9), which holds for J N up to 2^31.
-pub(super) fn most_inferences(degree: usize) -> u64 {
-    (1 << 31) / degree as u64
-}
-
 /// Refuses an inference that would use hints more often than they may serve.
 pub(super) fn check_inference(state: &GroupState, inference: u64) -> Result<(), ProtocolError> {
-    let most = most_inferences(state.parameters.degree());
+    let most = inferences_per_setup(&state.parameters);
     if state.group.revealed || inference < most {
         return Ok(());
     }
@@ -201,16 +196,10 @@ pub(super) fn check_inference(state: &GroupState, inference: u64) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gazelle_he::public_coin::noise::{LOG2_SIGMA_FRESH, SIGMA_HINT};
     use gazelle_share::{LinearOp, LinearProtocol, MaskKind};
 
     #[test]
     fn hints_serve_no_more_inferences_than_the_fresh_noise_covers() {
-        assert_eq!([2048, 4096].map(most_inferences), [1 << 20, 1 << 19]);
-        for degree in [2048, 4096] {
-            let together = 1.1 * 10.9 * (most_inferences(degree) * degree as u64) as f64;
-            assert!(SIGMA_HINT * together.sqrt() <= f64::from(LOG2_SIGMA_FRESH).exp2());
-        }
         let group = |revealed| LinearGroup {
             name: "g".into(),
             ring_bits: 24,
@@ -225,7 +214,7 @@ mod tests {
             let groups = [group(revealed)];
             let plan = crate::PublicCoin::default().plan(&groups, &[vec![&weights]]).unwrap();
             let states = states(&crate::packing::Tiles, &groups, &plan).unwrap();
-            let most = most_inferences(plan.groups[0].parameters.degree());
+            let most = inferences_per_setup(&plan.groups[0].parameters);
             assert!(check_inference(&states[0], most - 1).is_ok());
             assert_eq!(check_inference(&states[0], most).is_ok(), revealed);
         }

@@ -44,7 +44,7 @@ fn dropped(error: i64, guard: Guard) -> i64 {
 
 #[test]
 fn outputs_are_exact_with_as_few_guard_bits_as_there_may_be() {
-    for (ring_bits, bits) in [(24, 2), (24, 3), (36, 2)] {
+    for (ring_bits, bits) in [(24, 2), (33, 2), (24, 3), (36, 2)] {
         let guard = Guard { bits, addends: 1 };
         let group = guarded(ring_bits, guard, vec![conv(8, 32, 10, 3, 1, 1)]);
         let weights = vec![weights(&group.ops[0], 10, &mut test_rng(43))];
@@ -107,6 +107,14 @@ fn parameters_that_miss_the_bound_are_refused() {
     assert!(
         refused(&|plan| plan.parameters = p.with_guard_bits(0).unwrap()).contains("guard bits")
     );
+    // Nor may a group whose readers round locally be served without F.
+    let local = [LinearGroup { guard: Guard::NONE, ..groups[0].clone() }];
+    assert!(protocol.validate(&local, &plan).unwrap_err().to_string().contains("guard bits"));
+    assert!(
+        protocol
+            .compile(local.into(), plan.clone().into(), &[vec![&weights]])
+            .is_err_and(|error| error.to_string().contains("guard bits"))
+    );
     // A sum of two has no room in two guard bits; of three, none for more than three addends.
     for (bits, addends, fits) in
         [(1, 1, false), (2, 1, true), (2, 2, false), (3, 2, true), (3, 3, true), (3, 4, false)]
@@ -114,20 +122,4 @@ fn parameters_that_miss_the_bound_are_refused() {
         let groups = [LinearGroup { guard: Guard { bits, addends }, ..groups[0].clone() }];
         assert_eq!(protocol.plan(&groups, &[vec![&weights]]).is_ok(), fits, "{bits} {addends}");
     }
-}
-
-#[test]
-fn guard_bits_are_chosen_by_price() {
-    let protocol = PublicCoin { inferences_per_setup: 100, ..PublicCoin::default() };
-    let op = conv(16, 16, 32, 3, 1, 1);
-    let weights = weights(&op, 10, &mut test_rng(46));
-    let of = |ring_bits, addends, price| {
-        let group = guarded(ring_bits, Guard { bits: 0, addends }, vec![op.clone()]);
-        protocol.cheapest_guard(&group, &[&weights], price).unwrap().bits
-    };
-    // Dear bits: as few as there may be. Cheap ones: more room for noise.
-    assert_eq!((of(22, 1, 40.0), of(22, 2, 40.0)), (2, 3));
-    assert!(of(22, 1, 0.0) > 2);
-    // Two guard bits need k = 26: beyond l = 24 a polynomial of twice the size.
-    assert!(of(25, 1, 0.5) >= 2);
 }
