@@ -2,22 +2,22 @@
 //! (protocol.md 5.2, 5.8).
 //!
 //! `s` is the server's number and `c` the client's, n bits each. The carry out of their sum comes
-//! from a binary tree of pairs (g, p) o (g', p') = (g ^ p g', p p') over two-bit leaves; g is the
-//! carry that a block makes, p whether it passes one on.
+//! from a binary tree of pairs (g, p) o (g', p') = (g ^ p g', p p') over two-bit leaves and bare bits
+//! ([`shape`] says which); g is the carry that a block makes, p whether it passes one on. A bare bit is
+//! only merged with what lies below it: p = s ^ c, and with g ^ p g' = c ^ p (c ^ g') no g is needed.
 //!
 //! | | client ([`ClientCarry`]) | server ([`ServerCarry`]) |
 //! |---|---|---|
 //! | offline | `begin`: choice corrections d, to S | `begin`: t1..t4 per leaf, to C |
 //! | | `correct` with t1..t4 | `correct` with d |
 //! | opening 0 | `complete` (if its number is only known online it sends e = c ^ rho) | `half`: m = s ^ lambda |
-//! | openings 1..=L | `half`, `complete`: p ^ al, g' ^ be, p' ^ ga | the same |
+//! | openings 1..=L | `half`, `complete`: p ^ al, g' ^ be (above it a bare bit: g' ^ c ^ be), p' ^ ga | the same |
 //! | | `g`: its share of the carry; `p`, if the tree keeps it | the same |
 //!
-//! Cost per element, m = ceil(n / 2) leaves, L = ceil(log2 m): online n + 6 (m - 1) - 2 L bits (2 L
-//! more if p is kept: then the lowest merges open p' too), n more if the client's number is an online
-//! value; offline 2 bits from C and 4 from S per two-bit leaf (1 and 0 for a one-bit leaf; none from C
-//! if its number comes online); ROTs 2 per two-bit leaf, 1 per one-bit leaf, and m - 1, from S to C;
-//! m - 1 from C to S.
+//! Cost per element: online 2 bits per two-bit leaf (4 if the client's number is an online value), 6 per
+//! merge, 4 where p' is not wanted; offline 2 bits from C (none if its number comes online) and 4 from S
+//! per two-bit leaf; ROTs 2 per two-bit leaf and one per merge from S to C, one per merge from C to S. A
+//! number of one bit has a leaf of one bit: 1 bit online, 1 from C offline, 1 ROT.
 //!
 //! A two-bit leaf takes R1, R2 = ROT(S->C, 3), whose choices C corrects to c0 and c1, and `k0, k1`,
 //! delta = k0 ^ k1 at S: l0 = delta1\[0\], l1 = delta1\[1\];
@@ -33,6 +33,7 @@
 
 mod client;
 mod server;
+pub(crate) mod shape;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -26,6 +26,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::and::AndPart;
 use crate::b2a::{self, BitPart, ClientBit, ServerBit};
+use crate::carry::shape::least_levels;
 use crate::carry::{CarryPart, CarryTree, ClientCarry, ServerCarry};
 use crate::operation::{Begun, ClientShare, Execution, Known, Operation, Rots};
 use crate::planes::{Planes, xor};
@@ -43,8 +44,14 @@ pub struct FaithfulRelu {
 impl FaithfulRelu {
     /// Of values of `bits` >= 2 bits below which `drop` >= 1 bits lie.
     pub fn new(bits: u32, drop: u32) -> Self {
-        let (low, high) = (CarryTree::new(drop, false), CarryTree::new(bits - 1, true));
-        Self { bits, drop, low, high }
+        Self::with_spare(bits, drop, 0)
+    }
+
+    /// As [`new`](Self::new), with up to `spare` openings more than needed, which save bits.
+    pub fn with_spare(bits: u32, drop: u32, spare: usize) -> Self {
+        let levels = least_levels(drop).max(least_levels(bits - 1)) + spare;
+        let low = CarryTree::within(drop, false, levels);
+        Self { bits, drop, low, high: CarryTree::within(bits - 1, true, levels) }
     }
 
     /// L.
@@ -267,7 +274,8 @@ mod tests {
         for (bits, drop) in [(2, 1), (2, 3), (3, 2), (4, 1), (4, 3), (3, 4), (5, 2)] {
             let (xs, xc) = all_pairs(bits + drop);
             for seed in 0..3 {
-                let run = execute(&FaithfulRelu::new(bits, drop), seed, (&xs, &xc), &[]);
+                let relu = FaithfulRelu::with_spare(bits, drop, seed as usize % 2);
+                let run = execute(&relu, seed, (&xs, &xc), &[]);
                 for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {
                     let x = to_signed((s + c) & ring_mask(bits + drop), bits + drop);
                     let got = run.server[lane].wrapping_add(run.client[lane]) & ring_mask(bits);
@@ -285,7 +293,8 @@ mod tests {
                 (0..2000).map(|i| mix(i) & ring_mask(bits + drop)).collect()
             };
             let (xs, xc) = (words(3), words(1 << 20));
-            let run = execute(&FaithfulRelu::new(bits, drop), 1, (&xs, &xc), &[]);
+            let spare = drop as usize % 2;
+            let run = execute(&FaithfulRelu::with_spare(bits, drop, spare), 1, (&xs, &xc), &[]);
             for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {
                 let x = to_signed((s + c) & ring_mask(bits + drop), bits + drop);
                 let got = run.server[lane].wrapping_add(run.client[lane]) & ring_mask(bits);

@@ -18,6 +18,7 @@ use gazelle_share::shares::ring_mask;
 use zeroize::Zeroize;
 
 use crate::b2a::{self, BitPart, ClientBit, ServerBit};
+use crate::carry::shape::least_levels;
 use crate::carry::{CarryPart, CarryTree, ClientCarry, ServerCarry};
 use crate::operation::{Begun, ClientShare, Execution, Known, Operation, Rots};
 use crate::planes::{Planes, xor};
@@ -34,7 +35,13 @@ pub struct Truncate {
 impl Truncate {
     /// Drops `drop` >= 1 bits of words of `from` >= `drop + 2` bits.
     pub fn new(from: u32, drop: u32, share: ClientShare) -> Self {
-        Self { from, drop, share, tree: CarryTree::new(drop, false) }
+        Self::with_spare(from, drop, share, 0)
+    }
+
+    /// As [`new`](Self::new), with up to `spare` openings more than needed, which save bits.
+    pub fn with_spare(from: u32, drop: u32, share: ClientShare, spare: usize) -> Self {
+        let levels = least_levels(drop) + spare;
+        Self { from, drop, share, tree: CarryTree::within(drop, false, levels) }
     }
 
     fn execution<C: CarryPart, B: BitPart>(&self, carry: C, bit: B) -> TruncateExecution<C, B> {

@@ -10,8 +10,8 @@
 //! | online, per trip: its halves of the openings it can make | the same; the server begins |
 //! | ends with f = Z - r | z - r = Z + f |
 //!
-//! Per ReLU with truncation and re-sharing: (b, l) = (12, 20): 71 bits online, 51 offline, 24 ROTs,
-//! 6 trips; (17, 37): 110, 85, 33, 6. Exactly, with 9 bits to drop, (12, 20): 122, 75, 44, 8. One
+//! Per ReLU with truncation and re-sharing: (b, l) = (12, 20): 74 bits online, 44 offline, 23 ROTs,
+//! 6 trips; (17, 37): 110, 85, 33, 6. Exactly, with 9 bits to drop, (12, 20): 134, 49, 42, 8. One
 //! message per trip and step.
 //!
 //! Computes ReLU, clip, max-pool (ReLU behind it), square, rescale, and sum-pools behind them,

@@ -81,7 +81,7 @@ mod tests {
         };
         let protocol = PerLayer::auto(IdealOt, HalfGates::default());
         let gmw = protocol.prices(&relu, StepChoice::Gmw).unwrap();
-        assert_eq!((gmw.trips, gmw.and_gates, gmw.rots), (6, 0, (1800, 600)));
+        assert_eq!((gmw.trips, gmw.and_gates, gmw.rots), (6, 0, (1600, 700)));
         let garbled = protocol.prices(&relu, StepChoice::Garbled).unwrap();
         assert_eq!((garbled.trips, garbled.and_gates, garbled.rots), (2, 4100, (3200, 0)));
         assert_eq!(protocol.prices(&relu, StepChoice::Auto).unwrap(), gmw);

@@ -157,34 +157,62 @@ pub(super) fn and(world: &mut World, x: (u64, u64), y: (u64, u64)) -> (u64, u64)
     ((e & cbe) ^ (cal & f) ^ cab, (e & sbe) ^ (sal & f) ^ sab ^ (e & f))
 }
 
-/// (g, p) of the `bits` low bits of both words; p only if `keep`, else 0 where it is not needed.
+/// A bare bit above `lo` (5.2): hi has p = s ^ c, shared as it is, and no leaf.
+pub(super) fn merge_bit(world: &mut World, (c, s): (u64, u64), lo: Shared, keep: bool) -> Shared {
+    let hi = (Block { g: c, p: c }, Block { g: 0, p: s });
+    let lo = (Block { g: lo.0.g ^ c, p: lo.0.p }, lo.1);
+    merge(world, hi, lo, keep)
+}
+
+/// Levels that pairs of two-bit leaves need: the logarithm of their number, rounded up.
+pub(super) fn least_levels(bits: u32) -> u32 {
+    bits.div_ceil(2).next_power_of_two().trailing_zeros()
+}
+
+/// The cheapest tree of 5.2: twice its price in bits, and the bits and levels of its parts' tree if it
+/// is a merge. None if `levels` do not suffice.
+fn price(bits: u32, keep: bool, levels: u32) -> Option<(u32, Option<(u32, u32)>)> {
+    match bits {
+        1 => return Some((2 * 2 + 3, None)),
+        2 => return Some((2 * 8 + 3 * 2, None)),
+        _ => {}
+    }
+    let below = levels.checked_sub(1)?;
+    let mut best = price(bits, keep, below);
+    for high in 1..=bits - 2 {
+        let above = if high == 1 { Some(0) } else { price(high, true, below).map(|part| part.0) };
+        let low = price(bits - high, keep, below).map(|part| part.0);
+        let Some((above, low)) = above.zip(low) else { continue };
+        let cost = above + low + if keep { 2 * 6 + 3 * 2 } else { 2 * 4 + 3 * 2 };
+        if best.is_none_or(|best| cost < best.0) {
+            best = Some((cost, Some((high, below))));
+        }
+    }
+    best
+}
+
+/// (g, p) of the `bits` low bits of both words, by the tree of at most `levels` levels; p only if
+/// `keep`, else 0 where it is not needed.
 pub(super) fn tree(
     world: &mut World,
-    (client, server): (u64, u64),
+    words: (u64, u64),
     bits: u32,
     keep: bool,
+    levels: u32,
     known: Known,
 ) -> Shared {
-    let mut nodes = Vec::new();
-    for low in (0..bits).step_by(2) {
-        let node = if low + 1 < bits {
-            leaf(world, client >> low & 3, server >> low & 3, known)
-        } else {
-            leaf_one(world, bit(client, low), bit(server, low), known)
+    let (client, server) = words;
+    let Some((high, below)) = price(bits, keep, levels).and_then(|best| best.1) else {
+        return match bits {
+            1 => leaf_one(world, bit(client, 0), bit(server, 0), known),
+            _ => leaf(world, client & 3, server & 3, known),
         };
-        nodes.push(node);
+    };
+    let low = bits - high;
+    let lo = tree(world, words, low, keep, below, known);
+    if high == 1 {
+        return merge_bit(world, (bit(client, low), bit(server, low)), lo, keep);
     }
-    while nodes.len() > 1 {
-        let mut level = Vec::new();
-        for (index, pair) in nodes.chunks(2).enumerate() {
-            level.push(match *pair {
-                [lo, hi] => merge(world, hi, lo, keep || index > 0),
-                [one] => one,
-                _ => continue,
-            });
-        }
-        nodes = level;
-    }
-    let nothing = Block { g: 0, p: 0 };
-    nodes.first().copied().unwrap_or((nothing, nothing))
+    let hi = tree(world, (client >> low, server >> low), high, true, below, known);
+    merge(world, hi, lo, keep)
 }

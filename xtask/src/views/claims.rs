@@ -1,6 +1,8 @@
 //! What is claimed of each part and of the steps, as shares go in and come out.
 
-use super::carry::{Block, Known, Shared, and, leaf, leaf_one, merge, tree};
+use super::carry::{
+    Block, Known, Shared, and, leaf, leaf_one, least_levels, merge, merge_bit, tree,
+};
 use super::check::{Claim, Own};
 use super::reveal::{elect, winner};
 use super::steps::{faithful_relu, truncate};
@@ -39,6 +41,18 @@ pub(super) fn parts() -> Vec<Claim> {
             let ((g1, p1), (g0, p0)) = (secret(hi), secret(lo));
             let (g, p) = secret(merge(world, hi, lo, keep));
             g == g1 ^ (p1 & g0) && (!keep || p == p1 & p0)
+        }));
+    }
+    for keep in [true, false] {
+        let name = format!("merge above a bare bit, p kept: {keep}");
+        claims.push(claim(name, 3, Own::All, move |world, c, s| {
+            let block = |share| Block { g: bit(share, 1), p: bit(share, 2) };
+            let lo = (block(c), block(s));
+            let (g0, p0) = secret(lo);
+            let (c, s) = (bit(c, 0), bit(s, 0));
+            let (g, p) = secret(merge_bit(world, (c, s), lo, keep));
+            // The carry of c + s + g0.
+            g == (c + s + g0) >> 1 && (!keep || p == (c ^ s) & p0)
         }));
     }
     claims.push(claim("AND".into(), 2, Own::All, |world, c, s| {
@@ -106,34 +120,41 @@ pub(super) fn steps() -> Vec<Claim> {
     }
     claims.push(truncate_claim(2, 2, Known::Online, Own::Random(16)));
     claims.push(truncate_claim(3, 1, Known::Online, Own::Random(2)));
-    let tree_claim = |bits, keep, own| {
-        let name = format!("tree of {bits} bits, p kept: {keep}");
-        claim(name, bits, Own::Random(own), move |world, c, s| {
-            let block = tree(world, (c, s), bits, keep, Known::Offline);
-            let (g, p) = secret(block);
-            g == (c + s) >> bits && (!keep || p == all_pass(c, s, bits))
-        })
-    };
-    claims.extend([tree_claim(3, true, 8), tree_claim(4, true, 1), tree_claim(4, false, 1)]);
+    claims.extend([tree_claim(3, true, 0, 8), tree_claim(4, true, 0, 1)]);
+    claims.extend([tree_claim(4, false, 0, 1), tree_claim(4, false, 1, 1)]);
     for (b, t, own) in [(2, 1, 8), (2, 2, 1), (3, 1, 1)] {
-        claims.push(relu_claim(b, t, own));
+        claims.push(relu_claim(b, t, 0, own));
     }
     claims
 }
 
-/// The faithful ReLU at larger widths, for runs with random coins.
-pub(super) fn wide() -> Vec<Claim> {
-    [(3, 2), (3, 3), (4, 1), (4, 2), (4, 3), (5, 4), (6, 3)]
-        .into_iter()
-        .map(|(b, t)| relu_claim(b, t, 0))
-        .collect()
+fn tree_claim(bits: u32, keep: bool, spare: u32, own: u32) -> Claim {
+    let levels = least_levels(bits) + spare;
+    let name = format!("tree of {bits} bits in {levels} levels, p kept: {keep}");
+    claim(name, bits, Own::Random(own), move |world, c, s| {
+        let block = tree(world, (c, s), bits, keep, levels, Known::Offline);
+        let (g, p) = secret(block);
+        g == (c + s) >> bits && (!keep || p == all_pass(c, s, bits))
+    })
 }
 
-fn relu_claim(b: u32, t: u32, own: u32) -> Claim {
-    claim(format!("ReLU ({b}, {t})"), b + t, Own::Random(own), move |world, c, s| {
+/// Trees and the faithful ReLU at larger widths, for runs with random coins.
+pub(super) fn wide() -> Vec<Claim> {
+    let widths = [(3, 2), (3, 3), (4, 1), (4, 2), (4, 3), (5, 4), (6, 3)];
+    let relus =
+        widths.into_iter().flat_map(|(b, t)| [0, 1].map(|spare| relu_claim(b, t, spare, 0)));
+    let trees = [(5, true), (6, false), (7, true)];
+    let trees =
+        trees.into_iter().flat_map(|(n, keep)| [0, 1].map(|spare| tree_claim(n, keep, spare, 0)));
+    relus.chain(trees).collect()
+}
+
+fn relu_claim(b: u32, t: u32, spare: u32, own: u32) -> Claim {
+    let name = format!("ReLU ({b}, {t}), {spare} levels to spare");
+    claim(name, b + t, Own::Random(own), move |world, c, s| {
         let v = sum((c, s), b + t) >> t;
         let relu = if bit(v, b - 1) == 1 { 0 } else { v };
-        sum(faithful_relu(world, (c, s), b, t), b) == relu
+        sum(faithful_relu(world, (c, s), b, t, spare), b) == relu
     })
 }
 

@@ -3,7 +3,7 @@
 //! No message of a part depends on a later one, so that their order within a run, which the real
 //! program chooses for few trips, changes no view: the parts run one after the other here.
 
-use super::carry::{Block, Known, and, tree};
+use super::carry::{Block, Known, and, least_levels, tree};
 use super::words::{b2a, select};
 use super::world::{World, bit, reduce};
 
@@ -15,16 +15,24 @@ pub(super) fn truncate(
     w: u32,
     known: Known,
 ) -> (u64, u64) {
-    let low = tree(world, x, t, false, known);
+    let low = tree(world, x, t, false, least_levels(t), known);
     let kappa = b2a(world, (low.0.g, low.1.g), w);
     (reduce((x.0 >> t) + kappa.0, w), reduce((x.1 >> t) + kappa.1, w))
 }
 
-/// Shares modulo 2^b of max(0, floor(x / 2^t)), from shares of x modulo 2^{b+t}.
-pub(super) fn faithful_relu(world: &mut World, x: (u64, u64), b: u32, t: u32) -> (u64, u64) {
-    let low = tree(world, x, t, false, Known::Offline);
+/// Shares modulo 2^b of max(0, floor(x / 2^t)), from shares of x modulo 2^{b+t}; `spare`: levels more
+/// than needed that its trees may have.
+pub(super) fn faithful_relu(
+    world: &mut World,
+    x: (u64, u64),
+    b: u32,
+    t: u32,
+    spare: u32,
+) -> (u64, u64) {
+    let levels = least_levels(t).max(least_levels(b - 1)) + spare;
+    let low = tree(world, x, t, false, levels, Known::Offline);
     let shifted = (x.0 >> t, x.1 >> t);
-    let high = tree(world, shifted, b - 1, true, Known::Offline);
+    let high = tree(world, shifted, b - 1, true, levels, Known::Offline);
     let kappa = (low.0.g, low.1.g);
     let passed = and(world, (high.0.p, high.1.p), kappa);
     let word = b2a(world, kappa, b);

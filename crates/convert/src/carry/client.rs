@@ -5,7 +5,7 @@
     reason = "planes of one chunk have one stride; counts follow from b"
 )]
 
-use crate::carry::tree::{CarryPart, CarryTree, Leaf, Levels, merges};
+use crate::carry::tree::{CarryPart, CarryTree, Leaf, LeafKind, Levels, merges};
 use crate::operation::{ClientShare, Rots};
 use crate::planes::{Planes, xor, xor_and};
 
@@ -29,40 +29,41 @@ impl ClientCarry {
     ) -> (Self, Planes) {
         let lanes = rots.lanes;
         let mut out = Planes::zeros(lanes, 0);
-        let mut leaves = Vec::with_capacity(tree.leaves());
-        for leaf in 0..tree.leaves() {
-            if tree.is_pair(leaf) {
-                let (rho1, k1) = rots.recv.bits(3);
-                let (rho2, k2) = rots.recv.bits(3);
-                let strings =
-                    [k1.plane(0), k1.plane(1), k1.plane(2), k2.plane(0), k2.plane(1), k2.plane(2)];
-                match share {
-                    ClientShare::Offline => {
-                        let d1 = xor(bits.plane(2 * leaf), &rho1);
-                        out.push(&d1);
-                        out.push(&xor(bits.plane(2 * leaf + 1), &rho2));
-                        let [b, c, k12, k20, k21, k22] = strings;
-                        let all = [b, c, k12, k20, k21, k22, &d1];
-                        leaves.push(Leaf::Pair(Planes::of(lanes, &all)));
-                    }
-                    ClientShare::Online => {
-                        let [b, c, d, a, e, f] = strings;
-                        let all = [a, b, c, d, e, f, &rho1, &rho2];
-                        leaves.push(Leaf::PairOnline(Planes::of(lanes, &all)));
-                    }
-                }
-            } else {
-                let (rho, k) = rots.recv.bits(1);
-                match share {
-                    ClientShare::Offline => {
-                        out.push(&xor(bits.plane(2 * leaf), &rho));
-                        leaves.push(Leaf::Single(k));
-                    }
-                    ClientShare::Online => {
-                        leaves.push(Leaf::SingleOnline(Planes::of(lanes, &[k.plane(0), &rho])));
+        let mut leaves = Vec::with_capacity(tree.leaves.len());
+        for &(kind, low) in &tree.leaves {
+            leaves.push(match kind {
+                LeafKind::Pair => {
+                    let (rho1, k1) = rots.recv.bits(3);
+                    let (rho2, k2) = rots.recv.bits(3);
+                    let [b, c, d] = [k1.plane(0), k1.plane(1), k1.plane(2)];
+                    let [a, e, f] = [k2.plane(0), k2.plane(1), k2.plane(2)];
+                    match share {
+                        ClientShare::Offline => {
+                            let d1 = xor(bits.plane(low), &rho1);
+                            out.push(&d1);
+                            out.push(&xor(bits.plane(low + 1), &rho2));
+                            Leaf::Pair(Planes::of(lanes, &[b, c, d, a, e, f, &d1]))
+                        }
+                        ClientShare::Online => {
+                            let all = [a, b, c, d, e, f, &rho1, &rho2];
+                            Leaf::PairOnline(Planes::of(lanes, &all))
+                        }
                     }
                 }
-            }
+                LeafKind::One => {
+                    let (rho, k) = rots.recv.bits(1);
+                    match share {
+                        ClientShare::Offline => {
+                            out.push(&xor(bits.plane(low), &rho));
+                            Leaf::Single(k)
+                        }
+                        ClientShare::Online => {
+                            Leaf::SingleOnline(Planes::of(lanes, &[k.plane(0), &rho]))
+                        }
+                    }
+                }
+                LeafKind::Bit => Leaf::Bit,
+            });
         }
         let merges = merges(&tree, lanes, || {
             let (al, k) = rots.recv.bits(2);
@@ -84,11 +85,11 @@ impl CarryPart for ClientCarry {
 
     fn correct(&mut self, corrections: &Planes) {
         let mut next = 0;
-        for (i, leaf) in self.leaves.iter_mut().enumerate() {
+        for (leaf, (_, low)) in self.leaves.iter_mut().zip(&self.levels.tree.leaves) {
             let t: [&[u64]; 4] = std::array::from_fn(|k| corrections.plane(next + k));
             match leaf {
                 Leaf::Pair(strings) => {
-                    let (c0, c1) = (self.bits.plane(2 * i), self.bits.plane(2 * i + 1));
+                    let (c0, c1) = (self.bits.plane(*low), self.bits.plane(low + 1));
                     // B, Cc; then the rest of R1, R2; d1.
                     let s: [&[u64]; 7] = std::array::from_fn(|k| strings.plane(k));
                     let (mut ka, mut ep) = (s[2].to_vec(), s[1].to_vec());
@@ -112,7 +113,7 @@ impl CarryPart for ClientCarry {
                     xor_and(shares.plane_mut(5), &rho1, &product);
                     next += 4;
                 }
-                Leaf::Single(_) | Leaf::SingleOnline(_) => {}
+                Leaf::Single(_) | Leaf::SingleOnline(_) | Leaf::Bit => {}
             }
         }
     }
@@ -131,16 +132,16 @@ impl CarryPart for ClientCarry {
         }
         let mut out = Planes::zeros(self.levels.lanes, 0);
         if self.share == ClientShare::Online {
-            for (i, leaf) in self.leaves.iter().enumerate() {
+            for (leaf, (_, low)) in self.leaves.iter().zip(&self.levels.tree.leaves) {
                 match leaf {
                     Leaf::PairOnline(shares) => {
-                        out.push(&xor(self.bits.plane(2 * i), shares.plane(6)));
-                        out.push(&xor(self.bits.plane(2 * i + 1), shares.plane(7)));
+                        out.push(&xor(self.bits.plane(*low), shares.plane(6)));
+                        out.push(&xor(self.bits.plane(low + 1), shares.plane(7)));
                     }
                     Leaf::SingleOnline(shares) => {
-                        out.push(&xor(self.bits.plane(2 * i), shares.plane(1)));
+                        out.push(&xor(self.bits.plane(*low), shares.plane(1)));
                     }
-                    Leaf::Pair(_) | Leaf::Single(_) => {}
+                    Leaf::Pair(_) | Leaf::Single(_) | Leaf::Bit => {}
                 }
             }
             self.levels.own = out.clone();
@@ -154,13 +155,17 @@ impl CarryPart for ClientCarry {
         }
         // Empty if c was known offline: then the client sent nothing.
         let own = std::mem::take(&mut self.levels.own);
-        for (i, leaf) in std::mem::take(&mut self.leaves).iter().enumerate() {
-            let (m0, e0) = (peer.plane(2 * i), own.plane(2 * i));
-            let (m1, e1) = (peer.plane(2 * i + 1), own.plane(2 * i + 1));
+        let kinds = self.levels.tree.leaves.clone();
+        // The next plane of the opening.
+        let mut at = 0;
+        for (leaf, (kind, low)) in std::mem::take(&mut self.leaves).iter().zip(kinds) {
+            let (m0, e0) = (peer.plane(at), own.plane(at));
+            let (m1, e1) = (peer.plane(at + 1), own.plane(at + 1));
+            at += kind.opened();
             let (g, p) = match leaf {
                 Leaf::Pair(strings) => {
                     let [b, cc, ka, ep] = std::array::from_fn(|k| strings.plane(k));
-                    let (c0, c1) = (self.bits.plane(2 * i), self.bits.plane(2 * i + 1));
+                    let (c0, c1) = (self.bits.plane(low), self.bits.plane(low + 1));
                     let g = |w: usize| {
                         let (m0, m1, c0, c1) = (m0[w], m1[w], c0[w], c1[w]);
                         ka[w]
@@ -174,7 +179,7 @@ impl CarryPart for ClientCarry {
                     ((0..m0.len()).map(g).collect(), (0..m0.len()).map(p).collect())
                 }
                 Leaf::Single(k) => {
-                    let c = self.bits.plane(2 * i);
+                    let c = self.bits.plane(low);
                     let mut g = k.plane(0).to_vec();
                     xor_and(&mut g, m0, c);
                     (g, c.to_vec())
@@ -201,7 +206,11 @@ impl CarryPart for ClientCarry {
                 Leaf::SingleOnline(shares) => {
                     let mut g = shares.plane(0).to_vec();
                     xor_and(&mut g, m0, shares.plane(1));
-                    (g, self.bits.plane(2 * i).to_vec())
+                    (g, self.bits.plane(low).to_vec())
+                }
+                Leaf::Bit => {
+                    let c = self.bits.plane(low).to_vec();
+                    (c.clone(), c)
                 }
             };
             self.levels.g.push(g);

@@ -5,7 +5,7 @@
     reason = "planes of one chunk have one stride; counts follow from b"
 )]
 
-use crate::carry::tree::{CarryPart, CarryTree, Leaf, Levels, merges};
+use crate::carry::tree::{CarryPart, CarryTree, Leaf, LeafKind, Levels, merges};
 use crate::operation::{ClientShare, Rots};
 use crate::planes::{Planes, and, xor, xor_and};
 
@@ -27,32 +27,36 @@ impl ServerCarry {
     ) -> (Self, Planes) {
         let lanes = rots.lanes;
         let mut out = Planes::zeros(lanes, 0);
-        let mut leaves = Vec::with_capacity(tree.leaves());
-        for leaf in 0..tree.leaves() {
-            if tree.is_pair(leaf) {
-                let (k1, d1) = rots.send.bits(3);
-                let (k2, d2) = rots.send.bits(3);
-                let (l0, l1) = (d1.plane(0), d1.plane(1));
-                out.push(&xor(d1.plane(2), &and(l0, l1)));
-                out.push(&xor(d2.plane(0), l1));
-                out.push(&xor(d2.plane(1), l0));
-                out.push(&xor(d2.plane(2), k1.plane(0)));
-                let mut all = k1.clone();
-                for planes in [&k2, &d1, &d2] {
-                    all.append(planes);
+        let mut leaves = Vec::with_capacity(tree.leaves.len());
+        for &(kind, _) in &tree.leaves {
+            leaves.push(match kind {
+                LeafKind::Pair => {
+                    let (k1, d1) = rots.send.bits(3);
+                    let (k2, d2) = rots.send.bits(3);
+                    let (l0, l1) = (d1.plane(0), d1.plane(1));
+                    out.push(&xor(d1.plane(2), &and(l0, l1)));
+                    out.push(&xor(d2.plane(0), l1));
+                    out.push(&xor(d2.plane(1), l0));
+                    out.push(&xor(d2.plane(2), k1.plane(0)));
+                    let mut all = k1.clone();
+                    for planes in [&k2, &d1, &d2] {
+                        all.append(planes);
+                    }
+                    match share {
+                        ClientShare::Offline => Leaf::Pair(all),
+                        ClientShare::Online => Leaf::PairOnline(all),
+                    }
                 }
-                leaves.push(match share {
-                    ClientShare::Offline => Leaf::Pair(all),
-                    ClientShare::Online => Leaf::PairOnline(all),
-                });
-            } else {
-                let (k0, delta) = rots.send.bits(1);
-                let all = Planes::of(lanes, &[k0.plane(0), delta.plane(0)]);
-                leaves.push(match share {
-                    ClientShare::Offline => Leaf::Single(all),
-                    ClientShare::Online => Leaf::SingleOnline(all),
-                });
-            }
+                LeafKind::One => {
+                    let (k0, delta) = rots.send.bits(1);
+                    let all = Planes::of(lanes, &[k0.plane(0), delta.plane(0)]);
+                    match share {
+                        ClientShare::Offline => Leaf::Single(all),
+                        ClientShare::Online => Leaf::SingleOnline(all),
+                    }
+                }
+                LeafKind::Bit => Leaf::Bit,
+            });
         }
         let merges = merges(&tree, lanes, || {
             let (k0, delta) = rots.send.bits(2);
@@ -104,7 +108,7 @@ impl CarryPart for ServerCarry {
                     let [b, cc, dd, a, e, f, l0, l1] = k;
                     *all = Planes::of(lanes, &[a, b, cc, dd, e, f, l0, l1]);
                 }
-                Leaf::SingleOnline(_) => {}
+                Leaf::SingleOnline(_) | Leaf::Bit => {}
             }
         }
     }
@@ -122,15 +126,16 @@ impl CarryPart for ServerCarry {
             return self.levels.half(opening);
         }
         let mut out = Planes::zeros(self.levels.lanes, 0);
-        for (i, leaf) in self.leaves.iter().enumerate() {
+        for (leaf, (_, low)) in self.leaves.iter().zip(&self.levels.tree.leaves) {
             let (l0, l1, pair) = match leaf {
                 Leaf::Pair(all) => (all.plane(4), all.plane(5), true),
                 Leaf::PairOnline(all) => (all.plane(6), all.plane(7), true),
                 Leaf::Single(all) | Leaf::SingleOnline(all) => (all.plane(1), all.plane(1), false),
+                Leaf::Bit => continue,
             };
-            out.push(&xor(self.bits.plane(2 * i), l0));
+            out.push(&xor(self.bits.plane(*low), l0));
             if pair {
-                out.push(&xor(self.bits.plane(2 * i + 1), l1));
+                out.push(&xor(self.bits.plane(low + 1), l1));
             }
         }
         self.levels.own = out.clone();
@@ -146,14 +151,18 @@ impl CarryPart for ServerCarry {
             peer.count() == 0,
             self.share == ClientShare::Offline || peer.lanes() == 0
         );
-        for (i, leaf) in std::mem::take(&mut self.leaves).iter().enumerate() {
-            let (m0, e0) = (own.plane(2 * i), peer.plane(2 * i));
-            let (m1, e1) = (own.plane(2 * i + 1), peer.plane(2 * i + 1));
-            let s0 = self.bits.plane(2 * i);
+        let kinds = self.levels.tree.leaves.clone();
+        // The next plane of the opening.
+        let mut at = 0;
+        for (leaf, (kind, low)) in std::mem::take(&mut self.leaves).iter().zip(kinds) {
+            let (m0, e0) = (own.plane(at), peer.plane(at));
+            let (m1, e1) = (own.plane(at + 1), peer.plane(at + 1));
+            at += kind.opened();
+            let s0 = self.bits.plane(low);
             let (g, p) = match leaf {
                 Leaf::Pair(all) => {
                     let [b, cc, ka, ep] = std::array::from_fn(|k| all.plane(k));
-                    let s1 = self.bits.plane(2 * i + 1);
+                    let s1 = self.bits.plane(low + 1);
                     let g = |w: usize| ka[w] ^ (m1[w] & b[w]) ^ (m0[w] & cc[w]);
                     let p = |w: usize| ep[w] ^ (s1[w] & s0[w]);
                     ((0..m0.len()).map(g).collect(), (0..m0.len()).map(p).collect())
@@ -187,6 +196,7 @@ impl CarryPart for ServerCarry {
                     xor_and(&mut g, all.plane(1), e0);
                     (g, s0.to_vec())
                 }
+                Leaf::Bit => (vec![0; s0.len()], s0.to_vec()),
             };
             self.levels.g.push(g);
             self.levels.p.push(p);

@@ -61,14 +61,16 @@ fn ideal(b: u32, xs: &[u64], xc: &[u64]) -> Vec<u64> {
 #[test]
 fn conformance_carry_and_propagation_are_right_for_all_numbers_of_a_few_bits() {
     for share in [ClientShare::Offline, ClientShare::Online] {
-        for bits in 1..=5u32 {
+        for (bits, spare) in (1..=6u32).flat_map(|bits| [(bits, 0), (bits, 1), (bits, 2)]) {
             let (s, c) = all_pairs(bits, 16 >> (2 * bits).min(4));
-            for seed in 0..4 {
-                let (g, p, _) = run_tree(&CarryTree::new(bits, true), share, seed, &s, &c);
+            for (keeps_p, seed) in [(true, 0), (true, 1), (false, 2), (false, 3)] {
+                let levels = super::shape::least_levels(bits) + spare;
+                let tree = CarryTree::within(bits, keeps_p, levels);
+                let (g, p, _) = run_tree(&tree, share, seed, &s, &c);
                 for lane in 0..s.len() {
                     let at = |plane: &[u64]| plane[lane / 64] >> (lane % 64) & 1;
                     assert_eq!(at(&g), (s[lane] + c[lane]) >> bits, "{bits} bits, {share:?}");
-                    assert_eq!(at(&p) == 1, s[lane] ^ c[lane] == (1 << bits) - 1);
+                    assert!(!keeps_p || (at(&p) == 1) == (s[lane] ^ c[lane] == (1 << bits) - 1));
                 }
             }
         }
@@ -212,10 +214,10 @@ fn transcript_a_partys_view_of_a_leaf_is_uniform_for_every_share_of_the_other() 
 #[test]
 fn known_answer_counts_of_the_tree() {
     // protocol.md 5.8, without selection and extension.
-    assert_eq!(tree(12).rots(), (18 - 2, 6 - 1));
+    assert_eq!(tree(12).rots(), (16 - 2, 7 - 1));
     assert_eq!(tree(17).rots(), (25 - 2, 8 - 1));
-    assert_eq!(tree(12).offline_planes(ClientShare::Offline), (28 - 8, 23 - 12));
+    assert_eq!(tree(12).offline_planes(ClientShare::Offline), (24 - 8, 20 - 12));
     assert_eq!(tree(17).offline_planes(ClientShare::Offline), (52 - 20, 33 - 17));
-    assert_eq!(tree(12).offline_planes(ClientShare::Online), (28 - 8, 0));
+    assert_eq!(tree(12).offline_planes(ClientShare::Online), (24 - 8, 0));
     assert_eq!((tree(12).levels(), tree(17).levels()), (3, 3));
 }

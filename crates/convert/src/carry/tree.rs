@@ -7,29 +7,66 @@
 
 use zeroize::Zeroize;
 
+use super::shape;
 use crate::operation::ClientShare;
 use crate::planes::{Planes, xor};
 
-/// The shape of the tree over n bits.
+/// A node that a tree begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeafKind {
+    /// Two bits: (g, p) from a correlation.
+    Pair,
+    /// One bit: the same, if the tree has no other.
+    One,
+    /// One bit that costs nothing: p = s ^ c is shared as it is, and the merge above does without g.
+    Bit,
+}
+
+impl LeafKind {
+    /// Bits that the server opens of it, and the client if its number is an online value.
+    pub(super) fn opened(self) -> usize {
+        match self {
+            Self::Pair => 2,
+            Self::One => 1,
+            Self::Bit => 0,
+        }
+    }
+}
+
+/// The shape of the tree over n bits: the cheapest of a given height (see [`shape`](super::shape)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CarryTree {
     bits: usize,
     pub(super) keeps_p: bool,
-    /// Nodes before each level; level 0 is the leaves.
-    nodes: Vec<usize>,
+    /// The first nodes, each with its lowest bit.
+    pub(super) leaves: Vec<(LeafKind, usize)>,
+    /// Per level, the nodes that it leaves, the lowest first.
+    pub(super) joins: Vec<Vec<Join>>,
+}
+
+/// Where a node behind a level comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Join {
+    /// It was there before.
+    Keep,
+    /// A merge of two neighbours; `bit`: whether the higher one is a [`LeafKind::Bit`].
+    Merge {
+        /// See above.
+        bit: bool,
+    },
 }
 
 impl CarryTree {
-    /// The tree over n = `bits` >= 1 bits; `keeps_p`: whether p of the whole is wanted too.
+    /// The tree over n = `bits` >= 1 bits, of the least height; `keeps_p`: whether p of the whole is
+    /// wanted too.
     pub(crate) fn new(bits: u32, keeps_p: bool) -> Self {
-        let bits = bits as usize;
-        let mut last = bits.div_ceil(2);
-        let mut nodes = vec![last];
-        while last > 1 {
-            last = last.div_ceil(2);
-            nodes.push(last);
-        }
-        Self { bits, keeps_p, nodes }
+        Self::within(bits, keeps_p, shape::least_levels(bits))
+    }
+
+    /// As [`new`](Self::new), of at most `levels` levels, no fewer than the least.
+    pub(crate) fn within(bits: u32, keeps_p: bool, levels: usize) -> Self {
+        let (leaves, joins) = shape::cheapest(bits as usize, keeps_p, levels);
+        Self { bits: bits as usize, keeps_p, leaves, joins }
     }
 
     /// n.
@@ -40,47 +77,44 @@ impl CarryTree {
 
     /// L, the levels of merges.
     pub(crate) fn levels(&self) -> usize {
-        self.nodes.len() - 1
+        self.joins.len()
     }
 
-    pub(super) fn leaves(&self) -> usize {
-        self.nodes[0]
+    /// Leaves of a kind.
+    fn count(&self, kind: LeafKind) -> usize {
+        self.leaves.iter().filter(|leaf| leaf.0 == kind).count()
     }
 
-    /// Merges of `level` (from 1).
-    fn merges(&self, level: usize) -> usize {
-        self.nodes[level - 1] / 2
-    }
-
-    pub(super) fn is_pair(&self, leaf: usize) -> bool {
-        2 * leaf + 1 < self.bits
-    }
-
-    /// Planes that each party sends in `level` (from 1): 3 per merge, 2 for the lowest unless p is
-    /// kept.
-    fn level_planes(&self, level: usize) -> usize {
-        3 * self.merges(level) - usize::from(!self.keeps_p)
+    /// Merges of `level` (from 1), each with whether it opens p' too: all but the lowest node's, unless
+    /// p is kept.
+    pub(super) fn merges(&self, level: usize) -> impl Iterator<Item = bool> {
+        let joins = self.joins[level - 1].iter().enumerate();
+        let merges = joins.filter(|(_, join)| **join != Join::Keep);
+        merges.map(|(place, _)| place > 0 || self.keeps_p)
     }
 
     /// Planes of both halves of an opening (0..=L), `(server, client)`.
     pub(crate) fn planes(&self, share: ClientShare, opening: usize) -> (usize, usize) {
+        let masked = self.leaves.iter().map(|(kind, _)| kind.opened()).sum();
         match (opening, share) {
-            (0, ClientShare::Offline) => (self.bits, 0),
-            (0, ClientShare::Online) => (self.bits, self.bits),
-            _ => (self.level_planes(opening), self.level_planes(opening)),
+            (0, ClientShare::Offline) => (masked, 0),
+            (0, ClientShare::Online) => (masked, masked),
+            _ => {
+                let planes = self.merges(opening).map(|opens_p| 2 + usize::from(opens_p)).sum();
+                (planes, planes)
+            }
         }
     }
 
     /// ROTs per element, S to C and C to S.
     pub(crate) fn rots(&self) -> (usize, usize) {
-        let pairs = self.bits / 2;
-        let merges = self.leaves() - 1;
-        (2 * pairs + self.bits % 2 + merges, merges)
+        let merges = self.leaves.len() - 1;
+        (2 * self.count(LeafKind::Pair) + self.count(LeafKind::One) + merges, merges)
     }
 
     /// Planes of the offline corrections, `(server, client)`.
     pub(crate) fn offline_planes(&self, share: ClientShare) -> (usize, usize) {
-        let (pairs, single) = (self.bits / 2, self.bits % 2);
+        let (pairs, single) = (self.count(LeafKind::Pair), self.count(LeafKind::One));
         match share {
             ClientShare::Offline => (4 * pairs, 2 * pairs + single),
             ClientShare::Online => (4 * pairs, 0),
@@ -151,13 +185,21 @@ impl Levels {
     /// This party's half of `level`.
     pub(super) fn half(&mut self, level: usize) -> Planes {
         let mut out = Planes::zeros(self.lanes, 0);
-        for (i, merge) in self.merges[level - 1].iter().enumerate() {
+        let (mut node, mut merges) = (0, self.merges[level - 1].iter());
+        for join in &self.tree.joins[level - 1] {
+            let Join::Merge { bit } = join else {
+                node += 1;
+                continue;
+            };
+            let Some(merge) = merges.next() else { break };
             let [al, be, _, ga, _] = merge.planes();
-            out.push(&xor(&self.p[2 * i + 1], al));
-            out.push(&xor(&self.g[2 * i], be));
+            out.push(&xor(&self.p[node + 1], al));
+            let low = xor(&self.g[node], be);
+            out.push(&if *bit { xor(&low, &self.g[node + 1]) } else { low });
             if !merge.lowest {
-                out.push(&xor(&self.p[2 * i], ga));
+                out.push(&xor(&self.p[node], ga));
             }
+            node += 2;
         }
         self.own = out.clone();
         out
@@ -166,15 +208,21 @@ impl Levels {
     /// Takes the peer's half of `level`; `server`: which of the two adds PG and PQ.
     pub(super) fn complete(&mut self, level: usize, peer: &Planes, server: bool) {
         let own = std::mem::take(&mut self.own);
-        let nodes = self.tree.nodes[level - 1];
         let flag = if server { u64::MAX } else { 0 };
         let (mut g, mut p) = (Vec::new(), Vec::new());
-        let mut next = 0;
-        for (i, merge) in self.merges[level - 1].iter().enumerate() {
+        let (mut node, mut next, mut merges) = (0, 0, self.merges[level - 1].iter());
+        for join in &self.tree.joins[level - 1] {
+            if *join == Join::Keep {
+                g.push(std::mem::take(&mut self.g[node]));
+                p.push(std::mem::take(&mut self.p[node]));
+                node += 1;
+                continue;
+            }
+            let Some(merge) = merges.next() else { break };
             let [al, be, ab, ga, ag] = merge.planes();
             let open = |k: usize| xor(own.plane(next + k), peer.plane(next + k));
             let (open_p, open_g) = (open(0), open(1));
-            let mut high = std::mem::take(&mut self.g[2 * i + 1]);
+            let mut high = std::mem::take(&mut self.g[node + 1]);
             for (w, g) in high.iter_mut().enumerate() {
                 let (p, q) = (open_p[w], open_g[w]);
                 *g ^= (flag & p & q) ^ (p & be[w]) ^ (al[w] & q) ^ ab[w];
@@ -192,11 +240,11 @@ impl Levels {
                 p.push(low.collect());
                 next += 3;
             }
+            node += 2;
         }
-        if !nodes.is_multiple_of(2) {
-            g.push(std::mem::take(&mut self.g[nodes - 1]));
-            p.push(std::mem::take(&mut self.p[nodes - 1]));
-        }
+        // What was merged is wiped before it goes.
+        self.g.zeroize();
+        self.p.zeroize();
         (self.g, self.p) = (g, p);
     }
 }
@@ -211,6 +259,8 @@ pub(super) enum Leaf {
     PairOnline(Planes),
     /// C: B, rho. S: B, l.
     SingleOnline(Planes),
+    /// Nothing.
+    Bit,
 }
 
 /// Makes the masks of all merges; the order of positions is the same at both parties.
@@ -221,16 +271,15 @@ pub(super) fn merges(
 ) -> Vec<Vec<Merge>> {
     (1..=tree.levels())
         .map(|level| {
-            (0..tree.merges(level))
-                .map(|i| {
+            tree.merges(level)
+                .map(|opens_p| {
                     let [al, be, ga, ab, ag] = make();
-                    let lowest = i == 0 && !tree.keeps_p;
-                    let planes = if lowest {
-                        Planes::of(lanes, &[&al, &be, &ab])
-                    } else {
+                    let planes = if opens_p {
                         Planes::of(lanes, &[&al, &be, &ab, &ga, &ag])
+                    } else {
+                        Planes::of(lanes, &[&al, &be, &ab])
                     };
-                    Merge { planes, lowest }
+                    Merge { planes, lowest: !opens_p }
                 })
                 .collect()
         })

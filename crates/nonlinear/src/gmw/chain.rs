@@ -22,8 +22,8 @@
 //! | square | square, `2^(d-1)` added; truncate(d); extend; re-share |
 //!
 //! A pool truncates its inputs, then compares: at 2x2, b = 12 and T = 9 that is 4 carries over 9
-//! bits (18 OTs each) per output. Comparing untruncated words would put 9 bits more into each of 3
-//! comparisons and truncate one maximum: as many OTs, but wider selections and deeper merges in
+//! bits (17 OTs each) per output. Comparing untruncated words would put 9 bits more into each of 3
+//! comparisons and truncate one maximum: about as many OTs, but wider selections and deeper merges in
 //! every level.
 //!
 //! A sum-pool comes before re-sharing, on extended shares. No extension where `l' <=` the ring.
@@ -36,6 +36,7 @@ use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{ProtocolError, Step, TensorShape};
 
 use crate::gmw::all_pairs;
+use crate::gmw::schedule::{Trip, trips};
 use crate::pool::MaxTree;
 use crate::rank::SortingNetwork;
 
@@ -118,16 +119,30 @@ impl Chain {
     /// # Errors
     /// [`ProtocolError::Plan`] if this backend does not compute the step.
     pub(crate) fn new(index: usize, step: &Step, variant: Variant) -> Result<Self, ProtocolError> {
-        let made = match step.output {
-            StepOutput::Masked { bits } => Self::masked(step, bits, variant),
-            StepOutput::Reveal => Self::revealed(step, variant),
+        let made = |spare| {
+            let made = match step.output {
+                StepOutput::Masked { bits } => Self::masked(step, bits, variant, spare),
+                StepOutput::Reveal => Self::revealed(step, variant, spare),
+            };
+            made.map_err(|why| {
+                let why = format!("non-linear step {index}: {why}; use the garbled backend");
+                ProtocolError::Plan(why)
+            })
         };
-        made.map_err(|why| {
-            ProtocolError::Plan(format!("non-linear step {index}: {why}; use the garbled backend"))
-        })
+        // Where turns are left over, a deeper tree sends fewer bits in as many trips.
+        let (least, deeper) = (made(0)?, made(1)?);
+        Ok(if deeper.trips().len() == least.trips().len() { deeper } else { least })
     }
 
-    fn revealed(step: &Step, variant: Variant) -> Result<Self, &'static str> {
+    /// Who sends what when.
+    pub(crate) fn trips(&self) -> Vec<Trip> {
+        let operations = self.links.iter().map(|link| &link.operation);
+        let planes = operations.flat_map(|op| (0..op.openings()).map(|opening| op.planes(opening)));
+        let halves: Vec<_> = planes.map(|(server, client)| (server > 0, client > 0)).collect();
+        trips(&halves)
+    }
+
+    fn revealed(step: &Step, variant: Variant, spare: usize) -> Result<Self, &'static str> {
         let b = step.value_bits;
         let Some(k) = step.ranked() else {
             return Err("revealing values is not computed from OT");
@@ -139,7 +154,7 @@ impl Chain {
             }
             let elect = Elect { rows: n };
             let reveal = Reveal { bits: elect.result_bits(), sharing: Sharing::Xor };
-            let (ring, mut links) = truncated(step, b + 1, Before::Take);
+            let (ring, mut links) = truncated(step, b + 1, Before::Take, spare);
             links.push(link(Before::Compare, Sign::new(b + 1, share_after(&links))));
             links.push(link(Before::Take, elect));
             links.push(link(Before::Take, reveal));
@@ -150,7 +165,7 @@ impl Chain {
         if bits > 62 {
             return Err("values with their index are too wide");
         }
-        let (ring, mut links) = truncated(step, b + 1, Before::Keyed(keys));
+        let (ring, mut links) = truncated(step, b + 1, Before::Keyed(keys), spare);
         maxima(&mut links, bits, SortingNetwork::of(step).levels(n).pairs.len());
         links.push(link(Before::Take, Reveal { bits: keys, sharing: Sharing::Additive }));
         Ok(Self { ring, keys: Some(keys), links })
@@ -158,7 +173,7 @@ impl Chain {
 
     /// `v^2 < 2^(2b - 1)`, in a ring of 2b bits, so that it can be extended once `drop` bits are gone.
     /// The server's shares of square and extension follow from what it knows: no trip between them.
-    fn square(step: &Step, drop: u32, to: u32) -> Result<Self, &'static str> {
+    fn square(step: &Step, drop: u32, to: u32, spare: usize) -> Result<Self, &'static str> {
         let (b, left) = (step.value_bits, step.input_bits - step.dropped_bits());
         let bits = (2 * b).min(to + drop);
         if bits > 62 {
@@ -166,7 +181,7 @@ impl Chain {
         }
         let known = left >= bits - 1;
         let width = if known { bits - 1 } else { b + 1 };
-        let (ring, mut links) = truncated(step, width, Before::Take);
+        let (ring, mut links) = truncated(step, width, Before::Take, spare);
         if !known {
             if left < b + 1 {
                 return Err(NARROW);
@@ -190,7 +205,7 @@ impl Chain {
         Ok(Self { ring, keys: None, links })
     }
 
-    fn masked(step: &Step, to: u32, variant: Variant) -> Result<Self, &'static str> {
+    fn masked(step: &Step, to: u32, variant: Variant, spare: usize) -> Result<Self, &'static str> {
         let (b, left) = (step.value_bits, step.input_bits - step.dropped_bits());
         let carried = step.carried_bits();
         // The ring of the input; the links so far; the ring at the end of the function.
@@ -198,7 +213,12 @@ impl Chain {
             StepFunction::Relu | StepFunction::CoarseRelu { .. } | StepFunction::Clip { .. }
                 if carried > 0 =>
             {
-                (b + carried, vec![link(Before::Take, FaithfulRelu::new(b, carried))], b, false)
+                (
+                    b + carried,
+                    vec![link(Before::Take, FaithfulRelu::with_spare(b, carried, spare))],
+                    b,
+                    false,
+                )
             }
             StepFunction::Relu | StepFunction::CoarseRelu { .. } => {
                 let drop = match step.function {
@@ -234,7 +254,7 @@ impl Chain {
             StepFunction::MaxPool { window, relu: rectify } => {
                 let unit = TensorShape { channels: 1, ..step.input };
                 let tree = MaxTree::new(window, unit).ok_or(EMPTY)?;
-                let (ring, mut links) = truncated(step, b + 1, Before::Take);
+                let (ring, mut links) = truncated(step, b + 1, Before::Take, spare);
                 maxima(&mut links, b + 1, tree.depth());
                 if *rectify {
                     links.push(link(Before::Take, Relu::new(b, share_after(&links))));
@@ -246,10 +266,10 @@ impl Chain {
                     return Err(NARROW);
                 }
                 let width = if to <= left { to } else { b + 1 };
-                let (ring, links) = truncated(step, width, Before::Take);
+                let (ring, links) = truncated(step, width, Before::Take, spare);
                 (ring, links, width, true)
             }
-            StepFunction::Square { drop_bits } => return Self::square(step, *drop_bits, to),
+            StepFunction::Square { drop_bits } => return Self::square(step, *drop_bits, to, spare),
             StepFunction::Round | StepFunction::ArgMax | StepFunction::TopK { .. } => {
                 return Err("this function is only revealed");
             }
@@ -272,13 +292,14 @@ const NARROW: &str = "extending signed values needs one bit more in the ring";
 const EMPTY: &str = "a window is empty";
 
 /// The ring of the input, and the link that leaves its values in a ring of `bits` bits: none if
-/// shifting the shares does.
-fn truncated(step: &Step, bits: u32, before: Before) -> (u32, Vec<Link>) {
+/// shifting the shares does. `spare`: openings more than needed that it may take.
+fn truncated(step: &Step, bits: u32, before: Before, spare: usize) -> (u32, Vec<Link>) {
     let ring = bits + step.carried_bits();
     if ring == bits {
         return (ring, Vec::new());
     }
-    let truncate = Truncate::new(ring, step.carried_bits(), ClientShare::Offline);
+    let (drop, share) = (step.carried_bits(), ClientShare::Offline);
+    let truncate = Truncate::with_spare(ring, drop, share, spare);
     (ring, vec![link(before, truncate)])
 }
 

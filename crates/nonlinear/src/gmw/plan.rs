@@ -18,7 +18,7 @@ use crate::chunks;
 use crate::gmw::all_pairs::AllPairs;
 use crate::gmw::chain::{Before, Chain, Link, Variant};
 use crate::gmw::gather::{Gather, Pairs};
-use crate::gmw::schedule::{Trip, trips};
+use crate::gmw::schedule::Trip;
 use crate::ot_session::{down_cost, up_cost};
 use crate::pool::{MaxLevels, MaxTree, sum_groups};
 use crate::rank::{SortingNetwork, all_pairs};
@@ -82,12 +82,7 @@ impl GmwStep {
 
     /// As a chain of its own says.
     pub(crate) fn with_chain(step: &Step, chain: Chain) -> Result<Self, &'static str> {
-        let operations = chain.links.iter().map(|link| &link.operation);
-        let halves: Vec<(bool, bool)> = operations
-            .flat_map(|op| (0..op.openings()).map(|j| op.planes(j)))
-            .map(|(server, client)| (server > 0, client > 0))
-            .collect();
-        let trips = trips(&halves);
+        let trips = chain.trips();
         let (mut shapes, mut made): (Vec<Shape>, Vec<Chunk>) = (Vec::new(), Vec::new());
         for part in chunks::split(step, CHUNK) {
             let found = shapes.iter().position(|shape| shape.units == part.units);

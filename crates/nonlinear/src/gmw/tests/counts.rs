@@ -26,7 +26,7 @@ fn relu(b: u32, l: u32, count: usize) -> GmwStep {
 #[test]
 fn transcript_of_relu_is_the_protocols_table() {
     for ((b, l), online, offline, rots, trips) in
-        [((12, 20), (37, 34), (28, 23), (18, 6), 6), ((17, 37), (53, 57), (52, 33), (25, 8), 6)]
+        [((12, 20), (37, 37), (24, 20), (16, 7), 6), ((17, 37), (53, 57), (52, 33), (25, 8), 6)]
     {
         let step = relu(b, l, 1);
         let chunk = &step.chunks[0];
@@ -41,9 +41,9 @@ fn transcript_of_relu_is_the_protocols_table() {
 #[test]
 fn transcript_of_an_exact_relu_is_the_protocols_table() {
     for ((b, t, l), online, offline, rots, trips) in [
-        ((12, 9, 20), (61, 61), (55, 20), (33, 11), 8),
-        ((12, 10, 20), (62, 61), (59, 21), (34, 11), 8),
-        ((8, 6, 14), (39, 40), (37, 13), (22, 7), 6),
+        ((12, 9, 20), (62, 72), (39, 10), (27, 15), 8),
+        ((12, 10, 20), (65, 75), (39, 10), (28, 16), 8),
+        ((8, 6, 14), (39, 43), (33, 10), (20, 8), 6),
     ] {
         let local = relu(b, l, 1).step;
         let step = Step {
@@ -87,12 +87,14 @@ fn transcript_of_a_2x2_pool_with_relu() {
     };
     let step = GmwStep::new(0, &step, Variant::FewBits).unwrap();
     let chunk = &step.chunks[0];
-    // Three comparisons of 13 bits, a ReLU of 12, an extension by 8, a word of 20.
-    assert_eq!(step.rots(chunk), (3 * 18 + 17 + 1, 3 * 6 + 6));
+    // Three comparisons of 13 bits, a ReLU of 12, an extension by 8, a word of 20. Trees over 12 bits:
+    // four two-bit leaves, four bits, seven merges; over 11: four, three, six.
+    assert_eq!(step.rots(chunk), (3 * (8 + 7 + 1) + 8 + 6 + 1 + 1, 3 * (7 + 1) + 6 + 1));
     let (down, up) = step.opening_bits(chunk, &step.openings());
-    // Per comparison: n + 3 (m - 1) - L + b + 1; the online ones as much from the client.
-    let comparison = (12 + 3 * 5 - 3 + 13 + 1, 3 * 5 - 3 + 1);
-    let relu = 11 + 3 * 5 - 3 + 12 + 1;
+    // Per comparison: leaves, merges (three of them the lowest), b + 1; the online ones as much from
+    // the client.
+    let comparison = (8 + 3 * 7 - 3 + 13 + 1, 3 * 7 - 3 + 1);
+    let relu = 8 + 3 * 6 - 3 + 12 + 1;
     assert_eq!(down, 3 * comparison.0 + relu + 1);
     assert_eq!(up, 2 * comparison.1 + comparison.0 + relu + 1 + 20);
     assert_eq!(step.trips.len(), 16);
