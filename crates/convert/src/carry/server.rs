@@ -5,7 +5,8 @@
     reason = "planes of one chunk have one stride; counts follow from b"
 )]
 
-use crate::carry::tree::{CarryPart, CarryTree, Leaf, LeafKind, Levels, merges};
+use crate::carry::shape::LeafKind;
+use crate::carry::tree::{CarryPart, CarryTree, Leaf, Levels, merges};
 use crate::operation::{ClientShare, Rots};
 use crate::planes::{Planes, and, xor, xor_and};
 

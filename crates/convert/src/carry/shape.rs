@@ -16,7 +16,39 @@
 
 #![expect(clippy::indexing_slicing, reason = "tables have a row for every width up to n")]
 
-use super::tree::{Join, LeafKind};
+/// A node that a tree begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeafKind {
+    /// Two bits: (g, p) from a correlation.
+    Pair,
+    /// One bit: the same, if the tree has no other.
+    One,
+    /// One bit that costs nothing: p = s ^ c is shared as it is, and the merge above does without g.
+    Bit,
+}
+
+impl LeafKind {
+    /// Bits that the server opens of it, and the client if its number is an online value.
+    pub(super) fn opened(self) -> usize {
+        match self {
+            Self::Pair => 2,
+            Self::One => 1,
+            Self::Bit => 0,
+        }
+    }
+}
+
+/// Where a node behind a level comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Join {
+    /// It was there before.
+    Keep,
+    /// A merge of two neighbours; `bit`: whether the higher one is a [`LeafKind::Bit`].
+    Merge {
+        /// See above.
+        bit: bool,
+    },
+}
 
 /// Twice the bits, and three for each OT.
 const PAIR: u32 = 2 * 8 + 3 * 2;

@@ -7,31 +7,9 @@
 
 use zeroize::Zeroize;
 
-use super::shape;
+use super::shape::{self, Join, LeafKind};
 use crate::operation::ClientShare;
 use crate::planes::{Planes, xor};
-
-/// A node that a tree begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeafKind {
-    /// Two bits: (g, p) from a correlation.
-    Pair,
-    /// One bit: the same, if the tree has no other.
-    One,
-    /// One bit that costs nothing: p = s ^ c is shared as it is, and the merge above does without g.
-    Bit,
-}
-
-impl LeafKind {
-    /// Bits that the server opens of it, and the client if its number is an online value.
-    pub(super) fn opened(self) -> usize {
-        match self {
-            Self::Pair => 2,
-            Self::One => 1,
-            Self::Bit => 0,
-        }
-    }
-}
 
 /// The shape of the tree over n bits: the cheapest of a given height (see [`shape`](super::shape)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,18 +20,6 @@ pub(crate) struct CarryTree {
     pub(super) leaves: Vec<(LeafKind, usize)>,
     /// Per level, the nodes that it leaves, the lowest first.
     pub(super) joins: Vec<Vec<Join>>,
-}
-
-/// Where a node behind a level comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Join {
-    /// It was there before.
-    Keep,
-    /// A merge of two neighbours; `bit`: whether the higher one is a [`LeafKind::Bit`].
-    Merge {
-        /// See above.
-        bit: bool,
-    },
 }
 
 impl CarryTree {
