@@ -1,11 +1,17 @@
 //! The command line.
 
+mod keys;
+mod link;
+
 use std::path::PathBuf;
 
 use gazelle::backend::BaseOt;
 use gazelle::wire::Link;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use keys::{Keys, KeysCommand};
+pub(crate) use link::{ClientLink, ServerLink};
 
 /// What `--help` begins with.
 const ABOUT: &str = "\
@@ -41,6 +47,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Classify images with a server's model, privately
     Infer(Infer),
+    /// Certificates, by which servers and clients recognise each other
+    Keys(Keys),
     /// Print a shell's completions: bash, elvish, fish, powershell or zsh
     Completions(Completions),
     /// Print the manual as a man page: `gazelle man infer | man -l -`
@@ -147,7 +155,8 @@ pub(crate) struct Inspect {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
-    /// Address and port; port 0 picks a free one
+    /// Address and port; port 0 picks a free one. Addresses that other machines can reach need keys
+    /// (`gazelle keys`) or --insecure
     #[arg(long, default_value = "127.0.0.1:7764")]
     pub(crate) listen: String,
     /// The name that clients see (default: from model.toml or the file)
@@ -158,7 +167,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "LINK", default_value = "lan")]
     pub(crate) link: Link,
     /// Clients served at once; others wait a moment, then are told to come back. One address gets
-    /// all places but one, unless it is this machine's own
+    /// all places but one, unless it is this machine's own; with TLS, one certificate
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = at_least_one)]
     pub(crate) sessions: usize,
     /// Serve one client, then stop
@@ -167,9 +176,8 @@ pub(crate) struct Serve {
     /// Seconds that one phase may wait for the client, a second more per 8 KiB that moves
     #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
-    /// Allow an address that other machines can reach, although plain TCP protects nothing
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) link_layer: ServerLink,
 }
 
 #[derive(Debug, Args)]
@@ -179,9 +187,8 @@ pub(crate) struct Infer {
     /// description says; an NPY tensor is taken as it is and must have the model's shape
     #[arg(required = true, value_name = "FILE")]
     pub(crate) inputs: Vec<PathBuf>,
-    /// The server's address
-    #[arg(long, default_value = "127.0.0.1:7764")]
-    pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) link_layer: ClientLink,
     /// At most so many inputs of each file with several
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,

@@ -39,6 +39,12 @@ impl From<gazelle::GazelleError> for Failure {
     }
 }
 
+impl From<gazelle_service::ServiceError> for Failure {
+    fn from(error: gazelle_service::ServiceError) -> Self {
+        Self::Run(error.to_string())
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::Run(error.to_string())

@@ -5,7 +5,7 @@ mod ahead;
 use std::time::{Duration, Instant};
 
 use gazelle::backend::{Choice, DefaultClient, Machine, planner};
-use gazelle::wire::tcp::{self, Timeouts};
+use gazelle::wire::tcp::Timeouts;
 use gazelle::{Description, Limits, Offer};
 
 use crate::Outcome;
@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::image_input::Encoder;
 use crate::infer::ahead::{Ahead, Encoded};
 use crate::input::{Input, Source};
+use crate::link;
 use crate::notices::Notices;
 use crate::output::{self, Summary};
 use crate::progress::BatchProgress;
@@ -37,17 +38,18 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let batch = BatchProgress::new(all, quiet);
     let timeouts =
         Timeouts { progress: Duration::from_secs(command.timeout), ..Timeouts::default() };
-    let channel = tcp::connect(command.server.as_str(), &timeouts).map_err(|error| {
-        let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
-        let hint = if refused { "; is `gazelle serve` running there?" } else { "" };
-        Failure::Run(format!("no connection to {}: {error}{hint}", command.server))
-    })?;
+    let channel = link::connect(&command.link_layer, timeouts)?;
     batch.follow(channel.pace());
     batch.begin("handshake");
     let limits =
         Limits { traffic_bytes: command.max_traffic << 20, memory_bytes: command.max_memory << 20 };
     let explain = |error| batch.explain(error, command.timeout);
-    let offer = Offer::receive(channel, limits, command.pin).map_err(explain)?;
+    let offer = Offer::receive(channel, limits, command.pin).map_err(|error| {
+        match link::hint(&command.link_layer, &error) {
+            "" => explain(error),
+            hint => Failure::Run(format!("{error}{hint}")),
+        }
+    })?;
     let encoder = Encoder::new(offer.description())?.clamping(command.clamp);
     if let Some(labels) = &own_labels {
         check_labels(labels, offer.description())?;

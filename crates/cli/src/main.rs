@@ -11,6 +11,8 @@ mod image_input;
 mod infer;
 mod input;
 mod inspect;
+mod keys;
+mod link;
 mod log;
 mod manual;
 mod model_file;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Inspect(command) => inspect::run(command),
         Command::Serve(command) => serve::run(command, quiet),
         Command::Infer(command) => infer::run(command, quiet, verbose),
+        Command::Keys(command) => keys::run(command, quiet),
         Command::Completions(command) => manual::completions(command),
         Command::Man(command) => manual::man(command),
     };

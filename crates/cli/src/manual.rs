@@ -34,15 +34,19 @@ pub(crate) fn man(wanted: &arguments::Man) -> Outcome {
 
 fn write_all(program: &Command, directory: &Path) -> Outcome {
     std::fs::create_dir_all(directory).map_err(Failure::run(directory.display()))?;
-    let shown = program.get_subcommands().filter(|command| command.get_name() != "help");
-    let pages = std::iter::once(program.clone()).chain(shown.cloned());
-    for command in pages {
+    for command in pages(program) {
         // `gazelle-infer` for `infer`.
         let name = command.get_display_name().unwrap_or_else(|| command.get_name());
         let path = directory.join(format!("{name}.1"));
         std::fs::write(&path, page(command)?).map_err(Failure::run(path.display()))?;
     }
     Ok(())
+}
+
+/// The command and all below it, but for their help.
+fn pages(command: &Command) -> Vec<Command> {
+    let shown = command.get_subcommands().filter(|command| command.get_name() != "help");
+    std::iter::once(command.clone()).chain(shown.flat_map(pages)).collect()
 }
 
 fn page(command: Command) -> Result<Vec<u8>, Failure> {

@@ -3,6 +3,7 @@
 //! A connection shakes hands (a pool of its own), then takes a place for its session. Each has a
 //! thread from beginning to end.
 
+mod client;
 mod handshakes;
 mod places;
 mod strangers;
@@ -13,17 +14,20 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use gazelle::backend::DefaultService;
+use gazelle::wire::Channel;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle::{GazelleError, Guest, ServerLimits, ServerReport, SessionStage};
+use gazelle_service::{ServerTls, ServiceError};
 
 use crate::Outcome;
 use crate::arguments::Serve;
 use crate::failure::Failure;
-use crate::model_file;
 use crate::screen::{tell, visible};
+use crate::serve::client::ServedClient;
 use crate::serve::handshakes::{Handshakes, Pass};
 use crate::serve::places::{Places, Visitor};
 use crate::serve::strangers::Strangers;
+use crate::{link, model_file};
 
 /// How long a handshake may let the server wait in all.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -34,13 +38,14 @@ const CONFIRMED_WAITS: Duration = Duration::from_secs(30);
 
 /// Loads the model, then serves until the process ends (or one client is through with `--once`).
 pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
-    let exposure = if command.insecure { Exposure::Network } else { Exposure::Loopback };
+    let (tls, exposure) = link::server(&command.link_layer, quiet)?;
     // Before the model is loaded: a wrong address should fail at once.
     let listener = tcp::listen(command.listen.as_str(), exposure).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::PermissionDenied && !command.insecure {
+        if error.kind() == std::io::ErrorKind::PermissionDenied && exposure == Exposure::Loopback {
             Failure::Usage(format!(
-                "{}: {error}; listen on 127.0.0.1 behind a tunnel (docs/deploy.md), or give \
-                 --insecure if something else protects the link",
+                "{}: other machines can reach this address, and there are no keys: `gazelle keys \
+                 new-ca`, `gazelle keys new-server NAME...` (docs/deploy.md); or give --insecure if \
+                 something else protects the link",
                 command.listen
             ))
         } else {
@@ -64,6 +69,7 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     let (ended, end) = channel();
     let house = Arc::new(House {
         server,
+        tls,
         timeouts,
         handshakes: Arc::default(),
         places: Places::new(if command.once { 1 } else { command.sessions }),
@@ -85,6 +91,7 @@ type Ended = Sender<Result<ServerReport, GazelleError>>;
 /// All that the threads of connections share.
 struct House {
     server: DefaultService,
+    tls: Option<ServerTls>,
     timeouts: Timeouts,
     handshakes: Arc<Handshakes>,
     places: Arc<Places>,
@@ -138,29 +145,26 @@ impl House {
         peer: SocketAddr,
         pass: Pass,
     ) -> Option<Result<ServerReport, GazelleError>> {
-        let address = peer.ip().to_canonical();
-        let opened = stream.try_clone().and_then(|copy| {
-            let channel = tcp::channel(stream, &self.timeouts)?;
-            Ok((channel, copy))
-        });
-        let (channel, copy) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                tracing::warn!(%peer, %error, "a connection failed");
-                return None;
+        let (channel, copy, client) = self.open(stream, peer)?;
+        let pace = channel.pace();
+        let failed = |error: &GazelleError| {
+            // TLS has heard a whole handshake.
+            let silent = pace.as_ref().is_some_and(|pace| pace.moved().1 == 0);
+            if silent {
+                Strangers::silent(peer, error);
+            } else {
+                self.strangers.failed(peer, error);
             }
         };
-        let pace = channel.pace();
-        let heard = || pace.as_ref().map_or(0, |pace| pace.moved().1);
         let mut guest = match Guest::greet(channel) {
             Ok(guest) => guest,
             Err(error) => {
-                self.strangers.failed(peer, &error, heard());
+                failed(&error);
                 return None;
             }
         };
         pass.in_line();
-        if !self.places.room(address, HELLO_WAITS) {
+        if !self.places.room(&client, HELLO_WAITS) {
             self.strangers.turned_away(peer, &"all sessions are taken");
             // A stranger who is turned away may be rude about it.
             let _ = guest.turn_away();
@@ -168,32 +172,60 @@ impl House {
         }
         pass.considering();
         if let Err(error) = self.server.welcome(&mut guest) {
-            self.strangers.failed(peer, &error, heard());
+            failed(&error);
             return None;
         }
         pass.in_line();
         let stage = SessionStage::default();
-        let visitor = Visitor { address, stream: copy, pace, stage: stage.clone() };
+        let visitor = Visitor { client: client.clone(), stream: copy, pace, stage: stage.clone() };
         let Some(place) = self.places.take(visitor, CONFIRMED_WAITS) else {
             self.strangers.turned_away(peer, &"all sessions are taken");
             guest.dismiss();
             return None;
         };
         drop(pass);
-        tracing::debug!(%peer, "session begins");
+        tracing::debug!(%peer, %client, "session begins");
         let result = self.attend(guest, &stage);
         match &result {
             Ok(report) => {
                 let inferences = report.inferences.len();
                 let online: f64 = report.inferences.iter().map(|i| i.online.seconds).sum();
-                tracing::info!(%peer, inferences, online_seconds = rounded(online), "session ended");
+                let online_seconds = rounded(online);
+                tracing::info!(%peer, %client, inferences, online_seconds, "session ended");
             }
             Err(_) if place.gave_way() => {
-                tracing::warn!(%peer, "session closed: it asked for nothing while others waited");
+                tracing::warn!(%peer, %client, "session closed: it asked for nothing while others waited");
             }
-            Err(error) => tracing::warn!(%peer, %error, "session failed"),
+            Err(error) => tracing::warn!(%peer, %client, %error, "session failed"),
         }
         Some(result)
+    }
+
+    /// A channel to the client, with TLS if there are keys; a copy of the socket, to close it; and who the
+    /// client is.
+    fn open(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<(Channel, TcpStream, ServedClient)> {
+        let copy = stream.try_clone();
+        let opened = copy.map_err(ServiceError::from).and_then(|copy| {
+            if let Some(tls) = &self.tls {
+                let (channel, id) = tls.accept(stream, &self.timeouts)?;
+                return Ok((channel, copy, ServedClient::Certificate(id)));
+            }
+            let channel = tcp::channel(stream, &self.timeouts)?;
+            Ok((channel, copy, ServedClient::Address(peer.ip().to_canonical())))
+        });
+        match opened {
+            Ok(opened) => return Some(opened),
+            Err(ServiceError::Link(error)) if self.tls.is_some() => {
+                Strangers::silent(peer, &error);
+            }
+            Err(error @ ServiceError::Tls(_)) => self.strangers.failed(peer, &error),
+            Err(error) => tracing::error!(%peer, %error, "a connection failed"),
+        }
+        None
     }
 
     fn attend(&self, guest: Guest, stage: &SessionStage) -> Result<ServerReport, GazelleError> {

@@ -16,3 +16,5 @@ mod datasets;
 mod forms;
 #[path = "suite/program.rs"]
 mod program;
+#[path = "suite/secured.rs"]
+mod secured;

@@ -90,12 +90,14 @@ impl Description {
     }
 }
 
-/// BLAKE3 over suite and description: binds the sub-protocols to this handshake.
-pub(crate) fn context(suite: &[u8], description: &[u8]) -> [u8; 32] {
+/// BLAKE3 over suite, description and what the link exports: binds the sub-protocols to this handshake
+/// and to this link.
+pub(crate) fn context(suite: &[u8], description: &[u8], link: &[u8; 32]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 session context");
     hasher.update(&(suite.len() as u64).to_le_bytes());
     hasher.update(suite);
     hasher.update(description);
+    hasher.update(link);
     *hasher.finalize().as_bytes()
 }
 

@@ -34,6 +34,7 @@ pub struct Channel {
     /// How long each phase may wait for the peer, where the link keeps count.
     pace: Option<(Pace, Duration)>,
     binding: [u8; 32],
+    link_binding: [u8; 32],
 }
 
 impl std::fmt::Debug for Channel {
@@ -53,6 +54,7 @@ impl Channel {
             sent_since_received: false,
             pace: None,
             binding: [0; 32],
+            link_binding: [0; 32],
         }
     }
 
@@ -62,6 +64,20 @@ impl Channel {
     pub fn paced(mut self, pace: Pace, patience: Duration) -> Self {
         self.pace = Some((pace, patience));
         self
+    }
+
+    /// The same channel over a link that has a secret in common with the peer's end alone, such as
+    /// what TLS exports: sessions hash it into their digest, so that they cannot be carried over
+    /// from one link to another.
+    #[must_use]
+    pub fn over_link(mut self, exported: [u8; 32]) -> Self {
+        self.link_binding = exported;
+        self
+    }
+
+    /// What the link has in common with the peer's end alone; zero for links without such.
+    pub fn link_binding(&self) -> &[u8; 32] {
+        &self.link_binding
     }
 
     /// What counts this link's waits and bytes, to be watched from elsewhere; none on links that

@@ -1,6 +1,7 @@
 //! TCP links: no delay, keep-alive probes, time-outs on progress and on a peer that trickles.
 //!
-//! Plain TCP hides and authenticates nothing: it is for one machine, or below TLS.
+//! Plain TCP hides and authenticates nothing: it is for one machine, or below TLS, which takes a
+//! stream's [`Directions`] and makes a channel of its own.
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -57,10 +58,18 @@ pub enum Exposure {
 /// # Errors
 /// The last address' `io::Error`, or `InvalidInput` if there is none.
 pub fn connect(address: impl ToSocketAddrs, timeouts: &Timeouts) -> io::Result<Channel> {
+    channel(dial(address, timeouts)?, timeouts)
+}
+
+/// As [`connect`]; gives the bare stream, for what is spoken below a channel (proxies, TLS).
+///
+/// # Errors
+/// As [`connect`].
+pub fn dial(address: impl ToSocketAddrs, timeouts: &Timeouts) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::InvalidInput, "the name has no address");
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, timeouts.connect) {
-            Ok(stream) => return channel(stream, timeouts),
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
@@ -88,17 +97,37 @@ pub fn listen(address: impl ToSocketAddrs, exposure: Exposure) -> io::Result<Tcp
 /// # Errors
 /// The system's, from setting the socket's options.
 pub fn channel(stream: TcpStream, timeouts: &Timeouts) -> io::Result<Channel> {
+    let Directions { reader, writer, pace } = directions(stream, timeouts)?;
+    // The buffer serves headers and small messages; long reads pass it by.
+    let reader = BufReader::with_capacity(64 << 10, reader);
+    Ok(Channel::new(Box::new(reader), writer).paced(pace, timeouts.progress))
+}
+
+/// Both directions of a stream, each paid from its purse: waits are bounded however a layer above
+/// groups the bytes.
+pub struct Directions {
+    /// What the peer sends.
+    pub reader: Box<dyn Read + Send>,
+    /// What the peer gets.
+    pub writer: Box<dyn Write + Send>,
+    /// Counts the waits and bytes of both.
+    pub pace: Pace,
+}
+
+/// The directions of a connected stream, with the patience of a handshake.
+///
+/// # Errors
+/// The system's, from setting the socket's options.
+pub fn directions(stream: TcpStream, timeouts: &Timeouts) -> io::Result<Directions> {
     stream.set_nodelay(true)?;
     stream.set_nonblocking(false)?;
     let interval = (timeouts.keep_alive / 4).max(Duration::from_secs(1));
     let probes = TcpKeepalive::new().with_time(timeouts.keep_alive).with_interval(interval);
     SockRef::from(&stream).set_tcp_keepalive(&probes)?;
     let pace = Pace::new(timeouts.handshake.min(timeouts.progress), timeouts.minimum_rate);
-    let writer = pace.writer(WriteSide(stream.try_clone()?));
-    let reader = pace.reader(ReadSide(stream));
-    // The buffer serves headers and small messages; long reads pass it by.
-    let reader = BufReader::with_capacity(64 << 10, reader);
-    Ok(Channel::new(Box::new(reader), Box::new(writer)).paced(pace, timeouts.progress))
+    let writer = Box::new(pace.writer(WriteSide(stream.try_clone()?)));
+    let reader = Box::new(pace.reader(ReadSide(stream)));
+    Ok(Directions { reader, writer, pace })
 }
 
 /// A socket's reading direction.

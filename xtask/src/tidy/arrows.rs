@@ -3,7 +3,7 @@
 use super::{File, crate_of};
 
 /// The table of docs/architecture.md. Development dependencies are exempt.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("wire", &[]),
     ("prg", &[]),
     ("block", &["prg", "wire"]),
@@ -33,7 +33,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "model",
         ],
     ),
-    ("cli", &["gazelle", "model"]),
+    ("service", &["wire"]),
+    ("cli", &["gazelle", "model", "service"]),
 ];
 
 /// The modules of `gazelle` that put suites together.

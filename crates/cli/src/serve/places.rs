@@ -1,13 +1,14 @@
 //! The sessions that run at once: a bounded number of places, and a session that asks for nothing
 //! gives way when others wait.
 
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gazelle::wire::pace::Pace;
-use gazelle::wire::tcp::is_loopback;
 use gazelle::{Activity, SessionStage};
+
+use crate::serve::client::ServedClient;
 
 /// How long a session may let the server wait, while others wait for its place, before it asks
 /// for something; an honest client decodes its next picture in that time.
@@ -36,8 +37,8 @@ struct Taken {
 /// A session as others see it.
 #[derive(Debug)]
 pub(crate) struct Visitor {
-    /// The client's address.
-    pub(crate) address: IpAddr,
+    /// Whose session it is.
+    pub(crate) client: ServedClient,
     /// Its socket, to close it.
     pub(crate) stream: TcpStream,
     /// What its link waits for.
@@ -83,32 +84,32 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is a place for a client from `address`, within `wait`. It is not kept for it.
-    pub(crate) fn room(&self, address: IpAddr, wait: Duration) -> bool {
-        self.wait(address, wait).is_some()
+    /// Whether there is a place for a client, within `wait`. It is not kept for it.
+    pub(crate) fn room(&self, client: &ServedClient, wait: Duration) -> bool {
+        self.wait(client, wait).is_some()
     }
 
     /// Takes a place, within `wait`.
     pub(crate) fn take(self: &Arc<Self>, visitor: Visitor, wait: Duration) -> Option<SessionPlace> {
-        let mut taken = self.wait(visitor.address, wait)?;
+        let mut taken = self.wait(&visitor.client, wait)?;
         let id = taken.next;
         taken.next += 1;
         taken.sessions.push(Session { id, visitor, closing: false });
         Some(SessionPlace { places: Arc::clone(self), id })
     }
 
-    /// Waits until a client from `address` would get a place; sessions that are overdue give way.
-    fn wait(&self, address: IpAddr, wait: Duration) -> Option<MutexGuard<'_, Taken>> {
+    /// Waits until a client would get a place; sessions that are overdue give way.
+    fn wait(&self, client: &ServedClient, wait: Duration) -> Option<MutexGuard<'_, Taken>> {
         let until = Instant::now() + wait;
         let mut taken = self.taken();
         loop {
-            let own = taken.sessions.iter().filter(|s| s.visitor.address == address).count();
+            let own = taken.sessions.iter().filter(|s| s.visitor.client == *client).count();
             let full = taken.sessions.len() >= self.all;
-            if !full && own < self.share(address) {
+            if !full && own < self.share(client) {
                 return Some(taken);
             }
             // Who has its share already can only take over its own places.
-            taken.close_overdue(if full { None } else { Some(address) });
+            taken.close_overdue(if full { None } else { Some(client) });
             let left =
                 until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
             taken = self
@@ -119,23 +120,22 @@ impl Places {
         }
     }
 
-    /// Places that one address may hold: all but one. Behind a tunnel everybody comes from this
-    /// machine: its address says nothing.
-    fn share(&self, address: IpAddr) -> usize {
-        if is_loopback(address) { self.all } else { self.all.saturating_sub(1).max(1) }
+    /// Places that one client may hold: all but one, unless many may be behind it.
+    fn share(&self, client: &ServedClient) -> usize {
+        if client.is_crowd() { self.all } else { self.all.saturating_sub(1).max(1) }
     }
 }
 
 impl Taken {
-    /// Closes the session that is overdue longest (of one address), unless one is closing already.
-    fn close_overdue(&mut self, address: Option<IpAddr>) {
+    /// Closes the session that is overdue longest (of one client), unless one is closing already.
+    fn close_overdue(&mut self, client: Option<&ServedClient>) {
         if self.sessions.iter().any(|session| session.closing) {
             return;
         }
         let longest = self
             .sessions
             .iter_mut()
-            .filter(|session| address.is_none_or(|address| session.visitor.address == address))
+            .filter(|session| client.is_none_or(|client| session.visitor.client == *client))
             .filter_map(|session| Some((session.visitor.overdue()?, session)))
             .max_by_key(|(overdue, _)| *overdue);
         if let Some((_, session)) = longest {
@@ -170,11 +170,15 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(30);
 
+    fn client(address: [u8; 4]) -> ServedClient {
+        ServedClient::Address(address.into())
+    }
+
     /// A visitor whose link waits for nothing.
     fn visitor(address: [u8; 4]) -> Visitor {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        Visitor { address: address.into(), stream, pace: None, stage: SessionStage::default() }
+        Visitor { client: client(address), stream, pace: None, stage: SessionStage::default() }
     }
 
     #[test]
@@ -184,7 +188,7 @@ mod tests {
         let second = places.take(visitor([127, 0, 0, 1]), SHORT);
         assert!(second.is_some());
         assert!(places.take(visitor([127, 0, 0, 1]), SHORT).is_none());
-        assert!(!places.room([192, 0, 2, 1].into(), SHORT));
+        assert!(!places.room(&client([192, 0, 2, 1]), SHORT));
         let again = Arc::clone(&places);
         let waiter = std::thread::spawn(move || {
             again.take(visitor([127, 0, 0, 1]), Duration::from_secs(20)).is_some()
@@ -196,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn adversarial_one_address_cannot_take_every_place() {
+    fn adversarial_one_client_cannot_take_every_place() {
         let places = Places::new(3);
         let _held = [1, 2].map(|_| places.take(visitor([192, 0, 2, 1]), SHORT).unwrap());
         assert!(places.take(visitor([192, 0, 2, 1]), SHORT).is_none());
@@ -215,7 +219,7 @@ mod tests {
         let copy = stream.try_clone().unwrap();
         let channel = tcp::channel(stream, &Timeouts::default()).unwrap();
         let silent = Visitor {
-            address: [127, 0, 0, 1].into(),
+            client: client([127, 0, 0, 1]),
             stream: copy,
             pace: channel.pace(),
             stage: SessionStage::default(),
@@ -228,7 +232,7 @@ mod tests {
             (result.is_err(), place.gave_way())
         });
         let begin = Instant::now();
-        assert!(!places.room([127, 0, 0, 1].into(), SHORT), "it has its time");
+        assert!(!places.room(&client([127, 0, 0, 1]), SHORT), "it has its time");
         assert!(places.take(visitor([127, 0, 0, 1]), 3 * SETUP).is_some());
         let waited = begin.elapsed();
         assert!((SETUP / 2..2 * SETUP).contains(&waited), "{waited:?}");

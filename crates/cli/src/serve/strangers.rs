@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gazelle::GazelleError;
-
 /// Time between two lines of one kind.
 const PAUSE: Duration = Duration::from_mins(1);
 
@@ -36,12 +34,15 @@ impl Limited {
 }
 
 impl Strangers {
-    /// A handshake that failed; `heard` bytes had come.
-    pub(crate) fn failed(&self, peer: SocketAddr, error: &GazelleError, heard: u64) {
-        if heard == 0 {
-            // Somebody looked whether the port is open.
-            tracing::debug!(%peer, %error, "connection closed before it said anything");
-        } else if let Some(passed_over) = self.failed.speak(Instant::now()) {
+    /// A handshake that failed before the client said anything.
+    pub(crate) fn silent(peer: SocketAddr, error: &dyn Display) {
+        // Somebody looked whether the port is open.
+        tracing::debug!(%peer, %error, "connection closed before it said anything");
+    }
+
+    /// A handshake that failed.
+    pub(crate) fn failed(&self, peer: SocketAddr, error: &dyn Display) {
+        if let Some(passed_over) = self.failed.speak(Instant::now()) {
             tracing::warn!(%peer, %error, passed_over, "handshake failed");
         }
     }

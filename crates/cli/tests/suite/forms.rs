@@ -163,6 +163,7 @@ fn an_address_that_others_can_reach_needs_a_flag_and_says_so() {
     let output = output(&["serve", &model, "--listen", "0.0.0.0:0"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--insecure"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("keys new-server"), "{}", stderr(&output));
     assert!(output.stdout.is_empty());
 }
 
@@ -183,6 +184,8 @@ fn completions_and_man_pages_name_every_command() {
     let folder = std::env::temp_dir().join(format!("gazelle-{}-man", std::process::id()));
     let written = output(&["man", "--directory", &folder.display().to_string()]);
     assert!(written.status.success(), "{}", stderr(&written));
-    assert!(folder.join("gazelle.1").exists() && folder.join("gazelle-serve.1").exists());
+    for page in ["gazelle", "gazelle-serve", "gazelle-keys", "gazelle-keys-new-server"] {
+        assert!(folder.join(format!("{page}.1")).exists(), "{page}");
+    }
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -16,6 +16,11 @@ pub(crate) fn gazelle(arguments: &[&str]) -> Command {
     let program = std::env::var_os("GAZELLE_PROGRAM");
     let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_gazelle").into()));
     command.args(arguments);
+    // Neither this user's keys nor this network's proxies.
+    command.env("GAZELLE_HOME", std::env::temp_dir().join("gazelle-tests-without-keys"));
+    for name in ["HTTPS_PROXY", "https_proxy", "RUST_LOG"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -49,14 +54,15 @@ impl Server {
     }
 
     fn launch(global: &[&str], model: &Path, arguments: &[&str]) -> Self {
-        let mut child = gazelle(global)
-            .args(["serve", &model.display().to_string()])
-            .env_remove("RUST_LOG")
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = gazelle(global);
+        command.args(["serve", &model.display().to_string(), "--listen", "127.0.0.1:0"]);
+        command.args(arguments);
+        Self::run(&mut command)
+    }
+
+    /// Runs a command that serves, and waits until it listens.
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         let mut text = String::new();

@@ -169,7 +169,8 @@ impl Offer {
         );
         self.check_limits(&plan, &traffic)?;
         let suite_bytes = Description::suite_bytes(suite, &names);
-        let context = description::context(&suite_bytes, self.inner.description());
+        let link = self.channel.link_binding();
+        let context = description::context(&suite_bytes, self.inner.description(), link);
         self.channel.begin_phase();
         self.inner.clone().accept(&mut self.channel, &suite_bytes).map_err(handshake_error)?;
         self.channel.bind(context);

@@ -67,7 +67,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         let Guest { channel, meter, .. } = guest;
         stage.set(Activity::Setup);
         channel.begin_phase();
-        let context = description::context(&self.suite_bytes, &self.description);
+        let link = channel.link_binding();
+        let context = description::context(&self.suite_bytes, &self.description, link);
         channel.bind(context);
         let linear = self
             .suite

@@ -1,0 +1,36 @@
+//! Who a client is: its certificate where it has one, else the address it comes from.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use gazelle::wire::tcp::is_loopback;
+use gazelle_service::ClientId;
+
+/// A client as the server tells it from others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum ServedClient {
+    /// By certificate.
+    Certificate(ClientId),
+    /// By address, on links without TLS.
+    Address(IpAddr),
+}
+
+impl ServedClient {
+    /// Whether many may be behind it: behind a tunnel everybody comes from this machine.
+    pub(crate) fn is_crowd(&self) -> bool {
+        matches!(self, Self::Address(address) if is_loopback(*address))
+    }
+}
+
+/// For logs: `alice (3f0c9a51)`, the beginning of the certificate's SHA-256; or the address.
+impl fmt::Display for ServedClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(id) => {
+                let hex = id.hex();
+                write!(f, "{} ({})", id.name(), hex.get(..8).unwrap_or(&hex))
+            }
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}

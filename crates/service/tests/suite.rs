@@ -1,0 +1,14 @@
+//! Keys, links and proxies, as two parties use them: over loopback TCP.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
+
+#[path = "suite/keys.rs"]
+mod keys;
+#[path = "suite/links.rs"]
+mod links;
+#[path = "suite/parties.rs"]
+mod parties;
+#[path = "suite/proxies.rs"]
+mod proxies;
+#[path = "suite/refusals.rs"]
+mod refusals;
