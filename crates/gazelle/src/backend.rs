@@ -5,8 +5,6 @@ mod any_ot;
 mod machine;
 pub mod planner;
 
-use std::sync::Arc;
-
 use gazelle_garble::HalfGates;
 use gazelle_linear::PublicCoin;
 use gazelle_nonlinear::{PerLayer, StepChoice};
@@ -61,6 +59,14 @@ impl StepProtocol {
             Self::Gmw => StepChoice::Auto,
             Self::GmwFewTrips => StepChoice::GmwFewTrips,
         }
+    }
+}
+
+/// The protocol of a step: the last one named counts for all that follow; garbled circuits if none is.
+pub(crate) fn protocol_of(named: &[StepProtocol], step: usize) -> StepProtocol {
+    match named.get(step).or(named.last()) {
+        Some(protocol) => *protocol,
+        None => StepProtocol::Garbled,
     }
 }
 
@@ -153,6 +159,11 @@ impl Choice {
         })
     }
 
+    /// Returns the protocol of a step.
+    pub(crate) fn step(&self, step: usize) -> StepProtocol {
+        protocol_of(&self.steps, step)
+    }
+
     /// Returns the part that travels in the description.
     pub fn to_value(&self) -> Value {
         let few = |step: &(usize, &StepProtocol)| *step.1 == StepProtocol::GmwFewTrips;
@@ -162,15 +173,13 @@ impl Choice {
             classic_base_ot: self.base_ot == BaseOt::Classic,
             few_trips: self.steps.iter().enumerate().filter(few).map(|(index, _)| index).collect(),
         };
+        // optional: JSON holds all of it: this does not fail
         serde_json::to_value(travelling).unwrap_or(Value::Null)
     }
 
     /// Returns the suite of this choice, for a network of `steps` non-linear steps.
     pub fn suite(&self, steps: usize) -> DefaultSuite {
-        let last = self.steps.last().copied().unwrap_or(StepProtocol::Garbled);
-        let choices: Arc<[StepChoice]> = (0..steps)
-            .map(|step| self.steps.get(step).copied().unwrap_or(last).step_choice())
-            .collect();
+        let choices = (0..steps).map(|step| self.step(step).step_choice()).collect();
         let linear =
             PublicCoin { inferences_per_setup: self.inferences_per_setup, ..PublicCoin::default() };
         Suite::new(

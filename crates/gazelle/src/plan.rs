@@ -136,7 +136,7 @@ impl Plan {
     /// Returns the elements of the largest tensor, and of all together: bounds a session's memory.
     pub(crate) fn elements(&self) -> (usize, usize) {
         let lens = self.architecture.tensors().iter().map(|tensor| tensor.shape.len());
-        (lens.clone().max().unwrap_or(0), lens.sum())
+        (lens.clone().fold(0, usize::max), lens.sum())
     }
 
     pub(crate) fn places(&self) -> &[GroupPlace] {

@@ -126,11 +126,14 @@ impl Meter {
 
 /// Returns largest resident set of this process so far (`VmHWM`); 0 where the system does not say.
 pub fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
+    let kib = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))
         .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|kib| kib.parse::<u64>().ok())
-        .map_or(0, |kib| kib * 1024)
+        .and_then(|kib| kib.parse::<u64>().ok());
+    match kib {
+        Some(kib) => kib * 1024,
+        None => 0,
+    }
 }

@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let hints = traffic.setup.server_to_client;
         (up, once) = (up + request, once + hints);
         let p = planned.parameters;
-        let elements = group.ops.first().map_or(0, gazelle_share::LinearOp::input_len);
+        let elements = group.input_len();
         println!(
             "{:>7} B up {:>8} hints | {:.2} bits/element | N={} k={} h={} d={} | {}",
             request,

@@ -224,6 +224,7 @@ impl Interface {
             None => Vec::new(),
             Some(LabelSource::List(list)) => list,
             Some(LabelSource::File(name)) => {
+                // optional: beside the program where the caller names no folder
                 let path = dir.unwrap_or(Path::new(".")).join(&name);
                 let text = std::fs::read_to_string(&path)
                     .map_err(|error| fail(format!("labels {}: {error}", path.display())))?;
@@ -235,6 +236,7 @@ impl Interface {
         if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > MAX_LABEL) {
             return Err(fail(format!("a name must have 1 to {MAX_LABEL} bytes")));
         }
+        // optional: a file may leave it out
         let reveal = file.output.reveal.unwrap_or(Reveal::Logits);
         let input = Self::input_for(graph, &file.input).map_err(fail)?;
         let FileInput { scale, mean, std, range, .. } = file.input;
@@ -323,6 +325,7 @@ impl Interface {
         };
         let likely =
             if matches!(c, 1 | 3) && !matches!(a, 1 | 3) { Layout::Nhwc } else { Layout::Nchw };
+        // optional: a file may leave it out
         let layout = file.layout.unwrap_or(likely);
         let (count, height, width) = match layout {
             Layout::Nchw => (a, b, c),
@@ -353,6 +356,7 @@ impl Interface {
             channels,
             resize: file.resize,
             crop: file.crop.is_some(),
+            // optional: a file may leave it out
             scale: file.scale.unwrap_or(1.0 / 255.0),
             mean: list(&file.mean, 0.0),
             std: list(&file.std, 1.0),
@@ -397,8 +401,7 @@ impl Interface {
         {
             return fail("sizes that do not fit the model".into());
         }
-        if !input.has_sane_resize() {
-            let side = input.resize.unwrap_or_default();
+        if let Some(side) = input.resize.filter(|_| !input.has_sane_resize()) {
             return fail(format!(
                 "resize = {side} for an input of {} x {} pixels is out of range",
                 input.width, input.height
@@ -430,6 +433,7 @@ impl InputDescription {
     ///
     /// # Errors
     /// [`ModelError::Input`] if the size does not fit.
+    #[expect(clippy::indexing_slicing, reason = "the size was compared and the crop placed inside")]
     pub fn tensor(&self, image: &Pixels<'_>) -> Result<Vec<f32>, ModelError> {
         let size =
             image.height.checked_mul(image.width).and_then(|n| n.checked_mul(image.channels));
@@ -443,7 +447,7 @@ impl InputDescription {
             for y in top..top + self.height {
                 for x in left..left + self.width {
                     let at = (y * image.width + x) * image.channels;
-                    let pixel = image.bytes.get(at..at + image.channels).unwrap_or_default();
+                    let pixel = &image.bytes[at..at + image.channels];
                     plane.push(((self.byte(pixel, channel) * self.scale - mean) / std) as f32);
                 }
             }
@@ -457,14 +461,16 @@ impl InputDescription {
         })
     }
 
+    /// - `pixel`: of one channel or of three.
+    #[expect(clippy::indexing_slicing, reason = "an image has at most three channels")]
     fn byte(&self, pixel: &[u8], channel: usize) -> f64 {
         match (pixel, self.channels) {
             ([grey], _) => f64::from(*grey),
             ([r, g, b], Channels::Grey) => {
                 (0.299 * f64::from(*r) + 0.587 * f64::from(*g) + 0.114 * f64::from(*b)).round()
             }
-            (_, Channels::Bgr) => f64::from(pixel.get(2 - channel).copied().unwrap_or_default()),
-            _ => f64::from(pixel.get(channel).copied().unwrap_or_default()),
+            (_, Channels::Bgr) => f64::from(pixel[2 - channel]),
+            _ => f64::from(pixel[channel]),
         }
     }
 }

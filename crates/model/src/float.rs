@@ -1,5 +1,7 @@
 //! The f32 reference: what the network computes in the clear.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use gazelle_share::{LocalMap, TensorShape, plain};
 
 use crate::error::ModelError;
@@ -12,7 +14,7 @@ use crate::graph::{Graph, GraphNode, Op};
 /// is not finite.
 pub fn run(graph: &Graph, input: &[f32]) -> Result<Vec<f32>, ModelError> {
     let mut tensors = trace(graph, input)?;
-    Ok(tensors.get_mut(graph.output).map(std::mem::take).unwrap_or_default())
+    Ok(tensors.swap_remove(graph.output))
 }
 
 /// All tensors for one input.
@@ -29,19 +31,12 @@ pub fn trace(graph: &Graph, input: &[f32]) -> Result<Vec<Vec<f32>>, ModelError> 
         return Err(ModelError::Input(format!("element {at} is not a finite number")));
     }
     let mut tensors: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
-    if let Some(first) = tensors.first_mut() {
-        *first = input.to_vec();
-        if let Some(grid) = graph.input_grid {
-            for x in first.iter_mut() {
-                *x = grid.round(*x);
-            }
-        }
-    }
+    tensors[0] = match graph.input_grid {
+        Some(grid) => input.iter().map(|x| grid.round(*x)).collect(),
+        None => input.to_vec(),
+    };
     for node in &graph.nodes {
-        let value = evaluate(graph, node, &tensors);
-        if let Some(slot) = tensors.get_mut(node.output) {
-            *slot = value;
-        }
+        tensors[node.output] = evaluate(graph, node, &tensors);
     }
     Ok(tensors)
 }
@@ -72,8 +67,8 @@ pub(crate) fn each_channel(
 
 fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
     let at = |index: usize| {
-        let id = node.inputs.get(index).copied().unwrap_or_default();
-        (tensors.get(id).map(Vec::as_slice).unwrap_or_default(), graph.shape(id))
+        let id = node.inputs[index];
+        (tensors[id].as_slice(), graph.shape(id))
     };
     let (x, shape) = at(0);
     let output = graph.shape(node.output);

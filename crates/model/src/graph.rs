@@ -3,6 +3,8 @@
 use gazelle_share::{LinearOp, LocalMap, TensorShape, Window};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ModelError;
+
 /// A tensor of a [`Graph`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphTensor {
@@ -23,6 +25,14 @@ pub struct GraphNode {
     pub inputs: Vec<usize>,
     /// Tensor written.
     pub output: usize,
+}
+
+impl GraphNode {
+    /// The first tensor read, which all operations have.
+    #[expect(clippy::indexing_slicing, reason = "`Graph::check`")]
+    pub(crate) fn input(&self) -> usize {
+        self.inputs[0]
+    }
 }
 
 /// What a [`GraphNode`] does. Weights do not print.
@@ -253,9 +263,29 @@ impl Graph {
         output
     }
 
-    /// Shape of a tensor; a single element for one that is not there.
+    /// Says that every node reads something, and that all it names are tensors of this graph: what
+    /// is told behind this by an index is there.
+    ///
+    /// # Errors
+    /// [`ModelError::Internal`] names the first node of which that is not so.
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
+        let known = |id: &usize| *id < self.tensors.len();
+        let sound = |node: &GraphNode| {
+            !node.inputs.is_empty() && node.inputs.iter().chain([&node.output]).all(known)
+        };
+        if let Some(node) = self.nodes.iter().find(|node| !sound(node)) {
+            return Err(ModelError::Internal(format!("node {:?} has no place", node.name)));
+        }
+        if known(&self.output) { Ok(()) } else { Err(ModelError::Internal("no output".into())) }
+    }
+
+    /// Shape of a tensor.
+    ///
+    /// # Panics
+    /// If there is no such tensor.
+    #[expect(clippy::indexing_slicing, reason = "`Graph::check`")]
     pub fn shape(&self, tensor: usize) -> TensorShape {
-        self.tensors.get(tensor).map_or(TensorShape::vector(1), |tensor| tensor.shape)
+        self.tensors[tensor].shape
     }
 
     /// Shape of the input.
@@ -264,18 +294,15 @@ impl Graph {
     }
 
     /// Nodes that read each tensor; the output counts as read once more.
+    #[expect(clippy::indexing_slicing, reason = "`Graph::check`")]
     pub(crate) fn readers(&self) -> Vec<Vec<usize>> {
         let mut readers = vec![Vec::new(); self.tensors.len()];
         for (index, node) in self.nodes.iter().enumerate() {
             for input in &node.inputs {
-                if let Some(list) = readers.get_mut(*input) {
-                    list.push(index);
-                }
+                readers[*input].push(index);
             }
         }
-        if let Some(list) = readers.get_mut(self.output) {
-            list.push(usize::MAX);
-        }
+        readers[self.output].push(usize::MAX);
         readers
     }
 

@@ -22,12 +22,14 @@ const MAX_NODES: usize = 1 << 14;
 /// Runs all passes.
 ///
 /// # Errors
-/// [`ModelError::Malformed`] if the nodes are too many.
+/// [`ModelError::Malformed`] if the nodes are too many, [`ModelError::Internal`] if nodes and tensors
+/// do not fit together.
 pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
     if graph.nodes.len() > MAX_NODES {
         let count = graph.nodes.len();
         return Err(ModelError::Malformed(format!("{count} nodes are too many")));
     }
+    graph.check()?;
     let mut graph = graph.clone();
     drop_dead(&mut graph);
     monotone::pools_first(&mut graph);
@@ -43,6 +45,7 @@ pub fn lower(graph: &Graph) -> Result<Graph, ModelError> {
     affine::factors_behind_relu(&mut graph);
     affine::to_depthwise(&mut graph);
     drop_dead(&mut graph);
+    graph.check()?;
     Ok(graph)
 }
 

@@ -233,6 +233,7 @@ fn search(
         prepared;
     let CalibratedGraph { resolution, scale, .. } = prepared;
     let mut candidate = Candidate {
+        // optional: the caller may fix a width
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
         margin: source.margin(inputs.len(), *varied),
         weight_bits,
@@ -261,7 +262,7 @@ fn search(
             evaluate::evaluate(&network, inputs, &calibration.logits, *scale, options.effort)?;
         let verdict = checked.verdict();
         let report = Report {
-            value_bits: built.step_bits.iter().map(|(_, bits)| *bits).max().unwrap_or_default(),
+            value_bits: built.step_bits.iter().map(|(_, bits)| *bits).fold(0, u32::max),
             step_bits: built.step_bits,
             margin: candidate.margin,
             weight_bits: built.weight_bits,
@@ -291,6 +292,7 @@ fn search(
                 refused = None;
             }
             // Between what was good and what was not.
+            // optional: no budget was too large so far
             let most = refused.map_or(slack, |bad: f64| (bad / variance).sqrt());
             if most < 1.1 {
                 break;
@@ -361,6 +363,7 @@ pub(crate) fn resolution_for(largest_logit: f64) -> i32 {
 
 fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelError> {
     let mut lowered = passes::lower(graph)?;
+    options.input_range.check_for(lowered.input_shape().channels)?;
     let (mut inputs, source) = calibrate::inputs(&lowered, options);
     if let Some(grid) = lowered.input_grid {
         inputs.iter_mut().flatten().for_each(|x| *x = grid.round(*x));
@@ -387,6 +390,7 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
     equalise::equalise(&mut lowered, &mut calibration, &shifts);
     let logits = calibration.logits.iter().flatten();
     let largest = logits.fold(0.0, |m, x| f64::from(x.abs()).max(m));
+    // optional: the caller may say it
     let resolution = options.resolution.unwrap_or_else(|| resolution_for(largest));
     let scale = evaluate::scale(&calibration.logits, resolution);
     let ranges = calibration.ranges.iter().enumerate();

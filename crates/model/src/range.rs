@@ -84,10 +84,14 @@ impl InputRange {
     }
 
     /// The range of a channel.
+    ///
+    /// # Panics
+    /// If the range is for fewer channels.
+    #[expect(clippy::indexing_slicing, reason = "`check_for`")]
     pub fn of(&self, channel: usize) -> (f32, f32) {
         let [low, high] = match self.ends.as_slice() {
             [all] => *all,
-            ends => ends.get(channel).copied().unwrap_or_default(),
+            ends => ends[channel],
         };
         (low, high)
     }

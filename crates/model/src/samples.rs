@@ -41,6 +41,7 @@ pub fn npy(bytes: &[u8]) -> Result<NpyTensor, ModelError> {
     }
     // A header alone must not make us reserve what the file does not hold.
     let each = match file.dtype() {
+        // optional: types without a size are refused below
         DType::Plain(kind) => kind.num_bytes().unwrap_or(1),
         _ => 1,
     };

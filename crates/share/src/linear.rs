@@ -51,6 +51,14 @@ impl LinearGroup {
         self.ring_bits + self.guard.bits
     }
 
+    /// Elements of the tensor that all operators read; 0 where there are none, which no plan has.
+    pub fn input_len(&self) -> usize {
+        match self.ops.first() {
+            Some(op) => op.input_len(),
+            None => 0,
+        }
+    }
+
     /// The sum of [`LinearServer::online`] for operator `op` from its product `W x`, of which the
     /// lowest `ring_bits` count: `2^g (product + bias) + v` in the ring of v.
     ///

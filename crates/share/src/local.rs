@@ -208,6 +208,7 @@ fn remap<T: Default>(output: TensorShape, source: impl Fn([usize; 3]) -> Option<
     let mut words = Vec::with_capacity(output.len());
     for c in 0..output.channels {
         for y in 0..output.height {
+            // optional: zeros where nothing moves to
             words.extend((0..output.width).map(|x| source([c, y, x]).unwrap_or_default()));
         }
     }

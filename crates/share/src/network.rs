@@ -127,9 +127,13 @@ impl NodeKind {
     }
 
     /// Returns the bits by which the input at `position` is shifted left on its way to the output.
+    ///
+    /// # Panics
+    /// If a checked node has no such input.
+    #[expect(clippy::indexing_slicing, reason = "a sum that was checked has a shift per input")]
     pub fn shift(&self, position: usize) -> u32 {
         match self {
-            Self::Local(LocalMap::Add { shifts }) => shifts.get(position).copied().unwrap_or(0),
+            Self::Local(LocalMap::Add { shifts }) => shifts[position],
             _ => 0,
         }
     }

@@ -133,6 +133,10 @@ impl Window {
 
     /// Folds every window of `values` with `join`, from the window's first element on; an empty
     /// window gives the default.
+    ///
+    /// # Panics
+    /// If there are fewer values than the input has elements.
+    #[expect(clippy::indexing_slicing, reason = "windows are cut off at the input's edges")]
     pub fn fold<T: Copy + Default>(
         &self,
         input: TensorShape,
@@ -157,11 +161,15 @@ impl Window {
                         range(x, self.stride[1], self.pads.left, self.kernel[1], input.width);
                     let window = (top..bottom).flat_map(|row| {
                         let start = input.index(c, row, left);
-                        values.get(start..start + (right - left)).unwrap_or_default()
+                        &values[start..start + (right - left)]
                     });
                     let folded = window.fold(None, |sum: Option<T>, value| {
-                        Some(sum.map_or(*value, |sum| join(sum, value)))
+                        Some(match sum {
+                            Some(sum) => join(sum, value),
+                            None => *value,
+                        })
                     });
+                    // optional: an empty window gives the default
                     result.push(folded.unwrap_or_default());
                 }
             }

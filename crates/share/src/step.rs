@@ -110,7 +110,10 @@ impl Step {
     /// Returns the shape of the result.
     pub fn output_shape(&self) -> TensorShape {
         let shape = self.function_shape();
-        self.sum_pool.map_or(shape, |window| window.output(shape))
+        match self.sum_pool {
+            Some(window) => window.output(shape),
+            None => shape,
+        }
     }
 
     /// Returns the width of the result's ring: the new shares', or `value_bits` if revealed.
@@ -172,7 +175,10 @@ impl Step {
             StepFunction::ArgMax | StepFunction::TopK { .. } => self.index_bits() + 1,
             _ => self.value_bits,
         };
-        let taps = self.sum_pool.map_or(1, |w| w.kernel[0] as u64 * w.kernel[1] as u64);
+        let taps = match self.sum_pool {
+            Some(window) => window.kernel[0] as u64 * window.kernel[1] as u64,
+            None => 1,
+        };
         function + taps.next_power_of_two().trailing_zeros()
     }
 
@@ -246,6 +252,7 @@ impl Step {
     }
 
     fn check_ranked(&self) -> Result<(), String> {
+        // optional: an arg max is a ranking of one
         let (n, k) = (self.input.len(), self.ranked().unwrap_or(1));
         if n > MAX_CLASSES {
             return Err(format!("ranking {n} values"));

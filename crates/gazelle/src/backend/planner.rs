@@ -9,7 +9,7 @@ use gazelle_nonlinear::{PerLayer, Price};
 use gazelle_share::{Architecture, LinearOp, Step};
 use gazelle_wire::{Cost, Link};
 
-use crate::backend::{AnyOt, BaseOt, Choice, Machine, StepProtocol};
+use crate::backend::{AnyOt, BaseOt, Choice, Machine, StepProtocol, protocol_of};
 use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
@@ -79,13 +79,13 @@ pub fn choose(
 
 /// OTs of one inference in the busier direction, for choosing the extension.
 pub fn rots(steps: &[Step], choices: &[StepProtocol]) -> u32 {
-    let last = choices.last().copied().unwrap_or(StepProtocol::Garbled);
     let of = |(index, step): (usize, &Step)| {
-        let protocol = choices.get(index).copied().unwrap_or(last);
-        price(step, protocol, AnyOt::Iknp).map_or((0, 0), |price| price.rots)
+        // optional: what no backend computes is refused when it is compiled
+        price(step, protocol_of(choices, index), AnyOt::Iknp).map_or((0, 0), |price| price.rots)
     };
     let (down, up) = steps.iter().enumerate().map(of).fold((0, 0), |(a, b), (x, y)| (a + x, b + y));
-    u32::try_from(down.max(up)).unwrap_or(u32::MAX)
+    // More than 2^32 are as many as that to the choice of an extension.
+    down.max(up).min(u32::MAX as usize) as u32
 }
 
 /// A step's price; GMW falls back to garbling where it does not compute the step.
@@ -169,9 +169,8 @@ pub fn predict_steps(
     machine: &Machine,
 ) -> Result<Vec<StepPrediction>, GazelleError> {
     let choice = Choice::parse(description)?;
-    let last = choice.steps.last().copied().unwrap_or(StepProtocol::Garbled);
     let of = |(index, step): (usize, &Step)| {
-        let protocol = choice.steps.get(index).copied().unwrap_or(last);
+        let protocol = choice.step(index);
         let Some(price) = price(step, protocol, choice.ot) else {
             return StepPrediction::default();
         };
@@ -256,7 +255,6 @@ pub fn predict(
 ) -> Result<Prediction, GazelleError> {
     let choice = Choice::parse(description)?;
     let work = linear_work(plan, description)?;
-    let last = choice.steps.last().copied().unwrap_or(StepProtocol::Garbled);
     let linear: Cost = traffic.linear.offline.iter().copied().sum();
     // The requests of all linear layers travel in one direction, their answers in the other.
     let talk = Stretch { compute_ns: 0.0, cost: linear, half_round_trips: 2.0 };
@@ -272,7 +270,7 @@ pub fn predict(
     let mut online_turns = entry.half_round_trips;
     let mut second_direction = false;
     for (index, step) in plan.steps().iter().enumerate() {
-        let protocol = choice.steps.get(index).copied().unwrap_or(last);
+        let protocol = choice.step(index);
         let Some(price) = price(step, protocol, choice.ot) else { continue };
         second_direction |= price.and_gates == 0;
         let (before, after) = step_times(&price, machine);

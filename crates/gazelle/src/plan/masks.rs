@@ -61,6 +61,7 @@ pub(crate) fn assert_rule(plan: &Plan) -> Result<(), GazelleError> {
             len += architecture.tensor(*root).shape.len();
         }
         let mut seen = vec![false; len];
+        // optional: without positions they stay where they are
         let positions: Vec<usize> = fresh.positions.clone().unwrap_or_else(|| (0..len).collect());
         for position in &positions {
             match seen.get_mut(*position) {

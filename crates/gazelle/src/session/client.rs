@@ -80,8 +80,8 @@ impl Inference {
     /// Logits or classes.
     pub fn learnt(&self) -> Learnt {
         if self.ranked {
-            let class = |value: &i64| usize::try_from(*value).unwrap_or(usize::MAX);
-            Learnt::Classes(self.values.iter().map(class).collect())
+            // What the server's last message made of them was checked when they came.
+            Learnt::Classes(self.values.iter().map(|value| *value as usize).collect())
         } else {
             Learnt::Logits(self.logits())
         }
@@ -301,6 +301,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let mut groups_online = vec![Phase::default(); self.plan.groups().len()];
         let reads_input =
             self.plan.places().iter().position(|place| place.tensor == TensorId::INPUT);
+        // optional: where no group reads the input, its sending counts for the first
         if let Some(slot) = groups_online.get_mut(reads_input.unwrap_or(0)) {
             *slot = sent;
         }
@@ -311,7 +312,14 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             (&groups_offline, &steps_offline),
             (&groups_online, &steps_online),
         );
-        let ranked = self.plan.steps().last().is_some_and(|step| step.ranked().is_some());
+        let last = self.plan.steps().last();
+        let classes = last.filter(|step| step.ranked().is_some()).map(|step| step.input.len());
+        if let Some(classes) = classes
+            && !values.iter().all(|index| (0..classes as i64).contains(index))
+        {
+            return Err(GazelleError::Peer(format!("an index beyond the {classes} classes")));
+        }
+        let ranked = classes.is_some();
         Ok(Inference { values, scale, ranked, report: InferenceReport { offline, online, layers } })
     }
 }

@@ -32,7 +32,10 @@ pub(crate) fn run<C: LinearClient>(
             for (index, (group, place)) in groups.iter().zip(plan.places()).enumerate() {
                 let mask = masks.of(plan, group, place, rng)?;
                 let (start, before) = (Instant::now(), send.sent());
-                let mask = mask.map_or(Mask::Fresh, Mask::Given);
+                let mask = match mask {
+                    Some(mask) => Mask::Given(mask),
+                    None => Mask::Fresh,
+                };
                 let (r, pending) = client
                     .request(index, mask, send, rng)
                     .map_err(GazelleError::layer(&group.name))?;
@@ -56,11 +59,11 @@ pub(crate) fn run<C: LinearClient>(
             Ok(masks.tensors)
         });
         let mut collect = || -> Result<(), GazelleError> {
-            for (index, (pending, phase)) in pending.iter().enumerate() {
-                let name = groups.get(index).map_or("", |group| &group.name);
+            for ((index, group), (pending, phase)) in groups.iter().enumerate().zip(&pending) {
                 let before = recv.received();
-                let collected =
-                    client.collect(index, pending, recv).map_err(GazelleError::layer(name))?;
+                let collected = client
+                    .collect(index, pending, recv)
+                    .map_err(GazelleError::layer(&group.name))?;
                 background.give(index, collected);
                 if let Some(slot) = phases.get_mut(index) {
                     *slot = Phase { bytes_received: recv.received() - before, ..phase };

@@ -83,7 +83,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         channel.flush()?;
         let setup = meter.stop(channel);
         let each = memory_estimate(&self.plan, &self.traffic).max(1);
-        let fit = usize::try_from(limits.memory_bytes / each).unwrap_or(usize::MAX).max(1);
+        let fit = (limits.memory_bytes / each).clamp(1, usize::MAX as u64) as usize;
         let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
         let inferences =
             ServerSession::new(self, linear, nonlinear).run(channel, &limits, stage, rng)?;

@@ -16,10 +16,12 @@ impl<'a> Attributes<'a> {
     }
 
     pub(super) fn int(self, name: &str, default: i64) -> i64 {
+        // optional: an attribute may be left out
         self.get(name).map_or(default, |attribute| attribute.i)
     }
 
     pub(super) fn float(self, name: &str, default: f32) -> f32 {
+        // optional: an attribute may be left out
         self.get(name).map_or(default, |attribute| attribute.f)
     }
 
@@ -33,6 +35,7 @@ impl<'a> Attributes<'a> {
 
     /// Integers; none where the attribute is left out.
     pub(super) fn list(self, name: &str) -> &'a [i64] {
+        // optional: an attribute may be left out
         self.ints(name).unwrap_or_default()
     }
 

@@ -89,7 +89,8 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, &'static str> {
     for shift in (0..70).step_by(7) {
         let (byte, rest) = bytes.split_first().ok_or("the file ends early")?;
         *bytes = rest;
-        value |= u64::from(byte & 127).checked_shl(shift).unwrap_or_default();
+        // The tenth byte holds the highest bit; what lies above is cut off, as protobuf does.
+        value |= ((u128::from(byte & 127)) << shift) as u64;
         if byte & 128 == 0 {
             return Ok(value);
         }

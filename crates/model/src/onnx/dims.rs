@@ -28,11 +28,13 @@ pub(super) fn offset(dims: &[usize]) -> usize {
 
 /// The size of an axis, or another list's entry for it; none has size 0.
 pub(super) fn size(list: &[usize], axis: usize) -> usize {
+    // optional: operators refuse a size of 0
     list.get(axis).copied().unwrap_or_default()
 }
 
 /// The elements of a range; none where it lies beyond the end.
 pub(super) fn part<T>(values: &[T], range: impl std::slice::SliceIndex<[T], Output = [T]>) -> &[T] {
+    // optional: callers compare lengths
     values.get(range).unwrap_or_default()
 }
 
@@ -77,6 +79,7 @@ pub(super) fn reshaped(
     }
     let known = count(&dims)?;
     if let Some(slot) = inferred.and_then(|i| dims.get_mut(i)) {
+        // optional: beside an axis of size 0 any is 0
         *slot = total.checked_div(known).unwrap_or_default();
     }
     if count(&dims)? == total {
@@ -90,6 +93,7 @@ pub(super) fn reshaped(
 pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
     let rank = a.len().max(b.len());
     let at = |dims: &[usize], i: usize| {
+        // optional: what is not there is of size 1 in broadcasting
         (i + dims.len()).checked_sub(rank).and_then(|i| dims.get(i)).copied().unwrap_or(1)
     };
     (0..rank)

@@ -207,6 +207,7 @@ fn product(sizes: &[usize]) -> u64 {
 
 /// About how many multiply-adds a node takes, from its inputs' sizes.
 pub(super) fn work(call: &Application<'_>) -> u64 {
+    // optional: an input may be left out
     let dims = |index: usize| call.optional(index).map_or(&[][..], |input| &input.dims);
     let at = |index: usize, axis: usize| dims::size(dims(index), axis);
     match call.op {

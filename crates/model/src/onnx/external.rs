@@ -93,6 +93,7 @@ impl Loader<'_> {
             let text = entry(key);
             text.map(str::parse::<u64>).transpose().map_err(|_| fail(format!("a bad {key}")))
         };
+        // optional: a file may leave the offset out
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
         let kind = type_name(i64::from(tensor.data_type));
         let bytes = element_bytes(tensor.data_type)

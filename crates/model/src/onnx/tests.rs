@@ -1,5 +1,10 @@
 //! Operators one by one, and files that are broken.
 
+mod cases;
+mod exporters;
+mod geometries;
+mod structure;
+
 use proptest::prelude::*;
 
 use super::write::{Attribute, Writer};

@@ -68,6 +68,7 @@ impl Writer {
         self.graph.node.push(NodeProto {
             input: strings(inputs),
             output: strings(outputs),
+            // optional: a node without outputs has no name
             name: outputs.first().copied().unwrap_or_default().into(),
             op_type: op.into(),
             attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),

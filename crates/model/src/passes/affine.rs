@@ -1,5 +1,7 @@
 //! Affine maps (batch normalisation, constant factors and summands) go into linear operators.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use gazelle_share::{Conv2d, LinearOp, LocalMap, Pads, TensorShape, plain};
 
 use super::{bypass, producers};
@@ -19,13 +21,13 @@ fn step(graph: &mut Graph) -> bool {
         let (scale, shift) = (scale.clone(), shift.clone());
         let (Some(&input), output) = (node.inputs.first(), node.output) else { continue };
         let shape = graph.shape(input);
-        let alone = readers.get(input).is_some_and(|readers| readers.len() == 1);
-        let before = producers.get(input).copied().flatten().filter(|_| alone);
+        let alone = readers[input].len() == 1;
+        let before = producers[input].filter(|_| alone);
         if before.is_some_and(|before| into_producer(graph, before, shape, &scale, &shift)) {
             bypass(graph, index);
             return true;
         }
-        let behind = readers.get(output).cloned().unwrap_or_default();
+        let behind = readers[output].clone();
         if !behind.is_empty() && behind.iter().all(|reader| takes(graph, *reader, shape, &scale)) {
             for reader in behind {
                 into_reader(graph, reader, shape, &scale, &shift);
@@ -201,11 +203,11 @@ pub(super) fn factors_behind_relu(graph: &mut Graph) {
         let moved = zip(&shift, &scale, shape, |b, a| b / a);
         let mut sizes = zip(&moved, &scale, shape, |b, a| b.abs() + 1.0 / a);
         sizes.sort_by(f32::total_cmp);
-        let usual = sizes.get(sizes.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+        let usual = sizes[(sizes.len() - 1) / 2];
         if sizes.last().is_none_or(|largest| *largest > OUTLIER * usual) {
             continue;
         }
-        let readers = graph.readers().get(output).cloned().unwrap_or_default();
+        let readers = graph.readers().swap_remove(output);
         let relus: Option<Vec<usize>> = readers
             .iter()
             .map(|reader| graph.nodes.get(*reader).filter(|n| n.op == Op::Relu).map(|n| n.output))
@@ -227,7 +229,7 @@ pub(super) fn factors_behind_relu(graph: &mut Graph) {
 /// `apply` they do.
 fn absorb(graph: &mut Graph, tensor: usize, scale: &[f32], apply: bool) -> bool {
     let shape = graph.shape(tensor);
-    let readers = graph.readers().get(tensor).cloned().unwrap_or_default();
+    let readers = graph.readers().swap_remove(tensor);
     if readers.is_empty() {
         return false;
     }

@@ -1,6 +1,8 @@
 //! Leaky ReLU from ReLU: `leaky(x) = slope x + (1 - slope) max(x, 0)`. The slopes go into the next
 //! weights and stay as private as these.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use gazelle_share::{LinearOp, LocalMap, TensorShape};
 
 use crate::float::each_channel;
@@ -70,11 +72,11 @@ fn replace(graph: &mut Graph, index: usize) {
     let readers = graph.readers();
     let Some(node) = graph.nodes.get(index).cloned() else { return };
     let Op::LeakyRelu { slopes } = &node.op else { return };
-    let input = node.inputs.first().copied().unwrap_or_default();
+    let input = node.input();
     let shape = graph.shape(input);
     let slopes = per_channel(slopes, shape);
     let rest: Vec<f32> = slopes.iter().map(|slope| 1.0 - slope).collect();
-    let behind = readers.get(node.output).cloned().unwrap_or_default();
+    let behind = readers[node.output].clone();
     let side_by_side = !behind.is_empty() && behind.iter().all(|reader| takes(graph, *reader));
     let add = |graph: &mut Graph, suffix: &str, shape: TensorShape| {
         graph.tensors.push(GraphTensor { name: format!("{}/{suffix}", node.name), shape });

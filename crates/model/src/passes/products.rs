@@ -1,5 +1,7 @@
 //! Products of two tensors from squares: `x y = ((x + y)^2 - (x - y)^2) / 4`, element by element.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use gazelle_share::LocalMap;
 
 use super::leaky::{takes, widen};
@@ -36,7 +38,7 @@ fn replace(graph: &mut Graph, index: usize) {
     let difference = push(graph, "difference", add(), vec![x, minus]);
     let high = push(graph, "sum^2", Op::Square, vec![sum]);
     let low = push(graph, "difference^2", Op::Square, vec![difference]);
-    let behind = readers.get(node.output).cloned().unwrap_or_default();
+    let behind = readers[node.output].clone();
     let (op, inputs) = if !behind.is_empty() && behind.iter().all(|reader| takes(graph, *reader)) {
         let quarters = |sign: f32| vec![0.25 * sign; shape.channels];
         for reader in behind {

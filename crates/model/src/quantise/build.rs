@@ -1,5 +1,7 @@
 //! From the lowered graph to fixed-point nodes.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 mod weights;
 
 use std::collections::HashMap;
@@ -118,8 +120,10 @@ struct NetworkDraft<'a> {
 impl NetworkDraft<'_> {
     /// The scale at which a tensor's values fit its width with the margin.
     fn fitting(&self, range_of: usize, width_of: usize) -> i32 {
-        let width = self.widths.get(width_of).copied().filter(|width| *width > 0);
-        let value_bits = width.unwrap_or(self.candidate.value_bits);
+        let value_bits = match self.widths[width_of] {
+            0 => self.candidate.value_bits,
+            width => width,
+        };
         scale_for(self.range(range_of), Candidate { value_bits, ..self.candidate })
     }
 
@@ -130,7 +134,7 @@ impl NetworkDraft<'_> {
     }
 
     fn range(&self, id: usize) -> f64 {
-        self.ranges.get(id).copied().unwrap_or(1.0)
+        self.ranges[id]
     }
 
     fn tensor(
@@ -163,15 +167,15 @@ impl NetworkDraft<'_> {
     }
 
     fn shape(&self, id: usize) -> TensorShape {
-        self.draft.tensors.get(id).map_or(TensorShape::vector(1), |tensor| tensor.shape)
+        self.draft.tensors[id].shape
     }
 
     fn scale(&self, id: usize) -> i32 {
-        self.draft.tensors.get(id).map_or(0, |tensor| tensor.scale)
+        self.draft.tensors[id].scale
     }
 
     fn value_bits(&self, id: usize) -> u32 {
-        self.draft.tensors.get(id).map_or(1, |tensor| tensor.value_bits)
+        self.draft.tensors[id].value_bits
     }
 
     fn is_open(&self, id: usize) -> bool {
@@ -181,7 +185,7 @@ impl NetworkDraft<'_> {
     fn input(&mut self, plan: &InputPlan) {
         let scale = plan.bits as i32 - 1 - log2_ceil(self.range(0));
         let shape = self.graph.input_shape();
-        let name = self.graph.tensors.first().map_or("input", |tensor| &tensor.name).to_owned();
+        let name = self.graph.tensors[0].name.clone();
         // One bit more: the range's end itself must fit, and inputs beyond the calibration's.
         let bits = (plan.bits + 1).max(plan.bits_for(scale));
         let id = self.tensor(&name, shape, scale, bits, false);
@@ -194,7 +198,7 @@ impl NetworkDraft<'_> {
     }
 
     fn node(&mut self, node: &GraphNode, pool: FoldedPool) -> Result<(), ModelError> {
-        let first = node.inputs.first().copied().unwrap_or_default();
+        let first = node.input();
         let output = match &node.op {
             Op::Linear { op, weights, bias } => self.linear(node, first, op, weights, bias)?,
             Op::Relu => self.step(node, first, StepFunction::Relu, pool)?,
@@ -237,7 +241,7 @@ impl NetworkDraft<'_> {
             LocalMap::SumPool(window) => taps_bits(window),
             _ => 0,
         };
-        let bits = inputs.iter().map(|id| self.value_bits(*id)).max().unwrap_or(1) + growth;
+        let bits = inputs.iter().map(|id| self.value_bits(*id)).fold(1, u32::max) + growth;
         let shape = self.graph.shape(node.output);
         let output = self.tensor(&node.name, shape, scale, bits, open);
         self.emit(&node.name, NodeKind::Local(map), inputs, output);
@@ -257,10 +261,8 @@ impl NetworkDraft<'_> {
         let bias = shift.iter().map(|b| (f64::from(*b) * unit).round() as i64).collect();
         let output = self.local(node, LocalMap::AddBias, vec![input], scale);
         let bits = self.needed(node.output, scale);
-        if !self.is_open(output)
-            && let Some(tensor) = self.draft.tensors.get_mut(output)
-        {
-            tensor.value_bits = bits;
+        if !self.is_open(output) {
+            self.draft.tensors[output].value_bits = bits;
         }
         if let Some(slot) = self.draft.weights.last_mut() {
             *slot = LinearWeights { weights: Vec::new(), bias };
@@ -277,7 +279,7 @@ impl NetworkDraft<'_> {
         if let Some(done) = self.rescaled.get(&id) {
             return Ok(*done);
         }
-        let cap = self.caps.get(id).copied().unwrap_or(i32::MAX);
+        let cap = self.caps[id];
         let wanted = self.fitting(id, id).min(cap);
         let bits = self.needed(id, wanted.min(self.scale(input)));
         let output = self.rescale(&format!("{name}/rescale"), input, wanted, bits);
@@ -315,7 +317,7 @@ impl NetworkDraft<'_> {
         pool: FoldedPool,
     ) -> Result<usize, ModelError> {
         let input = self.value(id)?;
-        let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
+        let cap = self.caps[node.output];
         let wanted = self.fitting(id, node.output).min(cap);
         // A masked value keeps its bits unless it meets others in a concatenation.
         let wanted = if self.is_open(input) { wanted } else { cap.min(self.scale(input)) };
@@ -353,7 +355,7 @@ impl NetworkDraft<'_> {
     ) -> Result<usize, ModelError> {
         let input = self.value(id)?;
         // Values that never reach the upper end need no clipping, but the plan must not tell.
-        let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
+        let cap = self.caps[node.output];
         let wanted = self.fitting(id, node.output).min(cap);
         let wanted = if self.is_open(input) { wanted } else { cap.min(self.scale(input)) };
         let truncate = (self.scale(input) - wanted).max(0) as u32;
@@ -384,7 +386,7 @@ impl NetworkDraft<'_> {
             self.value_bits(input).saturating_sub(truncate as u32).max(2)
         };
         let doubled = 2 * (self.scale(input) - truncate);
-        let cap = self.caps.get(node.output).copied().unwrap_or(i32::MAX);
+        let cap = self.caps[node.output];
         let wanted = self.fitting(node.output, node.output).min(cap);
         let drop_bits = (doubled - wanted).clamp(0, 2 * bits as i32 - 2);
         let function = StepFunction::Square { drop_bits: drop_bits as u32 };
@@ -420,7 +422,7 @@ impl NetworkDraft<'_> {
         for id in &node.inputs {
             inputs.push(self.value(*id)?);
         }
-        let scale = inputs.iter().map(|id| self.scale(*id)).max().unwrap_or_default();
+        let scale = inputs.iter().map(|id| self.scale(*id)).fold(i32::MIN, i32::max);
         if self.candidate.exact {
             self.settle(node, &mut inputs, scale);
         }
@@ -430,7 +432,7 @@ impl NetworkDraft<'_> {
             return Err(ModelError::Quantise(why));
         }
         let widths = inputs.iter().zip(&shifts).map(|(id, shift)| self.value_bits(*id) + shift);
-        let bits = widths.max().unwrap_or(1) + (inputs.len() as u32).next_power_of_two().ilog2();
+        let bits = widths.fold(1, u32::max) + (inputs.len() as u32).next_power_of_two().ilog2();
         let open = inputs.iter().any(|id| self.is_open(*id));
         let shape = self.graph.shape(node.output);
         let output = self.tensor(&node.name, shape, scale, bits, open);
@@ -456,7 +458,7 @@ impl NetworkDraft<'_> {
         for id in &node.inputs {
             inputs.push(self.masked(&node.name, *id)?);
         }
-        let scale = inputs.iter().map(|id| self.scale(*id)).min().unwrap_or_default();
+        let scale = inputs.iter().map(|id| self.scale(*id)).fold(i32::MAX, i32::min);
         for id in &mut inputs {
             if self.scale(*id) > scale {
                 let dropped = (self.scale(*id) - scale) as u32;

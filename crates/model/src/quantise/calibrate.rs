@@ -1,5 +1,7 @@
 //! Calibration inputs and the ranges they give.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use serde::{Deserialize, Serialize};
 
 use super::Options;
@@ -48,7 +50,7 @@ pub(super) fn inputs(graph: &Graph, options: &Options) -> (Vec<Vec<f32>>, Calibr
         return (options.calibration.clone(), CalibrationSource::Given);
     }
     let affordable = SYNTHETIC_MACS / graph.macs().max(1);
-    let count = SYNTHETIC.min(usize::try_from(affordable).unwrap_or(SYNTHETIC)).max(4);
+    let count = affordable.clamp(4, SYNTHETIC as u64) as usize;
     let inputs = (0..count).map(|i| synthetic(graph, &options.input_range, i as u64)).collect();
     (inputs, CalibrationSource::Synthetic)
 }
@@ -74,7 +76,7 @@ fn synthetic(graph: &Graph, range: &InputRange, seed: u64) -> Vec<f32> {
     for channel in 0..shape.channels {
         let (low, high) = range.of(channel);
         let grid: Vec<f32> = (0..rows * columns).map(|_| next()).collect();
-        let at = |y: usize, x: usize| grid.get(y * columns + x).copied().unwrap_or_default();
+        let at = |y: usize, x: usize| grid[y * columns + x];
         for y in 0..shape.height {
             for x in 0..shape.width {
                 let (gy, gx) = (y / cell, x / cell);
@@ -186,13 +188,13 @@ pub(super) fn run(
         widen(&mut ranges, &trace);
         let infinite = |ranges: &Vec<f64>| ranges.iter().any(|range| !range.is_finite());
         if let Some(at) = ranges.iter().position(infinite) {
-            let name = graph.tensors.get(at).map_or("?", |tensor| &tensor.name);
+            let name = &graph.tensors[at].name;
             return Err(ModelError::Quantise(format!("tensor {name:?} is not finite")));
         }
         if index * per_input < probes {
             (0..per_input).for_each(|_| sensitivity.add(graph, &trace));
         }
-        logits.push(trace.get_mut(graph.output).map(std::mem::take).unwrap_or_default());
+        logits.push(std::mem::take(&mut trace[graph.output]));
     }
     Ok(Calibration { ranges, logits, sensitivity })
 }

@@ -13,6 +13,8 @@
 //!   as one twice as wide, and a quarter of its rounding error is spared here;
 //! - **between powers of two**, in [1, 2), for all channels of the tensor alike.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use gazelle_share::{LinearOp, LocalMap};
 
 use super::calibrate::Calibration;
@@ -35,19 +37,13 @@ pub(super) fn equalise(graph: &mut Graph, calibration: &mut Calibration, shifts:
     }
     let shapes: Vec<_> = graph.tensors.iter().map(|tensor| tensor.shape).collect();
     for node in &mut graph.nodes {
-        let (Some(input), Some(output)) =
-            (node.inputs.first().and_then(|id| factors.of.get(*id)), factors.of.get(node.output))
-        else {
-            continue;
-        };
-        let plane = |id: Option<&usize>| {
-            let shape = id.and_then(|id| shapes.get(*id));
-            shape.map_or(1, |shape| (shape.height * shape.width).max(1))
-        };
+        let (input, output) = (&factors.of[node.input()], &factors.of[node.output]);
+        let plane = |id: usize| (shapes[id].height * shapes[id].width).max(1);
+        let planes = (plane(node.input()), plane(node.output));
         match &mut node.op {
             Op::Linear { op, weights, bias } => {
-                scale_weights(op, weights, input, plane(node.inputs.first()), output);
-                let each = if bias.len() == output.len() { 1 } else { plane(Some(&node.output)) };
+                scale_weights(op, weights, input, planes.0, output);
+                let each = if bias.len() == output.len() { 1 } else { planes.1 };
                 for (b, factor) in bias.chunks_mut(each).zip(output) {
                     for b in b.iter_mut() {
                         *b *= *factor as f32;
@@ -55,7 +51,7 @@ pub(super) fn equalise(graph: &mut Graph, calibration: &mut Calibration, shifts:
                 }
             }
             Op::Affine { shift, .. } => {
-                let each = if shift.len() == output.len() { 1 } else { plane(Some(&node.output)) };
+                let each = if shift.len() == output.len() { 1 } else { planes.1 };
                 for (shift, factor) in shift.chunks_mut(each).zip(output) {
                     for shift in shift.iter_mut() {
                         *shift *= *factor as f32;
@@ -63,7 +59,7 @@ pub(super) fn equalise(graph: &mut Graph, calibration: &mut Calibration, shifts:
                 }
             }
             Op::Clip { low, high } => {
-                let factor = output.first().copied().unwrap_or(1.0) as f32;
+                let factor = output[0] as f32;
                 *low *= factor;
                 *high *= factor;
             }
@@ -71,7 +67,7 @@ pub(super) fn equalise(graph: &mut Graph, calibration: &mut Calibration, shifts:
         }
     }
     for (id, ranges) in calibration.ranges.iter_mut().enumerate() {
-        let of = factors.of.get(id).map(Vec::as_slice).unwrap_or_default();
+        let of = &factors.of[id];
         ranges.iter_mut().zip(of).for_each(|(range, factor)| *range *= factor);
         calibration.sensitivity.rescale(id, of);
     }
@@ -144,8 +140,8 @@ fn between_channels(graph: &Graph, ranges: &[Vec<f64>], rounded: &[Place]) -> Ve
             Some(base)
         })
         .collect();
-    let base = |id: usize| bases.get(id).copied().unwrap_or_default();
-    let count = |id: usize| channels.get(id).copied().unwrap_or_default();
+    let base = |id: usize| bases[id];
+    let count = |id: usize| channels[id];
     let total = channels.iter().sum();
     let mut classes: Vec<usize> = (0..total).collect();
     for node in &graph.nodes {
@@ -153,20 +149,16 @@ fn between_channels(graph: &Graph, ranges: &[Vec<f64>], rounded: &[Place]) -> Ve
     }
     let mut factors = vec![MOST; total];
     let cap = |factors: &mut Vec<f64>, class: usize, factor: f64| {
-        if let Some(slot) = factors.get_mut(class) {
-            *slot = slot.min(factor);
-        }
+        factors[class] = factors[class].min(factor);
     };
     let mut seen = vec![false; total];
     for place in rounded {
-        let Some(own) = ranges.get(place.rounded) else { continue };
+        let own = &ranges[place.rounded];
         let widest = own.iter().copied().fold(0.0, f64::max);
         for (channel, range) in own.iter().enumerate().filter(|(_, range)| **range > 0.0) {
             let class = find(&mut classes, base(place.rounded) + channel);
             cap(&mut factors, class, (widest / (HEADROOM * range)).max(1.0));
-            if let Some(seen) = seen.get_mut(class) {
-                *seen = true;
-            }
+            seen[class] = true;
         }
     }
     for id in frozen(graph) {
@@ -177,8 +169,7 @@ fn between_channels(graph: &Graph, ranges: &[Vec<f64>], rounded: &[Place]) -> Ve
     }
     let mut factor = |id: usize| {
         let class = find(&mut classes, id);
-        let known = seen.get(class) == Some(&true);
-        if known { factors.get(class).copied().unwrap_or(1.0) } else { 1.0 }
+        if seen[class] { factors[class] } else { 1.0 }
     };
     (0..channels.len())
         .map(|id| (base(id)..base(id) + count(id)).map(&mut factor).collect())
@@ -207,7 +198,7 @@ fn join_channels(
             }
         }
         Op::Local(map) if !matches!(map, LocalMap::Add { .. } | LocalMap::SumPool(_)) => {
-            let input = node.inputs.first().copied().unwrap_or_default();
+            let input = node.input();
             let shape = graph.shape(input);
             let plane = (shape.height * shape.width).max(1);
             // One more than the channel of each element; 0 is padding.
@@ -258,19 +249,16 @@ fn between_powers(graph: &Graph, ranges: &[f64], places: &[Place]) -> Vec<f64> {
     // Per class: (range, cost of a bit) of the values that are rounded.
     let mut rounded: Vec<Vec<(f64, f64)>> = vec![Vec::new(); graph.tensors.len()];
     for place in places {
-        let range = ranges.get(place.rounded).copied().unwrap_or_default();
+        let range = ranges[place.rounded];
         let class = find(&mut classes, place.rounded);
-        if let Some(list) = rounded.get_mut(class)
-            && range > 0.0
-        {
-            list.push((range, place.cost));
+        if range > 0.0 {
+            rounded[class].push((range, place.cost));
         }
     }
     (0..graph.tensors.len())
         .map(|id| {
             let class = find(&mut classes, id);
-            let list = rounded.get(class).map(Vec::as_slice).unwrap_or_default();
-            if frozen.contains(&class) { 1.0 } else { best(list) }
+            if frozen.contains(&class) { 1.0 } else { best(&rounded[class]) }
         })
         .collect()
 }
@@ -283,8 +271,8 @@ fn best(rounded: &[(f64, f64)]) -> f64 {
         rounded.iter().map(|(range, cost)| cost * bits(*range)).sum()
     };
     let exponents = (0..STEPS).map(|j| f64::from(j) / f64::from(STEPS));
-    let best = exponents.min_by(|a, b| waste(*a).total_cmp(&waste(*b)));
-    best.unwrap_or_default().exp2()
+    let better = |a: f64, b: f64| if waste(b) < waste(a) { b } else { a };
+    exponents.fold(0.0, better).exp2()
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ impl InputPlan {
     ) -> Self {
         let size = |channel: usize| {
             declared.size(channel)
+                // optional: no shifts at all stand for zeros
                 * shifts.get(channel).map_or(1.0, |shift| f64::from(*shift).exp2())
         };
         let declared = (0..channels).map(size).fold(0.0, f64::max);

@@ -41,7 +41,7 @@ pub(super) fn places(graph: &Graph) -> Vec<Place> {
     for node in &graph.nodes {
         let rounded = match &node.op {
             Op::Relu | Op::MaxPool { .. } | Op::Square | Op::Clip { .. } | Op::LeakyRelu { .. } => {
-                node.inputs.first().copied().unwrap_or_default()
+                node.input()
             }
             Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. } => {
                 let is_open = matches!(node.op, Op::Linear { .. })

@@ -1,5 +1,7 @@
 //! Ring widths: every consumer's condition, from the output backwards (protocol.md, 2 and 5.1).
 
+#![expect(clippy::indexing_slicing, reason = "a network's ids are places in it")]
+
 use gazelle_share::{LocalMap, Node, NodeKind, StepOutput, Tensor, TensorId, TensorMap};
 
 use crate::error::ModelError;
@@ -18,10 +20,7 @@ pub(crate) fn assign(
 ) -> Result<(), ModelError> {
     let mut rings = TensorMap::new(MIN_RING, tensors.len());
     // Whatever reads it, the input itself must fit.
-    let input = tensors.first().map_or(0, |input| input.value_bits);
-    if input > 0 {
-        raise(&mut rings[TensorId::INPUT], input);
-    }
+    raise(&mut rings[TensorId::INPUT], tensors[0].value_bits);
     for pass in 0.. {
         let before = rings.clone();
         backwards(tensors, nodes, masked, &mut rings);
@@ -65,7 +64,7 @@ fn backwards(
         let output = rings[node.output];
         match &node.kind {
             NodeKind::Linear(_) => {
-                let guard = tensors.get(node.output.index()).map_or(0, |tensor| tensor.guard_bits);
+                let guard = tensors[node.output.index()].guard_bits;
                 raise(&mut rings[node.input()], output - guard);
             }
             NodeKind::Step(step) => {
@@ -78,11 +77,8 @@ fn backwards(
                 }
             }
             NodeKind::Local(map) => {
-                if *map == LocalMap::AddBias
-                    && masked[node.output]
-                    && let Some(tensor) = tensors.get(node.output.index())
-                {
-                    raise(&mut rings[node.output], tensor.value_bits);
+                if *map == LocalMap::AddBias && masked[node.output] {
+                    raise(&mut rings[node.output], tensors[node.output.index()].value_bits);
                 }
                 for (i, id) in node.inputs.iter().enumerate() {
                     raise(&mut rings[*id], output.saturating_sub(node.kind.shift(i)));

@@ -1,5 +1,7 @@
 //! Common scales: tensors that meet in a concatenation get the same one.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use gazelle_share::LocalMap;
 
 use super::Candidate;
@@ -46,49 +48,31 @@ pub(super) fn caps(
         // What a step writes is bounded by what it reads: the value before the function.
         let range = match &node.op {
             Op::Relu | Op::MaxPool { .. } | Op::Clip { .. } | Op::LeakyRelu { .. } => {
-                node.inputs.first().and_then(|id| ranges.get(*id))
+                ranges[node.input()]
             }
-            Op::Square | Op::Linear { .. } | Op::Local(LocalMap::Add { .. }) => {
-                ranges.get(node.output)
-            }
-            _ => None,
+            Op::Square | Op::Linear { .. } | Op::Local(LocalMap::Add { .. }) => ranges[node.output],
+            _ => continue,
         };
-        let Some(range) = range else { continue };
         let class = find(&mut classes, node.output);
-        let value_bits = widths.get(node.output).copied().unwrap_or_default();
+        let value_bits = widths[node.output];
         if value_bits == 0 {
             continue;
         }
-        let scale = scale_for(*range, Candidate { value_bits, ..candidate });
-        if let Some(cap) = caps.get_mut(class) {
-            *cap = (*cap).min(scale);
-        }
+        let scale = scale_for(range, Candidate { value_bits, ..candidate });
+        caps[class] = caps[class].min(scale);
     }
-    (0..graph.tensors.len())
-        .map(|id| {
-            let class = find(&mut classes, id);
-            caps.get(class).copied().unwrap_or(i32::MAX)
-        })
-        .collect()
+    (0..graph.tensors.len()).map(|id| caps[find(&mut classes, id)]).collect()
 }
 
 pub(super) fn find(classes: &mut [usize], mut id: usize) -> usize {
-    while let Some(&parent) = classes.get(id) {
-        if parent == id {
-            break;
-        }
-        let above = classes.get(parent).copied().unwrap_or(parent);
-        if let Some(slot) = classes.get_mut(id) {
-            *slot = above;
-        }
-        id = above;
+    while classes[id] != id {
+        classes[id] = classes[classes[id]];
+        id = classes[id];
     }
     id
 }
 
 pub(super) fn union(classes: &mut [usize], a: usize, b: usize) {
     let (a, b) = (find(classes, a), find(classes, b));
-    if let Some(slot) = classes.get_mut(a) {
-        *slot = b;
-    }
+    classes[a] = b;
 }

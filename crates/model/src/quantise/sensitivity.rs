@@ -36,7 +36,7 @@ impl Sensitivity {
     }
 
     fn mean(&self, sums: &[Vec<f64>], tensor: usize) -> f64 {
-        sums.get(tensor).map_or(0.0, |sums| sums.iter().sum::<f64>() / self.probes.max(1.0))
+        sums[tensor].iter().sum::<f64>() / self.probes.max(1.0)
     }
 
     /// A size below which values of a tensor do not matter to logits of a `scale`: a range less than
@@ -78,7 +78,7 @@ impl Sensitivity {
                 Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. } => {
                     &copy
                 }
-                _ => back.first().unwrap_or(&gradient),
+                _ => &back[0],
             };
             add_squares(&mut self.sums[node.output], rounded);
             let copied = matches!(node.op, Op::Linear { .. } | Op::Local(LocalMap::Concat));
@@ -120,7 +120,7 @@ fn accumulate(sum: &mut Vec<f32>, gradient: Vec<f32>) {
 
 /// Gradients at a node's inputs.
 fn backward(graph: &Graph, node: &GraphNode, trace: &[Vec<f32>], g: &[f32]) -> Vec<Vec<f32>> {
-    let id = node.inputs.first().copied().unwrap_or_default();
+    let id = node.input();
     let (x, shape) = (&trace[id], graph.shape(id));
     match &node.op {
         Op::Linear { op: LinearOp::FullyConnected { inputs, .. }, weights, .. } => {

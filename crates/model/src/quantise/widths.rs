@@ -6,6 +6,8 @@
 //! they lower the variance most for their cost, which is what a Lagrange multiplier would choose.
 //! Tensors that meet in a concatenation have one scale and get their bits together.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use super::Candidate;
 use super::places::places;
 use super::scales::{classes, find, log2_ceil, scale_for};
@@ -54,9 +56,7 @@ pub(super) fn allot(
     for group in &groups {
         for (tensor, range) in &group.places {
             let width = group.scale + log2_ceil(*range) + 1 + candidate.margin as i32;
-            if let Some(slot) = widths.get_mut(*tensor) {
-                *slot = width.clamp(4, *WIDTHS.end() as i32) as u32;
-            }
+            widths[*tensor] = width.clamp(4, *WIDTHS.end() as i32) as u32;
         }
     }
     Some(widths)
@@ -72,9 +72,9 @@ fn groups(
     let mut classes = classes(graph);
     let mut groups: Vec<WidthGroup> = graph.tensors.iter().map(|_| WidthGroup::default()).collect();
     for place in places(graph) {
-        let range = ranges.get(place.rounded).copied().unwrap_or(1.0);
+        let range = ranges[place.rounded];
         let class = find(&mut classes, place.tensor);
-        let Some(group) = groups.get_mut(class) else { continue };
+        let group = &mut groups[class];
         let most = scale_for(range, widest);
         group.scale = if group.places.is_empty() { most } else { group.scale.min(most) };
         group.places.push((place.tensor, range));

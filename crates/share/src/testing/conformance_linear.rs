@@ -157,12 +157,8 @@ fn client_side<P: LinearProtocol>(
     let mut runs = Vec::new();
     for inference in 0..INFERENCES {
         let before = channel.traffic();
-        let given: Vec<Shares> = groups
-            .iter()
-            .map(|g| {
-                Shares::random(g.ring_bits, g.ops.first().map_or(0, LinearOp::input_len), &mut rng)
-            })
-            .collect();
+        let given: Vec<Shares> =
+            groups.iter().map(|g| Shares::random(g.ring_bits, g.input_len(), &mut rng)).collect();
         let (send, recv) = channel.halves();
         // Pending material goes from the requesting thread to the finishing one.
         let (pass, pending) = mpsc::channel();
@@ -215,7 +211,7 @@ fn refuses_wrong_masks<P: LinearProtocol>(
     let before = channel.traffic();
     let mut rng = test_rng(3);
     for (i, group) in groups.iter().enumerate() {
-        let len = group.ops.first().map_or(0, LinearOp::input_len);
+        let len = group.input_len();
         let short = Shares::random(group.ring_bits, len - 1, &mut rng);
         let wide = Shares::random(group.ring_bits + 1, len, &mut rng);
         let right = Shares::random(group.ring_bits, len, &mut rng);

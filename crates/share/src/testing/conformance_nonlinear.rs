@@ -181,9 +181,10 @@ fn check_ranking(floor: &[i64], ceiling: &[i64], indices: &[i64]) {
     assert_eq!(distinct.len(), indices.len(), "an index twice in {indices:?}");
     for index in indices {
         let candidates = [at(ceiling, *index), at(floor, *index)];
-        let fits = candidates.into_iter().flatten().map(|v| (v, -index)).find(|key| *key < last);
-        assert!(fits.is_some(), "index {index} does not follow {last:?} in {indices:?}");
-        last = fits.unwrap_or(last);
+        let mut keys = candidates.into_iter().flatten().map(|value| (value, -index));
+        let next = keys.find(|key| *key < last);
+        assert!(next.is_some(), "index {index} does not follow {last:?} in {indices:?}");
+        last = next.into_iter().fold(last, |_, key| key);
     }
     for (index, low) in floor.iter().enumerate() {
         let key = (*low, -(index as i64));
@@ -197,6 +198,15 @@ struct Case {
     client: Shares,
     server: Shares,
     mask: Option<Shares>,
+}
+
+impl Case {
+    fn output(&self) -> Output<'_> {
+        match &self.mask {
+            Some(mask) => Output::Masked(mask),
+            None => Output::Reveal,
+        }
+    }
 }
 
 /// Random sharings of random values and of the edges of the range.
@@ -338,7 +348,7 @@ fn client_side<P: NonlinearProtocol>(
         let mut prepared = Vec::new();
         for (i, case) in cases.iter().enumerate() {
             let before = channel.traffic();
-            let output = case.mask.as_ref().map_or(Output::Reveal, Output::Masked);
+            let output = case.output();
             prepared.push(client.offline(i, &case.client, output, &mut channel, &mut rng)?);
             channel.flush()?;
             log.offline.push(channel.traffic() - before);
@@ -407,7 +417,7 @@ fn refuses_wrong_shares<P: NonlinearProtocol + Clone + 'static>(protocol: &P, st
             let cases = cases(&client_steps, 9);
             let before = channel.traffic().sent;
             for (i, (step, case)) in client_steps.iter().zip(&cases).enumerate() {
-                let right = case.mask.as_ref().map_or(Output::Reveal, Output::Masked);
+                let right = case.output();
                 let (l, len) = (step.input_bits, step.input.len());
                 let short = Shares::random(l, len - 1, &mut rng);
                 let narrow = Shares::random(l - 1, len, &mut rng);
@@ -429,7 +439,7 @@ fn refuses_wrong_shares<P: NonlinearProtocol + Clone + 'static>(protocol: &P, st
             }
             let nothing_sent = channel.traffic().sent == before;
             let case = cases.into_iter().next().unwrap();
-            let output = case.mask.as_ref().map_or(Output::Reveal, Output::Masked);
+            let output = case.output();
             client.offline(0, &case.client, output, &mut channel, &mut rng)?;
             channel.flush()?;
             Ok(all_refused && nothing_sent)

@@ -177,7 +177,7 @@ impl LinearServer for IdealLinearServer {
         (send, recv): (&mut SendHalf, &mut RecvHalf),
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Vec<Shares>, ProtocolError> {
-        let weights = self.0.weights.get(group).map(Vec::as_slice).unwrap_or_default();
+        let weights = self.0.weights.get(group).ok_or(Misuse::Group(group))?;
         let group = find(&self.0.groups, group)?;
         let r: Packed = recv.recv(&request_shape(group))?;
         let mut shares = Vec::with_capacity(group.ops.len());
@@ -220,7 +220,7 @@ fn find(groups: &[LinearGroup], index: usize) -> Result<&LinearGroup, ProtocolEr
 }
 
 fn request_shape(group: &LinearGroup) -> PackedShape {
-    let count = group.ops.first().map_or(0, LinearOp::input_len);
+    let count = group.input_len();
     PackedShape { count, bits: group.ring_bits }
 }
 

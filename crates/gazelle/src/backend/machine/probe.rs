@@ -117,7 +117,7 @@ fn counts(server: &DefaultService, choice: &Choice) -> Result<Measured, GazelleE
         polynomials: work.polynomials,
         ..Measured::default()
     };
-    let wanted = choice.steps.last().copied().unwrap_or(StepProtocol::Garbled);
+    let wanted = choice.step(choice.steps.len());
     // The last step reveals on any backend by garbling: it is part of every session's fixed cost.
     for step in plan.steps().iter().rev().skip(1) {
         let Some(price) = planner::price(step, wanted, choice.ot) else { continue };

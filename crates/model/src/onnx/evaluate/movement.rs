@@ -234,6 +234,7 @@ fn tile(call: &Application<'_>) -> Result<Array, String> {
 /// `DepthToSpace` and `SpaceToDepth`.
 fn blocks(call: &Application<'_>) -> Result<Array, String> {
     let x = call.input(0)?;
+    // optional: a block of 0 is refused below
     let block = usize::try_from(call.attributes.int("blocksize", 0)).unwrap_or_default();
     let [n, c, h, w] = *x.dims.as_slice() else {
         return Err(format!("{} of {:?}: four axes are needed", call.op, x.dims));

@@ -78,8 +78,10 @@ pub(super) fn fused(
     call: &Call<'_>,
     x: &Dynamic,
 ) -> Result<Dynamic, String> {
+    // optional: an attribute may be left out
     let list = call.attributes.get("activation_params").map_or(&[][..], |list| &list.floats);
     let parameter = |i: usize, name: &str, default: f32| {
+        // optional: an attribute may be left out
         list.get(i).copied().unwrap_or_else(|| call.attributes.float(name, default))
     };
     let dims = x.dims.clone();

@@ -58,7 +58,7 @@ fn constants(a: &Array, b: &Array, op: &str) -> Result<Array, String> {
 fn power(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let Ok(x) = call.tensor(0) else { return Err("a private exponent is not supported".into()) };
     let exponent = call.required(1)?.floats();
-    let first = exponent.first().copied().unwrap_or(1.0);
+    let first = *exponent.first().ok_or("an empty exponent")?;
     let same = exponent.iter().all(|e| e.to_bits() == first.to_bits());
     let out = dims::broadcast(&x.dims, &call.required(1)?.dims)?;
     let x = expand(importer, call.name, &x, &out)?;

@@ -19,7 +19,7 @@ pub(super) fn pads(
     let mut behind = [0usize; 2];
     match call.attributes.string("auto_pad").as_deref() {
         None | Some("" | "NOTSET") => {
-            let pads = call.attributes.ints("pads").unwrap_or_default();
+            let pads = call.attributes.list("pads");
             if !pads.is_empty() && pads.len() != 2 * rank {
                 return Err(format!("{} pads for {rank} axes", pads.len()));
             }
@@ -144,11 +144,13 @@ pub(super) fn conv_transpose(
     };
     let (extra, pads) = (list("output_padding", rank)?, list("pads", 2 * rank)?);
     let wanted = list("output_shape", rank)?;
+    // optional: an attribute may be left out
     let auto = call.attributes.string("auto_pad").unwrap_or_default();
     let mut lists = Vec::with_capacity(rank);
     for axis in 0..rank {
         let of = |list: &[usize]| dims::size(list, axis) as i64;
         let at = |list: Option<&[i64]>, i: usize| {
+            // optional: an attribute may be left out
             list.and_then(|list| list.get(i)).map_or(0, |value| *value)
         };
         let (size, step) = (of(spatial), of(&stride));

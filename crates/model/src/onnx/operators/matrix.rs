@@ -34,6 +34,7 @@ pub(super) struct Contraction<'a> {
 
 /// Sizes by label, in the order of `labels`.
 fn sizes(labels: &[Label], of: &[(Label, usize)]) -> Vec<usize> {
+    // optional: a label of one operand is of size 1 in the other
     let size = |label: &Label| of.iter().find(|(other, _)| other == label).map_or(1, |(_, n)| *n);
     labels.iter().map(size).collect()
 }

@@ -61,7 +61,7 @@ pub(super) fn new_dims(opset: i64, call: &Call<'_>, from: &[usize]) -> Result<Ve
         _ => {
             let count = match (opset >= 13, call.constant(1)?) {
                 (true, Some(constant)) => constant.int_list().len(),
-                _ => call.attributes.ints("axes").map_or(0, <[i64]>::len),
+                _ => call.attributes.list("axes").len(),
             };
             let rank = rank.checked_add(count).filter(|rank| *rank <= 16).ok_or("too many axes")?;
             let axes = axes(rank)?.ok_or("the axes are missing")?;
@@ -97,6 +97,7 @@ pub(super) fn unsqueeze(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<
 }
 
 /// The tensor with its axes in another order; axes of one element may go anywhere.
+#[expect(clippy::indexing_slicing, reason = "the order was checked to be one of the axes")]
 pub(super) fn permute(
     importer: &mut Importer<'_>,
     name: &str,
@@ -105,7 +106,7 @@ pub(super) fn permute(
 ) -> Result<Dynamic, String> {
     let out: Option<Vec<usize>> = order.iter().map(|axis| x.dims.get(*axis).copied()).collect();
     let out = out.filter(|out| out.len() == x.dims.len()).ok_or("a permutation of other axes")?;
-    let dim = |axis: usize| x.dims.get(axis).copied().unwrap_or(1);
+    let dim = |axis: usize| x.dims[axis];
     let moved: Vec<usize> = order.iter().copied().filter(|axis| dim(*axis) != 1).collect();
     // Axes that stay neighbours are one block.
     let mut blocks: Vec<(usize, usize)> = Vec::new();
@@ -157,6 +158,7 @@ fn swap(
     blocks: &[(usize, usize)],
     axes: [usize; 3],
 ) -> Result<Dynamic, String> {
+    // optional: what is not there is of size 1
     let size = |block: usize| blocks.get(block).map_or(1, |(_, size)| *size);
     let from = relabel(importer, name, x, vec![1, size(0), size(1), size(2)])?;
     let to = axes.iter().fold(vec![1], |mut to, axis| {

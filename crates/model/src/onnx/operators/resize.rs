@@ -29,6 +29,7 @@ impl Settings {
     fn read(importer: &Importer<'_>, call: &Call<'_>) -> Result<Self, String> {
         let text = |name: &str, default: &str| {
             let given = call.attributes.string(name).filter(|text| !text.is_empty());
+            // optional: an attribute may be left out
             given.unwrap_or_else(|| default.to_owned())
         };
         let mode = match text("mode", "nearest").as_str() {

@@ -172,7 +172,9 @@ pub(super) fn cuts(opset: i64, call: &Call<'_>, from: &[usize]) -> Result<Vec<Cu
     };
     let starts = list(1, "starts")?.ok_or("the starts are missing")?;
     let ends = list(2, "ends")?.ok_or("the ends are missing")?;
+    // optional: an input may be left out
     let axes = list(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    // optional: an input may be left out
     let steps = list(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), steps.len()].iter().any(|len| *len != starts.len()) {
         return Err("starts, ends, axes and steps differ in number".into());
@@ -304,6 +306,7 @@ fn padding(opset: i64, call: &Call<'_>, rank: usize) -> Result<Padding, String> 
         let list = call.attributes.ints("pads").ok_or("the pads are missing")?.to_vec();
         (list, Some(call.attributes.float("value", 0.0)))
     } else {
+        // optional: an input may be left out
         let value = call.constant(2)?.map_or(Some(0.0), |constant| constant.single());
         (call.required(1)?.int_list(), value)
     };
@@ -339,6 +342,7 @@ fn continued(mode: &str, at: i64, dim: i64) -> Option<usize> {
 pub(super) fn pad(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let mode = call.attributes.string("mode").filter(|mode| !mode.is_empty());
+    // optional: an attribute may be left out
     let mode = mode.as_deref().unwrap_or("constant");
     if !matches!(mode, "constant" | "reflect" | "edge" | "wrap") {
         return Err(format!("padding of the mode {mode:?}"));

@@ -1,5 +1,7 @@
 //! Linear layers: integers for their weights.
 
+#![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
+
 use gazelle_share::{LinearOp, LinearWeights, NodeKind};
 
 use super::NetworkDraft;
@@ -70,13 +72,13 @@ impl NetworkDraft<'_> {
             if !node.inputs.iter().any(|input| reached.contains(input)) {
                 continue;
             }
-            let own = self.widths.get(node.output).copied().unwrap_or_default();
+            let own = self.widths[node.output];
             width = width.max(own);
             if matches!(node.op, Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. }) {
                 reached.push(node.output);
             }
         }
-        width.max(self.widths.get(id).copied().unwrap_or_default())
+        width.max(self.widths[id])
     }
 
     /// Whether a tensor is the output, or becomes it through local maps alone.

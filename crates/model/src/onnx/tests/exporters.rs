@@ -1,9 +1,9 @@
 //! What exporters of well-known networks write, in small: the whole way to fixed point.
 
-use super::import;
-use super::write::{Attribute, Writer};
 use crate::fixed::{self, Rounding};
 use crate::graph::{Graph, Op};
+use crate::onnx::import;
+use crate::onnx::write::{Attribute, Writer};
 use crate::{Options, float, passes, quantise};
 
 /// A network under construction, and a source of weights.

@@ -2,14 +2,14 @@
 
 use prost::Message;
 
-use super::generated::{
+use crate::InputRange;
+use crate::graph::Activation;
+use crate::onnx::generated::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
-use super::write::{Attribute, Writer};
-use super::{ImportOptions, ImportedModel};
-use crate::InputRange;
-use crate::graph::Activation;
+use crate::onnx::write::{Attribute, Writer};
+use crate::onnx::{ImportOptions, ImportedModel};
 
 /// A file of a matrix product and a ReLU, changed before it is read.
 fn changed(input: &[i64], change: impl FnOnce(&mut ModelProto)) -> Vec<u8> {

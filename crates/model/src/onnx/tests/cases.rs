@@ -8,11 +8,11 @@ use prost::Message;
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::generated::ModelProto;
-use super::program::FileGraph;
-use super::reference::Reference;
-use super::{ImportOptions, external, load};
 use crate::fixed::{self, Rounding};
+use crate::onnx::generated::ModelProto;
+use crate::onnx::program::FileGraph;
+use crate::onnx::reference::Reference;
+use crate::onnx::{ImportOptions, external, load};
 use crate::range::InputRange;
 use crate::{ModelError, Options, quantise};
 

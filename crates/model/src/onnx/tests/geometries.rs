@@ -1,8 +1,8 @@
 //! Convolutions and pools of every small geometry, imported and lowered, against the definition.
 
-use super::import;
-use super::write::{Attribute, Writer};
 use crate::graph::Graph;
+use crate::onnx::import;
+use crate::onnx::write::{Attribute, Writer};
 use crate::{float, passes};
 
 /// What one axis of a window does.
