@@ -11,8 +11,8 @@
 //!
 //! | | client ([`ClientFused`]) | server ([`ServerFused`]) |
 //! |---|---|---|
-//! | offline, C->S 3 l - 2 b bits | `begin`: tau = c - (`kZ1` - `kZ0`), `pi` = - `kZ0`; `lC` = `rho_X`; tq = (1 - 2 `lC`) `y_C(0)` - (`kY1` - `kY0`); tq' = (1 - 2 `lC`)(c - 2 pi) - (`kY1'` - `kY0'`) | `begin`: sigma = `rho_Z`, `lS` = `rho_Y`; `finish`: `pi` = `kZ` + sigma tau; q = `kY` + `lS` tq; q' = `kY'` + `lS` tq' |
-//! | opening 0, S->C l + 1 bits | `set_first` | `first`: m; V = (1 - 2 `lS`) `y_S` - (`kX1` - `kX0`) |
+//! | offline, C->S 3 l - 2 b bits | `begin`: tau = c - (`kZ1` - `kZ0`), `pi` = - `kZ0`; `lC` = `rho_X`; tq = (1 - 2 `lC`) `y_C(0)` - (`kY1` - `kY0`); tq' = (1 - 2 `lC`)(c - 2 pi) - (`kY1'` - `kY0'`) | `begin`: sigma = `rho_Z`, `lS` = `rho_Y`; `correct`: `pi` = `kZ` + sigma tau; q = `kY` + `lS` tq; q' = `kY'` + `lS` tq' |
+//! | opening 0, S->C l + 1 bits | `take_first` | `send_first`: m; V = (1 - 2 `lS`) `y_S` - (`kX1` - `kX0`) |
 //! | opening 1 | `mask`: `d_C` ^ `lC` | `mask`: `d_S` ^ `lS` |
 //! | | `select`: D `y_C` + (1 - 2D)(`kX` + `lC` V + `lC` `y_C` - `kY0` - m `2^b` `kY0'`) | `select`: D `y_S` + (1 - 2D)(`lS` `y_S` - `kX0` + q + m `2^b` q') |
 //!
@@ -28,12 +28,12 @@ use gazelle_prg::Prg;
 use gazelle_share::shares::{ring_mask, to_signed};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::carry::CarryPart;
-use crate::operation::{Begun, ClientShare, Execution, Known, Operation, Rots};
+use crate::operation::{Begun, ClientShare, Known, Operation, Rots};
 use crate::planes::{Planes, bit, negate_if, xor};
-use crate::relu::compared;
+use crate::relu::{ReluExecution, compared};
 use crate::rot::{RotRecv, RotSend};
-use crate::sign::{Sign, SignPart};
+use crate::select::SelectPart;
+use crate::sign::Sign;
 
 /// `max(x, 0)` modulo `2^to` of x modulo `2^bits`, compared without the lowest `drop` bits; the
 /// client's share is known offline. Needs `bits < to` and `2 to - bits <= 64`.
@@ -86,12 +86,12 @@ impl Operation for Fused {
         let (select, message) =
             ClientFused::begin(self.bits, self.to, x, &mut rots.recv, &mut rots.send);
         corrections.append(&message);
-        Begun::new(FusedExecution::new(self, sign, select), corrections)
+        Begun::new(ReluExecution::new(&self.sign, self.drop, sign, select), corrections)
     }
     fn server(&self, rots: &mut Rots<'_>, _: &mut Prg) -> Begun {
         let (sign, corrections) = self.sign.begin_server(rots);
         let select = ServerFused::begin(self.bits, self.to, &mut rots.send, &mut rots.recv);
-        Begun::new(FusedExecution::new(self, sign, select), corrections)
+        Begun::new(ReluExecution::new(&self.sign, self.drop, sign, select), corrections)
     }
 }
 
@@ -182,9 +182,11 @@ impl ClientFused {
         };
         (client, message)
     }
+}
 
+impl SelectPart for ClientFused {
     /// Takes m and V: `to + 1` planes.
-    pub(crate) fn set_first(&mut self, first: &Planes) {
+    fn take_first(&mut self, first: &Planes) {
         self.m = first.plane(0).to_vec();
         self.received = Planes::zeros(first.lanes(), 0);
         for i in 1..first.count() {
@@ -193,14 +195,12 @@ impl ClientFused {
     }
 
     /// This party's half of D, from its share of d: one plane.
-    #[must_use]
-    pub(crate) fn mask(&self, d: &[u64]) -> Vec<u64> {
+    fn mask(&self, d: &[u64]) -> Vec<u64> {
         xor(d, &self.choice)
     }
 
     /// This party's share of d x modulo `2^to`, from D and its share of x.
-    #[must_use]
-    pub(crate) fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
+    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
         let mask = ring_mask(self.to);
         let planes = [&self.k, &self.k0, &self.k0_upper, &self.pi, &self.received];
         let [k, k0, upper, pi, v] = planes.map(|planes| Zeroizing::new(planes.to_words()));
@@ -247,8 +247,14 @@ impl ServerFused {
         }
     }
 
+    fn y(&self, x: u64, pi: u64, m: u64) -> u64 {
+        (to_signed(x, self.from) as u64).wrapping_add(negate_if(m, pi) << self.from)
+    }
+}
+
+impl SelectPart for ServerFused {
     /// Offline, with tau, tq, tq'.
-    pub(crate) fn finish(&mut self, message: &Planes) {
+    fn correct(&mut self, message: &Planes) {
         let (width, to) = ((self.to - self.from) as usize, self.to as usize);
         let add = |string: &Planes, plane: &[u64], start: usize, count: usize| {
             let mut words = Zeroizing::new(string.to_words());
@@ -263,13 +269,8 @@ impl ServerFused {
         self.q_upper = add(&self.q_upper, &self.choice, width + to, width);
     }
 
-    fn y(&self, x: u64, pi: u64, m: u64) -> u64 {
-        (to_signed(x, self.from) as u64).wrapping_add(negate_if(m, pi) << self.from)
-    }
-
     /// m and V of this party's share, for C: `to + 1` planes. Once only.
-    #[must_use]
-    pub(crate) fn first(&mut self, x: &[u64]) -> Planes {
+    fn send_first(&mut self, x: &[u64]) -> Planes {
         let top = Planes::from_words(
             &Zeroizing::new(x.iter().map(|x| x >> (self.from - 1)).collect::<Vec<u64>>()),
             1,
@@ -292,14 +293,12 @@ impl ServerFused {
     }
 
     /// This party's half of D, from its share of d: one plane.
-    #[must_use]
-    pub(crate) fn mask(&self, d: &[u64]) -> Vec<u64> {
+    fn mask(&self, d: &[u64]) -> Vec<u64> {
         xor(d, &self.choice)
     }
 
     /// This party's share of d x modulo `2^to`, from D and its share of x.
-    #[must_use]
-    pub(crate) fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
+    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
         let mask = ring_mask(self.to);
         let planes = [&self.k0, &self.q, &self.q_upper, &self.pi];
         let [k0, q, upper, pi] = planes.map(|planes| Zeroizing::new(planes.to_words()));
@@ -311,117 +310,6 @@ impl ServerFused {
             (d.wrapping_neg() & y).wrapping_add(negate_if(d, sum)) & mask
         };
         x.iter().enumerate().map(select).collect()
-    }
-}
-
-/// One party of the selection, as the execution sees it.
-trait SelectPart: Send {
-    /// Offline: takes the other party's part of the corrections.
-    fn correct(&mut self, corrections: &Planes);
-    /// What this party sends in opening 0.
-    fn send_first(&mut self, x: &[u64]) -> Planes;
-    /// What it takes then.
-    fn take_first(&mut self, first: &Planes);
-    fn mask(&self, d: &[u64]) -> Vec<u64>;
-    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64>;
-}
-
-impl SelectPart for ClientFused {
-    fn correct(&mut self, _: &Planes) {}
-    fn send_first(&mut self, _: &[u64]) -> Planes {
-        Planes::default()
-    }
-    fn take_first(&mut self, first: &Planes) {
-        self.set_first(first);
-    }
-    fn mask(&self, d: &[u64]) -> Vec<u64> {
-        Self::mask(self, d)
-    }
-    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
-        Self::select(self, opened, x)
-    }
-}
-
-impl SelectPart for ServerFused {
-    fn correct(&mut self, corrections: &Planes) {
-        self.finish(corrections);
-    }
-    fn send_first(&mut self, x: &[u64]) -> Planes {
-        self.first(x)
-    }
-    fn take_first(&mut self, _: &Planes) {}
-    fn mask(&self, d: &[u64]) -> Vec<u64> {
-        Self::mask(self, d)
-    }
-    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
-        Self::select(self, opened, x)
-    }
-}
-
-struct FusedExecution<C, F> {
-    sign: SignPart<C>,
-    select: F,
-    drop: u32,
-    /// Openings of the sign; the one after them is D.
-    openings: usize,
-    /// Planes of the other party's corrections, and half of opening 0, that are the sign's.
-    sign_planes: (usize, usize),
-    x: Vec<u64>,
-    opened: Vec<u64>,
-}
-
-impl<C: CarryPart, F> FusedExecution<C, F> {
-    fn new(fused: &Fused, sign: SignPart<C>, select: F) -> Self {
-        let peer = |(server, client): (usize, usize)| if C::SERVER { client } else { server };
-        let sign_planes = (peer(fused.sign.offline_planes()), peer(fused.sign.planes(0)));
-        let (drop, openings) = (fused.drop, fused.sign.openings());
-        Self { sign, select, drop, openings, sign_planes, x: Vec::new(), opened: Vec::new() }
-    }
-}
-
-impl<C: CarryPart, F: SelectPart> Execution for FusedExecution<C, F> {
-    fn correct(&mut self, corrections: &Planes) {
-        let (sign, select) = corrections.split(self.sign_planes.0);
-        self.sign.correct(&sign);
-        self.select.correct(&select);
-    }
-    fn start(&mut self, x: Vec<u64>) {
-        if !self.sign.knows_share() {
-            self.sign.start(&compared(&x, self.drop));
-        }
-        self.x = x;
-    }
-    fn half(&mut self, opening: usize) -> Planes {
-        if opening == self.openings {
-            self.opened = self.select.mask(&self.sign.positive());
-            return Planes::of(self.x.len(), &[&self.opened]);
-        }
-        let mut half = self.sign.half(opening);
-        if opening == 0 {
-            half.append(&self.select.send_first(&self.x));
-        }
-        half
-    }
-    fn complete(&mut self, opening: usize, peer: &Planes) {
-        if opening == self.openings {
-            self.opened = xor(&self.opened, peer.plane(0));
-        } else if opening == 0 {
-            let (leaves, first) = peer.split(self.sign_planes.1);
-            self.select.take_first(&first);
-            self.sign.complete(0, &leaves);
-        } else {
-            self.sign.complete(opening, peer);
-        }
-    }
-    fn result(&mut self) -> Vec<u64> {
-        self.select.select(&self.opened, &self.x)
-    }
-}
-
-impl<C, F> Drop for FusedExecution<C, F> {
-    fn drop(&mut self) {
-        self.x.zeroize();
-        self.opened.zeroize();
     }
 }
 

@@ -19,7 +19,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::carry::CarryPart;
 use crate::operation::{Begun, ClientShare, Execution, Known, Operation, Rots};
 use crate::planes::{Planes, xor};
-use crate::select::Select;
+use crate::select::{Select, SelectPart};
 use crate::sign::{Sign, SignPart};
 
 /// `max(x, 0)` modulo `2^bits`.
@@ -97,18 +97,19 @@ impl Operation for Relu {
         if self.share == ClientShare::Offline {
             corrections.append(&select.first(known.operand));
         }
-        Begun::new(ReluExecution::new(self, sign, select), corrections)
+        Begun::new(ReluExecution::new(&self.sign, self.drop, sign, select), corrections)
     }
     fn server(&self, rots: &mut Rots<'_>, _: &mut Prg) -> Begun {
         let (sign, corrections) = self.sign.begin_server(rots);
         let select = Select::begin(self.bits, &mut rots.send, &mut rots.recv);
-        Begun::new(ReluExecution::new(self, sign, select), corrections)
+        Begun::new(ReluExecution::new(&self.sign, self.drop, sign, select), corrections)
     }
 }
 
-struct ReluExecution<C> {
+/// A sign, and a selection by it: either party.
+pub(crate) struct ReluExecution<C, F> {
     sign: SignPart<C>,
-    select: Select,
+    select: F,
     drop: u32,
     /// Openings of the sign; the one after them is D.
     openings: usize,
@@ -119,22 +120,21 @@ struct ReluExecution<C> {
     opened: Vec<u64>,
 }
 
-impl<C: CarryPart> ReluExecution<C> {
-    fn new(relu: &Relu, sign: SignPart<C>, select: Select) -> Self {
+impl<C: CarryPart, F> ReluExecution<C, F> {
+    /// - `of`: the sign's operation, of words without their lowest `drop` bits.
+    pub(crate) fn new(of: &Sign, drop: u32, sign: SignPart<C>, select: F) -> Self {
         let peer = |(server, client): (usize, usize)| if C::SERVER { client } else { server };
-        let sign_planes = (peer(relu.sign.offline_planes()), peer(relu.sign.planes(0)));
-        let (drop, openings) = (relu.drop, relu.sign.openings());
+        let sign_planes = (peer(of.offline_planes()), peer(of.planes(0)));
+        let openings = of.openings();
         Self { sign, select, drop, openings, sign_planes, x: Vec::new(), opened: Vec::new() }
     }
 }
 
-impl<C: CarryPart> Execution for ReluExecution<C> {
+impl<C: CarryPart, F: SelectPart> Execution for ReluExecution<C, F> {
     fn correct(&mut self, corrections: &Planes) {
         let (sign, first) = corrections.split(self.sign_planes.0);
         self.sign.correct(&sign);
-        if first.count() > 0 {
-            self.select.set_first_offline(&first);
-        }
+        self.select.correct(&first);
     }
 
     fn start(&mut self, x: Vec<u64>) {
@@ -151,7 +151,7 @@ impl<C: CarryPart> Execution for ReluExecution<C> {
         }
         let mut half = self.sign.half(opening);
         if opening == 0 {
-            half.append(&self.select.first(&self.x));
+            half.append(&self.select.send_first(&self.x));
         }
         half
     }
@@ -161,7 +161,7 @@ impl<C: CarryPart> Execution for ReluExecution<C> {
             self.opened = xor(&self.opened, peer.plane(0));
         } else if opening == 0 {
             let (leaves, first) = peer.split(self.sign_planes.1);
-            self.select.set_first(first);
+            self.select.take_first(&first);
             self.sign.complete(0, &leaves);
         } else {
             self.sign.complete(opening, peer);
@@ -173,7 +173,7 @@ impl<C: CarryPart> Execution for ReluExecution<C> {
     }
 }
 
-impl<C> Drop for ReluExecution<C> {
+impl<C, F> Drop for ReluExecution<C, F> {
     fn drop(&mut self) {
         self.x.zeroize();
         self.opened.zeroize();

@@ -7,11 +7,10 @@
 //! Security: r is fresh and pseudorandom for S, and each r is used once. Cost: l bits from C.
 
 use gazelle_prg::Prg;
-use gazelle_share::shares::ring_mask;
-use zeroize::Zeroize;
 
-use crate::operation::{Begun, Execution, Known, Operation, Rots};
+use crate::operation::{Begun, Known, Operation, Rots};
 use crate::planes::Planes;
+use crate::reveal::{Hear, Sharing, Tell};
 
 /// z - r modulo `2^bits`, for the server; r is [`Known::mask`], and the client ends with nothing.
 #[derive(Debug, Clone)]
@@ -32,54 +31,10 @@ impl Operation for Reshare {
     }
     fn client(&self, _: &mut Rots<'_>, known: Known<'_>) -> Begun {
         let mask = Planes::from_words(known.mask, self.bits);
-        Begun::silent(Client { mask, bits: self.bits, x: Vec::new() })
+        Begun::silent(Tell::new(self.bits, Some(mask)))
     }
     fn server(&self, _: &mut Rots<'_>, _: &mut Prg) -> Begun {
-        Begun::silent(Server { bits: self.bits, x: Vec::new() })
-    }
-}
-
-struct Client {
-    mask: Planes,
-    bits: u32,
-    x: Vec<u64>,
-}
-
-impl Execution for Client {
-    fn start(&mut self, x: Vec<u64>) {
-        self.x = x;
-    }
-    fn half(&mut self, _: usize) -> Planes {
-        self.x.iter_mut().zip(self.mask.to_words()).for_each(|(z, r)| *z = z.wrapping_sub(r));
-        Planes::from_words(&self.x, self.bits)
-    }
-    fn result(&mut self) -> Vec<u64> {
-        Vec::new()
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.x.zeroize();
-    }
-}
-
-struct Server {
-    bits: u32,
-    x: Vec<u64>,
-}
-
-impl Execution for Server {
-    fn start(&mut self, x: Vec<u64>) {
-        self.x = x;
-    }
-    fn complete(&mut self, _: usize, peer: &Planes) {
-        let mask = ring_mask(self.bits);
-        let f = peer.to_words();
-        self.x.iter_mut().zip(&f).for_each(|(z, f)| *z = z.wrapping_add(*f) & mask);
-    }
-    fn result(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.x)
+        Begun::silent(Hear::new(self.bits, Sharing::Additive))
     }
 }
 

@@ -43,20 +43,61 @@ impl Operation for Reveal {
         (self.bits as usize, 0)
     }
     fn client(&self, _: &mut Rots<'_>, _: Known<'_>) -> Begun {
-        Begun::silent(Client { bits: self.bits, sharing: self.sharing, x: Vec::new() })
+        Begun::silent(Hear::new(self.bits, self.sharing))
     }
     fn server(&self, _: &mut Rots<'_>, _: &mut Prg) -> Begun {
-        Begun::silent(Server { bits: self.bits, x: Vec::new() })
+        Begun::silent(Tell::new(self.bits, None))
     }
 }
 
-struct Client {
+/// Whoever tells its words: less a mask, where there is one.
+pub(crate) struct Tell {
+    bits: u32,
+    mask: Option<Planes>,
+    x: Vec<u64>,
+}
+
+impl Tell {
+    pub(crate) fn new(bits: u32, mask: Option<Planes>) -> Self {
+        Self { bits, mask, x: Vec::new() }
+    }
+}
+
+impl Execution for Tell {
+    fn start(&mut self, x: Vec<u64>) {
+        self.x = x;
+    }
+    fn half(&mut self, _: usize) -> Planes {
+        if let Some(mask) = &self.mask {
+            self.x.iter_mut().zip(mask.to_words()).for_each(|(z, r)| *z = z.wrapping_sub(r));
+        }
+        Planes::from_words(&self.x, self.bits)
+    }
+    fn result(&mut self) -> Vec<u64> {
+        Vec::new()
+    }
+}
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        self.x.zeroize();
+    }
+}
+
+/// Whoever hears them: adds them to its own.
+pub(crate) struct Hear {
     bits: u32,
     sharing: Sharing,
     x: Vec<u64>,
 }
 
-impl Execution for Client {
+impl Hear {
+    pub(crate) fn new(bits: u32, sharing: Sharing) -> Self {
+        Self { bits, sharing, x: Vec::new() }
+    }
+}
+
+impl Execution for Hear {
     fn start(&mut self, x: Vec<u64>) {
         self.x = x;
     }
@@ -75,30 +116,7 @@ impl Execution for Client {
     }
 }
 
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.x.zeroize();
-    }
-}
-
-struct Server {
-    bits: u32,
-    x: Vec<u64>,
-}
-
-impl Execution for Server {
-    fn start(&mut self, x: Vec<u64>) {
-        self.x = x;
-    }
-    fn half(&mut self, _: usize) -> Planes {
-        Planes::from_words(&self.x, self.bits)
-    }
-    fn result(&mut self) -> Vec<u64> {
-        Vec::new()
-    }
-}
-
-impl Drop for Server {
+impl Drop for Hear {
     fn drop(&mut self) {
         self.x.zeroize();
     }

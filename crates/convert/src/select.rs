@@ -113,6 +113,44 @@ impl Select {
     }
 }
 
+/// One party of a selection behind a sign, as [`ReluExecution`](crate::relu::ReluExecution) sees it.
+pub(crate) trait SelectPart: Send {
+    /// Offline: takes the other party's part of the corrections.
+    fn correct(&mut self, _: &Planes) {}
+    /// What this party sends in opening 0. Once only.
+    fn send_first(&mut self, _: &[u64]) -> Planes {
+        Planes::default()
+    }
+    /// What it takes then.
+    fn take_first(&mut self, _: &Planes) {}
+    /// This party's half of D, from its share of d: one plane.
+    #[must_use]
+    fn mask(&self, d: &[u64]) -> Vec<u64>;
+    /// This party's share of d x, from the opened D and its share x.
+    #[must_use]
+    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64>;
+}
+
+impl SelectPart for Select {
+    fn correct(&mut self, corrections: &Planes) {
+        if corrections.count() > 0 {
+            self.set_first_offline(corrections);
+        }
+    }
+    fn send_first(&mut self, x: &[u64]) -> Planes {
+        self.first(x)
+    }
+    fn take_first(&mut self, first: &Planes) {
+        self.set_first(first.clone());
+    }
+    fn mask(&self, d: &[u64]) -> Vec<u64> {
+        Self::mask(self, d)
+    }
+    fn select(&self, opened: &[u64], x: &[u64]) -> Vec<u64> {
+        Self::select(self, opened, x)
+    }
+}
+
 /// d x modulo `2^bits`: x the low bits of each word, d bit [`Keep::CHOICE`] of it, shared by XOR. The
 /// client's x is known offline, its d is not.
 #[derive(Debug, Clone)]

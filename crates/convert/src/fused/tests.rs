@@ -25,10 +25,10 @@ fn run(
         ClientFused::begin(from, to, xc, &mut down.recv(lanes), &mut up.send(lanes));
     let mut server = ServerFused::begin(from, to, &mut down.send(lanes), &mut up.recv(lanes));
     assert_eq!(message.count(), offline_planes(from, to));
-    server.finish(&message);
-    let first = server.first(xs);
+    server.correct(&message);
+    let first = server.send_first(xs);
     assert_eq!(first.count(), to as usize + 1);
-    client.set_first(&first);
+    client.take_first(&first);
     let (c, s) = (client.mask(dc), server.mask(ds));
     let opened: Vec<u64> = c.iter().zip(&s).map(|(a, b)| a ^ b).collect();
     let (zs, zc) = (server.select(&opened, xs), client.select(&opened, xc));
@@ -120,8 +120,8 @@ fn transcript_views_over_all_coins_do_not_depend_on_the_other_share() {
                 pi: planes(kz, 1),
                 m: Vec::new(),
             };
-            server.finish(&message);
-            let first = server.first(&[xs]);
+            server.correct(&message);
+            let first = server.send_first(&[xs]);
             let seen = vec![rho_x, kx, y0, y1, z0, z1, first.to_words()[0], rho_y];
             *of_client.entry(seen).or_default() += 1;
             let seen = vec![x0, x1, rho_y, ky, rho_z, kz, message.to_words()[0], rho_x];
