@@ -4,14 +4,13 @@
 //!
 //! `cargo run --example own_ot -p gazelle`
 
+#[path = "shared/two_layers.rs"]
+mod two_layers;
+
 use std::collections::VecDeque;
 use std::error::Error;
-use std::thread;
 
-use gazelle::share::{
-    LinearWeights, Network, NetworkBuilder, ProtocolError, StepFunction, TensorId, TensorShape,
-};
-use gazelle::{Limits, ModelInfo, Offer, ServerLimits, Service, Suite, system_rng, wire};
+use gazelle::Suite;
 use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_garble::HalfGates;
 use gazelle_linear::PublicCoin;
@@ -163,39 +162,8 @@ impl RcotReceiver for Receiver {
     }
 }
 
-fn suite() -> Suite<PublicCoin, Garbled<Direct, HalfGates>> {
-    Suite::new(PublicCoin::default(), Garbled { ot: Direct, scheme: HalfGates::default() })
-}
-
-/// Two inputs, their sum and difference, and what of them is positive.
-fn network() -> Result<Network, ProtocolError> {
-    const UNIT: i32 = 1 << 10;
-    let mut network = NetworkBuilder::new(TensorShape::vector(2), 32, 10, 20);
-    let both = network.fully_connected(TensorId::INPUT, 2);
-    let weights = LinearWeights { weights: vec![UNIT, UNIT, UNIT, -UNIT], bias: vec![0; 2] };
-    let both = network.linear("sum and difference", both, TensorId::INPUT, weights);
-    let positive = network.step("relu", StepFunction::Relu, both, None);
-    let same = network.fully_connected(positive, 2);
-    let weights = LinearWeights { weights: vec![UNIT, 0, 0, UNIT], bias: vec![0; 2] };
-    let same = network.linear("identity", same, positive, weights);
-    network.build(same)
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let server =
-        Service::compile(suite(), network()?, ModelInfo::default(), serde_json::Value::Null)?;
-    let (ours, theirs) = wire::memory::pair();
-    let serving =
-        thread::spawn(move || server.serve(theirs, &ServerLimits::default(), &mut system_rng()?));
-    let mut rng = system_rng()?;
-    let mut client = Offer::receive(ours, Limits::default(), None)?.accept(suite(), &mut rng)?;
-    let prepared = client.prepare(&mut rng)?;
-    let values = client.infer(prepared, &[300, 500])?.values;
-    client.close()?;
-    serving.join().map_err(|_| "the server panicked")??;
-    println!("300 + 500 and 300 - 500, if positive: {values:?}");
-    let [sum, difference] = values.as_slice() else { return Err("not two values".into()) };
-    // The linear layers are exact up to a unit each.
-    assert!((sum - 800).abs() <= 2 && difference.abs() <= 2, "{values:?}");
-    Ok(())
+    gazelle_ot::testing::conformance(&Direct);
+    let garbled = Garbled { ot: Direct, scheme: HalfGates::default() };
+    two_layers::run(&Suite::new(PublicCoin::default(), garbled))
 }

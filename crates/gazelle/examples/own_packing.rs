@@ -8,14 +8,13 @@
     reason = "a group has operators, and rows are below their number"
 )]
 
-use std::error::Error;
-use std::thread;
+#[path = "shared/two_layers.rs"]
+mod two_layers;
 
-use gazelle::share::{
-    LinearOp, LinearWeights, Network, NetworkBuilder, ProtocolError, StepFunction, TensorId,
-    TensorShape,
-};
-use gazelle::{Limits, ModelInfo, Offer, ServerLimits, Service, Suite, system_rng, wire};
+use std::error::Error;
+
+use gazelle::Suite;
+use gazelle::share::LinearOp;
 use gazelle_garble::HalfGates;
 use gazelle_linear::packing::{Candidate, Coefficient, Estimate, Packing, PackingScheme};
 use gazelle_linear::{LinearError, PackingPlan, PublicCoin};
@@ -103,39 +102,9 @@ impl PackingScheme for RowByRow {
     }
 }
 
-fn suite() -> Suite<PublicCoin, Garbled<SoftSpoken, HalfGates>> {
-    let linear = PublicCoin { scheme: &RowByRow, ..PublicCoin::default() };
-    Suite::new(linear, Garbled { ot: SoftSpoken::K8, scheme: HalfGates::default() })
-}
-
-/// Two inputs, their sum and difference, and what of them is positive.
-fn network() -> Result<Network, ProtocolError> {
-    const UNIT: i32 = 1 << 10;
-    let mut network = NetworkBuilder::new(TensorShape::vector(2), 32, 10, 20);
-    let both = network.fully_connected(TensorId::INPUT, 2);
-    let weights = LinearWeights { weights: vec![UNIT, UNIT, UNIT, -UNIT], bias: vec![0; 2] };
-    let both = network.linear("sum and difference", both, TensorId::INPUT, weights);
-    let positive = network.step("relu", StepFunction::Relu, both, None);
-    let same = network.fully_connected(positive, 2);
-    let weights = LinearWeights { weights: vec![UNIT, 0, 0, UNIT], bias: vec![0; 2] };
-    let same = network.linear("identity", same, positive, weights);
-    network.build(same)
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let server =
-        Service::compile(suite(), network()?, ModelInfo::default(), serde_json::Value::Null)?;
-    let (ours, theirs) = wire::memory::pair();
-    let serving =
-        thread::spawn(move || server.serve(theirs, &ServerLimits::default(), &mut system_rng()?));
-    let mut rng = system_rng()?;
-    let mut client = Offer::receive(ours, Limits::default(), None)?.accept(suite(), &mut rng)?;
-    let prepared = client.prepare(&mut rng)?;
-    let values = client.infer(prepared, &[300, 500])?.values;
-    client.close()?;
-    serving.join().map_err(|_| "the server panicked")??;
-    println!("300 + 500 and 300 - 500, if positive: {values:?}");
-    // The linear layers are exact up to a unit each.
-    assert!((values[0] - 800).abs() <= 2 && values[1].abs() <= 2, "{values:?}");
-    Ok(())
+    gazelle_linear::testing::conformance(&RowByRow);
+    let linear = PublicCoin { scheme: &RowByRow, ..PublicCoin::default() };
+    let garbled = Garbled { ot: SoftSpoken::K8, scheme: HalfGates::default() };
+    two_layers::run(&Suite::new(linear, garbled))
 }

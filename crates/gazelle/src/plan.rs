@@ -4,7 +4,7 @@
 //! the linear layers depend on the weights and travel in the description.
 
 mod groups;
-mod masks;
+mod mask_sources;
 mod tensors;
 
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl Plan {
     #[expect(clippy::indexing_slicing, reason = "node ids are places among the nodes")]
     pub fn new(architecture: Architecture) -> Result<Self, GazelleError> {
         let (mut groups, mut places) = groups::linear_groups(&architecture)?;
-        let drawn = masks::assign(&architecture, &mut groups, &mut places);
+        let drawn = mask_sources::assign(&architecture, &mut groups, &mut places);
         let mut places_of = vec![(0, 0); architecture.nodes().len()];
         for (group, place) in places.iter().enumerate() {
             for (position, node) in place.nodes.iter().enumerate() {
@@ -105,7 +105,7 @@ impl Plan {
             drawn,
             places_of,
         };
-        masks::assert_rule(&plan)?;
+        mask_sources::assert_rule(&plan)?;
         Ok(plan)
     }
 
