@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle_garble::fuzz::circuits(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle_garble::testing::fuzz::circuits(data));

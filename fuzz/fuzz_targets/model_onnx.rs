@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle_model::fuzz::onnx(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle_model::testing::fuzz::onnx(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle_ot::fuzz::messages(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle_ot::testing::fuzz::messages(data));

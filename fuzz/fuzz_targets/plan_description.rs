@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle::fuzz::description(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle::testing::fuzz::description(data));

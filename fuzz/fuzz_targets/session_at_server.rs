@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle::fuzz::at_server(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gazelle::testing::fuzz::at_server(data));

@@ -334,7 +334,7 @@ fn resolution(text: &str) -> Result<i32, String> {
         None => text.trim().parse().map_err(|_| "not a number".to_owned())?,
     };
     let bits = -value.log2();
-    if bits.fract() == 0.0 && bits.abs() <= f64::from(gazelle_model::quantise::MAX_RESOLUTION) {
+    if bits.fract() == 0.0 && bits.abs() <= f64::from(gazelle_model::MAX_RESOLUTION) {
         Ok(bits as i32)
     } else {
         Err("must be a power of two, such as 1/16 or 4".into())

@@ -10,7 +10,7 @@
 //! [`STRIP`], through the whole circuit each, so that working labels stay in the nearest cache;
 //! hash keys are made for [`LANES_PER_KEY`] lanes at a time.
 
-mod rows;
+pub(crate) mod rows;
 
 use gazelle_block::aes::AesIsa;
 use gazelle_block::hash::{HashKey, HashSeed};
@@ -25,9 +25,9 @@ use crate::gate::Gate;
 use crate::scheme::{AndGate, GarblingScheme, Operand, Secrets};
 use crate::table::{TableSink, TableSource};
 use crate::tweaks::{LANES_PER_KEY, Tweaks};
-use rows::{Inputs, StripRows, Work, Working};
+use rows::{Inputs, StripRows, Working, WorkingRows};
 
-pub use rows::STRIP;
+pub(crate) use rows::STRIP;
 
 /// PRG domain of the garbler's private coins.
 const COINS: u8 = 0x41;
@@ -74,7 +74,7 @@ pub fn garble<S: GarblingScheme>(
     let outputs = cut_labels(&mut output, lanes);
     let tables = cut_table(table, block_bytes, outputs.len());
     tables.into_par_iter().zip(outputs).enumerate().try_for_each_init(
-        Work::default,
+        WorkingRows::default,
         |work, (block, (mut table, outputs))| {
             let inputs = Inputs::block(input_zero, lanes, block);
             garbler.block(inputs, work, &mut table, outputs)
@@ -100,7 +100,7 @@ pub fn garble_into<S: GarblingScheme, T: TableSink>(
 ) -> Result<Vec<Block>, GarbleError> {
     check(circuit, lanes, &tweaks, input_zero)?;
     let garbler = Garbler::new(scheme, circuit, delta, hash_seed, tweaks, rng);
-    let mut work = Work::default();
+    let mut work = WorkingRows::default();
     let mut output = vec![Block::ZERO; circuit.output_count() * lanes];
     for (block, outputs) in cut_labels(&mut output, lanes).into_iter().enumerate() {
         garbler.block(Inputs::block(input_zero, lanes, block), &mut work, sink, outputs)?;
@@ -132,7 +132,7 @@ pub fn evaluate<S: GarblingScheme>(
     let block_bytes = table_bytes(scheme, circuit, LANES_PER_KEY);
     let mut output = vec![Block::ZERO; circuit.output_count() * lanes];
     cut_labels(&mut output, lanes).into_par_iter().enumerate().try_for_each_init(
-        Work::default,
+        WorkingRows::default,
         |work, (block, outputs)| {
             let mut table = table.get(block * block_bytes..).unwrap_or_default();
             evaluator.block(Inputs::block(input, lanes, block), work, &mut table, outputs)
@@ -156,7 +156,7 @@ pub fn evaluate_from<S: GarblingScheme, T: TableSource>(
 ) -> Result<Vec<Block>, GarbleError> {
     check(circuit, lanes, tweaks, input)?;
     let evaluator = Evaluator(Common::new(scheme, circuit, hash_seed, tweaks.first_batch()));
-    let mut work = Work::default();
+    let mut work = WorkingRows::default();
     let mut output = vec![Block::ZERO; circuit.output_count() * lanes];
     for (block, outputs) in cut_labels(&mut output, lanes).into_iter().enumerate() {
         evaluator.block(Inputs::block(input, lanes, block), &mut work, source, outputs)?;
@@ -223,7 +223,7 @@ impl<'a, S: GarblingScheme> Common<'a, S> {
     fn block(
         &self,
         inputs: Inputs<'_>,
-        work: &mut Work,
+        work: &mut WorkingRows,
         mut outputs: Vec<&mut [Block]>,
         delta: Block,
         mut and: impl FnMut(AndGate<'_>, AndGates<'_>) -> Result<(), GarbleError>,
@@ -303,7 +303,7 @@ impl<'a, S: GarblingScheme> Garbler<'a, S> {
     fn block<T: TableSink>(
         &self,
         inputs: Inputs<'_>,
-        work: &mut Work,
+        work: &mut WorkingRows,
         sink: &mut T,
         outputs: Vec<&mut [Block]>,
     ) -> Result<(), GarbleError> {
@@ -332,7 +332,7 @@ impl<S: GarblingScheme> Evaluator<'_, S> {
     fn block<T: TableSource>(
         &self,
         inputs: Inputs<'_>,
-        work: &mut Work,
+        work: &mut WorkingRows,
         source: &mut T,
         outputs: Vec<&mut [Block]>,
     ) -> Result<(), GarbleError> {

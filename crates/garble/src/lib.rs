@@ -5,9 +5,7 @@ pub mod bristol;
 mod builder;
 mod circuit;
 mod error;
-#[cfg(any(test, feature = "testing"))]
-pub mod fuzz;
-pub mod garbling;
+mod garbling;
 mod gate;
 mod half_gates;
 #[cfg(any(test, feature = "testing"))]
@@ -18,14 +16,14 @@ mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod three_halves;
-pub mod tweaks;
+mod tweaks;
 
 pub use builder::{Builder, Wire};
 pub use circuit::Circuit;
 pub use error::GarbleError;
-pub use garbling::{evaluate, evaluate_from, garble, garble_into, table_bytes};
+pub use garbling::{evaluate, evaluate_from, garble, garble_into, rows::STRIP, table_bytes};
 pub use half_gates::HalfGates;
 pub use scheme::{AndGate, GarblingScheme, Operand, Secrets};
 pub use table::{PieceReceiver, PieceSender, TableSink, TableSource};
 pub use three_halves::ThreeHalves;
-pub use tweaks::Tweaks;
+pub use tweaks::{LANES_PER_KEY, Tweaks};

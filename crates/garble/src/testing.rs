@@ -1,5 +1,7 @@
 //! The conformance suite of [`GarblingScheme`]: one line per implementor.
 
+pub mod fuzz;
+
 #[cfg(test)]
 use gazelle_block::aes::AesIsa;
 use gazelle_block::{Block, Delta, TweakCounter};

@@ -3,12 +3,12 @@
 pub mod backend;
 mod description;
 mod error;
-#[cfg(any(test, feature = "testing"))]
-pub mod fuzz;
 mod plan;
 mod report;
-pub mod session;
+pub(crate) mod session;
 mod suite;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod traffic;
 
 pub use description::{Description, ModelInfo, digest};
@@ -16,8 +16,11 @@ pub use error::GazelleError;
 pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
-    Activity, Client, Guest, Inference, Learnt, Limits, Observer, Offer, Prepared, Progress,
-    ServerLimits, ServerReport, Service, SessionStage,
+    Observer, Progress,
+    client::{Client, Inference, Learnt, Prepared},
+    guest::{Activity, Guest, SessionStage},
+    offer::{Limits, Offer},
+    server::{ServerLimits, ServerReport, Service},
 };
 pub use suite::Suite;
 pub use traffic::PlannedTraffic;

@@ -17,10 +17,9 @@ pub(crate) mod offer;
 pub(crate) mod server;
 mod server_run;
 
-pub use client::{Client, Inference, Learnt, Prepared};
-pub use guest::{Activity, Guest, SessionStage};
-pub use offer::{Limits, Offer};
-pub use server::{ServerLimits, ServerReport, Service};
+pub(crate) use client::Client;
+pub(crate) use offer::{Limits, Offer};
+pub(crate) use server::{ServerLimits, Service};
 
 /// How far a phase has come; for progress bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
-#[cfg(any(test, feature = "testing"))]
-pub mod fuzz;
 pub mod public_coin;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use error::HeError;

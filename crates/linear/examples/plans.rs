@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("planned in {:.1?}", start.elapsed());
     let (mut up, mut once) = (0, 0);
     for (group, planned) in groups.iter().zip(&plan.groups) {
-        let alone = gazelle_linear::Plan { groups: vec![planned.clone()], inferences_per_setup };
+        let alone =
+            gazelle_linear::LinearPlan { groups: vec![planned.clone()], inferences_per_setup };
         let traffic = protocol.traffic(std::slice::from_ref(group), &alone);
         let request: u64 = traffic.offline.iter().map(gazelle_wire::Cost::total).sum();
         let hints = traffic.setup.server_to_client;

@@ -9,14 +9,14 @@ use crate::error::LinearError;
 use crate::layout::GroupLayout;
 use crate::operator::as_conv;
 use crate::packing::PackingScheme;
-use crate::plan::{GroupPlan, Plan};
+use crate::plan::{GroupPlan, LinearPlan};
 
 /// Caps on what a plan may ask of a party: hints kept, and words of all polynomials of an
 /// inference.
 const MAX_HINT_BYTES: u64 = 4 << 30;
 const MAX_WORDS: usize = 1 << 30;
 
-impl Plan {
+impl LinearPlan {
     /// Checks everything that a client can check; gives the layouts.
     ///
     /// # Errors

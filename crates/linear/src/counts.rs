@@ -3,7 +3,7 @@
 use gazelle_share::LinearGroup;
 
 use crate::error::LinearError;
-use crate::plan::Plan;
+use crate::plan::LinearPlan;
 use crate::public_coin::PublicCoin;
 
 /// Polynomials of one group in one inference.
@@ -22,7 +22,11 @@ impl PublicCoin {
     ///
     /// # Errors
     /// [`LinearError::Plan`] if the plan does not fit the groups.
-    pub fn counts(&self, groups: &[LinearGroup], plan: &Plan) -> Result<Vec<Counts>, LinearError> {
+    pub fn counts(
+        &self,
+        groups: &[LinearGroup],
+        plan: &LinearPlan,
+    ) -> Result<Vec<Counts>, LinearError> {
         let layouts = plan.check(self.scheme, groups)?;
         let counts = layouts.iter().map(|layout| Counts {
             degree: layout.degree,

@@ -16,7 +16,7 @@ use std::fmt::Debug;
 
 use gazelle_share::LinearOp;
 
-pub use tiled::scheme::Tiles;
+pub(crate) use tiled::scheme::Tiles;
 
 use crate::error::LinearError;
 use crate::plan::PackingPlan;

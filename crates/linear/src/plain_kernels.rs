@@ -48,7 +48,7 @@ pub fn apply(op: &LinearOp, weights: &LinearWeights, input: &[u64], bits: u32) -
 }
 
 /// A task's part of the output.
-struct Part {
+struct MapPart {
     first_map: usize,
     first_pixel: usize,
     /// `[maps, STRIPS * STRIP]`.
@@ -70,14 +70,14 @@ fn convolve(conv: &Conv2d, weights: &[i32], input: &[u64]) -> Vec<u64> {
             .step_by(TASK_ROWS)
             .flat_map(|map| (0..pixels).step_by(STRIPS * STRIP).map(move |pixel| (map, pixel)))
             .collect();
-        let parts: Vec<Part> = tasks
+        let parts: Vec<MapPart> = tasks
             .into_par_iter()
             .map(|(first_map, first_pixel)| {
                 let rows = TASK_ROWS.min(maps - first_map);
                 let end = pixels.min(first_pixel + STRIPS * STRIP);
                 let weights = &weights[first_map * taps.len()..(first_map + rows) * taps.len()];
                 let words = multiply(words, &bases[first_pixel..end], &taps, weights);
-                Part { first_map, first_pixel, words }
+                MapPart { first_map, first_pixel, words }
             })
             .collect();
         for part in parts {

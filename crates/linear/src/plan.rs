@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything that both parties must agree on, and nothing that follows from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct LinearPlan {
     /// Hints are made for this many inferences (what tilings were chosen for).
     pub inferences_per_setup: u32,
     /// By group.

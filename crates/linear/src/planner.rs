@@ -12,10 +12,10 @@
 //! Source: docs/protocol.md, sections 3.6, 3.7 and 9.
 
 mod budget;
-mod prices;
+pub(crate) mod prices;
 mod search;
 
-pub use prices::Prices;
+pub(crate) use prices::Prices;
 
 use std::ops::RangeInclusive;
 

@@ -20,14 +20,14 @@ use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 
-pub use client::PublicCoinClient;
+pub(crate) use client::PublicCoinClient;
 pub(crate) use compiled::Compiled;
-pub use server::PublicCoinServer;
+pub(crate) use server::PublicCoinServer;
 
 use crate::error::LinearError;
 use crate::operator::map_norms;
 use crate::packing::{PackingScheme, Tiles};
-use crate::plan::{GroupPlan, Plan};
+use crate::plan::{GroupPlan, LinearPlan};
 use crate::planner::{self, Prices};
 use crate::traffic;
 
@@ -58,7 +58,7 @@ impl Default for PublicCoin {
 }
 
 impl LinearProtocol for PublicCoin {
-    type Plan = Plan;
+    type Plan = LinearPlan;
     type Compiled = Compiled;
     type Client = PublicCoinClient;
     type Server = PublicCoinServer;
@@ -71,7 +71,7 @@ impl LinearProtocol for PublicCoin {
         &self,
         groups: &[LinearGroup],
         weights: &[Vec<&LinearWeights>],
-    ) -> Result<Plan, ProtocolError> {
+    ) -> Result<LinearPlan, ProtocolError> {
         check_counts(groups, weights)?;
         let inferences = f64::from(self.inferences_per_setup.max(1));
         let plan_group = |(group, weights): (&LinearGroup, &Vec<&LinearWeights>)| {
@@ -87,15 +87,15 @@ impl LinearProtocol for PublicCoin {
         };
         let planned: Result<Vec<GroupPlan>, LinearError> =
             groups.par_iter().zip(weights).map(plan_group).collect();
-        Ok(Plan { inferences_per_setup: self.inferences_per_setup, groups: planned? })
+        Ok(LinearPlan { inferences_per_setup: self.inferences_per_setup, groups: planned? })
     }
 
-    fn validate(&self, groups: &[LinearGroup], plan: &Plan) -> Result<(), ProtocolError> {
+    fn validate(&self, groups: &[LinearGroup], plan: &LinearPlan) -> Result<(), ProtocolError> {
         plan.check(self.scheme, groups)?;
         Ok(())
     }
 
-    fn traffic(&self, groups: &[LinearGroup], plan: &Plan) -> LinearTraffic {
+    fn traffic(&self, groups: &[LinearGroup], plan: &LinearPlan) -> LinearTraffic {
         match plan.check(self.scheme, groups) {
             Ok(layouts) => traffic::traffic(groups, plan, &layouts),
             Err(_) => LinearTraffic::default(),
@@ -105,7 +105,7 @@ impl LinearProtocol for PublicCoin {
     fn compile(
         &self,
         groups: Arc<[LinearGroup]>,
-        plan: Arc<Plan>,
+        plan: Arc<LinearPlan>,
         weights: &[Vec<&LinearWeights>],
     ) -> Result<Compiled, ProtocolError> {
         check_counts(&groups, weights)?;
@@ -115,7 +115,7 @@ impl LinearProtocol for PublicCoin {
     fn client(
         &self,
         groups: Arc<[LinearGroup]>,
-        plan: Arc<Plan>,
+        plan: Arc<LinearPlan>,
         context: &[u8; 32],
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),

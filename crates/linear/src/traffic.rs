@@ -8,7 +8,7 @@ use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{Cost, Message};
 
 use crate::layout::GroupLayout;
-use crate::plan::{GroupPlan, Plan};
+use crate::plan::{GroupPlan, LinearPlan};
 
 /// Hint rows that travel in one message.
 const HINT_ROWS: usize = 256;
@@ -43,7 +43,7 @@ pub(crate) fn group_traffic(plan: &GroupPlan, layout: &GroupLayout) -> GroupTraf
 /// Exact traffic of a checked plan.
 pub(crate) fn traffic(
     groups: &[LinearGroup],
-    plan: &Plan,
+    plan: &LinearPlan,
     layouts: &[GroupLayout],
 ) -> LinearTraffic {
     let mut traffic = LinearTraffic {

@@ -4,16 +4,16 @@ mod description;
 mod error;
 pub mod fixed;
 pub mod float;
-#[cfg(any(test, feature = "testing"))]
-pub mod fuzz;
 pub mod generate;
 mod graph;
 mod onnx;
 pub mod passes;
-pub mod quantise;
-pub mod range;
+mod quantise;
+pub(crate) mod range;
 pub mod reveal;
 pub mod samples;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use description::{
     Channels, Fit, InputDescription, Interface, Layout, OutputDescription, Pixels, Reveal,
@@ -21,5 +21,7 @@ pub use description::{
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, InputGrid, Op};
 pub use onnx::{ImportOptions, ImportedModel, Reference, import, load};
-pub use quantise::{CalibrationSource, Options, Quantised, Report, RoundingMode, quantise};
+pub use quantise::{
+    CalibrationSource, MAX_RESOLUTION, Options, Quantised, Report, RoundingMode, quantise,
+};
 pub use range::{InputRange, OutOfRange, RangeSource};

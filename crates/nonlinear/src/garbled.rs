@@ -33,9 +33,9 @@ use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub use client::{GarbledClient, GarbledClientPrepared};
-pub use program::GarbledCompiled;
-pub use server::{GarbledServer, GarbledServerPrepared};
+pub(crate) use client::{GarbledClient, GarbledClientPrepared};
+pub(crate) use program::GarbledCompiled;
+pub(crate) use server::{GarbledServer, GarbledServerPrepared};
 
 use crate::garbled::cost::step_traffic;
 use crate::ot_session::{client_setup_down, down_cost, server_setup_down};

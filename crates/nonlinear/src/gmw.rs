@@ -40,9 +40,9 @@ use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub use client::{GmwClient, GmwClientPrepared};
-pub use plan::GmwCompiled;
-pub use server::{GmwServer, GmwServerPrepared};
+pub(crate) use client::{GmwClient, GmwClientPrepared};
+pub(crate) use plan::GmwCompiled;
+pub(crate) use server::{GmwServer, GmwServerPrepared};
 
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;

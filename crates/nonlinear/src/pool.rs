@@ -174,7 +174,7 @@ pub(crate) fn sum_groups(window: &Window, input: TensorShape) -> Vec<SumGroup> {
 
 #[cfg(test)]
 mod tests {
-    use gazelle_share::shape::Pads;
+    use gazelle_share::Pads;
 
     use super::*;
 

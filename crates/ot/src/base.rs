@@ -33,7 +33,7 @@
 mod ml_kem;
 mod ristretto;
 
-pub use ml_kem::{LatticeCiphertextsMessage, LatticeKeysMessage};
+pub use ml_kem::LatticeKeysMessage;
 pub use ristretto::PointsMessage;
 
 use gazelle_prg::Seed;

@@ -18,29 +18,30 @@ pub enum Either<A, B> {
     Second(B),
 }
 
+/// The same call of whichever it is.
+macro_rules! forward {
+    ($either:expr, $inner:ident => $call:expr) => {
+        match $either {
+            Self::First($inner) => $call,
+            Self::Second($inner) => $call,
+        }
+    };
+}
+
 impl<A: OtExtension, B: OtExtension> OtExtension for Either<A, B> {
     type Sender = Either<Box<A::Sender>, Box<B::Sender>>;
     type Receiver = Either<Box<A::Receiver>, Box<B::Receiver>>;
 
     fn name(&self) -> String {
-        match self {
-            Self::First(inner) => inner.name(),
-            Self::Second(inner) => inner.name(),
-        }
+        forward!(self, inner => inner.name())
     }
 
     fn base(&self) -> BaseOt {
-        match self {
-            Self::First(inner) => inner.base(),
-            Self::Second(inner) => inner.base(),
-        }
+        forward!(self, inner => inner.base())
     }
 
     fn base_count(&self) -> usize {
-        match self {
-            Self::First(inner) => inner.base_count(),
-            Self::Second(inner) => inner.base_count(),
-        }
+        forward!(self, inner => inner.base_count())
     }
 
     fn sender_over(
@@ -71,33 +72,21 @@ impl<A: OtExtension, B: OtExtension> OtExtension for Either<A, B> {
     }
 
     fn setup_traffic_over(&self) -> OtTraffic {
-        match self {
-            Self::First(inner) => inner.setup_traffic_over(),
-            Self::Second(inner) => inner.setup_traffic_over(),
-        }
+        forward!(self, inner => inner.setup_traffic_over())
     }
 
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {
-        match self {
-            Self::First(inner) => inner.extend_traffic(already_made, count),
-            Self::Second(inner) => inner.extend_traffic(already_made, count),
-        }
+        forward!(self, inner => inner.extend_traffic(already_made, count))
     }
 }
 
 impl<A: RcotSender, B: RcotSender> RcotSender for Either<Box<A>, Box<B>> {
     fn delta(&self) -> &Delta {
-        match self {
-            Self::First(inner) => inner.delta(),
-            Self::Second(inner) => inner.delta(),
-        }
+        forward!(self, inner => inner.delta())
     }
 
     fn speaker(&self) -> Speaker {
-        match self {
-            Self::First(inner) => inner.speaker(),
-            Self::Second(inner) => inner.speaker(),
-        }
+        forward!(self, inner => inner.speaker())
     }
 
     fn announce(
@@ -106,10 +95,7 @@ impl<A: RcotSender, B: RcotSender> RcotSender for Either<Box<A>, Box<B>> {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        match self {
-            Self::First(inner) => inner.announce(count, ch, rng),
-            Self::Second(inner) => inner.announce(count, ch, rng),
-        }
+        forward!(self, inner => inner.announce(count, ch, rng))
     }
 
     fn make(
@@ -118,19 +104,13 @@ impl<A: RcotSender, B: RcotSender> RcotSender for Either<Box<A>, Box<B>> {
         half: Half<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        match self {
-            Self::First(inner) => inner.make(out, half, rng),
-            Self::Second(inner) => inner.make(out, half, rng),
-        }
+        forward!(self, inner => inner.make(out, half, rng))
     }
 }
 
 impl<A: RcotReceiver, B: RcotReceiver> RcotReceiver for Either<Box<A>, Box<B>> {
     fn speaker(&self) -> Speaker {
-        match self {
-            Self::First(inner) => inner.speaker(),
-            Self::Second(inner) => inner.speaker(),
-        }
+        forward!(self, inner => inner.speaker())
     }
 
     fn announce(
@@ -139,10 +119,7 @@ impl<A: RcotReceiver, B: RcotReceiver> RcotReceiver for Either<Box<A>, Box<B>> {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        match self {
-            Self::First(inner) => inner.announce(count, ch, rng),
-            Self::Second(inner) => inner.announce(count, ch, rng),
-        }
+        forward!(self, inner => inner.announce(count, ch, rng))
     }
 
     fn make(
@@ -152,9 +129,6 @@ impl<A: RcotReceiver, B: RcotReceiver> RcotReceiver for Either<Box<A>, Box<B>> {
         half: Half<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        match self {
-            Self::First(inner) => inner.make(choices, out, half, rng),
-            Self::Second(inner) => inner.make(choices, out, half, rng),
-        }
+        forward!(self, inner => inner.make(choices, out, half, rng))
     }
 }

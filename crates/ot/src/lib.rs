@@ -1,16 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 pub mod adapt;
-pub mod auto;
-pub mod base;
+mod auto;
+mod base;
 mod consistency;
 pub mod duplex;
 mod either;
 mod error;
 mod extension;
 pub mod ferret;
-#[cfg(any(test, feature = "testing"))]
-pub mod fuzz;
 mod ggm;
 #[cfg(any(test, feature = "testing"))]
 mod ideal;
@@ -25,8 +23,8 @@ pub mod testing;
 mod traffic;
 
 pub use adapt::{RotReceiver, RotSender};
-pub use auto::auto;
-pub use base::{BaseOt, BaseReceiver, BaseSender};
+pub use auto::{AutoExtension, auto};
+pub use base::{BaseOt, BaseReceiver, BaseSender, LatticeKeysMessage, PointsMessage};
 pub use either::Either;
 pub use error::OtError;
 pub use extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker};

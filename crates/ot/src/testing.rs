@@ -1,5 +1,7 @@
 //! What every OT extension must do, as a test for its implementor to call.
 
+pub mod fuzz;
+
 use gazelle_block::{BitVec, Block, Delta};
 use gazelle_prg::{Prg, Seed};
 use gazelle_wire::{Channel, memory};

@@ -6,7 +6,7 @@ pub mod exact;
 mod fft;
 pub mod kernel;
 mod polys;
-pub mod schoolbook;
+mod schoolbook;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transform;
@@ -16,6 +16,6 @@ pub use buffer::Buffer;
 pub use error::RingError;
 pub use fft::{Fft, FftScratch, Fourier};
 pub use polys::Polys;
-pub use schoolbook::Schoolbook;
+pub use schoolbook::{Schoolbook, negacyclic_mul_add};
 pub use transform::{ExactOperand, Transform};
 pub use weights::{DenseWeights, ShiftedWeights, SparseWeights, WeightMatrix};

@@ -5,10 +5,10 @@ mod linear;
 pub mod local;
 mod network;
 mod nonlinear;
-pub mod op;
+pub(crate) mod op;
 pub mod plain;
-pub mod rounding;
-pub mod shape;
+pub(crate) mod rounding;
+mod shape;
 pub mod shares;
 pub mod step;
 #[cfg(any(test, feature = "testing"))]
@@ -20,8 +20,9 @@ pub use linear::{
 };
 pub use local::LocalMap;
 pub use network::{
-    Architecture, ArchitectureParts, Network, NetworkBuilder, Node, NodeId, NodeKind, Tensor,
-    TensorId, TensorMap,
+    ArchitectureParts, Network, Node, NodeId, NodeKind, Tensor, TensorId,
+    architecture::{Architecture, TensorMap},
+    builder::NetworkBuilder,
 };
 pub use nonlinear::{
     NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,

@@ -3,16 +3,15 @@
 //! [`ArchitectureParts`] may hold anything; an [`Architecture`] and a [`Network`] hold only what was
 //! checked, so that nobody checks again.
 
-mod architecture;
-mod builder;
+pub(crate) mod architecture;
+pub(crate) mod builder;
 mod check;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use architecture::{Architecture, TensorMap};
-pub use builder::NetworkBuilder;
+pub(crate) use architecture::Architecture;
 
 use crate::error::ProtocolError;
 use crate::local::LocalMap;

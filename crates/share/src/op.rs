@@ -96,12 +96,12 @@ impl Conv2d {
 }
 
 /// Elements of one tensor or one operator's weights at most.
-pub const MAX_ELEMENTS: usize = 1 << 28;
+pub(crate) const MAX_ELEMENTS: usize = 1 << 28;
 /// Multiply-adds of one operator at most.
-pub const MAX_MACS: u64 = 1 << 40;
+pub(crate) const MAX_MACS: u64 = 1 << 40;
 
 impl LinearOp {
-    /// Checks that all shapes fit together and stay within [`MAX_ELEMENTS`] and [`MAX_MACS`]; bounded
+    /// Checks that all shapes fit together and stay within 2^28 elements and 2^40 multiply-adds; bounded
     /// work for any contents. The other methods need an operator that passes.
     ///
     /// # Errors

@@ -1,22 +1,19 @@
 //! The blocking two-party channel: two halves, a turn counter, and the ways to use them.
 
-mod recv;
-mod send;
+pub(crate) mod recv;
+pub(crate) mod send;
 
 #[cfg(any(test, feature = "testing"))]
 use std::io;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-pub use recv::RecvHalf;
-pub use send::SendHalf;
-
 use crate::error::ChannelError;
 use crate::message::Message;
 use crate::pace::Pace;
 use crate::traffic::Traffic;
-use recv::Incoming;
-use send::{EXCHANGE_BYTES, Outgoing};
+use recv::{Incoming, RecvHalf};
+use send::{EXCHANGE_BYTES, Outgoing, SendHalf};
 
 /// One end of a two-party link.
 ///

@@ -15,7 +15,7 @@ pub mod tcp;
 pub mod testing;
 pub mod traffic;
 
-pub use channel::{Channel, RecvHalf, SendHalf};
+pub use channel::{Channel, recv::RecvHalf, send::SendHalf};
 pub use error::{ChannelError, DecodeError};
 pub use handshake::HandshakeError;
 pub use message::{Message, Reader};

@@ -9,7 +9,7 @@ use super::imports::{self, Imports};
 use super::{File, is_generated};
 
 /// Type names declared in more than one file, at most: one word, one meaning.
-const REPEATED_NAMES: usize = 26;
+const REPEATED_NAMES: usize = 18;
 /// Public items per thousand lines, at most: a crate shows what its users need.
 const PUBLIC_PER_THOUSAND: usize = 21;
 /// Groups of files that import each other, at most.

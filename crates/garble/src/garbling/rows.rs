@@ -40,13 +40,13 @@ impl<'a> Inputs<'a> {
 
 /// Working labels: rows of [`STRIP`], wiped on drop.
 #[derive(Default)]
-pub(super) struct Work {
+pub(super) struct WorkingRows {
     labels: Vec<Block>,
     /// Where the first cache line starts.
     start: usize,
 }
 
-impl Work {
+impl WorkingRows {
     pub(super) fn prepare(&mut self, circuit: &Circuit) {
         const LINE: usize = 4;
         let needed = circuit.working_rows() * STRIP + LINE;
@@ -70,7 +70,7 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+impl Drop for WorkingRows {
     fn drop(&mut self) {
         self.labels.zeroize();
     }

@@ -1,6 +1,6 @@
 //! The OT extension by name, as it travels in a description.
 
-use gazelle_ot::auto::AutoExtension;
+use gazelle_ot::AutoExtension;
 use gazelle_ot::{BaseOt, Either, Iknp, auto};
 use serde::{Deserialize, Serialize};
 

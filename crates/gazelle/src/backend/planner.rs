@@ -207,7 +207,7 @@ pub(super) fn linear_work(
     description: &Description,
 ) -> Result<LinearWork, GazelleError> {
     let refuse = |error: &dyn std::fmt::Display| GazelleError::Description(error.to_string());
-    let linear: gazelle_linear::Plan =
+    let linear: gazelle_linear::LinearPlan =
         serde_json::from_value(description.linear_plan.clone()).map_err(|e| refuse(&e))?;
     let counts = gazelle_linear::PublicCoin::default()
         .counts(plan.groups(), &linear)

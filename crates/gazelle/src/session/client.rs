@@ -14,7 +14,7 @@ use crate::plan::{Plan, Task};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::message::{ClientCommand, MaskedInput};
-use crate::session::offer::Parts;
+use crate::session::offer::SessionParts;
 use crate::session::{Observer, Progress, linear_client};
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
@@ -109,11 +109,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     pub(crate) fn new(
         suite: Suite<L, N>,
         description: Description,
-        parts: Parts<L, N>,
+        parts: SessionParts<L, N>,
         channel: Channel,
         setup: Phase,
     ) -> Self {
-        let Parts { plan, names, traffic, linear, nonlinear } = parts;
+        let SessionParts { plan, names, traffic, linear, nonlinear } = parts;
         Self {
             suite,
             description,

@@ -117,7 +117,7 @@ impl Offer {
         &mut self,
         suite: &Suite<L, N>,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Parts<L, N>, GazelleError> {
+    ) -> Result<SessionParts<L, N>, GazelleError> {
         let refuse = |error: &dyn std::fmt::Display| GazelleError::Description(error.to_string());
         let description = &self.description;
         let (linear, nonlinear) = (suite.linear(), suite.nonlinear());
@@ -186,7 +186,13 @@ impl Offer {
         let nonlinear_client = nonlinear
             .client(compiled, &mut self.channel, rng)
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
-        Ok(Parts { plan, names, traffic, linear: linear_client, nonlinear: nonlinear_client })
+        Ok(SessionParts {
+            plan,
+            names,
+            traffic,
+            linear: linear_client,
+            nonlinear: nonlinear_client,
+        })
     }
 
     fn check_limits(&self, plan: &Plan, traffic: &PlannedTraffic) -> Result<(), GazelleError> {
@@ -217,7 +223,7 @@ pub(crate) fn memory_estimate(plan: &Plan, traffic: &PlannedTraffic) -> u64 {
 }
 
 /// What acceptance gives to the client's session.
-pub(crate) struct Parts<L: LinearProtocol, N: NonlinearProtocol> {
+pub(crate) struct SessionParts<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) plan: Plan,
     pub(crate) names: Vec<String>,
     pub(crate) traffic: PlannedTraffic,

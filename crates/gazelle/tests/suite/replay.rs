@@ -8,8 +8,8 @@
 use std::path::Path;
 
 use gazelle::backend::{Choice, StepProtocol};
+use gazelle_model::RoundingMode;
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::quantise::RoundingMode;
 use gazelle_model::{Options, Quantised, import, quantise, samples};
 use gazelle_share::{NodeKind, Step};
 

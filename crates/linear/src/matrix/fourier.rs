@@ -23,13 +23,13 @@ pub(crate) struct Transforms {
     fft: Fft,
     products: usize,
     /// By panel.
-    parts: Vec<Part>,
+    parts: Vec<PanelPart>,
     /// Transforms kept, by product.
     kept: Vec<OnceLock<Fourier>>,
 }
 
 /// A panel's weights, row by row.
-struct Part {
+struct PanelPart {
     /// Number of the first product.
     start: usize,
     /// `[blocks, columns]`.
@@ -48,7 +48,7 @@ impl Transforms {
         let mut products = 0;
         let mut parts = Vec::with_capacity(panels.len());
         for panel in panels {
-            parts.push(Part { start: products, weights: Zeroizing::new(rows(panel)) });
+            parts.push(PanelPart { start: products, weights: Zeroizing::new(rows(panel)) });
             panel.weights = Secret(Vec::new());
             products += panel.chunks().count() * panel.blocks;
         }

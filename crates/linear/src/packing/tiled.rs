@@ -16,6 +16,8 @@ pub(crate) mod geometry;
 mod read;
 pub(crate) mod scheme;
 pub(crate) mod stride_one;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

@@ -49,7 +49,7 @@ pub(super) struct FoundOp {
 }
 
 /// An operator that is searched for.
-struct Wanted<'a> {
+struct SearchTarget<'a> {
     number: usize,
     op: &'a LinearOp,
     /// Squared norm of each map.
@@ -71,7 +71,7 @@ impl Search<'_> {
             let (op, norms) =
                 self.group.ops.get(number).zip(self.norms.get(number)).ok_or(missing)?;
             let conv = as_conv(op)?;
-            wanted.push(Wanted {
+            wanted.push(SearchTarget {
                 number,
                 op,
                 norms,
@@ -99,8 +99,13 @@ impl Search<'_> {
         Ok(best)
     }
 
-    fn found(cost: f64, plan: PackingPlan, packing: &dyn Packing, wanted: &[Wanted<'_>]) -> Found {
-        let of_op = |(local, wanted): (usize, &Wanted<'_>)| FoundOp {
+    fn found(
+        cost: f64,
+        plan: PackingPlan,
+        packing: &dyn Packing,
+        wanted: &[SearchTarget<'_>],
+    ) -> Found {
+        let of_op = |(local, wanted): (usize, &SearchTarget<'_>)| FoundOp {
             number: wanted.number,
             responses: packing.responses(local),
             norm_quarter_bits: quarters(block_norm(packing, local, wanted.norms)),
@@ -114,7 +119,7 @@ impl Search<'_> {
         &self,
         family: Vec<Candidate>,
         pinned: bool,
-        wanted: &mut [Wanted<'_>],
+        wanted: &mut [SearchTarget<'_>],
     ) -> Vec<Candidate> {
         let mut best: Vec<(f64, Candidate)> = Vec::new();
         for candidate in family {
@@ -131,7 +136,7 @@ impl Search<'_> {
     }
 
     /// Bits plus the price of compute, without `pb`; nothing if the error bound cannot be met.
-    fn cost(&self, wanted: &mut [Wanted<'_>], estimate: &Estimate, pins: f64) -> Option<f64> {
+    fn cost(&self, wanted: &mut [SearchTarget<'_>], estimate: &Estimate, pins: f64) -> Option<f64> {
         let n = self.degree as f64;
         let scale = n / 2048.0;
         let tiles = estimate.tiles as f64;
@@ -168,7 +173,7 @@ impl Search<'_> {
     }
 }
 
-impl Wanted<'_> {
+impl SearchTarget<'_> {
     /// The largest squared norm of a response of `maps` of `all_maps` consecutive maps.
     fn norm(&mut self, maps: usize, all_maps: usize) -> f64 {
         let norms = self.norms;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::compiled::{GroupState, check_inference, states};
 use crate::layout::Slots;
 use crate::packing::PackingScheme;
-use crate::plan::Plan;
+use crate::plan::LinearPlan;
 use crate::traffic::hint_runs;
 
 /// One client's session with one server: the public coins and the stored hints.
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Collected {
 impl PublicCoinClient {
     pub(super) fn setup(
         scheme: &dyn PackingScheme,
-        (groups, plan): (&[LinearGroup], &Plan),
+        (groups, plan): (&[LinearGroup], &LinearPlan),
         context: &[u8; 32],
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),

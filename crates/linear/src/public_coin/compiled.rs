@@ -11,7 +11,7 @@ use crate::layout::GroupLayout;
 use crate::matrix::{GroupMatrix, Resources};
 use crate::operator::map_norms;
 use crate::packing::{PackingScheme, block_norm};
-use crate::plan::{GroupPlan, Plan};
+use crate::plan::{GroupPlan, LinearPlan};
 use crate::public_coin::PublicCoin;
 
 /// A group as both parties see it.
@@ -48,7 +48,7 @@ impl Compiled {
     pub(super) fn new(
         protocol: &PublicCoin,
         groups: &[LinearGroup],
-        plan: &Plan,
+        plan: &LinearPlan,
         weights: &[Vec<&LinearWeights>],
     ) -> Result<Self, LinearError> {
         let PublicCoin { scheme, ref prices, transform_bytes, .. } = *protocol;
@@ -88,7 +88,7 @@ impl Compiled {
 pub(super) fn states(
     scheme: &dyn PackingScheme,
     groups: &[LinearGroup],
-    plan: &Plan,
+    plan: &LinearPlan,
 ) -> Result<Vec<GroupState>, LinearError> {
     let layouts = plan.check(scheme, groups)?;
     let mut first_index = 0;
@@ -153,7 +153,7 @@ fn digest_weights(weights: &[&LinearWeights]) -> [u8; 32] {
 }
 
 /// Every number of the plan, in order.
-pub(super) fn digest_plan(plan: &Plan) -> [u8; 32] {
+pub(super) fn digest_plan(plan: &LinearPlan) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 linear plan");
     let mut number = |n: u64| {
         hasher.update(&n.to_le_bytes());

@@ -117,7 +117,7 @@ proptest! {
 #[test]
 fn plans_that_promise_too_little_or_too_much_are_refused() {
     let setting = small();
-    let refused = |change: &dyn Fn(&mut gazelle_linear::Plan)| {
+    let refused = |change: &dyn Fn(&mut gazelle_linear::LinearPlan)| {
         let mut plan = (*setting.plan).clone();
         change(&mut plan);
         assert!(setting.protocol.validate(&setting.groups, &plan).is_err());

@@ -1,6 +1,6 @@
 //! The linear layers of known networks, with weights of a trained network's size.
 
-use gazelle_linear::{Plan, PublicCoin};
+use gazelle_linear::{LinearPlan, PublicCoin};
 use gazelle_prg::Prg;
 use gazelle_share::testing::test_rng;
 use gazelle_share::{
@@ -58,7 +58,7 @@ pub(crate) fn planned(
     groups: &[LinearGroup],
     weight_bits: u32,
     inferences_per_setup: u32,
-) -> (Plan, LinearTraffic) {
+) -> (LinearPlan, LinearTraffic) {
     let mut rng = test_rng(9);
     let weights: Vec<Vec<LinearWeights>> = groups
         .iter()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gazelle_linear::{Plan, PublicCoin};
+use gazelle_linear::{LinearPlan, PublicCoin};
 use gazelle_share::testing::test_rng;
 use gazelle_share::{
     LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearWeights, Mask, MaskKind,
@@ -15,7 +15,7 @@ use gazelle_wire::Channel;
 pub(crate) struct Setting {
     pub(crate) protocol: PublicCoin,
     pub(crate) groups: Arc<[LinearGroup]>,
-    pub(crate) plan: Arc<Plan>,
+    pub(crate) plan: Arc<LinearPlan>,
     pub(crate) weights: Arc<Vec<Vec<LinearWeights>>>,
 }
 

@@ -338,11 +338,11 @@ proptest! {
             let at = index.index(bytes.len());
             bytes[at] = byte;
         }
-        crate::fuzz::onnx(&bytes);
+        crate::testing::fuzz::onnx(&bytes);
     }
 
     #[test]
     fn adversarial_random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        crate::fuzz::onnx(&bytes);
+        crate::testing::fuzz::onnx(&bytes);
     }
 }

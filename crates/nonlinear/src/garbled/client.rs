@@ -10,7 +10,7 @@ use std::sync::mpsc::sync_channel;
 
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::{Planes, yao};
-use gazelle_garble::garbling::evaluate_from;
+use gazelle_garble::evaluate_from;
 use gazelle_garble::{GarblingScheme, Tweaks};
 use gazelle_ot::{OtExtension, RcotReceiver};
 use gazelle_prg::Seed;

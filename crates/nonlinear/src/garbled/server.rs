@@ -10,7 +10,7 @@ use std::sync::mpsc::sync_channel;
 
 use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_convert::{Planes, yao};
-use gazelle_garble::garbling::garble_into;
+use gazelle_garble::garble_into;
 use gazelle_garble::{GarblingScheme, Tweaks};
 use gazelle_ot::{OtExtension, RcotSender};
 use gazelle_prg::{Prg, Seed};

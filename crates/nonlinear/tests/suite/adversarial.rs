@@ -124,7 +124,7 @@ fn adversarial_a_fused_relu_survives_every_changed_message() {
 
 #[test]
 fn adversarial_material_of_one_backend_is_refused_by_the_other() {
-    use gazelle_nonlinear::per_layer::PerLayerClientPrepared;
+    use gazelle_nonlinear::PerLayerClientPrepared;
     use gazelle_share::testing::test_rng;
     use gazelle_share::{NonlinearClient, NonlinearProtocol, NonlinearServer, Output};
     let relu = step(StepFunction::Relu, [8, 1, 1], [12, 8, 20, 20]);

@@ -23,8 +23,8 @@ pub(super) fn hash_both(
         let (key, first, count) = next_key(hash, tweak, zeros.len());
         let (zeros_now, zeros_later) = zeros.split_at_mut(count);
         let (ones_now, ones_later) = ones.split_at_mut(count);
-        let job = Both { delta, zeros: zeros_now, ones: ones_now };
-        dispatch(AesIsa::best(), Run { key: &key, first, job });
+        let job = BothHashes { delta, zeros: zeros_now, ones: ones_now };
+        dispatch(AesIsa::best(), HashRun { key: &key, first, job });
         (zeros, ones) = (zeros_later, ones_later);
         tweak += count as u64;
     }
@@ -36,7 +36,7 @@ pub(super) fn hash_one(hash: &HashSeed, tweaks: Range<u64>, strings: &mut [Block
     while !strings.is_empty() {
         let (key, first, count) = next_key(hash, tweak, strings.len());
         let (now, later) = strings.split_at_mut(count);
-        dispatch(AesIsa::best(), Run { key: &key, first, job: One { strings: now } });
+        dispatch(AesIsa::best(), HashRun { key: &key, first, job: One { strings: now } });
         strings = later;
         tweak += count as u64;
     }
@@ -49,19 +49,19 @@ fn next_key(hash: &HashSeed, tweak: u64, count: usize) -> (HashKey, usize, usize
 }
 
 /// A computation on points one after the other.
-trait Job {
+trait HashJob {
     fn len(&self) -> usize;
     /// The next `M * V::BLOCKS` points; `offsets` are theirs. Advances by as many.
     fn step<V: Vector, const M: usize>(&mut self, keys: &V::Keys, offsets: [V; M]);
 }
 
-struct Run<'a, J> {
+struct HashRun<'a, J> {
     key: &'a HashKey,
     first: usize,
     job: J,
 }
 
-impl<J: Job> Kernel for Run<'_, J> {
+impl<J: HashJob> Kernel for HashRun<'_, J> {
     type Output = ();
 
     #[inline(always)]
@@ -78,7 +78,7 @@ impl<J: Job> Kernel for Run<'_, J> {
 }
 
 #[inline(always)]
-fn steps<V: Vector, const M: usize, J: Job>(
+fn steps<V: Vector, const M: usize, J: HashJob>(
     key: &HashKey,
     first: usize,
     count: usize,
@@ -98,7 +98,7 @@ struct One<'a> {
     strings: &'a mut [Block],
 }
 
-impl Job for One<'_> {
+impl HashJob for One<'_> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.strings.len()
@@ -119,13 +119,13 @@ impl Job for One<'_> {
     }
 }
 
-struct Both<'a> {
+struct BothHashes<'a> {
     delta: Block,
     zeros: &'a mut [Block],
     ones: &'a mut [Block],
 }
 
-impl Job for Both<'_> {
+impl HashJob for BothHashes<'_> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.zeros.len()

@@ -56,7 +56,7 @@ impl Message for LatticeKeysMessage {
 
 /// `LatticeCiphertextsMessage` on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LatticeCiphertextsMessage(pub Vec<[u8; CIPHERTEXT_BYTES]>);
+pub(crate) struct LatticeCiphertextsMessage(pub Vec<[u8; CIPHERTEXT_BYTES]>);
 
 impl Message for LatticeCiphertextsMessage {
     /// The number of ciphertexts.

@@ -3,7 +3,7 @@
 use curve25519_dalek::RistrettoPoint;
 use curve25519_dalek::ristretto::CompressedRistretto;
 use curve25519_dalek::traits::Identity;
-use gazelle_ot::base::{BaseOt, LatticeKeysMessage, PointsMessage};
+use gazelle_ot::{BaseOt, LatticeKeysMessage, PointsMessage};
 use gazelle_ot::{BaseReceiver, BaseSender, Ferret, Iknp, OtExtension, SoftSpoken};
 use gazelle_ot::{IdealOt, OtError, OtTraffic, RcotReceiver, RcotSender, duplex};
 use gazelle_wire::testing::run_two;

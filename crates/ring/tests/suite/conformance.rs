@@ -1,6 +1,6 @@
 //! Every transform and every matrix against the definition.
 
-use gazelle_ring::schoolbook::negacyclic_mul_add;
+use gazelle_ring::negacyclic_mul_add;
 use gazelle_ring::testing;
 use gazelle_ring::weights::{Column, Term, fft_deviation};
 use gazelle_ring::{DenseWeights, Fft, Schoolbook, ShiftedWeights, SparseWeights, Transform};

@@ -7,12 +7,12 @@ use crate::onnx::write::{Attribute, Writer};
 use crate::{Options, float, passes, quantise};
 
 /// A network under construction, and a source of weights.
-struct Net {
+struct ExportedNet {
     w: Writer,
     seed: u32,
 }
 
-impl Net {
+impl ExportedNet {
     fn new(opset: i64, input: &[i64]) -> Self {
         Self { w: Writer::new(opset, input), seed: 1 }
     }
@@ -99,7 +99,7 @@ fn ints(values: &[i64]) -> Attribute {
 
 /// Imports, lowers without changing the function, quantises, and runs in fixed point; gives the
 /// lowered graph.
-fn whole_way(net: Net, output: &str) -> Graph {
+fn whole_way(net: ExportedNet, output: &str) -> Graph {
     let graph = import(&net.w.finish(output)).unwrap();
     let lowered = passes::lower(&graph).unwrap();
     let image = |k: usize| -> Vec<f32> {
@@ -138,7 +138,7 @@ fn linear(graph: &Graph) -> usize {
 #[test]
 fn known_answer_a_residual_network_with_batch_normalisation() {
     // Strided shortcut, sum, global average, flatten, Gemm: as torchvision's exporter writes it.
-    let mut n = Net::new(13, &[1, 3, 16, 16]);
+    let mut n = ExportedNet::new(13, &[1, 3, 16, 16]);
     n.conv("x", "c1", [8, 3, 7], 2, 1);
     n.norm("c1", "n1", 8, false);
     n.unary("Relu", "n1", "r1");
@@ -164,10 +164,10 @@ fn known_answer_a_mobile_network_with_clipping_by_constants() {
     // Depthwise and pointwise convolutions, ReLU6 with its ends as constant inputs (opset 11 on)
     // or attributes (before), the head flattened through computed shapes.
     for opset in [10, 13] {
-        let mut n = Net::new(opset, &[1, 3, 12, 12]);
+        let mut n = ExportedNet::new(opset, &[1, 3, 12, 12]);
         n.w.floats("low", &[], &[0.0]);
         n.w.floats("high", &[], &[6.0]);
-        let clip = |n: &mut Net, x: &str, y: &str| {
+        let clip = |n: &mut ExportedNet, x: &str, y: &str| {
             let ends = [("min", Attribute::Float(0.0)), ("max", Attribute::Float(6.0))];
             if opset < 11 {
                 n.w.node("Clip", &[x], &[y], &ends);
@@ -200,7 +200,7 @@ fn known_answer_a_mobile_network_with_clipping_by_constants() {
 fn known_answer_a_dense_network_with_normalisation_before_activation() {
     // Concatenation of all before, batch normalisation and ReLU in front of convolutions, 2x2
     // average pools between blocks.
-    let mut n = Net::new(12, &[1, 3, 12, 12]);
+    let mut n = ExportedNet::new(12, &[1, 3, 12, 12]);
     n.conv("x", "c0", [6, 3, 3], 1, 1);
     n.norm("c0", "n0", 6, false);
     n.unary("Relu", "n0", "r0");
@@ -223,7 +223,7 @@ fn known_answer_a_dense_network_with_normalisation_before_activation() {
 #[test]
 fn known_answer_an_inception_block_with_parallel_branches() {
     // Four branches of one tensor, one with a padded pool, joined, ReLU, max-pool over the join.
-    let mut n = Net::new(9, &[1, 4, 10, 10]);
+    let mut n = ExportedNet::new(9, &[1, 4, 10, 10]);
     n.conv("x", "a", [3, 4, 1], 1, 1);
     n.conv("x", "b0", [2, 4, 1], 1, 1);
     n.unary("Relu", "b0", "b1");
@@ -248,7 +248,7 @@ fn known_answer_an_inception_block_with_parallel_branches() {
 fn known_answer_a_network_exported_with_channels_last() {
     // The input in NHWC, transposed; asymmetric SAME padding; MatMul and Add instead of Gemm; a
     // softmax at the end.
-    let mut n = Net::new(15, &[1, 9, 9, 2]);
+    let mut n = ExportedNet::new(15, &[1, 9, 9, 2]);
     n.w.node("Transpose", &["x"], &["t"], &[("perm", ints(&[0, 3, 1, 2]))]);
     n.floats("w", &[4, 2, 4, 4], 0.0, 0.4);
     let same = [("auto_pad", Attribute::String("SAME_UPPER")), ("strides", ints(&[2, 2]))];
@@ -270,7 +270,7 @@ fn known_answer_a_network_exported_with_channels_last() {
 
 #[test]
 fn known_answer_grouped_and_dilated_convolutions() {
-    let mut n = Net::new(17, &[1, 4, 9, 9]);
+    let mut n = ExportedNet::new(17, &[1, 4, 9, 9]);
     n.conv("x", "c1", [8, 4, 3], 1, 2);
     n.unary("Relu", "c1", "r1");
     n.floats("dilated", &[6, 4, 3, 3], 0.0, 0.4);
@@ -291,7 +291,7 @@ fn known_answer_grouped_and_dilated_convolutions() {
 fn known_answer_means_over_one_axis_and_over_channels_last() {
     // Means that are no pool of the step before: the sums' ring is what their reader needs.
     for (axes, outputs) in [(vec![2], 45), (vec![3, 2], 5), (vec![1], 81)] {
-        let mut n = Net::new(17, &[1, 3, 9, 9]);
+        let mut n = ExportedNet::new(17, &[1, 3, 9, 9]);
         n.conv("x", "c1", [5, 3, 3], 1, 1);
         n.unary("Relu", "c1", "r1");
         let attributes = [("axes", Attribute::Ints(axes)), ("keepdims", Attribute::Int(0))];

@@ -4,67 +4,19 @@ use gazelle_he::public_coin::Parameters;
 use gazelle_prg::{Prg, Seed};
 use gazelle_ring::{Polys, WeightMatrix};
 use gazelle_share::{
-    Conv2d, Guard, LinearGroup, LinearOp, LinearWeights, MaskKind, Pads, TensorShape,
+    Conv2d, Guard, LinearGroup, LinearOp, LinearWeights, MaskKind, Pads, TensorShape, plain,
 };
 use proptest::prelude::*;
 use rand_core::Rng;
 
 use crate::layout::GroupLayout;
 use crate::matrix::{GroupMatrix, Resources};
+use crate::operator::as_conv;
 use crate::packing::Tiles;
 use crate::packing::tiled::Domain;
 use crate::packing::tiled::geometry::Geometry;
 use crate::plan::{GroupPlan, PackingPlan};
 use crate::planner::Prices;
-
-/// The definition of a convolution (ONNX `Conv`), wrapping.
-fn reference(conv: &Conv2d, weights: &[i32], input: &[u64]) -> Vec<u64> {
-    let output = conv.output();
-    let (in_group, out_group) = (conv.input.channels / conv.groups, conv.maps / conv.groups);
-    let mut out = vec![0u64; output.len()];
-    for o in 0..conv.maps {
-        for y in 0..output.height {
-            for x in 0..output.width {
-                let mut sum = 0u64;
-                for c in 0..in_group {
-                    for a in 0..conv.kernel[0] {
-                        for b in 0..conv.kernel[1] {
-                            let row = (y * conv.stride[0] + a * conv.dilation[0])
-                                .checked_sub(conv.pads.top)
-                                .filter(|row| *row < conv.input.height);
-                            let column = (x * conv.stride[1] + b * conv.dilation[1])
-                                .checked_sub(conv.pads.left)
-                                .filter(|column| *column < conv.input.width);
-                            let (Some(row), Some(column)) = (row, column) else { continue };
-                            let channel = o / out_group * in_group + c;
-                            let word = input[conv.input.index(channel, row, column)];
-                            let weight = weights
-                                [((o * in_group + c) * conv.kernel[0] + a) * conv.kernel[1] + b];
-                            sum = sum.wrapping_add((i64::from(weight) as u64).wrapping_mul(word));
-                        }
-                    }
-                }
-                out[output.index(o, y, x)] = sum;
-            }
-        }
-    }
-    out
-}
-
-fn as_conv(op: &LinearOp) -> Conv2d {
-    match op {
-        LinearOp::Conv(conv) => conv.clone(),
-        LinearOp::FullyConnected { inputs, outputs } => Conv2d {
-            input: TensorShape::vector(*inputs),
-            maps: *outputs,
-            kernel: [1, 1],
-            stride: [1, 1],
-            pads: Pads::default(),
-            dilation: [1, 1],
-            groups: 1,
-        },
-    }
-}
 
 /// Runs a planned group on random values; every output must be exact.
 fn check(group: &LinearGroup, plan: &GroupPlan, seed: u64) {
@@ -175,7 +127,7 @@ fn check_matrix(
     }
     let got = useful.scatter(&words, &layout.outputs);
     for ((op, weights), got) in group.ops.iter().zip(weights).zip(got) {
-        let expected = reference(&as_conv(op), &weights.weights, input);
+        let expected = plain::apply(op, weights, input, 64);
         if !rounded {
             assert_eq!(got, expected);
         }
@@ -256,13 +208,14 @@ fn dice_plan(
 ) -> Option<PackingPlan> {
     let lcm = |i: usize| {
         ops.iter()
-            .map(|op| as_conv(op).stride[i])
+            .map(|op| as_conv(op).unwrap().stride[i])
             .fold(1, |a, b| (1..=a * b).find(|n| n % a == 0 && n % b == 0).unwrap())
             * multiple[i]
     };
     let phase = [0, 1].map(|i| match multiple[i] {
         0 => {
-            let divides = |n: &usize| ops.iter().all(|op| as_conv(op).stride[i].is_multiple_of(*n));
+            let divides =
+                |n: &usize| ops.iter().all(|op| as_conv(op).unwrap().stride[i].is_multiple_of(*n));
             (1..=8).rev().find(divides).unwrap()
         }
         3 => 1,
@@ -462,10 +415,7 @@ proptest! {
             bias: vec![],
         };
         let input: Vec<u64> = (0..op.input_len()).map(|_| prg.next_u64()).collect();
-        let expected: Vec<u64> = reference(&as_conv(&op), &weights.weights, &input)
-            .into_iter()
-            .map(|word| word & (u64::MAX >> (64 - bits)))
-            .collect();
+        let expected = plain::apply(&op, &weights, &input, bits);
         prop_assert_eq!(crate::plain_kernels::apply(&op, &weights, &input, bits), expected);
     }
 }
