@@ -61,7 +61,8 @@ impl Encoder {
             // What was applied to the values already gives no probabilities of its own.
             activation: interface
                 .filter(|interface| !interface.output.activated)
-                .and_then(|interface| interface.output.activation),
+                .and_then(|interface| interface.output.activation)
+                .filter(|activation| *activation != Activation::ArgMax),
         })
     }
 

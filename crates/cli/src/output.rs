@@ -9,6 +9,7 @@ use std::path::Path;
 use console::{Alignment, measure_text_width, pad_str};
 use gazelle::backend::Prediction;
 use gazelle::{Inference, InferenceReport, Layer, Learnt, ModelInfo, Phase, peak_rss_bytes};
+use gazelle_model::Activation;
 use serde::Serialize;
 
 pub(crate) use summary::Summary;
@@ -37,6 +38,9 @@ pub(crate) struct Object<'a> {
     pub(crate) tied: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) probabilities: Option<Vec<f64>>,
+    /// Of a map (a softmax per pixel): the class at each position, row by row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) class_map: Option<Vec<usize>>,
     pub(crate) tolerance: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plaintext_class: Option<usize>,
@@ -96,12 +100,15 @@ pub(crate) fn label(labels: &[String], class: usize) -> String {
     labels.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
 
-/// The values that the client reads: behind the activation, if the model's output lies there.
-fn activated(logits: Vec<f64>, model: &ModelInfo) -> Vec<f64> {
+/// The values that the client reads and their tolerance: behind the activation, if the model's
+/// output lies there.
+fn activated(logits: Vec<f64>, model: &ModelInfo) -> (Vec<f64>, f64) {
     let output = model.interface.as_ref().map(|interface| &interface.output);
     match output.filter(|output| output.activated).and_then(|output| output.activation) {
-        Some(activation) => activation.apply(&logits),
-        None => logits,
+        Some(activation) => {
+            (activation.apply(&logits), activation.tolerance(&logits, model.tolerance))
+        }
+        None => (logits, model.tolerance),
     }
 }
 
@@ -113,13 +120,22 @@ pub(crate) fn object<'a>(
     labels: &[String],
     top: usize,
 ) -> Object<'a> {
-    let (logits, top) = match inference.learnt() {
+    let activation = model.interface.as_ref().and_then(|interface| interface.output.activation);
+    let mut class_map = None;
+    let (logits, tolerance, top) = match inference.learnt() {
         Learnt::Logits(logits) => {
-            let logits = activated(logits, model);
+            class_map = activation.and_then(|activation| activation.class_map(&logits));
+            let (logits, tolerance) = activated(logits, model);
             let top = ranking(&logits, labels, top);
-            (Some(logits), top)
+            (Some(logits), tolerance, top)
         }
-        Learnt::Classes(classes) => (None, ranked(&classes, labels, top)),
+        Learnt::Classes(classes) => {
+            // The index is what the file's output is.
+            let index = classes.first().filter(|_| activation == Some(Activation::ArgMax));
+            let values = index.map(|class| vec![*class as f64]);
+            let tolerance = if values.is_some() { 0.0 } else { model.tolerance };
+            (values, tolerance, ranked(&classes, labels, top))
+        }
     };
     let tied = logits.as_deref().map(tied).unwrap_or_default();
     let (class, label) = top.first().map_or((0, String::new()), |r| (r.class, r.label.clone()));
@@ -132,7 +148,8 @@ pub(crate) fn object<'a>(
         logits,
         top,
         probabilities: None,
-        tolerance: model.tolerance,
+        class_map,
+        tolerance,
         plaintext_class: None,
         plaintext_logits: None,
         setup: None,
@@ -153,8 +170,16 @@ pub(crate) fn json(object: &impl Serialize) -> Result<(), Failure> {
     std::io::stdout().write_all(&line).map_err(Failure::run("standard output"))
 }
 
-/// The classes of an object for people: probability and logit where they are known, label.
+/// The classes of an object for people: probability and logit where they are known, label. Of a map
+/// how many positions each class has.
 pub(crate) fn classes(object: &Object<'_>) -> Vec<String> {
+    if let Some(map) = &object.class_map {
+        let count = |class: usize| map.iter().filter(|of| **of == class).count();
+        let classes: std::collections::BTreeSet<usize> = map.iter().copied().collect();
+        let line =
+            |class: usize| format!("class {class}: {} of {} positions", count(class), map.len());
+        return classes.into_iter().map(line).collect();
+    }
     let probability = |class: usize| object.probabilities.as_ref()?.get(class).copied();
     let line = |ranked: &Ranked| {
         let percent = probability(ranked.class)

@@ -208,7 +208,7 @@ impl Interface {
     pub(crate) fn default_for(graph: &Graph) -> Self {
         let file = File::default();
         let input = Self::input_for(graph, &file.input).ok().flatten();
-        let output = Self::output_for(graph, Vec::new(), Reveal::Logits, None);
+        let output = Self::output_for(graph, Vec::new(), Self::reveal_of(graph), None);
         let (shape, input_grid) = (graph.input_dims.clone(), graph.input_grid);
         Self { name: None, shape, range: None, input, output, input_grid }
     }
@@ -237,7 +237,7 @@ impl Interface {
             return Err(fail(format!("a name must have 1 to {MAX_LABEL} bytes")));
         }
         // optional: a file may leave it out
-        let reveal = file.output.reveal.unwrap_or(Reveal::Logits);
+        let reveal = file.output.reveal.unwrap_or_else(|| Self::reveal_of(graph));
         let input = Self::input_for(graph, &file.input).map_err(fail)?;
         let FileInput { scale, mean, std, range, .. } = file.input;
         let range = match (range, &input) {
@@ -298,6 +298,11 @@ impl Interface {
             }
             Err(error) => Err(ModelError::Description(format!("{}: {error}", path.display()))),
         }
+    }
+
+    /// What a file reveals if nobody says otherwise: of one that ends with `ArgMax` the class.
+    fn reveal_of(graph: &Graph) -> Reveal {
+        if graph.activation == Some(Activation::ArgMax) { Reveal::Class } else { Reveal::Logits }
     }
 
     fn output_for(

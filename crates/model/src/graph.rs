@@ -147,13 +147,18 @@ pub enum Activation {
         /// Their distance.
         inner: usize,
     },
+    /// The index of the largest value, of equal ones the first: revealed by itself as a rule.
+    ArgMax,
+    /// `sqrt(max(x, 0))`.
+    SquareRoot,
 }
 
 impl Activation {
     /// Whether so many values fall into whole groups.
     pub(crate) fn fits(self, len: usize) -> bool {
         match self {
-            Self::Softmax | Self::LogSoftmax | Self::Sigmoid => true,
+            Self::Softmax | Self::LogSoftmax | Self::Sigmoid | Self::SquareRoot => true,
+            Self::ArgMax => len > 0,
             Self::SoftmaxOf { classes, inner } | Self::LogSoftmaxOf { classes, inner } => classes
                 .checked_mul(inner)
                 .and_then(|group| len.checked_rem(group))
@@ -166,6 +171,8 @@ impl Activation {
     pub fn apply(self, logits: &[f64]) -> Vec<f64> {
         let (classes, inner, logarithm) = match self {
             Self::Sigmoid => return logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
+            Self::SquareRoot => return logits.iter().map(|x| x.max(0.0).sqrt()).collect(),
+            Self::ArgMax => return vec![first_largest(logits.iter().copied()) as f64],
             Self::Softmax => (logits.len(), 1, false),
             Self::LogSoftmax => (logits.len(), 1, true),
             Self::SoftmaxOf { classes, inner } => (classes, inner, false),
@@ -190,6 +197,54 @@ impl Activation {
         }
         result
     }
+}
+
+impl Activation {
+    /// The largest class at each position of a map, the first of equals; nothing where the output is
+    /// no map.
+    pub fn class_map(self, logits: &[f64]) -> Option<Vec<usize>> {
+        let (Self::SoftmaxOf { classes, inner } | Self::LogSoftmaxOf { classes, inner }) = self
+        else {
+            return None;
+        };
+        if !self.fits(logits.len()) {
+            return None;
+        }
+        let blocks = logits.chunks((classes * inner).max(1));
+        let of = |(block, column): (&[f64], usize)| {
+            first_largest(block.iter().skip(column).step_by(inner.max(1)).copied())
+        };
+        Some(
+            blocks
+                .flat_map(|block| (0..inner).map(move |column| (block, column)))
+                .map(of)
+                .collect(),
+        )
+    }
+
+    /// How far a value of the activation is off at most where these logits are off by `tolerance`.
+    pub fn tolerance(self, logits: &[f64], tolerance: f64) -> f64 {
+        match self {
+            Self::Softmax | Self::Sigmoid | Self::SoftmaxOf { .. } => tolerance,
+            // The value's own error and that of the logarithm of the sum.
+            Self::LogSoftmax | Self::LogSoftmaxOf { .. } => 2.0 * tolerance,
+            Self::ArgMax => 0.0,
+            Self::SquareRoot => {
+                let off = |x: &f64| {
+                    let root = |x: f64| x.max(0.0).sqrt();
+                    (root(x + tolerance) - root(*x)).max(root(*x) - root(x - tolerance))
+                };
+                logits.iter().map(off).fold(0.0, f64::max)
+            }
+        }
+    }
+}
+
+/// The place of the largest value, of equal ones the first; 0 of none.
+fn first_largest(values: impl Iterator<Item = f64>) -> usize {
+    let larger =
+        |best: (usize, f64), (at, x): (usize, f64)| if x > best.1 { (at, x) } else { best };
+    values.enumerate().fold((0, f64::NEG_INFINITY), larger).0
 }
 
 /// Values `(q - zero) step` for whole numbers q between `low` and `high`: what a network that was

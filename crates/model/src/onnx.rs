@@ -6,9 +6,11 @@
 
 mod attributes;
 mod batch;
+mod beginnings;
 mod call;
 mod count;
 mod dims;
+mod equation;
 mod evaluate;
 mod external;
 mod final_activation;

@@ -13,6 +13,7 @@ mod equalise;
 mod evaluate;
 mod exact;
 mod input;
+mod left_out;
 mod places;
 pub(crate) mod rings;
 mod scales;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use calibrate::CalibrationSource;
 
+use self::left_out::LeftOut;
 use crate::error::ModelError;
 use crate::graph::{Graph, Op};
 use crate::onnx::Reference;
@@ -258,8 +260,9 @@ fn search(
             RoundingMode::Exact => exact::exact(&built.network)?,
             RoundingMode::Local => built.network,
         };
-        let checked =
+        let mut checked =
             evaluate::evaluate(&network, inputs, &calibration.logits, *scale, options.effort)?;
+        checked.left_out = prepared.left_out;
         let verdict = checked.verdict();
         let report = Report {
             value_bits: built.step_bits.iter().map(|(_, bits)| *bits).fold(0, u32::max),
@@ -345,6 +348,7 @@ struct CalibratedGraph {
     resolution: i32,
     /// What errors of the logits are measured by.
     scale: f64,
+    left_out: LeftOut,
 }
 
 /// Resolutions are powers of two from `2^-MAX_RESOLUTION` to `2^MAX_RESOLUTION`.
@@ -369,9 +373,14 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
         inputs.iter_mut().flatten().for_each(|x| *x = grid.round(*x));
     }
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
+    let mut written = None;
     if let Some(reference) = &options.reference {
-        let logits = inputs.iter().map(|input| reference.logits(input));
+        let logits = inputs.iter().map(|input| reference.unrounded(input));
         calibration.logits = logits.collect::<Result<_, _>>()?;
+        if reference.rounds() {
+            let logits = inputs.iter().map(|input| reference.logits(input));
+            written = Some(logits.collect::<Result<Vec<_>, _>>()?);
+        }
     }
     // Made-up inputs fill the declared range; real ones may leave a range that nobody declared.
     let declared = match InputRange::observed(&inputs, lowered.input_shape()) {
@@ -393,6 +402,10 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
     // optional: the caller may say it
     let resolution = options.resolution.unwrap_or_else(|| resolution_for(largest));
     let scale = evaluate::scale(&calibration.logits, resolution);
+    let left_out = match &written {
+        Some(written) => LeftOut::measure(written, &calibration.logits, scale)?,
+        None => LeftOut::default(),
+    };
     let ranges = calibration.ranges.iter().enumerate();
     let ranges = ranges.map(|(id, ranges)| {
         let widest = ranges.iter().copied().fold(0.0, f64::max);
@@ -414,6 +427,7 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
         ranges,
         resolution,
         scale,
+        left_out,
     })
 }
 

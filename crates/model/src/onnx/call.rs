@@ -38,16 +38,18 @@ pub(super) struct Dynamic {
     pub(super) dims: Vec<usize>,
 }
 
-/// What stands behind a softmax or sigmoid.
+/// What stands behind a final activation.
 #[derive(Clone, Debug)]
 pub(super) struct Activated {
     /// What the activation reads, moved as its result is moved.
     pub(super) logits: Dynamic,
     pub(super) activation: Activation,
-    /// Whether it was moved or reshaped since.
+    /// Whether clients read what the activation gives: it was moved or reshaped since, or its
+    /// logits mean nothing to them.
     pub(super) moved: bool,
-    /// The activation's node and operator.
-    pub(super) node: String,
+    /// The activation's node, and others that the logits do not pass through.
+    pub(super) nodes: Vec<String>,
+    /// The activation's operator.
     pub(super) op: String,
 }
 

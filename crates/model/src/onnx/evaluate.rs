@@ -195,6 +195,11 @@ fn fused(call: &Application<'_>) -> Result<Box<dyn Fn(f32) -> f32>, String> {
             let (low, high) = (parameter(0, "min", f32::MIN), parameter(1, "max", f32::MAX));
             Box::new(move |x| x.max(low).min(high))
         }
+        "HardSigmoid" => {
+            let (alpha, beta) =
+                (parameter(0, "activation_alpha", 0.2), parameter(1, "activation_beta", 0.5));
+            Box::new(move |x| (alpha * x + beta).clamp(0.0, 1.0))
+        }
         "Sigmoid" => Box::new(activation::sigmoid),
         "Tanh" => Box::new(f32::tanh),
         other => return Err(format!("the fused activation {other:?} is not supported")),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use super::beginnings::LFS;
 use super::generated::{GraphProto, ModelProto, NodeProto, TensorProto};
 use super::read::element_bytes;
 use super::tensor::type_name;
@@ -11,9 +12,6 @@ use crate::error::ModelError;
 
 /// Bytes of all external data together at most.
 const MAX_BYTES: u64 = 4 << 30;
-/// What a Git LFS pointer begins with.
-const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
-
 /// Reads all external data into the tensors that refer to them; `folder` is where the model lies.
 ///
 /// # Errors
@@ -28,28 +26,6 @@ pub(super) fn load(model: &mut ModelProto, folder: Option<&Path>) -> Result<(), 
         loader.nodes(&mut function.node)?;
     }
     Ok(())
-}
-
-/// Says what a file is that is no ONNX model, by how it begins.
-pub(super) fn known_beginning(bytes: &[u8]) -> Option<&'static str> {
-    let starts = |magic: &[u8]| bytes.starts_with(magic);
-    if bytes.is_empty() {
-        Some("the file is empty")
-    } else if starts(LFS) {
-        Some("this is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`")
-    } else if starts(b"PK\x03\x04") {
-        Some("this is a ZIP archive (PyTorch and Keras save such): export the network to ONNX")
-    } else if starts(b"\x89HDF") {
-        Some("this is an HDF5 file (Keras saves such): export the network to ONNX")
-    } else if bytes.get(4..8) == Some(b"TFL3") {
-        Some("this is a TensorFlow Lite file: convert the network to ONNX")
-    } else if starts(b"<!DOCTYPE") || starts(b"<html") {
-        Some("this is a web page, not a model: download the file itself")
-    } else if starts(b"\x1f\x8b") {
-        Some("the file is compressed with gzip: unpack it first")
-    } else {
-        None
-    }
 }
 
 struct Loader<'a> {

@@ -36,8 +36,8 @@ pub(super) struct LoweredGraph {
     pub(super) graph: Graph,
     /// The graph's tensor for each value of the file that has one.
     pub(super) places: HashMap<String, usize>,
-    /// The node of the final activation.
-    pub(super) activation: Option<String>,
+    /// The node of the final activation, and those behind it that its logits do not pass through.
+    pub(super) activation: Vec<String>,
 }
 
 /// Lowers a program for one image; `batch` is what the file's input holds.
@@ -84,14 +84,14 @@ impl Lowering<'_> {
         }
         let whole = |why: String| ModelError::whole(why);
         let name = &program.output;
-        let mut activation = None;
+        let mut activation = Vec::new();
         match self.values.get(name).cloned() {
             Some(Value::Tensor(tensor)) => self.importer.graph.output = tensor.id,
             Some(Value::Activated(activated)) => {
                 self.importer.graph.output = activated.logits.id;
                 self.importer.graph.activation = Some(activated.activation);
                 self.importer.graph.activated_output = activated.moved;
-                activation = Some(activated.node);
+                activation = activated.nodes;
             }
             Some(Value::Constant(constant)) => self.constant_output(&constant).map_err(whole)?,
             Some(Value::Quantised(_)) => {

@@ -9,7 +9,7 @@ use super::generated::ModelProto;
 use super::import::lower;
 use super::program::FileGraph;
 use super::reference::Reference;
-use super::{count, external};
+use super::{beginnings, count, external};
 use crate::error::ModelError;
 use crate::graph::Graph;
 
@@ -92,7 +92,7 @@ impl ImportedModel {
     /// # Errors
     /// As [`load`].
     pub fn read(bytes: &[u8], options: &ImportOptions) -> Result<Self, ModelError> {
-        if let Some(what) = external::known_beginning(bytes) {
+        if let Some(what) = beginnings::known_beginning(bytes) {
             return Err(ModelError::File(what.into()));
         }
         count::check(bytes)?;
@@ -100,7 +100,8 @@ impl ImportedModel {
             ModelProto::decode(bytes).map_err(|error| ModelError::Malformed(error.to_string()))?;
         external::load(&mut model, options.folder.as_deref())?;
         let program = Arc::new(FileGraph::new(model, options)?);
-        let mut reference = Reference { program: Arc::clone(&program), batch: 1, activation: None };
+        let mut reference =
+            Reference { program: Arc::clone(&program), batch: 1, activation: Vec::new() };
         reference.batch = batch_of(&reference);
         let lowered = lower(&program, reference.batch)?;
         reference.activation = lowered.activation;

@@ -4,6 +4,7 @@ mod activations;
 mod arithmetic;
 mod concat;
 mod conv;
+mod einsum;
 mod matrix;
 mod movement;
 mod normalisation;
@@ -20,13 +21,16 @@ use super::tensor::ElementType;
 /// Operators that `onnxruntime` writes when it optimises a network.
 const FUSED: [&str; 3] = ["FusedConv", "FusedGemm", "FusedMatMul"];
 
+pub(super) use reduce::{of_single_values, sum_of_squares};
+
 type Results = Result<Vec<Value>, String>;
 
 /// Appends the operations of one node with a private input.
 pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Results {
     let fused = call.domain == "com.microsoft" && FUSED.contains(&call.op);
     if !call.domain.is_empty() && !fused {
-        return Err(format!("operators of the domain {:?} are not supported", call.domain));
+        let what = refusals::refusal(call.op);
+        return Err(format!("an operator of the domain {:?}; {what}", call.domain));
     }
     let one = |result: Result<Dynamic, String>| result.map(|tensor| vec![Value::Tensor(tensor)]);
     match call.op {
@@ -38,7 +42,7 @@ pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Results {
             one(matrix::gemm(importer, call).and_then(|y| activations::fused(importer, call, &y)))
         }
         "MatMul" | "FusedMatMul" => one(matrix::matmul(importer, call)),
-        "Einsum" => one(matrix::einsum(importer, call)),
+        "Einsum" => one(einsum::einsum(importer, call)),
         "BatchNormalization" => one(normalisation::batch_normalization(importer, call)),
         "Relu" => one(activations::relu(importer, call)),
         "Clip" => one(activations::clip(importer, call)),
@@ -50,9 +54,8 @@ pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Results {
         "AveragePool" => one(pooling::average_pool(importer, call)),
         "GlobalAveragePool" => one(pooling::global_average(importer, call)),
         "GlobalMaxPool" => one(pooling::global_max(importer, call)),
-        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL1" | "ReduceSumSquare" => {
-            one(reduce::run(importer, call))
-        }
+        "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL1" | "ReduceL2"
+        | "ReduceSumSquare" => one(reduce::run(importer, call)),
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Neg" | "Sum" | "Mean" | "Max" | "Min" => {
             one(arithmetic::run(importer, call))
         }

@@ -23,8 +23,8 @@ pub struct Reference {
     pub(super) program: Arc<FileGraph>,
     /// Images that one run takes: the file's fixed batch.
     pub(super) batch: usize,
-    /// The node of the final activation.
-    pub(super) activation: Option<String>,
+    /// The node of the final activation, and those behind it that its logits do not pass through.
+    pub(super) activation: Vec<String>,
 }
 
 /// Values by name.
@@ -35,8 +35,8 @@ type OnValue<'a> = &'a mut dyn FnMut(&FileNode, &str, &Array) -> Result<(), Mode
 
 struct Evaluator<'a> {
     arithmetic: Arithmetic,
-    /// Left out: its result is its input.
-    identity: Option<&'a str>,
+    /// Left out: their result is their input.
+    identity: &'a [String],
     elements: usize,
     work: u64,
 }
@@ -54,18 +54,32 @@ impl Reference {
         self.evaluate(run, input, &[], &mut |_, _, _| Ok(()))
     }
 
+    /// The logits where quantised values are clipped but not rounded: what the private computation
+    /// comes near to.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    pub(crate) fn unrounded(&self, input: &[f32]) -> Result<Vec<f32>, ModelError> {
+        self.evaluate(self.run(Arithmetic::Exact), input, &[], &mut |_, _, _| Ok(()))
+    }
+
+    /// Whether the file rounds values on the way (`QuantizeLinear`).
+    pub(crate) fn rounds(&self) -> bool {
+        self.program.nodes.iter().any(|node| node.op() == "QuantizeLinear")
+    }
+
     /// The file's output itself.
     ///
     /// # Errors
     /// As [`logits`](Self::logits).
     pub(crate) fn output(&self, input: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let run = Evaluator { identity: None, ..self.run(Arithmetic::AsWritten) };
+        let run = Evaluator { identity: &[], ..self.run(Arithmetic::AsWritten) };
         self.evaluate(run, input, &[], &mut |_, _, _| Ok(()))
     }
 
     /// The file's output in f32 throughout.
     pub(super) fn output_exactly(&self, input: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let run = Evaluator { identity: None, ..self.run(Arithmetic::Exact) };
+        let run = Evaluator { identity: &[], ..self.run(Arithmetic::Exact) };
         self.evaluate(run, input, &[], &mut |_, _, _| Ok(()))
     }
 
@@ -81,7 +95,7 @@ impl Reference {
     }
 
     fn run(&self, arithmetic: Arithmetic) -> Evaluator<'_> {
-        Evaluator { arithmetic, identity: self.activation.as_deref(), elements: 0, work: 0 }
+        Evaluator { arithmetic, identity: &self.activation, elements: 0, work: 0 }
     }
 
     fn evaluate(
@@ -183,7 +197,10 @@ impl Evaluator<'_> {
         };
         let inputs: Vec<Option<Arc<Array>>> =
             node.proto.input.iter().map(|name| values.get(name).cloned()).collect();
-        if self.identity == Some(node.name.as_str()) {
+        let left_out = self.identity.contains(&node.name);
+        // The root of a sum of squares: the sum is what is left.
+        let of_squares = left_out && node.op() == "ReduceL2";
+        if left_out && !of_squares {
             return Ok(inputs.into_iter().flatten().take(1).collect());
         }
         if node.op() == "If" && node.domain().is_empty() {
@@ -198,7 +215,7 @@ impl Evaluator<'_> {
             });
         }
         let call = Application {
-            op: node.op(),
+            op: if of_squares { "ReduceSumSquare" } else { node.op() },
             domain: node.domain(),
             opset: node.opset,
             attributes: Attributes::new(&node.proto),

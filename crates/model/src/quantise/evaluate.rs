@@ -3,6 +3,7 @@
 use gazelle_share::{Network, NodeKind};
 use rayon::prelude::*;
 
+use super::left_out::LeftOut;
 use crate::error::ModelError;
 use crate::fixed::{self, Rounding};
 
@@ -22,6 +23,8 @@ pub(super) struct Checked {
     /// What rounding for the reveal adds at most.
     reveal_error: f64,
     overflows: usize,
+    /// Rounding of the file that the network leaves out.
+    pub(super) left_out: LeftOut,
 }
 
 /// What one input showed.
@@ -90,13 +93,15 @@ impl Checked {
     /// sigma of what rounding at random moves them, the largest distance of the fixed-point
     /// reference that the inputs checked showed and half as much again, half the resolution.
     pub(super) fn tolerance(&self) -> f64 {
-        round_up(6.0 * self.sigma + UNSEEN * self.error + self.reveal_error)
+        let error = self.error + self.left_out.distance;
+        round_up(6.0 * self.sigma + UNSEEN * error + self.reveal_error)
     }
 
     /// Of a network without coins: all that counts is how far the reference is from f32, for each
     /// input by its own logits, and for all by the least (the tolerance is one for all).
     fn exact_verdict(&self, mut verdict: Verdict) -> Verdict {
-        let share = (self.relative_error / EXACT_SHARE).max(self.error / self.scale / EXACT_LEAST);
+        let own = self.relative_error / self.left_out.rest(EXACT_SHARE);
+        let share = own.max(self.error / self.scale / self.left_out.rest(EXACT_LEAST));
         if share > 1.0 || self.agreement < 0.99 {
             // Half by values, half by weights.
             verdict.more_weight_bits = share.log2().ceil().clamp(1.0, 4.0) as u32;
@@ -125,7 +130,7 @@ impl Checked {
         let total = self.relative_error + 4.0 * self.sigma / self.scale;
         if rounding > 1.0 {
             verdict.variance_factor = 0.9 / (rounding * rounding);
-        } else if total > TOTAL_SHARE || self.agreement < 0.99 {
+        } else if total > self.left_out.rest(TOTAL_SHARE) || self.agreement < 0.99 {
             // Each bit halves what the weights add.
             let excess = self.relative_error / (TOTAL_SHARE / 2.0);
             verdict.more_weight_bits = excess.log2().ceil().clamp(1.0, 4.0) as u32;
@@ -184,6 +189,7 @@ pub(super) fn evaluate(
         // The server rounds up or down at random where the network rounds locally.
         reveal_error: f64::from(-resolution - i32::from(architecture.is_exact())).exp2(),
         overflows: 0,
+        left_out: LeftOut::default(),
     };
     checked.largest_logit = expected.iter().map(|logits| largest(logits)).fold(0.0, f64::max);
     // optional: without inputs nothing is compared

@@ -2,18 +2,14 @@
 
 use super::{Application, product};
 use crate::onnx::dims;
+use crate::onnx::equation::Equation;
 use crate::onnx::tensor::{Array, strides};
 
 /// Sum over the letters that the result does not have.
 pub(super) fn einsum(call: &Application<'_>) -> Result<Array, String> {
     let equation = call.text("equation", "");
-    let equation: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
-    if equation.contains('.') {
-        return Err(format!("the equation {equation:?}: an ellipsis is not supported"));
-    }
-    let operands = equation.split("->").next().map(str::to_owned);
-    let operands: Vec<Vec<char>> =
-        operands.iter().flat_map(|all| all.split(',')).map(|one| one.chars().collect()).collect();
+    let ranks: Vec<usize> = call.inputs.iter().flatten().map(|input| input.dims.len()).collect();
+    let Equation { operands, result } = Equation::parse(&equation, &ranks)?;
     let mut letters: Vec<(char, usize)> = Vec::new();
     let mut inputs = Vec::with_capacity(operands.len());
     for (index, operand) in operands.iter().enumerate() {
@@ -30,14 +26,6 @@ pub(super) fn einsum(call: &Application<'_>) -> Result<Array, String> {
         }
         inputs.push((operand, input.as_floats()?, strides(&input.dims)));
     }
-    let result: Vec<char> = if let Some((_, result)) = equation.split_once("->") {
-        result.chars().collect()
-    } else {
-        let once = |letter: &char| operands.iter().flatten().filter(|c| *c == letter).count() == 1;
-        let mut all: Vec<char> = letters.iter().map(|(letter, _)| *letter).filter(once).collect();
-        all.sort_unstable();
-        all
-    };
     let size = |letter: &char| letters.iter().find(|(c, _)| c == letter).map(|(_, size)| *size);
     let out: Option<Vec<usize>> = result.iter().map(size).collect();
     let out = out.ok_or_else(|| format!("a letter of the result of {equation:?} is unknown"))?;

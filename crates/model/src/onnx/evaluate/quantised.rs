@@ -6,8 +6,19 @@ use crate::onnx::tensor::{Array, Data, ElementType};
 
 /// A parameter spread over the tensor: one value, or one per position of `axis`.
 fn spread(call: &Application<'_>, parameter: &Array, to: &Array) -> Result<Array, String> {
-    if call.attributes.int("block_size", 0) != 0 {
-        return Err("blocked quantisation is not supported".into());
+    let block = call.attributes.int("block_size", 0);
+    if block != 0 {
+        let axis = dims::axis(call.attributes.int("axis", 1), to.dims.len())?;
+        let block = usize::try_from(block).map_err(|_| format!("blocks of {block}"))?;
+        let size = dims::size(&to.dims, axis);
+        let places: Vec<usize> = (0..size).map(|at| at / block).collect();
+        if dims::size(&parameter.dims, axis) != size.div_ceil(block) {
+            return Err(format!(
+                "scales {:?} for {:?} in blocks of {block}",
+                parameter.dims, to.dims
+            ));
+        }
+        return parameter.take(axis, &places);
     }
     if parameter.len() == 1 {
         return parameter.reshape(vec![1; to.dims.len()]);

@@ -35,12 +35,20 @@ fn axes(call: &Application<'_>, rank: usize) -> Result<Option<Vec<usize>>, Strin
     }
 }
 
+/// Whether a reduction of one value is not that value.
+fn maps_elements(op: &str) -> bool {
+    !matches!(op, "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceProd")
+}
+
 pub(super) fn run(call: &Application<'_>) -> Result<Array, String> {
     let x = call.input(0)?;
     let rank = x.dims.len();
     let single = matches!(call.op, "ArgMax" | "ArgMin");
     let axes = if single { Some(vec![call.axis(0)?]) } else { axes(call, rank)? };
-    let Some(axes) = axes else { return Ok(x.clone()) };
+    // No axes: what is summed is still squared, or made positive.
+    let Some(axes) = axes.or_else(|| maps_elements(call.op).then(Vec::new)) else {
+        return Ok(x.clone());
+    };
     let keep = call.attributes.int("keepdims", 1) != 0;
     let (mut order, mut dims, mut outer, mut inner) = (Vec::new(), Vec::new(), 1, 1);
     for (axis, dim) in x.dims.iter().enumerate() {

@@ -61,17 +61,26 @@ pub(in crate::onnx) fn plan(
     match (scales, sizes) {
         (_, Some(sizes)) => {
             let policy = call.text("keep_aspect_ratio_policy", "stretch");
-            if policy != "stretch" {
-                return Err(format!("keep_aspect_ratio_policy {policy:?}"));
-            }
             let sizes = sizes.sizes()?;
             if sizes.len() != axes.len() {
                 return Err(format!("{} sizes for {} axes", sizes.len(), axes.len()));
             }
-            for (axis, size) in axes.iter().zip(sizes) {
+            let factor =
+                |(axis, size): (&usize, &usize)| *size as f32 / dims::size(from, *axis) as f32;
+            let factors = || axes.iter().zip(&sizes).map(factor);
+            let common = match policy.as_str() {
+                "stretch" => None,
+                "not_larger" => Some(factors().fold(f32::INFINITY, f32::min)),
+                "not_smaller" => Some(factors().fold(0.0, f32::max)),
+                other => return Err(format!("keep_aspect_ratio_policy {other:?}")),
+            };
+            for ((axis, size), factor) in axes.iter().zip(&sizes).zip(factors()) {
                 if let Some((target, scale)) = targets.get_mut(*axis) {
-                    *scale = size as f32 / *target as f32;
-                    *target = size;
+                    let wanted = common.map(|common| (*target as f32 * common).round() as usize);
+                    (*target, *scale) = match (wanted, common) {
+                        (Some(wanted), Some(common)) => (wanted, common),
+                        _ => (*size, factor),
+                    };
                 }
             }
         }

@@ -218,7 +218,7 @@ fn scaled(constant: &Array, factor: f32) -> Array {
 }
 
 /// The private operand, the constant one, and whether the constant stands on the left.
-fn operands(call: &Call<'_>) -> Result<(Dynamic, std::sync::Arc<Array>, bool), String> {
+pub(super) fn operands(call: &Call<'_>) -> Result<(Dynamic, std::sync::Arc<Array>, bool), String> {
     match call.inputs.as_slice() {
         [Some(Value::Tensor(x)), Some(Value::Constant(w)), ..] => Ok((x.clone(), w.clone(), false)),
         [Some(Value::Constant(w)), Some(Value::Tensor(x)), ..] => Ok((x.clone(), w.clone(), true)),
@@ -274,47 +274,4 @@ pub(super) fn gemm(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynam
         }
         None => Ok(y),
     }
-}
-
-/// `Einsum` of one private tensor and one constant.
-pub(super) fn einsum(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
-    let equation = call.attributes.string("equation").ok_or("the equation is missing")?;
-    let equation: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
-    let wrong = || {
-        format!(
-            "the equation {equation:?}: only sums of products of one private \
-                            tensor and one constant, without repeated letters, are supported"
-        )
-    };
-    if equation.contains('.') {
-        return Err(wrong());
-    }
-    let (from, to) = if let Some((from, to)) = equation.split_once("->") {
-        (from.to_owned(), to.to_owned())
-    } else {
-        let once = |c: &char| equation.matches(*c).count() == 1;
-        let mut letters: Vec<char> = equation.chars().filter(|c| *c != ',').filter(once).collect();
-        letters.sort_unstable();
-        (equation.clone(), letters.into_iter().collect())
-    };
-    let Some((a, b)) = from.split_once(',') else { return Err(wrong()) };
-    let labels = |text: &str| -> Result<Vec<Label>, String> {
-        let labels: Vec<Label> = text.chars().map(Label::from).collect();
-        let mut distinct = labels.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let sound = distinct.len() == labels.len() && !text.contains(',');
-        if sound { Ok(labels) } else { Err(wrong()) }
-    };
-    if call.inputs.len() != 2 {
-        return Err(wrong());
-    }
-    let (x, w, left) = operands(call)?;
-    let (a, b, out) = (labels(a)?, labels(b)?, labels(&to)?);
-    let (x_labels, w_labels) = if left { (b, a) } else { (a, b) };
-    Contraction { x: &x, x_labels: &x_labels, w: &w, w_labels: &w_labels, out: &out }.push(
-        importer,
-        call.name,
-        &[],
-    )
 }

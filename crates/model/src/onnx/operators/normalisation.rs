@@ -11,7 +11,12 @@ pub(super) fn batch_normalization(
 ) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     if call.attributes.int("training_mode", 0) != 0 {
-        return Err("training mode".into());
+        return Err("training_mode is set: export the network in evaluation mode".into());
+    }
+    if call.attributes.int("spatial", 1) == 0 {
+        return Err("spatial is 0, one statistic per element: write it as Mul and Add with \
+                    constants, or train with spatial 1"
+            .into());
     }
     let epsilon = call.attributes.float("epsilon", 1e-5);
     let mut lists = Vec::with_capacity(4);

@@ -91,6 +91,11 @@ fn axes(call: &Call<'_>, x: &Dynamic) -> Result<[PoolAxis; 2], String> {
         (kernel - 1) * dilation + 1
     };
     let same = call.attributes.string("auto_pad").is_some_and(|auto| auto.starts_with("SAME"));
+    if same && dilation.iter().any(|dilation| *dilation > 1) {
+        return Err("auto_pad with dilations, which programs read differently; give the pads \
+                    instead"
+            .into());
+    }
     for (axis, (size, stride)) in spatial.iter().zip(stride).enumerate() {
         if same && (size.div_ceil(stride) - 1) * stride + span(axis) < *size {
             return Err("auto_pad with strides beyond the windows, which programs read \

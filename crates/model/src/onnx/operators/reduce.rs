@@ -26,9 +26,27 @@ fn axes(call: &Call<'_>, rank: usize) -> Result<Vec<usize>, String> {
     Ok(axes)
 }
 
+/// Whether each value is reduced by itself.
+pub(in crate::onnx) fn of_single_values(call: &Call<'_>) -> bool {
+    let Ok(x) = call.tensor(0) else { return false };
+    axes(call, x.dims.len())
+        .is_ok_and(|axes| axes.iter().all(|axis| dims::size(&x.dims, *axis) == 1))
+}
+
+/// What a `ReduceL2` takes the root of.
+pub(in crate::onnx) fn sum_of_squares(
+    importer: &mut Importer<'_>,
+    call: &Call<'_>,
+) -> Result<Dynamic, String> {
+    run(importer, &Call { op: "ReduceSumSquare", ..call.with_inputs(call.inputs.clone()) })
+}
+
 pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynamic, String> {
     let x = call.tensor(0)?;
     let axes = axes(call, x.dims.len())?;
+    if call.op == "ReduceL2" && !of_single_values(call) {
+        return Err(super::refusals::refusal(call.op));
+    }
     let name = call.name;
     let before =
         |importer: &mut Importer<'_>, op: Op| importer.push(name, op, &[&x], x.dims.clone());
@@ -37,7 +55,7 @@ pub(super) fn run(importer: &mut Importer<'_>, call: &Call<'_>) -> Result<Dynami
     };
     let x = match call.op {
         "ReduceSumSquare" => before(importer, Op::Square)?,
-        "ReduceL1" => before(importer, Op::LeakyRelu { slopes: vec![-1.0] })?,
+        "ReduceL1" | "ReduceL2" => before(importer, Op::LeakyRelu { slopes: vec![-1.0] })?,
         "ReduceMin" => negated(importer, &x)?,
         _ => x.clone(),
     };
@@ -59,7 +77,7 @@ pub(super) enum Reduction {
 }
 
 /// The reduction over `axes`, which go up.
-fn over(
+pub(super) fn over(
     importer: &mut Importer<'_>,
     name: &str,
     x: &Dynamic,

@@ -5,13 +5,17 @@ pub(super) fn refusal(op: &str) -> String {
     match op {
         "Sigmoid" | "Tanh" | "Softmax" | "LogSoftmax" | "Softplus" | "Softsign" | "Erf" | "Exp"
         | "Log" | "Elu" | "Selu" | "Celu" | "Gelu" | "Mish" | "Swish" | "HardSwish"
-        | "QuickGelu" | "FastGelu" | "BiasGelu" | "HardSigmoidSwish" => format!(
+        | "QuickGelu" | "FastGelu" | "BiasGelu" | "Sin" | "Cos" | "Tan" | "Asin" | "Acos"
+        | "Atan" | "Sinh" | "Cosh" | "Asinh" | "Acosh" | "Atanh" => format!(
             "{op} is a smooth function, which is not supported inside a network; train with Relu, \
              LeakyRelu, PRelu, Clip (ReLU6) or a square instead"
         ),
         "Sqrt" | "Reciprocal" | "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp" | "LpPool"
         | "LpNormalization" | "GlobalLpPool" => {
-            format!("{op} of private values is not supported (a root, a logarithm or a quotient)")
+            format!(
+                "{op} of private values is not supported (a root, a logarithm or a quotient); end \
+                 the network in front of it and do this in the clear"
+            )
         }
         "LRN"
         | "InstanceNormalization"
@@ -25,10 +29,7 @@ pub(super) fn refusal(op: &str) -> String {
                  with BatchNormalization, whose statistics are stored, or with none"
             )
         }
-        "ArgMax" | "ArgMin" => format!(
-            "{op} is not supported; make its input the output of the network and serve it with \
-             --reveal class, which reveals the index of the largest value and nothing else"
-        ),
+        "ArgMin" => "ArgMin is not supported; negate its input and take the ArgMax".into(),
         "LSTM" | "GRU" | "RNN" => {
             format!(
                 "{op} is not supported: its gates are smooth functions; use convolutions in time"
@@ -46,6 +47,8 @@ pub(super) fn refusal(op: &str) -> String {
         "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual" | "Equal" | "Not" | "And" | "Or"
         | "Sign" | "Floor" | "Ceil" | "Round" | "ThresholdedRelu" | "Shrink" | "HardMax"
         | "Hardmax" => format!("{op} jumps, which is not supported on private values"),
-        _ => "this operator is not supported".into(),
+        _ => "this operator is not supported; end the network in front of it and do the rest in \
+              the clear, or export it as operators that are (gazelle's docs list them)"
+            .into(),
     }
 }

@@ -40,9 +40,6 @@ impl Settings {
         if call.attributes.int("antialias", 0) != 0 {
             return Err("antialias is not supported".into());
         }
-        if text("keep_aspect_ratio_policy", "stretch") != "stretch" {
-            return Err("only the aspect ratio policy \"stretch\" is supported".into());
-        }
         Ok(Self {
             coordinates: if old {
                 "asymmetric".into()
@@ -142,11 +139,31 @@ fn axes(
     if given.len() != places.len() {
         return Err(format!("{} scales or sizes for {} axes", given.len(), places.len()));
     }
+    let mut ratios = Vec::with_capacity(places.len());
+    for (axis, given) in places.iter().zip(given) {
+        let from = dims::size(from, *axis) as f32;
+        ratios.push(if scales.is_some() {
+            (*given, (from * given).floor())
+        } else {
+            (given / from, *given)
+        });
+    }
+    let policy = call.attributes.string("keep_aspect_ratio_policy").unwrap_or_default();
+    let kept = match policy.as_str() {
+        "" | "stretch" => None,
+        _ if scales.is_some() => None,
+        "not_larger" => ratios.iter().map(|ratio| ratio.0).reduce(f32::min),
+        "not_smaller" => ratios.iter().map(|ratio| ratio.0).reduce(f32::max),
+        other => return Err(format!("keep_aspect_ratio_policy {other:?}")),
+    };
     let mut axes = Vec::new();
-    for (axis, given) in places.into_iter().zip(given) {
+    for (axis, (own, wanted)) in places.into_iter().zip(ratios) {
         let from = dims::size(from, axis);
-        let scale = if scales.is_some() { *given } else { given / from as f32 };
-        let to = if scales.is_some() { (from as f32 * scale).floor() } else { *given };
+        let (scale, to) = match kept {
+            // One ratio for all axes, the nearest size.
+            Some(kept) => (kept, (from as f32 * kept).round()),
+            None => (own, wanted),
+        };
         if !(1.0..=65536.0).contains(&to) {
             return Err(format!("{from} positions resized to {to}"));
         }

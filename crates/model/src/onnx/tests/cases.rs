@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::fixed::{self, Rounding};
+use crate::graph::{Activation, Graph};
 use crate::onnx::generated::ModelProto;
 use crate::onnx::program::FileGraph;
 use crate::onnx::reference::Reference;
@@ -63,14 +64,20 @@ fn reference(folder: &Path, options: &ImportOptions) -> Result<Reference, ModelE
     let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
     external::load(&mut model, Some(folder))?;
     let program = FileGraph::new(model, options)?;
-    Ok(Reference { program: Arc::new(program), batch: 1, activation: None })
+    Ok(Reference { program: Arc::new(program), batch: 1, activation: Vec::new() })
+}
+
+/// The activation whose values are the case's.
+fn activated(graph: &Graph) -> Option<Activation> {
+    let index = graph.activation == Some(Activation::ArgMax);
+    graph.activation.filter(|_| index || graph.activated_output)
 }
 
 fn check_reference(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> Result<(), String> {
     let mut moved = false;
     let reference = match load(&folder.join("model.onnx"), options) {
         Ok(imported) => {
-            moved = imported.graph.activated_output;
+            moved = activated(&imported.graph).is_some();
             imported.reference
         }
         Err(_) => match reference(folder, options) {
@@ -145,9 +152,7 @@ fn check_network(folder: &Path, case: &OnnxCase, options: &ImportOptions) -> Res
         let values = fixed::run(&network, &encoded, Rounding::Random(index as u64))
             .map_err(|error| error.to_string())?;
         let mut got = fixed::decode(architecture, &values);
-        if let (Some(activation), true) =
-            (imported.graph.activation, imported.graph.activated_output)
-        {
+        if let Some(activation) = activated(&imported.graph) {
             got = activation.apply(&got);
         }
         if got.len() != sample.values.len() {
