@@ -30,7 +30,7 @@ class Graph:
     def __init__(self, seed):
         self.seed = seed
         self.r = np.random.default_rng(seed)
-        self.opset = int(self.r.choice([7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22]))
+        self.opset = int(self.r.choice([7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 17, 18, 18, 19, 20, 21, 22, 23, 24, 25]))
         self.nodes, self.constants, self.shapes = [], [], {}
         self.count = 0
         self.squares = 0
@@ -255,6 +255,14 @@ def einsum(g, x, s):
     operands = [(letters, x), (''.join(w), constant)]
     if g.coin(0.3):
         operands.reverse()
+    if g.coin(0.2):
+        # Of one operand, or with what all share unnamed.
+        if g.coin() or letters[0] in w:
+            kept = [c for c in letters if c not in summed] or [letters[0]]
+            g.r.shuffle(kept)
+            return g.node('Einsum', [x], equation=letters + '->' + ''.join(kept))
+        operands = [(('...' + o[0][1:]) if o[1] == x else o[0], o[1]) for o in operands]
+        out = ['...'] + [c for c in out if c != letters[0]]
     equation = ','.join(o[0] for o in operands) + '->' + ''.join(out)
     return g.node('Einsum', [o[1] for o in operands], equation=equation)
 
@@ -630,6 +638,10 @@ def resize(g, x, s):
     roi = '' if g.opset >= 13 else g.const(np.zeros(0, np.float32))
     if g.coin():
         return g.node('Resize', [x, roi, g.const(np.float32(scales))], **attributes)
+    if g.opset >= 18 and g.coin(0.3):
+        policy = g.pick(['not_larger', 'not_smaller', 'stretch'])
+        wanted = g.ints([g.n(1, 2 * d) for d in s[2:]])
+        return g.node('Resize', [x, '', '', wanted], axes=[2, 3], keep_aspect_ratio_policy=policy, **attributes)
     sizes = g.ints([int(d * f) for d, f in zip(s, scales)])
     empty = '' if g.opset >= 13 else g.const(np.zeros(0, np.float32))
     return g.node('Resize', [x, roi, empty, sizes], **attributes)

@@ -114,6 +114,10 @@ pub(crate) struct ModelArguments {
     /// How bits are dropped between layers
     #[arg(long, value_enum, default_value_t = RoundingArgument::Exact)]
     pub(crate) rounding: RoundingArgument,
+    /// Prove that no input in the model's range can overflow a hidden value, at the price that
+    /// `inspect` shows; else that is known of inputs like the calibration's alone
+    #[arg(long)]
+    pub(crate) guaranteed: bool,
     /// What the client learns (default: what model.toml says, or the logits)
     #[arg(long, value_enum)]
     pub(crate) reveal: Option<RevealArgument>,

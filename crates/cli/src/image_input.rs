@@ -3,7 +3,7 @@
 
 use gazelle::{Description, ModelInfo};
 use gazelle_model::{
-    Activation, Fit, InputDescription, InputGrid, InputRange, OutOfRange, Pixels, fixed, samples,
+    Activation, Fit, InputDescription, Interface, OutOfRange, Pixels, fixed, samples,
 };
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Rgb};
@@ -22,11 +22,10 @@ pub(crate) struct Encoder {
     /// Shape of a ready tensor, where the model says one.
     shape: Vec<usize>,
     input: Option<InputDescription>,
-    range: Option<InputRange>,
+    /// What the tensor is held to, of a network to encode for.
+    interface: Option<Interface>,
     outside: OutOfRange,
     activation: Option<Activation>,
-    /// The values that the network's input may have.
-    grid: Option<InputGrid>,
 }
 
 impl Encoder {
@@ -55,9 +54,8 @@ impl Encoder {
                 |interface| interface.shape.clone(),
             ),
             input: interface.as_ref().and_then(|interface| interface.input.clone()),
-            range: interface.as_ref().and_then(|interface| interface.range.clone()),
+            interface: interface.clone(),
             outside: OutOfRange::Refuse,
-            grid: interface.as_ref().and_then(|interface| interface.input_grid),
             // What was applied to the values already gives no probabilities of its own.
             activation: interface
                 .filter(|interface| !interface.output.activated)
@@ -69,8 +67,8 @@ impl Encoder {
     /// Makes tensors only; there is no network yet to encode them for.
     pub(crate) fn uncoded(interface: &gazelle_model::Interface) -> Self {
         let (shape, input) = (interface.shape.clone(), interface.input.clone());
-        let (range, outside) = (None, OutOfRange::Refuse);
-        Self { architecture: None, shape, input, range, outside, activation: None, grid: None }
+        let outside = OutOfRange::Refuse;
+        Self { architecture: None, shape, input, interface: None, outside, activation: None }
     }
 
     /// Elements beyond the model's declared range are clipped to it, if `clamp`; else refused.
@@ -145,17 +143,11 @@ impl Encoder {
             .as_ref()
             .ok_or_else(|| Failure::Run("there is no network to encode for".into()))?;
         let shape = architecture.input().shape;
-        let admitted = match &self.range {
-            Some(range) => range.admit(&tensor, shape, self.outside),
+        let admitted = match &self.interface {
+            Some(interface) => interface.admit(&tensor, shape, self.outside),
             None => Ok(tensor.as_slice().into()),
         };
-        let rounded = admitted.map(|mut tensor| {
-            if let Some(grid) = &self.grid {
-                tensor.to_mut().iter_mut().for_each(|x| *x = grid.round(*x));
-            }
-            tensor
-        });
-        rounded
+        admitted
             .and_then(|tensor| fixed::encode(architecture, &tensor))
             .map_err(Failure::run(&input.name))
     }

@@ -18,7 +18,7 @@ use crate::link;
 use crate::notices::Notices;
 use crate::output::{self, Summary};
 use crate::progress::BatchProgress;
-use crate::screen::{self, say, visible};
+use crate::screen::{self, say, tell, visible};
 
 /// So long one good input is looked for while the server waits for an answer to its offer; after
 /// that the session begins without one.
@@ -76,6 +76,9 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         }
         _ => None,
     };
+    if !client.description().model.proven && !quiet && !command.json {
+        batch.suspend(|| tell!("{UNPROVEN}"));
+    }
     let mut setup = Some(client.setup());
     let mut summary = Summary::new(client.setup());
     let mut layers = command.layers || verbose;
@@ -126,6 +129,11 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     }
     if failed.count > 0 { Err(failed.verdict(all)) } else { Ok(()) }
 }
+
+/// What people are told of a server that does not prove its ranges.
+const UNPROVEN: &str = "\
+note: the server's numbers are known to fit inputs like those it was calibrated with; an
+  input of another kind, though in its range, may come out wrong";
 
 /// The files of the command line; those that cannot be used are told at once.
 fn sources(command: &Infer, failed: &mut Failed) -> Result<Vec<Source>, Failure> {

@@ -2,16 +2,16 @@
 
 use gazelle::Description;
 use gazelle::backend::planner::StepPrediction;
-use gazelle::backend::{Machine, planner};
+use gazelle::backend::{DefaultService, Machine, planner};
 use gazelle::wire::{Cost, Link};
 use gazelle_model::{ModelError, Unsupported};
 use serde::Serialize;
 
 use crate::Outcome;
 use crate::accuracy::{self, Accuracy};
-use crate::arguments::Inspect;
+use crate::arguments::{Backend, Inspect};
 use crate::failure::Failure;
-use crate::model_file::{self, LoadFailure, Loaded};
+use crate::model_file::{self, LoadFailure, Loaded, Wanted};
 use crate::output::{self, column};
 use crate::screen::{say, visible};
 
@@ -35,8 +35,26 @@ struct Inspection {
     predicted: serde_json::Map<String, serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fixed_point: Option<gazelle_model::Report>,
+    /// Whether no input in the range can overflow a hidden value, and in words.
+    proven: bool,
+    #[serde(skip)]
+    proof: String,
+    /// What `--guaranteed` would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guaranteed: Option<Guarantee>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<Accuracy>,
+}
+
+/// Bytes of a first inference with ranges that are known for inputs like the calibration's, and with
+/// guaranteed ones; or why there are none.
+#[derive(Debug, Serialize)]
+struct Guarantee {
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guaranteed_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +101,9 @@ fn unsupported(error: ModelError) -> Inspection {
         layers: Vec::new(),
         predicted: serde_json::Map::new(),
         fixed_point: None,
+        proven: false,
+        proof: String::new(),
+        guaranteed: None,
         accuracy: None,
     }
 }
@@ -109,6 +130,7 @@ fn supported(mut model: Loaded, command: &Inspect, links: &[Link]) -> Result<Ins
             shown = layers(&server, &steps);
         }
     }
+    let guaranteed = links.first().and_then(|link| price(&model, command, *link, &machine));
     let accuracy = match (&command.data, &command.labels) {
         (Some(folder), Some(table)) => {
             Some(accuracy::measure(&model, folder, table, command.limit)?)
@@ -127,7 +149,37 @@ fn supported(mut model: Loaded, command: &Inspect, links: &[Link]) -> Result<Ins
         layers: shown,
         predicted,
         fixed_point: Some(model.quantised.report.clone()),
+        proven: model.quantised.report.proven(),
+        proof: model.proof(),
+        guaranteed,
         accuracy,
+    })
+}
+
+/// What a guarantee for every input would cost, where it can be told: by one backend, so that the
+/// ranges alone make the difference.
+fn price(model: &Loaded, command: &Inspect, link: Link, machine: &Machine) -> Option<Guarantee> {
+    let wanted = command.model.wanted(link);
+    let backend = if wanted.backend == Backend::Auto { Backend::Gmw } else { wanted.backend };
+    let wanted = Wanted { backend, ..wanted };
+    let total = |model: &Loaded| -> Result<u64, Failure> {
+        let network = model.quantised.network.clone();
+        let choice = model_file::choose(network.architecture(), wanted, machine)?;
+        let suite = choice.suite(model.steps());
+        let info = model.info.clone();
+        let server = DefaultService::compile(suite, network, info, choice.to_value())?;
+        let description = Description::parse(server.description())?;
+        let prediction =
+            planner::predict(server.plan(), server.traffic(), &description, link, machine)?;
+        let phases = [prediction.setup, prediction.offline, prediction.online];
+        Ok(phases.iter().map(gazelle::Phase::bytes).sum())
+    };
+    let guaranteed = model.guaranteed(wanted)?;
+    let guaranteed = guaranteed.map_err(Failure::from).and_then(|model| total(&model));
+    let bytes = total(model).ok()?;
+    Some(match guaranteed {
+        Ok(guaranteed) => Guarantee { bytes, guaranteed_bytes: Some(guaranteed), why: None },
+        Err(why) => Guarantee { bytes, guaranteed_bytes: None, why: Some(why.to_string()) },
     })
 }
 
@@ -229,6 +281,18 @@ fn print(object: &Inspection) {
             report.checked_inputs,
             output::rounded(report.tolerance)
         );
+    }
+    say!("{}\n", object.proof);
+    match &object.guaranteed {
+        Some(Guarantee { bytes, guaranteed_bytes: Some(guaranteed), .. }) => say!(
+            "  --guaranteed: {} for a first inference instead of {}, by one backend\n",
+            output::bytes(*guaranteed),
+            output::bytes(*bytes)
+        ),
+        Some(Guarantee { why: Some(why), .. }) => {
+            say!("  --guaranteed cannot be had: {}\n", visible(why));
+        }
+        _ => {}
     }
     if let Some(accuracy) = &object.accuracy {
         accuracy::print(accuracy);

@@ -28,6 +28,8 @@ pub(crate) struct Loaded {
     pub(crate) info: ModelInfo,
     pub(crate) range_source: RangeSource,
     pub(crate) choice: Choice,
+    /// What it was quantised by.
+    options: Options,
 }
 
 /// Why a model cannot be loaded: unsupported operators are kept apart.
@@ -96,6 +98,8 @@ pub(crate) struct Wanted {
     pub(crate) inferences: u32,
     pub(crate) base_ot: BaseOt,
     pub(crate) rounding: RoundingMode,
+    /// Whether every input in the range must be proven to fit.
+    pub(crate) guaranteed: bool,
 }
 
 /// Everything behind the files.
@@ -110,18 +114,26 @@ fn build(
     model.verify(&input_range, &calibration)?;
     let resolution = interface.output.resolution;
     let reference = Some(model.reference.clone());
-    let rounding = wanted.rounding;
-    let options =
-        Options { calibration, input_range, resolution, reference, rounding, ..Options::default() };
+    let Wanted { rounding, guaranteed, .. } = wanted;
+    let options = Options {
+        calibration,
+        input_range,
+        resolution,
+        reference,
+        rounding,
+        guaranteed,
+        ..Options::default()
+    };
     let mut quantised = quantise(&model.graph, &options)?;
     interface.output.resolution = Some(quantised.report.resolution);
     let what = interface.output.reveal;
     gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
     let tolerance = quantised.report.tolerance;
-    let info = ModelInfo { name, interface: Some(interface), tolerance };
+    let proven = quantised.report.proven();
+    let info = ModelInfo { name, interface: Some(interface), tolerance, proven };
     let choice = choose(quantised.network.architecture(), wanted, &Machine::default())
         .map_err(Failure::from)?;
-    Ok(Loaded { model, quantised, info, range_source, choice })
+    Ok(Loaded { model, quantised, info, range_source, choice, options })
 }
 
 impl ModelArguments {
@@ -134,6 +146,7 @@ impl ModelArguments {
             inferences: self.inferences_per_setup,
             base_ot: self.base_ot.into(),
             rounding: self.rounding.into(),
+            guaranteed: self.guaranteed,
         }
     }
 }
@@ -243,7 +256,7 @@ impl Loaded {
         format!(
             "{}: {} linear layers, {:.2} M products, {} non-linear elements\n\
              fixed point: {} bits a value, {} rounding; {} calibration inputs, {} checked,\n  \
-             {:.1} % of these with the f32 network's class;\n  logits in steps of {}, tolerance {}\n{}",
+             {:.1} % of these with the f32 network's class;\n  logits in steps of {}, tolerance {}\n{}\n{}",
             visible(&self.info.name),
             macs.len(),
             macs.iter().sum::<u64>() as f64 / 1e6,
@@ -256,7 +269,40 @@ impl Loaded {
             output::step(report.resolution),
             output::rounded(report.tolerance),
             self.range(),
+            self.proof(),
         )
+    }
+
+    /// The same model with ranges that hold for every input; none where it has them, or is too large
+    /// to try.
+    pub(crate) fn guaranteed(&self, wanted: Wanted) -> Option<Result<Self, LoadFailure>> {
+        let small = self.model.graph.macs() <= GUARANTEED_AT_MOST;
+        if !small || self.quantised.report.proven() {
+            return None;
+        }
+        let (model, info) = (self.model.clone(), self.info.clone());
+        let calibration = self.options.calibration.clone();
+        let wanted = Wanted { guaranteed: true, ..wanted };
+        let interface = info.interface?;
+        Some(build(model, info.name, interface, calibration, wanted))
+    }
+
+    /// Whether hidden values fit, of which inputs.
+    pub(crate) fn proof(&self) -> String {
+        match &self.quantised.report.unproven {
+            Some(steps) if steps.is_empty() => {
+                "hidden values: proven to fit for every input in this range".into()
+            }
+            Some(steps) => format!(
+                "hidden values: fit for inputs like the calibration's; {} of {} steps may\n  \
+                 overflow for others in the range, which gives a wrong answer (--guaranteed)",
+                steps.len(),
+                self.steps()
+            ),
+            None => "hidden values: fit for inputs like the calibration's; others in the range\n  \
+                     may overflow, which gives a wrong answer (--guaranteed)"
+                .into(),
+        }
     }
 
     /// Which inputs are taken, and who said so.
@@ -277,6 +323,9 @@ impl Loaded {
         }
     }
 }
+
+/// Multiply-adds of networks that are quantised a second time, to tell what a guarantee would cost.
+const GUARANTEED_AT_MOST: u64 = 1 << 27;
 
 /// The network and the images that are built into the program.
 pub(crate) fn embedded(
@@ -300,6 +349,7 @@ pub(crate) fn embedded(
         inferences: 1,
         base_ot: BaseOt::default(),
         rounding: RoundingMode::Exact,
+        guaranteed: false,
     };
     let loaded = build(model, "mnist_d_minionn".into(), interface, calibration, wanted)?;
     Ok((loaded, images.into_iter().take(count.max(1)).collect()))

@@ -42,6 +42,8 @@ pub(crate) struct Object<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) class_map: Option<Vec<usize>>,
     pub(crate) tolerance: f64,
+    /// Whether the server says that no input in its range can overflow a hidden value.
+    pub(crate) proven: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plaintext_class: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +152,7 @@ pub(crate) fn object<'a>(
         probabilities: None,
         class_map,
         tolerance,
+        proven: model.proven,
         plaintext_class: None,
         plaintext_logits: None,
         setup: None,

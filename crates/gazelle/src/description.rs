@@ -19,6 +19,10 @@ pub struct ModelInfo {
     pub interface: Option<gazelle_model::Interface>,
     /// A logit's distance from the f32 network's at most, as far as calibration inputs show.
     pub tolerance: f64,
+    /// Whether it is proven that no input in the declared range overflows a hidden value; else that
+    /// is known of inputs like the calibration's alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proven: bool,
 }
 
 /// The description of a served model: all that the client needs to take part. Sent as JSON of at
@@ -42,15 +46,14 @@ pub struct Description {
 
 impl Description {
     /// Encodes an input tensor for [`Client::infer`](crate::Client::infer), held to the
-    /// model's declared range: integers `x 2^s`, s the scale of its channel.
+    /// model's declared range and rounded to its grid: integers `x 2^s`, s the scale of its channel.
     ///
     /// # Errors
     /// [`GazelleError::Input`] if the number of elements is wrong, or one leaves the range where
     /// such are refused; it names the element, never its value.
     pub fn encode(&self, input: &[f32], outside: OutOfRange) -> Result<Vec<i64>, GazelleError> {
-        let range = self.model.interface.as_ref().and_then(|interface| interface.range.as_ref());
-        let input = match range {
-            Some(range) => range
+        let input = match &self.model.interface {
+            Some(interface) => interface
                 .admit(input, self.architecture.input().shape, outside)
                 .map_err(GazelleError::Input)?,
             None => input.into(),

@@ -21,6 +21,7 @@
 //! ```
 
 mod geometry;
+mod tensors;
 #[cfg(test)]
 mod tests;
 

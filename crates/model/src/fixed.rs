@@ -1,5 +1,9 @@
 //! The exact fixed-point reference: what the private computation gives, up to rounding.
 
+mod intervals;
+
+pub use intervals::unproven;
+
 use gazelle_share::{
     Architecture, LinearWeights, LocalMap, Network, Node, NodeKind, Step, StepFunction, TensorId,
     TensorMap, TensorShape, plain,
@@ -127,20 +131,29 @@ fn evaluate(
                 _ => step.apply(&v),
             }
         }
+        NodeKind::Local(_) => moved(architecture, node, weights, &|id| &trace.tensors[id]),
+    }
+}
+
+/// A local map on values, which have no guard bits below them as shares do.
+fn moved<'a>(
+    architecture: &Architecture,
+    node: &Node,
+    weights: &LinearWeights,
+    of: &dyn Fn(TensorId) -> &'a [i64],
+) -> Vec<i64> {
+    let output = architecture.tensor(node.output);
+    match &node.kind {
         NodeKind::Local(LocalMap::AddBias) => {
-            let mut words = to_words(x);
-            let output = architecture.tensor(node.output);
+            let mut words = to_words(of(node.input()));
             let bias: Vec<i64> = weights.bias.iter().map(|b| b >> output.guard_bits).collect();
             gazelle_share::local::add_bias(output.shape, &bias, &mut words, 64);
             from_words(words)
         }
         NodeKind::Local(map) => {
-            let of =
-                |id: &TensorId| (trace.tensors[*id].as_slice(), architecture.tensor(*id).shape);
-            let inputs: Vec<(&[i64], TensorShape)> = node.inputs.iter().map(of).collect();
-            let output = architecture.tensor(node.output);
+            let shaped = |id: &TensorId| (of(*id), architecture.tensor(*id).shape);
+            let inputs: Vec<(&[i64], TensorShape)> = node.inputs.iter().map(shaped).collect();
             let map = match map {
-                // Values, without what shares have below them.
                 LocalMap::Add { shifts } => {
                     let own = |(shift, id): (&u32, &TensorId)| {
                         shift + architecture.tensor(*id).guard_bits - output.guard_bits
@@ -152,6 +165,7 @@ fn evaluate(
             let add = |sum: i64, x: i64, shift: u32| sum.wrapping_add(x << (shift & 63));
             map.apply_with(&inputs, output.shape, add)
         }
+        _ => Vec::new(),
     }
 }
 

@@ -27,6 +27,7 @@ pub use calibrate::CalibrationSource;
 
 use self::left_out::LeftOut;
 use crate::error::ModelError;
+use crate::fixed;
 use crate::graph::{Graph, Op};
 use crate::onnx::Reference;
 use crate::passes;
@@ -129,6 +130,17 @@ pub struct Report {
     pub calibration_inputs: usize,
     /// Inputs that were run in fixed point.
     pub checked_inputs: usize,
+    /// Steps that some input in the declared range might overflow, by name ([`fixed::unproven`]);
+    /// `None` for networks too large to look. Empty is a proof: for every input the private result is
+    /// what the fixed-point network means.
+    pub unproven: Option<Vec<String>>,
+}
+
+impl Report {
+    /// Whether no input in the declared range can overflow a hidden value.
+    pub fn proven(&self) -> bool {
+        self.unproven.as_ref().is_some_and(Vec::is_empty)
+    }
 }
 
 /// Attempts before giving up.
@@ -154,9 +166,32 @@ struct Candidate {
 ///
 /// # Errors
 /// [`ModelError::Unsupported`] for operators without a private counterpart,
-/// [`ModelError::Quantise`] if no width meets the error bounds,
+/// [`ModelError::Quantise`] if no width meets the error bounds, or no proof is found of guaranteed
+/// ranges,
 /// [`ModelError::Input`] if a calibration input does not fit.
 pub fn quantise(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
+    let mut quantised = chosen(graph, options)?;
+    if options.guaranteed || graph.macs() <= LOOKED_AT {
+        let (range, grid) = (&options.input_range, graph.input_grid);
+        let unproven = fixed::unproven(&quantised.network, range, grid)?;
+        if options.guaranteed
+            && let Some(first) = unproven.first()
+        {
+            let count = unproven.len();
+            return Err(ModelError::Quantise(format!(
+                "interval bounds do not prove {count} steps, the first of them {first:?}"
+            )));
+        }
+        quantised.report.unproven = Some(unproven);
+    }
+    Ok(quantised)
+}
+
+/// Networks of more multiply-adds are looked at for overflows only if they are to have none.
+const LOOKED_AT: u64 = 1 << 29;
+
+/// The cheaper of the networks that the searches find.
+fn chosen(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
     let fixed = options.value_bits;
     if fixed.is_some_and(|bits| !(4..=24).contains(&bits))
         || !(2..=20).contains(&options.weight_bits)
@@ -278,6 +313,7 @@ fn search(
             calibration: *source,
             calibration_inputs: inputs.len(),
             checked_inputs: checked.inputs,
+            unproven: None,
         };
         let good = verdict.good();
         if good || fixed.is_some() {

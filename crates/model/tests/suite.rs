@@ -11,4 +11,5 @@ mod suite {
     mod graphs;
     mod models;
     mod pack;
+    mod random;
 }

@@ -281,7 +281,12 @@ fn hostile(change: impl FnOnce(&mut gazelle_model::Interface)) -> String {
     let choice = Choice::uniform(architecture, StepProtocol::Gmw).unwrap();
     let steps = |kind: &NodeKind| matches!(kind, NodeKind::Step(_));
     let suite = choice.suite(architecture.nodes().iter().filter(|n| steps(&n.kind)).count());
-    let model = ModelInfo { name: "hostile".into(), interface: Some(interface), tolerance: 0.1 };
+    let model = ModelInfo {
+        name: "hostile".into(),
+        interface: Some(interface),
+        tolerance: 0.1,
+        proven: false,
+    };
     let service =
         DefaultService::compile(suite, quantised.network.clone(), model, choice.to_value())
             .unwrap();

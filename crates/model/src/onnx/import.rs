@@ -218,7 +218,7 @@ impl Lowering<'_> {
     }
 
     fn operator(&mut self, call: &Call<'_>) -> Result<Vec<Value>, String> {
-        match final_activation::begin(&self.importer, call) {
+        match final_activation::begin(&mut self.importer, call) {
             Some(result) => result,
             None => operators::run(&mut self.importer, call),
         }

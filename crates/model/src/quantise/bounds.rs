@@ -45,8 +45,14 @@ pub(super) fn ranges(graph: &Graph, inputs: &InputRange) -> Vec<Vec<f64>> {
             .map(|(low, high)| low.iter().chain(high).fold(0.0, |m, x| f64::from(x.abs()).max(m)))
             .collect()
     };
-    tensors.iter().zip(&graph.tensors).map(largest).collect()
+    let mut ranges: Vec<Vec<f64>> = tensors.iter().zip(&graph.tensors).map(largest).collect();
+    // Values and weights are rounded, and so are these bounds.
+    ranges.iter_mut().skip(1).flatten().for_each(|range| *range *= ROUNDED);
+    ranges
 }
+
+/// How much further rounded values may reach.
+const ROUNDED: f64 = 1.0 + 1.0 / 32.0;
 
 fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Interval]) -> Interval {
     let at = |index: usize| {
