@@ -73,7 +73,7 @@ pub(crate) fn measure(
     for (index, item) in listed.iter().enumerate() {
         let input = read(&folder.join(&item.file))?;
         f32.add(largest(&model.plaintext(&encoder, &input)?) == item.class);
-        let encoded = encoder.encode(&input)?;
+        let (encoded, _) = encoder.encode(&input)?;
         let values =
             fixed::run(network, &encoded, Rounding::Nearest).map_err(Failure::run(&input.name))?;
         let class = revealed(model, &values);

@@ -81,7 +81,7 @@ fn client(
     let mut setup = Some(client.setup());
     let mut summary = Summary::new(client.setup());
     for input in inputs {
-        let values = encoder.encode(input)?;
+        let (values, _) = encoder.encode(input)?;
         let prepared = client.prepare(&mut rng)?;
         let inference = client.infer(prepared, &values)?;
         let plaintext = model.plaintext(&encoder, input)?;

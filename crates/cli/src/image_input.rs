@@ -77,7 +77,7 @@ impl Encoder {
     }
 
     /// What happens to an input that a user may not expect.
-    pub(crate) fn notices(&self, input: &Input) -> Vec<Notice> {
+    fn notices(&self, input: &Input) -> Vec<Notice> {
         let mut notices = Vec::new();
         if input.transparent {
             notices.push(Notice::Transparent);
@@ -135,8 +135,9 @@ impl Encoder {
         }
     }
 
-    /// The input tensor as integers.
-    pub(crate) fn encode(&self, input: &Input) -> Result<Vec<i64>, Failure> {
+    /// The input tensor as integers, and what its owner may not expect.
+    pub(crate) fn encode(&self, input: &Input) -> Result<(Vec<i64>, Vec<Notice>), Failure> {
+        let mut notices = self.notices(input);
         let tensor = self.tensor(input)?;
         let architecture = self
             .architecture
@@ -147,9 +148,16 @@ impl Encoder {
             Some(interface) => interface.admit(&tensor, shape, self.outside),
             None => Ok(tensor.as_slice().into()),
         };
-        admitted
+        let unlike = self.interface.as_ref().and_then(|interface| interface.likeness);
+        if let (Some(likeness), Ok(tensor)) = (unlike, &admitted)
+            && !likeness.admits(tensor, shape)
+        {
+            notices.push(Notice::Unlike);
+        }
+        let words = admitted
             .and_then(|tensor| fixed::encode(architecture, &tensor))
-            .map_err(Failure::run(&input.name))
+            .map_err(Failure::run(&input.name))?;
+        Ok((words, notices))
     }
 
     /// What the model's final softmax or sigmoid makes of the logits, if it has one.
@@ -171,6 +179,8 @@ pub(crate) enum Notice {
     Transparent,
     /// Only this share of the picture reaches the network.
     Cropped(f64),
+    /// The server's numbers may not hold what it leads to.
+    Unlike,
 }
 
 impl Notice {
@@ -179,6 +189,7 @@ impl Notice {
         match self {
             Self::Transparent => "transparent pixels were laid on white",
             Self::Cropped(_) => "much of the picture was cropped",
+            Self::Unlike => "unlike the inputs that the model was calibrated with: do not trust",
         }
     }
 }
@@ -187,6 +198,10 @@ impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Transparent => f.write_str(self.kind()),
+            Self::Unlike => f.write_str(
+                "unlike the inputs that the model was calibrated with (in brightness, contrast or\n  \
+                 grain): hidden values may overflow, so do not trust the answer",
+            ),
             Self::Cropped(kept) => write!(
                 f,
                 "the model's crop keeps {:.0} % of the picture, whose sides differ much",

@@ -11,7 +11,7 @@ use gazelle::{Description, Limits, Offer};
 use crate::Outcome;
 use crate::arguments::Infer;
 use crate::failure::Failure;
-use crate::image_input::Encoder;
+use crate::image_input::{Encoder, Notice};
 use crate::infer::ahead::{Ahead, Encoded};
 use crate::input::{Input, Source};
 use crate::link;
@@ -76,7 +76,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         }
         _ => None,
     };
-    if !client.description().model.proven && !quiet && !command.json {
+    if !quiet && !command.json && unwatched(&client.description().model) {
         batch.suspend(|| tell!("{UNPROVEN}"));
     }
     let mut setup = Some(client.setup());
@@ -97,6 +97,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         let model = &client.description().model;
         let labels = own_labels.as_deref().unwrap_or(output::labels(model));
         let mut object = output::object(&name, &inference, model, labels, command.top);
+        object.unlike_calibration = new.contains(&Notice::Unlike);
         object.setup = setup.take();
         object.predicted = predicted.take();
         object.probabilities =
@@ -130,10 +131,17 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     if failed.count > 0 { Err(failed.verdict(all)) } else { Ok(()) }
 }
 
-/// What people are told of a server that does not prove its ranges.
+/// Whether a server neither proves that every input fits nor says what it was calibrated with.
+fn unwatched(model: &gazelle::ModelInfo) -> bool {
+    let likeness = model.interface.as_ref().and_then(|interface| interface.likeness);
+    !model.proven && likeness.is_none()
+}
+
+/// What people are told of a server that neither proves its ranges nor says what it was calibrated
+/// with.
 const UNPROVEN: &str = "\
-note: the server's numbers are known to fit inputs like those it was calibrated with; an
-  input of another kind, though in its range, may come out wrong";
+note: the server has not proven that its numbers fit every input in its range: an unusual
+  one may come out wrong";
 
 /// The files of the command line; those that cannot be used are told at once.
 fn sources(command: &Infer, failed: &mut Failed) -> Result<Vec<Source>, Failure> {

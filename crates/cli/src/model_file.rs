@@ -8,8 +8,8 @@ use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
 use gazelle::{GazelleError, ModelInfo};
 use gazelle_model::{
-    Graph, ImportOptions, ImportedModel, Interface, ModelError, Options, Quantised, RangeSource,
-    RoundingMode, quantise,
+    Graph, ImportOptions, ImportedModel, Interface, Likeness, ModelError, Options, Quantised,
+    RangeSource, RoundingMode, quantise,
 };
 
 use crate::arguments::{Backend, ModelArguments};
@@ -130,6 +130,8 @@ fn build(
     gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
     let tolerance = quantised.report.tolerance;
     let proven = quantised.report.proven();
+    interface.likeness =
+        if proven { None } else { Likeness::of(&options.calibration, model.graph.input_shape()) };
     let info = ModelInfo { name, interface: Some(interface), tolerance, proven };
     let choice = choose(quantised.network.architecture(), wanted, &Machine::default())
         .map_err(Failure::from)?;

@@ -44,6 +44,10 @@ pub(crate) struct Object<'a> {
     pub(crate) tolerance: f64,
     /// Whether the server says that no input in its range can overflow a hidden value.
     pub(crate) proven: bool,
+    /// Whether the input is of another kind than those that the model was calibrated with: hidden
+    /// values may have overflown.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unlike_calibration: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) plaintext_class: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +157,7 @@ pub(crate) fn object<'a>(
         class_map,
         tolerance,
         proven: model.proven,
+        unlike_calibration: false,
         plaintext_class: None,
         plaintext_logits: None,
         setup: None,

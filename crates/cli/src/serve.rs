@@ -81,12 +81,12 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
         .name("accept".into())
         .spawn(move || accept(&listener, &house, &ended))?;
     match end.recv() {
-        Ok(result) => result.map(drop).map_err(Failure::from),
+        Ok(result) => result,
         Err(_) => Err(Failure::Run("the thread that accepts connections ended".into())),
     }
 }
 
-type Ended = Sender<Result<ServerReport, GazelleError>>;
+type Ended = Sender<Outcome>;
 
 /// All that the threads of connections share.
 struct House {
@@ -125,15 +125,29 @@ fn admit(house: &Arc<House>, stream: TcpStream, peer: SocketAddr) {
     let host = Arc::clone(house);
     let thread = std::thread::Builder::new().name("session".into());
     let spawned = thread.spawn(move || {
+        let _alarm = Alarm(host.ended.as_ref());
         if let Some(result) = host.receive(stream, peer, pass)
             && let Some(ended) = &host.ended
         {
             // Nobody listens any more if another session has ended the program.
-            let _ = ended.send(result);
+            let _ = ended.send(result.map(drop).map_err(Failure::from));
         }
     });
     if let Err(error) = spawned {
         tracing::error!(%error, "no thread for a session");
+    }
+}
+
+/// With `--once`, a session's thread that panics ends the program: nobody would hear of it else.
+struct Alarm<'a>(Option<&'a Ended>);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(ended) = self.0
+        {
+            let _ = ended.send(Err(Failure::Run("the session's thread panicked".into())));
+        }
     }
 }
 
@@ -237,4 +251,21 @@ impl House {
 /// Milliseconds are enough for a log.
 fn rounded(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_session_is_heard_of() {
+        let (ended, end) = channel();
+        let panics = std::thread::spawn(move || {
+            let _alarm = Alarm(Some(&ended));
+            assert!(ended.send(Ok(())).is_err(), "the receiver lives");
+        });
+        assert!(panics.join().is_err());
+        assert!(end.recv().unwrap().is_ok());
+        assert!(end.recv().unwrap().is_err());
+    }
 }

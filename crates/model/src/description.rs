@@ -34,6 +34,7 @@ use gazelle_share::TensorShape;
 
 use crate::error::ModelError;
 use crate::graph::{Activation, Graph, InputGrid};
+use crate::likeness::Likeness;
 use crate::quantise::MAX_RESOLUTION;
 use crate::range::{InputRange, RangeSource};
 
@@ -134,6 +135,9 @@ pub struct Interface {
     /// What every element of an input tensor must lie in; [`declare`](Self::declare) fills it in if
     /// nobody did.
     pub range: Option<InputRange>,
+    /// What inputs are like that hidden values are known to fit; absent where all in the range do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likeness: Option<Likeness>,
     /// Absent where the input is no image of one or three channels: only tensors are taken then.
     pub input: Option<InputDescription>,
     /// The output.
@@ -211,7 +215,7 @@ impl Interface {
         let input = Self::input_for(graph, &file.input).ok().flatten();
         let output = Self::output_for(graph, Vec::new(), Self::reveal_of(graph), None);
         let (shape, input_grid) = (graph.input_dims.clone(), graph.input_grid);
-        Self { name: None, shape, range: None, input, output, input_grid }
+        Self { name: None, shape, range: None, likeness: None, input, output, input_grid }
     }
 
     /// Reads a `model.toml`; `dir` is where a file of labels lies.
@@ -253,7 +257,8 @@ impl Interface {
         };
         let output = Self::output_for(graph, labels, reveal, resolution);
         let (shape, input_grid) = (graph.input_dims.clone(), graph.input_grid);
-        let description = Self { name, shape, range, input, output, input_grid };
+        let likeness = None;
+        let description = Self { name, shape, range, likeness, input, output, input_grid };
         let outputs = graph.shape(graph.output).len();
         description.check(graph.input_shape(), outputs)?;
         Ok(description)
@@ -395,6 +400,9 @@ impl Interface {
         }
         if output.activation.is_some_and(|activation| !activation.fits(outputs)) {
             return fail(format!("an activation that does not fit {outputs} values"));
+        }
+        if self.likeness.is_some_and(|likeness| !likeness.is_sound()) {
+            return fail("figures of likely inputs that make no sense".into());
         }
         if self.input_grid.is_some_and(|grid| !grid.is_sound()) {
             return fail("a grid of input values that makes no sense".into());

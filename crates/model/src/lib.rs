@@ -6,6 +6,7 @@ pub mod fixed;
 pub mod float;
 pub mod generate;
 mod graph;
+mod likeness;
 mod onnx;
 pub mod passes;
 mod quantise;
@@ -20,6 +21,7 @@ pub use description::{
 };
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, InputGrid, Op};
+pub use likeness::Likeness;
 pub use onnx::{ImportOptions, ImportedModel, Reference, import, load};
 pub use quantise::{
     CalibrationSource, MAX_RESOLUTION, Options, Quantised, Report, RoundingMode, quantise,

@@ -21,8 +21,8 @@ pub(crate) struct Encoded {
 
 impl Encoded {
     pub(crate) fn new(encoder: &Encoder, input: &Input) -> Result<Self, Failure> {
-        let values = encoder.encode(input)?;
-        Ok(Self { name: input.name.clone(), values, notices: encoder.notices(input) })
+        let (values, notices) = encoder.encode(input)?;
+        Ok(Self { name: input.name.clone(), values, notices })
     }
 }
 

@@ -38,6 +38,7 @@ pub fn unproven(
     let end = |pick: fn((f32, f32)) -> f32| {
         let value = |at: usize| {
             let x = pick(range.of(at / plane));
+            // optional: few files round their input
             grid.map_or(x, |grid| grid.round(x))
         };
         encode(architecture, &(0..shape.len()).map(value).collect::<Vec<f32>>())

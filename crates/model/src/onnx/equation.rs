@@ -56,6 +56,7 @@ impl Equation {
 
 /// The letters of one operand, whose ellipsis stands for so many axes.
 fn letters(part: &str, unnamed: usize) -> Result<Vec<char>, String> {
+    // optional: few operands have an ellipsis
     let (before, behind) = part.split_once("...").unwrap_or((part, ""));
     if before.chars().chain(behind.chars()).any(|c| !c.is_ascii_alphabetic()) {
         return Err(format!("an operand {part:?} of the equation"));

@@ -154,6 +154,6 @@ fn misplaced(activated: Option<&Activated>, reader: &Call<'_>) -> Unsupported {
          {instead}make its input an output of the network",
         reader.op, reader.name
     );
-    let node = nodes.first().cloned().unwrap_or_default();
+    let node = nodes.iter().take(1).cloned().collect();
     Unsupported { node, op: op.clone(), why }
 }

@@ -95,8 +95,7 @@ impl ImportedModel {
         let expected = self.reference.output_exactly(input)?;
         if activation == Activation::ArgMax {
             // Either index is right where two logits are nearly the same.
-            let of =
-                |at: Option<&f32>| logits.get(at.map_or(usize::MAX, |at| *at as usize)).copied();
+            let of = |at: Option<&f32>| at.and_then(|at| logits.get(*at as usize)).copied();
             return match (of(expected.first()), of(got.first())) {
                 (Some(expected), Some(got)) => {
                     self.same(&[expected], &[got], got.abs(), &|| "the largest value".into())

@@ -20,6 +20,10 @@ fn windows(call: &Application<'_>, spatial: &[usize]) -> Result<Windows, String>
         return Err("kernel_shape is missing".into());
     }
     let kernel = window::sizes(call, "kernel_shape", spatial.len())?;
+    let dilated = call.attributes.list("dilations").iter().any(|dilation| *dilation > 1);
+    if dilated && call.text("auto_pad", "NOTSET").starts_with("SAME") {
+        return Err("auto_pad with dilations, which programs read differently".into());
+    }
     let windows = Windows::new(call, spatial, kernel)?;
     let planes: usize = call.input(0)?.dims.iter().take(2).product();
     let sizes = [dims::count(&windows.output)?, dims::count(&windows.kernel)?, planes];

@@ -148,6 +148,7 @@ fn axes(
             (given / from, *given)
         });
     }
+    // optional: sizes are taken as they are if nothing is said
     let policy = call.attributes.string("keep_aspect_ratio_policy").unwrap_or_default();
     let kept = match policy.as_str() {
         "" | "stretch" => None,
