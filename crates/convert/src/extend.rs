@@ -20,7 +20,7 @@
 use gazelle_prg::Prg;
 use gazelle_share::shares::ring_mask;
 use rand_core::Rng;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::operation::{Begun, Execution, Known, Operation, Rots};
 use crate::planes::{Planes, bit, negate_if};
@@ -139,6 +139,7 @@ impl ClientExtend {
     /// Offline, before the exchange, from `2^from` to `2^to`, `from < to`; takes one position.
     pub(crate) fn begin(from: u32, to: u32, from_server: &mut RotRecv<'_>) -> Self {
         let (rho, k) = from_server.words();
+        let k = Zeroizing::new(k);
         Self { from, to, rho, pi: Planes::from_words(&k, to - from), own: Vec::new() }
     }
 
@@ -162,7 +163,7 @@ impl ClientExtend {
     /// Online: this party's share modulo `2^to`, from the server's m.
     #[must_use]
     pub(crate) fn extend(&self, z: &[u64], peer: &[u64]) -> Vec<u64> {
-        let pi = self.pi.to_words();
+        let pi = Zeroizing::new(self.pi.to_words());
         let lift = |(lane, z): (usize, &u64)| {
             let (m, e, rho) = (bit(peer, lane), bit(&self.own, lane), bit(&self.rho, lane));
             // T = m (1 - 2e) rho + (1 - 2m)(1 - 2e) pi, the share of a c.
@@ -182,14 +183,17 @@ impl ServerExtend {
         rng: &mut impl Rng,
     ) -> (Self, Planes) {
         let (k0, k1) = to_client.words();
+        let (k0, k1) = (Zeroizing::new(k0), Zeroizing::new(k1));
         let sigma: Vec<u64> = (0..k0.len().div_ceil(64)).map(|_| rng.next_u64()).collect();
-        let t: Vec<u64> = k0
+        let t: Zeroizing<Vec<u64>> = k0
             .iter()
-            .zip(&k1)
+            .zip(k1.iter())
             .enumerate()
             .map(|(lane, (k0, k1))| bit(&sigma, lane).wrapping_sub(k1.wrapping_sub(*k0)))
-            .collect();
+            .collect::<Vec<u64>>()
+            .into();
         let pi: Vec<u64> = k0.iter().map(|k0| k0.wrapping_neg()).collect();
+        let pi = Zeroizing::new(pi);
         let width = to - from;
         let server = Self { from, to, sigma, pi: Planes::from_words(&pi, width), own: Vec::new() };
         (server, Planes::from_words(&t, width))
@@ -205,7 +209,7 @@ impl ServerExtend {
     /// Online: this party's share modulo `2^to`, from the client's e.
     #[must_use]
     pub(crate) fn extend(&self, z: &[u64], peer: &[u64]) -> Vec<u64> {
-        let pi = self.pi.to_words();
+        let pi = Zeroizing::new(self.pi.to_words());
         let lift = |(lane, z): (usize, &u64)| {
             let (m, e, sigma) = (bit(&self.own, lane), bit(peer, lane), bit(&self.sigma, lane));
             // T = m e + (1 - 2m) e sigma + (1 - 2m)(1 - 2e) pi.

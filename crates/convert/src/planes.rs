@@ -92,7 +92,8 @@ impl Planes {
         if lanes.is_multiple_of(64) {
             return Self { lanes, words: bits.words().to_vec() };
         }
-        let mut planes = Self { lanes, words: Vec::new() };
+        let mut planes =
+            Self { lanes, words: Vec::with_capacity(bits.len() / lanes * lanes.div_ceil(64)) };
         for plane in 0..bits.len() / lanes {
             planes.words.extend_from_slice(bits.slice(plane * lanes, lanes).words());
         }
@@ -101,7 +102,7 @@ impl Planes {
 
     /// These planes, of [`stride`](Self::stride) words each.
     pub(crate) fn of(lanes: usize, list: &[&[u64]]) -> Self {
-        let mut planes = Self::zeros(lanes, 0);
+        let mut planes = Self { lanes, words: Vec::with_capacity(list.len() * lanes.div_ceil(64)) };
         for plane in list {
             planes.push(plane);
         }
@@ -152,7 +153,19 @@ impl Planes {
     /// Appends a plane of [`stride`](Self::stride) words.
     pub(crate) fn push(&mut self, plane: &[u64]) {
         debug_assert_eq!(plane.len(), self.stride());
-        self.words.extend_from_slice(plane);
+        self.extend(plane);
+    }
+
+    /// Appends words. A vector that grows by itself would leave its words behind.
+    fn extend(&mut self, more: &[u64]) {
+        let needed = self.words.len() + more.len();
+        if needed > self.words.capacity() {
+            let mut grown = Vec::with_capacity(needed.max(2 * self.words.capacity()));
+            grown.extend_from_slice(&self.words);
+            self.words.zeroize();
+            self.words = grown;
+        }
+        self.words.extend_from_slice(more);
     }
 
     /// Clears the bits beyond the last lane.
@@ -169,7 +182,7 @@ impl Planes {
     /// Appends all planes of `other`, which has as many lanes.
     pub(crate) fn append(&mut self, other: &Self) {
         debug_assert_eq!(self.lanes, other.lanes);
-        self.words.extend_from_slice(&other.words);
+        self.extend(&other.words);
     }
 }
 

@@ -152,11 +152,13 @@ impl SelectPart for Select {
 }
 
 /// d x modulo `2^bits`: x the low bits of each word, d bit [`Keep::CHOICE`] of it, shared by XOR. The
-/// client's x is known offline, its d is not.
+/// client's x may be known offline, its d is not.
 #[derive(Debug, Clone)]
 pub struct Keep {
     /// Width of x.
     pub bits: u32,
+    /// When the client knows its x.
+    pub share: ClientShare,
 }
 
 impl Keep {
@@ -172,19 +174,23 @@ impl Operation for Keep {
         self.bits
     }
     fn client_share(&self) -> ClientShare {
-        ClientShare::Offline
+        self.share
     }
     fn planes(&self, _: usize) -> (usize, usize) {
-        (1 + self.bits as usize, 1)
+        let bits = self.bits as usize;
+        (1 + bits, if self.share == ClientShare::Online { 1 + bits } else { 1 })
     }
     fn offline_planes(&self) -> (usize, usize) {
-        (0, self.bits as usize)
+        (0, if self.share == ClientShare::Offline { self.bits as usize } else { 0 })
     }
     fn rots(&self) -> (usize, usize) {
         (1, 1)
     }
     fn client(&self, rots: &mut Rots<'_>, known: Known<'_>) -> Begun {
         let mut select = Select::begin(self.bits, &mut rots.send, &mut rots.recv);
+        if self.share == ClientShare::Online {
+            return Begun::silent(KeepExecution::new(select, true));
+        }
         let tq = select.first(known.operand);
         Begun::new(KeepExecution::new(select, false), tq)
     }
@@ -196,21 +202,22 @@ impl Operation for Keep {
 
 struct KeepExecution {
     select: Select,
-    server: bool,
+    /// Whether this party sends its word online.
+    sends: bool,
     x: Vec<u64>,
     /// This party's half of D, then D.
     opened: Vec<u64>,
 }
 
 impl KeepExecution {
-    fn new(select: Select, server: bool) -> Self {
-        Self { select, server, x: Vec::new(), opened: Vec::new() }
+    fn new(select: Select, sends: bool) -> Self {
+        Self { select, sends, x: Vec::new(), opened: Vec::new() }
     }
 }
 
 impl Execution for KeepExecution {
     fn correct(&mut self, corrections: &Planes) {
-        if self.server {
+        if corrections.count() > 0 {
             self.select.set_first_offline(corrections);
         }
     }
@@ -221,7 +228,7 @@ impl Execution for KeepExecution {
         let d: Vec<u64> = self.x.iter().map(|x| x >> Keep::CHOICE).collect();
         self.opened = self.select.mask(Planes::from_words(&d, 1).plane(0));
         let mut half = Planes::of(self.x.len(), &[&self.opened]);
-        if self.server {
+        if self.sends {
             half.append(&self.select.first(&self.x));
         }
         half
@@ -229,7 +236,7 @@ impl Execution for KeepExecution {
     fn complete(&mut self, _: usize, peer: &Planes) {
         let (d, first) = peer.split(1);
         self.opened = xor(&self.opened, d.plane(0));
-        if !self.server {
+        if first.count() > 0 {
             self.select.set_first(first);
         }
     }

@@ -5,6 +5,8 @@
     reason = "planes of one chunk have one stride; counts follow from b"
 )]
 
+use zeroize::{Zeroize, Zeroizing};
+
 use crate::carry::shape::LeafKind;
 use crate::carry::tree::{CarryPart, CarryTree, Leaf, Levels, merges};
 use crate::operation::{ClientShare, Rots};
@@ -36,6 +38,7 @@ impl ClientCarry {
                 LeafKind::Pair => {
                     let (rho1, k1) = rots.recv.bits(3);
                     let (rho2, k2) = rots.recv.bits(3);
+                    let (rho1, rho2) = (Zeroizing::new(rho1), Zeroizing::new(rho2));
                     let [b, c, d] = [k1.plane(0), k1.plane(1), k1.plane(2)];
                     let [a, e, f] = [k2.plane(0), k2.plane(1), k2.plane(2)];
                     match share {
@@ -53,6 +56,7 @@ impl ClientCarry {
                 }
                 LeafKind::One => {
                     let (rho, k) = rots.recv.bits(1);
+                    let rho = Zeroizing::new(rho);
                     match share {
                         ClientShare::Offline => {
                             out.push(&xor(bits.plane(low), &rho));
@@ -102,15 +106,17 @@ impl CarryPart for ClientCarry {
                         ep[w] ^= low ^ (c0 & c1);
                     }
                     *strings = Planes::of(self.levels.lanes, &[s[0], s[1], &ka, &ep]);
+                    [ka, ep].zeroize();
                     next += 4;
                 }
                 Leaf::PairOnline(shares) => {
-                    let (rho0, rho1) = (shares.plane(6).to_vec(), shares.plane(7).to_vec());
+                    let rho = |plane| Zeroizing::new(shares.plane(plane).to_vec());
+                    let (rho0, rho1) = (rho(6), rho(7));
                     // A = l1 rho1, D = l1 l0 rho0, E = l0 rho1, F = rho1 (l0 rho0), B its share.
                     xor_and(shares.plane_mut(0), &rho1, t[1]);
                     xor_and(shares.plane_mut(3), &rho0, t[0]);
                     xor_and(shares.plane_mut(4), &rho1, t[2]);
-                    let product = xor(t[3], shares.plane(1));
+                    let product = Zeroizing::new(xor(t[3], shares.plane(1)));
                     xor_and(shares.plane_mut(5), &rho1, &product);
                     next += 4;
                 }

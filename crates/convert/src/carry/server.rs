@@ -5,6 +5,8 @@
     reason = "planes of one chunk have one stride; counts follow from b"
 )]
 
+use zeroize::Zeroizing;
+
 use crate::carry::shape::LeafKind;
 use crate::carry::tree::{CarryPart, CarryTree, Leaf, Levels, merges};
 use crate::operation::{ClientShare, Rots};
@@ -86,20 +88,20 @@ impl CarryPart for ServerCarry {
                 Leaf::Pair(all) => {
                     // K_i = the string selected by d_i: k ^ d delta.
                     let select = |k: usize, d: usize| {
-                        let mut string = all.plane(k).to_vec();
+                        let mut string = Zeroizing::new(all.plane(k).to_vec());
                         xor_and(&mut string, corrections.plane(next + d), all.plane(6 + k));
                         string
                     };
                     let [b, cc, k12] = [select(0, 0), select(1, 0), select(2, 0)];
                     let [k20, k21, k22] = [select(3, 1), select(4, 1), select(5, 1)];
-                    let mut ka = xor(&xor(&k12, &k20), &k22);
+                    let mut ka = Zeroizing::new(xor(&Zeroizing::new(xor(&k12, &k20)), &k22));
                     xor_and(&mut ka, corrections.plane(next), &k21);
-                    let ep = xor(&cc, &k21);
+                    let ep = Zeroizing::new(xor(&cc, &k21));
                     *all = Planes::of(lanes, &[&b, &cc, &ka, &ep, all.plane(6), all.plane(7)]);
                     next += 2;
                 }
                 Leaf::Single(all) => {
-                    let mut b = all.plane(0).to_vec();
+                    let mut b = Zeroizing::new(all.plane(0).to_vec());
                     xor_and(&mut b, corrections.plane(next), all.plane(1));
                     *all = Planes::of(lanes, &[&b, all.plane(1)]);
                     next += 1;

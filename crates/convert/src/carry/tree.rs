@@ -239,12 +239,14 @@ pub(super) fn merges(
         .map(|level| {
             tree.merges(level)
                 .map(|opens_p| {
-                    let [al, be, ga, ab, ag] = make();
+                    let mut masks = make();
+                    let [al, be, ga, ab, ag] = &masks;
                     let planes = if opens_p {
-                        Planes::of(lanes, &[&al, &be, &ab, &ga, &ag])
+                        Planes::of(lanes, &[al, be, ab, ga, ag])
                     } else {
-                        Planes::of(lanes, &[&al, &be, &ab])
+                        Planes::of(lanes, &[al, be, ab])
                     };
+                    masks.zeroize();
                     Merge { planes, lowest: !opens_p }
                 })
                 .collect()

@@ -18,7 +18,7 @@
 //! | step | chain |
 //! |---|---|
 //! | ReLU, clip | faithful relu(b, T) in place of the first relu(b) |
-//! | all others | truncate(T) first: every operation that compares then takes an online value |
+//! | all others, with few trips too | truncate(T) first: every operation that compares then takes an online value |
 //! | square | square, `2^(d-1)` added; truncate(d); extend; re-share |
 //!
 //! A pool truncates its inputs, then compares: at 2x2, b = 12 and T = 9 that is 4 carries over 9
@@ -239,17 +239,18 @@ impl Chain {
             }
             StepFunction::MaxPool { window, relu: true }
                 if variant == Variant::FewTrips
-                    && carried == 0
                     && (2..=MAX_TAPS).contains(&window.kernel.iter().product()) =>
             {
                 let unit = TensorShape { channels: 1, ..step.input };
                 MaxTree::new(window, unit).ok_or(EMPTY)?;
-                let mut links = vec![link(Before::Pairs, Sign::new(b + 1, ClientShare::Offline))];
+                let (ring, mut links) = truncated(step, b + 1, Before::Take, spare);
+                let share = share_after(&links);
+                links.push(link(Before::Pairs, Sign::new(b + 1, share)));
                 for _ in 0..all_pairs::depth(window.kernel.iter().product()) {
                     links.push(link(Before::Both, And));
                 }
-                links.push(link(Before::Kept, Keep { bits: b }));
-                (b + 1, links, b, false)
+                links.push(link(Before::Kept, Keep { bits: b, share }));
+                (ring, links, b, false)
             }
             StepFunction::MaxPool { window, relu: rectify } => {
                 let unit = TensorShape { channels: 1, ..step.input };

@@ -7,7 +7,7 @@ use gazelle_ot::{IdealOt, Iknp, OtExtension};
 use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::step::StepFunction;
 use gazelle_share::testing::{check_result, conformance_nonlinear, conformance_steps, test_rng};
-use gazelle_share::{Pads, Shares, TensorShape, Window};
+use gazelle_share::{Pads, Rounding, Shares, Step, TensorShape, Window};
 
 use super::common::{Case, step};
 
@@ -78,6 +78,24 @@ fn conformance_pools_by_all_pairs_of_all_widths_lie_within_one_unit() {
             let results = case.run(&protocol(IdealOt, vec![StepChoice::GmwFewTrips]));
             check_result(&step, &exact, &results);
         }
+    }
+}
+
+/// Exact: inputs are truncated first, and the client's shares are online values.
+#[test]
+fn conformance_exact_pools_by_all_pairs_are_the_reference() {
+    for (i, (b, t, g, next)) in
+        [(4, 3, 1, 12), (9, 0, 2, 20), (12, 7, 2, 20)].into_iter().enumerate()
+    {
+        let function = StepFunction::MaxPool { window: HALF, relu: true };
+        let local = step(function, [3, 8, 10], [b, t, b + t + g + 1, next]);
+        let step = Step { rounding: Rounding::Exact { guard_bits: g }, ..local };
+        let (case, exact) = Case::random(step.clone(), i as u64);
+        let rounded: Vec<i64> = exact.iter().map(|x| step.rounded(*x)).collect();
+        let protocol = protocol(IdealOt, vec![StepChoice::GmwFewTrips]);
+        assert_eq!(case.run(&protocol), step.apply(&rounded), "{b} {t}");
+        let trips = |choice| protocol.prices(&step, choice).unwrap().trips;
+        assert!(trips(StepChoice::GmwFewTrips) < trips(StepChoice::Gmw), "{b} {t}");
     }
 }
 
