@@ -181,3 +181,29 @@ fn decode(point: &CompressedRistretto, index: usize) -> Result<RistrettoPoint, O
         .filter(|point| *point != RistrettoPoint::identity())
         .ok_or(OtError::InvalidPoint { index })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gazelle_prg::{Prg, Seed};
+
+    /// A receiver that wants both strings: it sends key pairs of its own in both places. The hash of
+    /// each place moves the other one, so that it agrees on neither key; without the hash, on both.
+    #[test]
+    fn adversarial_two_key_pairs_open_both_strings_without_the_hash_and_neither_with_it() {
+        let mut rng = Prg::new(&Seed::from_bytes([29; 16]), 1);
+        let sender = SenderKey::new(&mut rng);
+        let own: Vec<Scalar> = (0..2).map(|_| Scalar::random(&mut rng)).collect();
+        let halves: Vec<RistrettoPoint> =
+            own.iter().map(|secret| RISTRETTO_BASEPOINT_TABLE * secret).collect();
+        let points = PointsMessage(RistrettoPoint::double_and_compress_batch(&halves));
+        let public = decode(&sender.message, 0).unwrap();
+        let shared: Vec<RistrettoPoint> = own.iter().map(|secret| public * secret).collect();
+        let hoped = encode_doubled(&shared);
+        let agreed = sender.agree(&[5; 32], &points).unwrap();
+        assert!(agreed.len() == 2 && agreed.iter().all(|key| !hoped.contains(key)));
+        // The check off: the sender takes the points as they come.
+        let bare = points.0.iter().map(|point| decode(point, 0).unwrap() * sender.secret);
+        assert!(encode_doubled(&bare.collect::<Vec<_>>()) == hoped, "both strings");
+    }
+}

@@ -116,27 +116,6 @@ fn adversarial_degenerate_points_from_the_receiver_are_refused_by_index() {
     }
 }
 
-/// A receiver that wants both strings: it sends key pairs of its own in both places. Each place is
-/// moved by the hash of the other, so that neither is its key any more.
-#[test]
-fn adversarial_a_receiver_with_two_key_pairs_gets_neither_string() {
-    use curve25519_dalek::Scalar;
-    use curve25519_dalek::constants::RISTRETTO_BASEPOINT_TABLE as BASE;
-    let (agreed, pairs) = run_two(
-        |mut ch| {
-            let sender = ch.recv::<PointsMessage>(&1).unwrap().0[0].decompress().unwrap();
-            let secrets: Vec<Scalar> = (0..2).map(|_| Scalar::random(&mut rng(9))).collect();
-            let points = secrets.iter().map(|secret| (BASE * secret).compress()).collect();
-            ch.send(&PointsMessage(points), &2).unwrap();
-            ch.flush().unwrap();
-            secrets.iter().map(|secret| (sender * secret).compress()).collect::<Vec<_>>()
-        },
-        |mut ch| BaseOt::Classic.send(1, "test", &mut ch, &mut rng(2)).unwrap(),
-    );
-    assert_eq!((agreed.len(), pairs.len()), (2, 1));
-    assert_ne!(pairs[0][0].bytes(), pairs[0][1].bytes());
-}
-
 #[test]
 fn conformance_both_directions_from_one_run_of_base_ots() {
     fn check<O: OtExtension + 'static>(ot: &O) {
