@@ -5,6 +5,7 @@ mod link;
 
 use std::path::PathBuf;
 
+use gazelle::Hints;
 use gazelle::backend::BaseOt;
 use gazelle::wire::Link;
 
@@ -130,6 +131,12 @@ pub(crate) struct ModelArguments {
     /// What the base oblivious transfers rest on; `classic` saves 0.6 MB and some milliseconds
     #[arg(long, value_enum, default_value_t = BaseOtArgument::Hybrid)]
     pub(crate) base_ot: BaseOtArgument,
+    /// How long one setup of the linear layers serves
+    #[arg(long, value_enum, default_value_t = HintsArgument::Reused)]
+    pub(crate) hints: HintsArgument,
+    /// Number the network's nodes instead of telling clients the names in the file
+    #[arg(long)]
+    pub(crate) anonymous_names: bool,
 }
 
 #[derive(Debug, Args)]
@@ -174,6 +181,11 @@ pub(crate) struct Serve {
     /// all places but one, unless it is this machine's own; with TLS, one certificate
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = at_least_one)]
     pub(crate) sessions: usize,
+    /// Inferences that a client (a certificate; an address without TLS) may make until the server ends:
+    /// with `--rounding local` every replay of an image tells it a little about the weights
+    /// (default: 256 with `--rounding local`, else no limit)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_inferences: Option<u64>,
     /// Serve one client, then stop
     #[arg(long)]
     pub(crate) once: bool,
@@ -228,6 +240,9 @@ pub(crate) struct Infer {
     /// Refuse plans that take more than so many MiB of memory
     #[arg(long, default_value_t = 16384, value_name = "MIB")]
     pub(crate) max_memory: u64,
+    /// `fresh`: refuse servers that use a setup's hints for more than one inference
+    #[arg(long, value_enum, default_value_t = HintsArgument::Reused)]
+    pub(crate) hints: HintsArgument,
     /// Refuse any model but the one with this BLAKE3 digest (hexadecimal)
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub(crate) pin: Option<[u8; 32]>,
@@ -256,6 +271,23 @@ impl From<BaseOtArgument> for BaseOt {
         match argument {
             BaseOtArgument::Hybrid => Self::Hybrid,
             BaseOtArgument::Classic => Self::Classic,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HintsArgument {
+    /// All inferences of a session: docs/protocol.md, 3.9, says why that is safe
+    Reused,
+    /// One inference, for those who do not trust that argument; each costs what a first one does
+    Fresh,
+}
+
+impl From<HintsArgument> for Hints {
+    fn from(argument: HintsArgument) -> Self {
+        match argument {
+            HintsArgument::Reused => Self::Reused,
+            HintsArgument::Fresh => Self::Fresh,
         }
     }
 }

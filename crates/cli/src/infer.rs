@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gazelle::backend::{Choice, DefaultClient, Machine, planner};
 use gazelle::wire::tcp::Timeouts;
-use gazelle::{Description, Limits, Offer};
+use gazelle::{Description, Hints, Limits, Offer};
 
 use crate::Outcome;
 use crate::arguments::Infer;
@@ -65,6 +65,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         Ahead::start(first.into_iter().chain(inputs), move |input| Encoded::new(&own, input))?;
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let choice = Choice::parse(offer.description())?;
+    terms(command, &choice, all, quiet)?;
     let suite = choice.suite(offer.description().nonlinear.len());
     batch.begin("setup");
     let mut client: DefaultClient = offer.accept(suite, &mut rng).map_err(explain)?;
@@ -142,6 +143,22 @@ fn unwatched(model: &gazelle::ModelInfo) -> bool {
 const UNPROVEN: &str = "\
 note: the server has not proven that its numbers fit every input in its range: an unusual
   one may come out wrong";
+
+/// What the server's owner decided and this client may mind, of `count` inputs.
+fn terms(command: &Infer, choice: &Choice, count: usize, quiet: bool) -> Outcome {
+    if Hints::from(command.hints) == Hints::Fresh && choice.hints == Hints::Reused {
+        return Err(Failure::Run(
+            "this server uses a setup's hints for all inferences of a session: it would have to serve \
+             with --hints fresh"
+                .into(),
+        ));
+    }
+    let most = choice.max_inferences.filter(|most| !quiet && count as u64 > *most);
+    if let Some(most) = most {
+        tell!("note: {count} inputs, and the server lets a client make {most} inferences in all");
+    }
+    Ok(())
+}
 
 /// The files of the command line; those that cannot be used are told at once.
 fn sources(command: &Infer, failed: &mut Failed) -> Result<Vec<Source>, Failure> {

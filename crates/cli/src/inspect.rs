@@ -1,9 +1,9 @@
 //! `gazelle inspect`: can this model run privately, and what will it take?
 
-use gazelle::Description;
 use gazelle::backend::planner::StepPrediction;
 use gazelle::backend::{DefaultService, Machine, planner};
 use gazelle::wire::{Cost, Link};
+use gazelle::{Description, Hints};
 use gazelle_model::{ModelError, Unsupported};
 use serde::Serialize;
 
@@ -31,6 +31,10 @@ struct Inspection {
     #[serde(skip)]
     inputs: String,
     ring_bits: u32,
+    /// Whether every inference has hints of its own.
+    fresh_hints: bool,
+    #[serde(skip)]
+    hints: &'static str,
     layers: Vec<LayerObject>,
     predicted: serde_json::Map<String, serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +102,8 @@ fn unsupported(error: ModelError) -> Inspection {
         input_range_source: None,
         inputs: String::new(),
         ring_bits: 0,
+        fresh_hints: false,
+        hints: "",
         layers: Vec::new(),
         predicted: serde_json::Map::new(),
         fixed_point: None,
@@ -146,6 +152,8 @@ fn supported(mut model: Loaded, command: &Inspect, links: &[Link]) -> Result<Ins
         input_range_source: Some(model.range_source),
         inputs: model.range(),
         ring_bits,
+        fresh_hints: model.choice.hints == Hints::Fresh,
+        hints: model.hints(),
         layers: shown,
         predicted,
         fixed_point: Some(model.quantised.report.clone()),
@@ -232,7 +240,7 @@ fn print(object: &Inspection) {
     for remark in &object.remarks {
         say!("note: {}\n", visible(remark));
     }
-    say!("input {:?}, rings up to 2^{}\n", object.input_shape, object.ring_bits);
+    say!("input {:?}, rings up to 2^{}; {}\n", object.input_shape, object.ring_bits, object.hints);
     say!("{}\n", object.inputs);
     say!(
         "  {:<23} {:<9} {:<11} {:>4} {:>8} {:>8} {:>4} {:>5}\n",

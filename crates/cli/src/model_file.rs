@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use gazelle::backend::{BaseOt, Choice, DefaultService, Machine, StepProtocol, planner};
 use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
-use gazelle::{GazelleError, ModelInfo};
+use gazelle::{GazelleError, Hints, ModelInfo};
 use gazelle_model::{
     Graph, ImportOptions, ImportedModel, Interface, Likeness, ModelError, Options, Quantised,
     RangeSource, RoundingMode, quantise,
@@ -97,6 +97,9 @@ pub(crate) struct Wanted {
     /// Inferences per setup.
     pub(crate) inferences: u32,
     pub(crate) base_ot: BaseOt,
+    pub(crate) hints: Hints,
+    /// Whether nodes are numbered instead of named.
+    pub(crate) anonymous_names: bool,
     pub(crate) rounding: RoundingMode,
     /// Whether every input in the range must be proven to fit.
     pub(crate) guaranteed: bool,
@@ -128,6 +131,11 @@ fn build(
     interface.output.resolution = Some(quantised.report.resolution);
     let what = interface.output.reveal;
     gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
+    if wanted.anonymous_names {
+        let network = &mut quantised.network;
+        let anonymous = network.architecture().clone().with_anonymous_names();
+        network.set_architecture(anonymous).map_err(Failure::run("anonymous names"))?;
+    }
     let tolerance = quantised.report.tolerance;
     let proven = quantised.report.proven();
     interface.likeness =
@@ -147,6 +155,8 @@ impl ModelArguments {
             reveal_count: self.reveal_count,
             inferences: self.inferences_per_setup,
             base_ot: self.base_ot.into(),
+            hints: self.hints.into(),
+            anonymous_names: self.anonymous_names,
             rounding: self.rounding.into(),
             guaranteed: self.guaranteed,
         }
@@ -168,7 +178,7 @@ pub(crate) fn choose(
         Backend::Gmw => uniform(StepProtocol::Gmw),
         Backend::Auto => planner::choose(architecture, wanted.link, machine, wanted.inferences),
     }?;
-    Ok(Choice { base_ot: wanted.base_ot, ..choice })
+    Ok(Choice { base_ot: wanted.base_ot, hints: wanted.hints, ..choice })
 }
 
 /// Calibration tensors: from the command line, or the samples beside the model.
@@ -256,13 +266,14 @@ impl Loaded {
             .sum();
         let report = &self.quantised.report;
         format!(
-            "{}: {} linear layers, {:.2} M products, {} non-linear elements\n\
+            "{}: {} linear layers, {:.2} M products, {} non-linear elements; {}\n\
              fixed point: {} bits a value, {} rounding; {} calibration inputs, {} checked,\n  \
              {:.1} % of these with the f32 network's class;\n  logits in steps of {}, tolerance {}\n{}\n{}",
             visible(&self.info.name),
             macs.len(),
             macs.iter().sum::<u64>() as f64 / 1e6,
             elements,
+            self.hints(),
             output::widths(report),
             if architecture.is_exact() { "exact" } else { "local" },
             report.calibration_inputs,
@@ -304,6 +315,14 @@ impl Loaded {
             None => "hidden values: fit for inputs like the calibration's; others in the range\n  \
                      may overflow, which gives a wrong answer (--guaranteed)"
                 .into(),
+        }
+    }
+
+    /// How long hints serve.
+    pub(crate) fn hints(&self) -> &'static str {
+        match self.choice.hints {
+            Hints::Reused => "hints serve a session",
+            Hints::Fresh => "hints are fresh in every inference",
         }
     }
 
@@ -350,6 +369,8 @@ pub(crate) fn embedded(
         reveal_count: 1,
         inferences: 1,
         base_ot: BaseOt::default(),
+        hints: Hints::default(),
+        anonymous_names: false,
         rounding: RoundingMode::Exact,
         guaranteed: false,
     };

@@ -6,6 +6,7 @@
 mod client;
 mod handshakes;
 mod places;
+mod quotas;
 mod strangers;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,6 +27,7 @@ use crate::screen::{tell, visible};
 use crate::serve::client::ServedClient;
 use crate::serve::handshakes::{Handshakes, Pass};
 use crate::serve::places::{Places, Visitor};
+use crate::serve::quotas::{LOCAL_INFERENCES, Quotas};
 use crate::serve::strangers::Strangers;
 use crate::{link, model_file};
 
@@ -52,10 +54,19 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
             Failure::Run(format!("{}: {error}", command.listen))
         }
     })?;
-    let model = model_file::load(&command.model, command.model_name.as_deref(), command.link)
+    let mut model = model_file::load(&command.model, command.model_name.as_deref(), command.link)
         .map_err(Failure::from)?;
+    let local = !model.quantised.network.architecture().is_exact();
+    model.choice.max_inferences = command.max_inferences.or(local.then_some(LOCAL_INFERENCES));
+    let quotas = Quotas::new(model.choice.max_inferences);
     if !quiet {
         tell!("{}", model.summary());
+        if let (true, Some(most)) = (local, model.choice.max_inferences) {
+            tell!(
+                "note: a client may make {most} inferences (--max-inferences): local rounding tells it \
+                 a little about the weights in each"
+            );
+        }
         for remark in model.remarks() {
             tell!("note: {}", visible(&remark));
         }
@@ -70,6 +81,7 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     let house = Arc::new(House {
         server,
         tls,
+        quotas,
         timeouts,
         handshakes: Arc::default(),
         places: Places::new(if command.once { 1 } else { command.sessions }),
@@ -92,6 +104,7 @@ type Ended = Sender<Outcome>;
 struct House {
     server: DefaultService,
     tls: Option<ServerTls>,
+    quotas: Quotas<ServedClient>,
     timeouts: Timeouts,
     handshakes: Arc<Handshakes>,
     places: Arc<Places>,
@@ -198,6 +211,7 @@ impl House {
             return None;
         };
         drop(pass);
+        guest.limit(self.quotas.of(client.account()));
         tracing::debug!(%peer, %client, "session begins");
         let result = self.attend(guest, &stage);
         match &result {
@@ -209,6 +223,9 @@ impl House {
             }
             Err(_) if place.gave_way() => {
                 tracing::warn!(%peer, %client, "session closed: it asked for nothing while others waited");
+            }
+            Err(error @ GazelleError::Quota { .. }) => {
+                tracing::warn!(%peer, %client, %error, "session closed: --max-inferences");
             }
             Err(error) => tracing::warn!(%peer, %client, %error, "session failed"),
         }

@@ -18,3 +18,5 @@ mod forms;
 mod program;
 #[path = "suite/secured.rs"]
 mod secured;
+#[path = "suite/trust.rs"]
+mod trust;

@@ -19,7 +19,7 @@ pub use planner::Prediction;
 use crate::description::Description;
 use crate::error::GazelleError;
 use crate::session::{Client, Service};
-use crate::suite::Suite;
+use crate::suite::{Hints, Suite};
 
 /// The program's non-linear protocol.
 pub(crate) type Nonlinear = PerLayer<Extension, HalfGates>;
@@ -79,6 +79,11 @@ pub struct Choice {
     pub ot: AnyOt,
     /// The base OTs under it.
     pub base_ot: BaseOt,
+    /// Whether linear setups serve a session or one inference.
+    pub hints: Hints,
+    /// How many inferences a client may make, where the server's owner says so; it is the server that
+    /// counts.
+    pub max_inferences: Option<u64>,
     /// By step; the last one counts for all that follow.
     pub steps: Vec<StepProtocol>,
 }
@@ -92,6 +97,12 @@ struct Travelling {
     /// Whether the base OTs rest on Ristretto255 alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     classic_base_ot: bool,
+    /// Whether every inference has a linear setup of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    fresh_hints: bool,
+    /// How many inferences a client may make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_inferences: Option<u64>,
     /// Steps of the variant with few trips.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     few_trips: Vec<usize>,
@@ -110,6 +121,8 @@ impl Choice {
             inferences_per_setup: 1,
             ot: AnyOt::default(),
             base_ot: BaseOt::default(),
+            hints: Hints::Reused,
+            max_inferences: None,
             steps: vec![step],
         }
     }
@@ -155,6 +168,8 @@ impl Choice {
             inferences_per_setup: travelling.inferences_per_setup,
             ot: travelling.ot,
             base_ot: if travelling.classic_base_ot { BaseOt::Classic } else { BaseOt::Hybrid },
+            hints: if travelling.fresh_hints { Hints::Fresh } else { Hints::Reused },
+            max_inferences: travelling.max_inferences,
             steps: description.nonlinear.iter().enumerate().map(step).collect::<Result<_, _>>()?,
         })
     }
@@ -171,6 +186,8 @@ impl Choice {
             inferences_per_setup: self.inferences_per_setup,
             ot: self.ot,
             classic_base_ot: self.base_ot == BaseOt::Classic,
+            fresh_hints: self.hints == Hints::Fresh,
+            max_inferences: self.max_inferences,
             few_trips: self.steps.iter().enumerate().filter(few).map(|(index, _)| index).collect(),
         };
         // optional: JSON holds all of it: this does not fail
@@ -180,11 +197,13 @@ impl Choice {
     /// Returns the suite of this choice, for a network of `steps` non-linear steps.
     pub fn suite(&self, steps: usize) -> DefaultSuite {
         let choices = (0..steps).map(|step| self.step(step).step_choice()).collect();
-        let linear =
-            PublicCoin { inferences_per_setup: self.inferences_per_setup, ..PublicCoin::default() };
-        Suite::new(
-            linear,
-            PerLayer { ot: self.ot.extension(self.base_ot), scheme: HalfGates::default(), choices },
-        )
+        let inferences_per_setup = match self.hints {
+            Hints::Reused => self.inferences_per_setup,
+            Hints::Fresh => 1,
+        };
+        let linear = PublicCoin { inferences_per_setup, ..PublicCoin::default() };
+        let ot = self.ot.extension(self.base_ot);
+        Suite::new(linear, PerLayer { ot, scheme: HalfGates::default(), choices })
+            .with_hints(self.hints)
     }
 }

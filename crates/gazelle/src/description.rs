@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::GazelleError;
-use crate::suite::Suite;
+use crate::suite::{Hints, Suite};
 
 /// What a model's owner says about it besides the network itself. Public.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,8 @@ impl Description {
 
     /// Returns what the parties' digests cover besides the bytes: the protocols actually compiled.
     /// The linear protocol's name, then the primitives of the non-linear one with their parameters
-    /// and its name by step, each behind a zero byte; the linear parameters are in the description.
+    /// and its name by step, each behind a zero byte, and whether hints are fresh; the linear
+    /// parameters are in the description.
     pub(crate) fn suite_bytes<L: LinearProtocol, N: NonlinearProtocol>(
         suite: &Suite<L, N>,
         steps: &[String],
@@ -88,6 +89,9 @@ impl Description {
         for name in std::iter::once(&suite.nonlinear().primitives()).chain(steps) {
             bytes.push(0);
             bytes.extend_from_slice(name.as_bytes());
+        }
+        if suite.hints() == Hints::Fresh {
+            bytes.extend_from_slice(b"\0fresh hints");
         }
         bytes
     }
@@ -101,6 +105,13 @@ pub(crate) fn context(suite: &[u8], description: &[u8], link: &[u8; 32]) -> [u8;
     hasher.update(suite);
     hasher.update(description);
     hasher.update(link);
+    *hasher.finalize().as_bytes()
+}
+
+/// What the linear setup of inference `id` is bound to, where each has one of its own.
+pub(crate) fn inference_context(context: &[u8; 32], id: u32) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 setup of one inference");
+    hasher.update(context).update(&id.to_le_bytes());
     *hasher.finalize().as_bytes()
 }
 

@@ -47,6 +47,12 @@ pub enum GazelleError {
         /// The digest that was asked for.
         pinned: [u8; 32],
     },
+    /// A client asked for more inferences than the server's owner allows it.
+    #[error("this client has made all of the {most} inferences that it may")]
+    Quota {
+        /// How many it may make.
+        most: u64,
+    },
     /// The peer does not follow the protocol.
     #[error("the peer does not follow the protocol: {0}")]
     Peer(String),

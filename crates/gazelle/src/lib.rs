@@ -20,9 +20,10 @@ pub use session::{
     client::{Client, Inference, Learnt, Prepared},
     guest::{Activity, Guest, SessionStage},
     offer::{Limits, Offer},
+    quota::Quota,
     server::{ServerLimits, ServerReport, Service},
 };
-pub use suite::Suite;
+pub use suite::{Hints, Suite};
 pub use traffic::PlannedTraffic;
 
 /// The code of docs/swapping.md, compiled and run.

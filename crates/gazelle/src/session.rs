@@ -14,6 +14,7 @@ pub(crate) mod guest;
 mod linear_client;
 pub(crate) mod message;
 pub(crate) mod offer;
+pub(crate) mod quota;
 pub(crate) mod server;
 mod server_run;
 

@@ -20,5 +20,7 @@ mod recorded;
 mod replay;
 #[path = "suite/scale.rs"]
 mod scale;
+#[path = "suite/sharing.rs"]
+mod sharing;
 #[path = "suite/traffic.rs"]
 mod traffic;

@@ -1,7 +1,7 @@
 //! Who a client is: its certificate where it has one, else the address it comes from.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use gazelle::wire::tcp::is_loopback;
 use gazelle_service::ClientId;
@@ -19,6 +19,17 @@ impl ServedClient {
     /// Whether many may be behind it: behind a tunnel everybody comes from this machine.
     pub(crate) fn is_crowd(&self) -> bool {
         matches!(self, Self::Address(address) if is_loopback(*address))
+    }
+
+    /// Under what its inferences are counted: an owner of IPv6 addresses has a network of 64 bits of them.
+    pub(crate) fn account(&self) -> Self {
+        match self {
+            Self::Address(IpAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::Address(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+            }
+            client => client.clone(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client's session.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_share::{
@@ -8,15 +9,15 @@ use gazelle_share::{
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-use crate::description::Description;
+use crate::description::{self, Description};
 use crate::error::GazelleError;
 use crate::plan::{Plan, Task};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::message::{ClientCommand, MaskedInput};
-use crate::session::offer::SessionParts;
+use crate::session::offer::{LinearSetup, SessionParts};
 use crate::session::{Observer, Progress, linear_client};
-use crate::suite::Suite;
+use crate::suite::{Hints, Suite};
 use crate::traffic::PlannedTraffic;
 
 /// A client's session with one server.
@@ -26,6 +27,7 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
     plan: Plan,
     names: Vec<String>,
     traffic: PlannedTraffic,
+    linear_setup: LinearSetup<L::Plan>,
     linear: L::Client,
     nonlinear: N::Client,
     channel: Channel,
@@ -113,13 +115,14 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         channel: Channel,
         setup: Phase,
     ) -> Self {
-        let SessionParts { plan, names, traffic, linear, nonlinear } = parts;
+        let SessionParts { plan, names, traffic, setup: linear_setup, linear, nonlinear } = parts;
         Self {
             suite,
             description,
             plan,
             names,
             traffic,
+            linear_setup,
             linear,
             nonlinear,
             channel,
@@ -240,6 +243,9 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.next = id.wrapping_add(1);
         self.channel.send(&ClientCommand::Prepare { id }, &())?;
         self.channel.flush()?;
+        if self.suite.hints() == Hints::Fresh && id > 0 {
+            self.set_up_again(id, rng)?;
+        }
         let (plan, linear) = (&self.plan, &self.linear);
         let talk = Talk { nonlinear: &mut self.nonlinear, channel: &mut self.channel, rng };
         let observer = self.observer.as_deref();
@@ -260,6 +266,22 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             groups_offline,
             steps_offline,
         })
+    }
+
+    /// A linear setup for inference `id` alone.
+    fn set_up_again(
+        &mut self,
+        id: u32,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
+        let LinearSetup { plan, context } = &self.linear_setup;
+        let context = description::inference_context(context, id);
+        let (groups, plan) = (Arc::clone(self.plan.groups()), Arc::clone(plan));
+        let linear = self.suite.linear();
+        self.linear = linear
+            .client(groups, plan, &context, &mut self.channel, rng)
+            .map_err(GazelleError::layer("setup of the linear layers"))?;
+        Ok(())
     }
 
     fn infer_inner(

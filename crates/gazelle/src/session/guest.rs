@@ -17,6 +17,7 @@ use gazelle_wire::handshake::{self, Hello, Status};
 use crate::error::GazelleError;
 use crate::report::Meter;
 use crate::session::offer::handshake_error;
+use crate::session::quota::Quota;
 use crate::session::server::Service;
 
 /// A client that has said hello and no more.
@@ -24,6 +25,7 @@ use crate::session::server::Service;
 pub struct Guest {
     pub(crate) channel: Channel,
     pub(crate) meter: Meter,
+    pub(crate) quota: Quota,
     hello: Hello,
 }
 
@@ -35,12 +37,18 @@ impl Guest {
     pub fn greet(mut channel: Channel) -> Result<Self, GazelleError> {
         let meter = Meter::start(&channel);
         match handshake::greet(&mut channel) {
-            Ok(hello) => Ok(Self { channel, meter, hello }),
+            Ok(hello) => Ok(Self { channel, meter, quota: Quota::default(), hello }),
             Err(error) => {
                 channel.send_error();
                 Err(handshake_error(error))
             }
         }
+    }
+
+    /// Lets the guest make no more inferences than `quota` has left; without this, as many as a session
+    /// allows.
+    pub fn limit(&mut self, quota: Quota) {
+        self.quota = quota;
     }
 
     /// Says that all sessions are taken.

@@ -150,6 +150,7 @@ impl Offer {
         let plan = Plan::new(description.architecture.clone()).map_err(|e| refuse(&e))?;
         let linear_plan: L::Plan =
             serde_json::from_value(description.linear_plan.clone()).map_err(|e| refuse(&e))?;
+        let linear_plan = Arc::new(linear_plan);
         linear.validate(plan.groups(), &linear_plan).map_err(|e| refuse(&e))?;
         let compiled =
             Arc::new(nonlinear.compile(Arc::clone(plan.steps())).map_err(|e| refuse(&e))?);
@@ -177,7 +178,7 @@ impl Offer {
         let linear_client = linear
             .client(
                 Arc::clone(plan.groups()),
-                Arc::new(linear_plan),
+                Arc::clone(&linear_plan),
                 &context,
                 &mut self.channel,
                 rng,
@@ -186,10 +187,12 @@ impl Offer {
         let nonlinear_client = nonlinear
             .client(compiled, &mut self.channel, rng)
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        let setup = LinearSetup { plan: linear_plan, context };
         Ok(SessionParts {
             plan,
             names,
             traffic,
+            setup,
             linear: linear_client,
             nonlinear: nonlinear_client,
         })
@@ -222,11 +225,18 @@ pub(crate) fn memory_estimate(plan: &Plan, traffic: &PlannedTraffic) -> u64 {
     (elements as u64) * 8 + offline + 2 * setup
 }
 
+/// What another linear setup of the same session takes.
+pub(crate) struct LinearSetup<P> {
+    pub(crate) plan: Arc<P>,
+    pub(crate) context: [u8; 32],
+}
+
 /// What acceptance gives to the client's session.
 pub(crate) struct SessionParts<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) plan: Plan,
     pub(crate) names: Vec<String>,
     pub(crate) traffic: PlannedTraffic,
+    pub(crate) setup: LinearSetup<L::Plan>,
     pub(crate) linear: L::Client,
     pub(crate) nonlinear: N::Client,
 }

@@ -19,7 +19,9 @@ use crate::session::background::Background;
 use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::offer::memory_estimate;
+use crate::session::quota::Quota;
 use crate::session::server::{ServerLimits, ServerReport, Service};
+use crate::suite::Hints;
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     /// Serves one client from its hello until it closes the session or the link. After an error the
@@ -64,7 +66,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         stage: &SessionStage,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerReport, GazelleError> {
-        let Guest { channel, meter, .. } = guest;
+        let Guest { channel, meter, quota, .. } = guest;
         stage.set(Activity::Setup);
         channel.begin_phase();
         let link = channel.link_binding();
@@ -85,8 +87,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         let each = memory_estimate(&self.plan, &self.traffic).max(1);
         let fit = (limits.memory_bytes / each).clamp(1, usize::MAX as u64) as usize;
         let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
-        let inferences =
-            ServerSession::new(self, linear, nonlinear).run(channel, &limits, stage, rng)?;
+        let session = ServerSession::new(self, (linear, context), nonlinear, quota.clone());
+        let inferences = session.run(channel, &limits, stage, rng)?;
         Ok(ServerReport { setup, inferences })
     }
 }
@@ -95,7 +97,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
 pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     server: &'a Service<L, N>,
     linear: L::Server,
+    /// What the first linear setup is bound to.
+    context: [u8; 32],
     nonlinear: N::Server,
+    /// What the client may still ask for.
+    quota: Quota,
     prepared: HashMap<u32, ServerMaterial<N>>,
 }
 
@@ -109,8 +115,13 @@ struct ServerMaterial<N: NonlinearProtocol> {
 }
 
 impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
-    pub(crate) fn new(server: &'a Service<L, N>, linear: L::Server, nonlinear: N::Server) -> Self {
-        Self { server, linear, nonlinear, prepared: HashMap::new() }
+    pub(crate) fn new(
+        server: &'a Service<L, N>,
+        (linear, context): (L::Server, [u8; 32]),
+        nonlinear: N::Server,
+        quota: Quota,
+    ) -> Self {
+        Self { server, linear, context, nonlinear, quota, prepared: HashMap::new() }
     }
 
     /// Follows the client's commands until it leaves.
@@ -143,7 +154,13 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     if self.prepared.contains_key(&id) {
                         return Err(GazelleError::Peer(format!("inference {id} twice")));
                     }
-                    let prepared = self.offline(channel, rng)?;
+                    self.quota.take()?;
+                    if made > 1 && self.server.suite.hints() == Hints::Fresh {
+                        self.set_up_again(id, channel, rng)?;
+                    }
+                    // As at the client: coins do not repeat where this process was cloned or restored.
+                    let mut rng = gazelle_prg::refreshed(rng)?;
+                    let prepared = self.offline(channel, &mut rng)?;
                     self.prepared.insert(id, prepared);
                 }
                 ClientCommand::Infer { id } => {
@@ -155,6 +172,22 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                 }
             }
         }
+    }
+
+    /// A linear setup for inference `id` alone.
+    fn set_up_again(
+        &mut self,
+        id: u32,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
+        let context = description::inference_context(&self.context, id);
+        let linear = self.server.suite.linear();
+        self.linear = linear
+            .server(Arc::clone(&self.server.linear), &context, channel, rng)
+            .map_err(GazelleError::layer("setup of the linear layers"))?;
+        channel.flush()?;
+        Ok(())
     }
 
     fn offline(

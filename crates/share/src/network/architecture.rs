@@ -130,6 +130,26 @@ impl Architecture {
         errors
     }
 
+    /// The same network without the names that its maker gave to nodes and tensors: nodes are numbered
+    /// by kind (`linear 1`, `step 4`), tensors in all (`t7`).
+    #[must_use]
+    pub fn with_anonymous_names(mut self) -> Self {
+        let [mut linear, mut steps, mut local] = [0; 3];
+        for node in &mut self.parts.nodes {
+            let (kind, count) = match &node.kind {
+                NodeKind::Linear(_) => ("linear", &mut linear),
+                NodeKind::Step(_) => ("step", &mut steps),
+                NodeKind::Local(_) => ("local", &mut local),
+            };
+            *count += 1;
+            node.name = format!("{kind} {count}");
+        }
+        for (number, tensor) in self.parts.tensors.iter_mut().enumerate() {
+            tensor.name = format!("t{number}");
+        }
+        self
+    }
+
     /// Returns the parts, to be changed and checked again.
     pub fn into_parts(self) -> ArchitectureParts {
         self.parts

@@ -95,6 +95,25 @@ fn ids(ids: &[usize]) -> Vec<TensorId> {
 type Change = fn(&mut ArchitectureParts);
 
 #[test]
+fn properties_anonymous_names_tell_kinds_and_numbers_and_change_nothing_else() {
+    let named = Architecture::new(sample()).unwrap();
+    let anonymous = named.clone().with_anonymous_names();
+    assert_eq!(anonymous, anonymous.clone().with_anonymous_names());
+    let kinds = ["linear", "step", "local"];
+    for node in anonymous.nodes() {
+        let (kind, number) = node.name.split_once(' ').unwrap();
+        assert!(kinds.contains(&kind) && number.parse::<usize>().is_ok(), "{}", node.name);
+    }
+    let (mut one, mut other) = (named.into_parts(), anonymous.into_parts());
+    Architecture::new(other.clone()).unwrap();
+    for parts in [&mut one, &mut other] {
+        parts.nodes.iter_mut().for_each(|node| node.name.clear());
+        parts.tensors.iter_mut().for_each(|tensor| tensor.name.clear());
+    }
+    assert_eq!(one, other);
+}
+
+#[test]
 fn adversarial_every_broken_rule_is_refused() {
     let broken: [(&str, Change); 21] = [
         ("no tensors", |a| a.tensors.clear()),
