@@ -10,14 +10,18 @@ use crate::softspoken::SoftSpoken;
 ///
 /// | OTs | extension | why |
 /// |---|---|---|
-/// | under 3·2^16 | SoftSpokenOT, k = 8 | 1.9 bytes each; Ferret's setup alone costs 0.15 MB |
-/// | under 2^20 | Ferret, 870 k | least setup: its first batch covers most of it |
-/// | more | Ferret, 2.4 M | 0.19 bytes each; the code's secret (2 MB) stays near the core |
+/// | under 2^16 | SoftSpokenOT, k = 8 | 1.9 bytes each; Ferret's setup alone costs 0.07 MB |
+/// | under 5·2^15 | Ferret, 194 k | the least setup, 0.6 bytes each |
+/// | under 9·2^15 | Ferret, 870 k | 0.12 MB of setup, 0.32 bytes each |
+/// | under 2^22 | Ferret, 2.4 M | 0.16 MB of setup, 0.18 bytes each; the code's secret (2 MB) stays near the core |
+/// | more | Ferret, 4.8 M | 0.22 MB of setup, 0.10 bytes each |
 pub const fn auto(expected: usize) -> AutoExtension {
     match expected {
-        0..0x3_0000 => AutoExtension::First(SoftSpoken::K8),
-        0x3_0000..0x10_0000 => AutoExtension::Second(Ferret::new(Parameters::SMALL)),
-        _ => AutoExtension::Second(Ferret::new(Parameters::MEDIUM)),
+        0..0x1_0000 => AutoExtension::First(SoftSpoken::K8),
+        0x1_0000..0x2_8000 => AutoExtension::Second(Ferret::new(Parameters::FIRST)),
+        0x2_8000..0x4_8000 => AutoExtension::Second(Ferret::new(Parameters::SMALL)),
+        0x4_8000..0x40_0000 => AutoExtension::Second(Ferret::new(Parameters::MEDIUM)),
+        _ => AutoExtension::Second(Ferret::new(Parameters::LARGE)),
     }
 }
 
@@ -50,8 +54,10 @@ mod tests {
             let chosen = bytes(auto.setup_traffic(), auto.extend_traffic(0, count));
             let others = [
                 bytes(SoftSpoken::K8.setup_traffic(), SoftSpoken::K8.extend_traffic(0, count)),
+                ferret(Parameters::FIRST, count),
                 ferret(Parameters::SMALL, count),
                 ferret(Parameters::MEDIUM, count),
+                ferret(Parameters::LARGE, count),
             ];
             let best = others.into_iter().min().unwrap();
             assert!(chosen <= best + best / 2, "2^{log2}: {chosen} bytes against {best}");

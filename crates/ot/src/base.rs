@@ -1,4 +1,5 @@
-//! Base OTs: "endemic" OT of Masny and Rindal (CCS 2019), over Ristretto255 and over ML-KEM-768.
+//! Base OTs: "endemic" OT of Masny and Rindal (CCS 2019), over Ristretto255 and, in the form of McQuoid,
+//! Rosulek and Roy (CCS 2020), over ML-KEM-768.
 //!
 //! ```text
 //! sender: send                                 receiver, choices c: receive
@@ -13,8 +14,9 @@
 //! ```
 //!
 //! - `ristretto`: A = 2 a G, B = 2 b G, K = 4 a b G.
-//! - `ml_kem`: A an encapsulation key: the hash is added to its vector mod 3329, and to
-//!   its seed by XOR; K is encapsulated.
+//! - `ml_kem`: A an encapsulation key: a hash is added to its vector mod 3329, and to
+//!   its seed by XOR; K is encapsulated. Keys are large: instead of two elements the receiver says one
+//!   and 48 bytes, which give both `A_j` (`ml_kem` has how).
 //!
 //! [`BaseOt::Hybrid`] runs both under the same choices and hashes both keys: **the strings** are safe as
 //! long as one of the two problems is hard, so a recording made today does not open when a quantum
@@ -24,7 +26,7 @@
 //!
 //! A party that cheats gains nothing but a say in its *own* random strings ("endemic"), which is all that
 //! the layers above need: of `r_0` and `r_1` the receiver can have a key pair for one only, because each
-//! hashes into the other. The sender's message does not depend on the receiver's, and the KDF binds both
+//! hashes into the other (of a lattice function's two values it can choose one). The sender's message does not depend on the receiver's, and the KDF binds both
 //! to the session ([`Channel::binding`]), the purpose, index, and role. Both messages may cross: one
 //! flight for Ristretto, two with ML-KEM.
 //!
@@ -45,7 +47,7 @@ use crate::error::OtError;
 use crate::traffic::OtTraffic;
 
 /// Label of the derivation; a change of the protocol changes it.
-const LABEL: &str = "gazelle-ot 2026 base OT v2";
+const LABEL: &str = "gazelle-ot 2026 base OT v3";
 /// Label of what the hashes into both groups are bound to.
 const RUN: &str = "gazelle-ot 2026 base OT run v1";
 
@@ -82,7 +84,7 @@ pub trait BaseReceiver {
 /// Which public-key problems the base OTs rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BaseOt {
-    /// Ristretto255 and ML-KEM-768 together: strings stay secret from quantum computers. 4.6 kB per OT.
+    /// Ristretto255 and ML-KEM-768 together: strings stay secret from quantum computers. 3.5 kB per OT.
     #[default]
     Hybrid,
     /// Ristretto255 alone: 64 bytes per OT.
@@ -129,10 +131,10 @@ impl BaseSender for BaseOt {
         kdf.both(&points.0);
         let mut lattice = Vec::new();
         if *self == Self::Hybrid {
-            let elements = ch.recv::<ml_kem::LatticeKeysMessage>(&(2 * count))?;
-            let (ciphertexts, shared) = ml_kem::encapsulate(&run, &elements, rng)?;
+            let functions = ch.recv::<ml_kem::LatticeKeysMessage>(&count)?;
+            let (ciphertexts, shared) = ml_kem::encapsulate(&run, &functions, rng)?;
             ch.send(&ciphertexts, &(2 * count))?;
-            kdf.lattice(&elements, &ciphertexts);
+            kdf.lattice(&functions, &ciphertexts);
             lattice = shared;
         }
         ch.flush()?;
@@ -171,7 +173,7 @@ impl BaseReceiver for BaseOt {
         let mut pairs = None;
         if *self == Self::Hybrid {
             let made = ml_kem::KeyPairs::new(choices, &run, rng);
-            ch.send(made.message(), &count)?;
+            ch.send(made.message(), &choices.len())?;
             pairs = Some(made);
         }
         ch.flush()?;
@@ -227,10 +229,10 @@ impl BaseKdf {
 
     fn lattice(
         &mut self,
-        elements: &ml_kem::LatticeKeysMessage,
+        functions: &ml_kem::LatticeKeysMessage,
         ciphertexts: &ml_kem::LatticeCiphertextsMessage,
     ) {
-        self.0.update(elements.0.as_flattened()).update(ciphertexts.0.as_flattened());
+        self.0.update(functions.0.as_flattened()).update(ciphertexts.0.as_flattened());
     }
 
     /// String `choice` of OT `index`. The choice is hashed, never branched on.

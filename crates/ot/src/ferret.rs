@@ -8,7 +8,8 @@
 //! sender: SoftSpoken's session                 receiver: SoftSpoken's session
 //!   a nonce                             ──►
 //!                                       ◄──    a nonce: keys of H and of the code from both
-//!   k + t h OTs from SoftSpoken                  k + t h OTs from SoftSpoken
+//!   k + t h OTs from SoftSpoken, or from         the same
+//!   a session of a smaller set on these
 //! announce, per batch:                         announce:
 //!                                              noise positions a_1 .. a_t in [0, 2^h)
 //!                                       ◄──    d = b ^ 1 ^ bits of a        (t h bits)
@@ -22,8 +23,11 @@
 //!   k retained y
 //! ```
 //!
-//! - **Retained**: the first `k + t h` outputs of each batch feed the next one: they are never handed
-//!   out, and the previous ones are never used again. The first k of them are the LPN secret.
+//! - **Retained**: the last `k + t h` outputs of each batch feed the next one: they are never handed
+//!   out, and the previous ones are never used again. The first k of them are the LPN secret. They are
+//!   made when the next batch begins, so that the last batch of a session has none.
+//! - **Stages**: the first retained OTs come from a session of a smaller set, under the same Delta and keys
+//!   that follow from the same nonces; that of the smallest set has them from `SoftSpoken`.
 //! - **Announcements go ahead**: the receiver's choices of all batches follow from its own coins (the
 //!   bootstrap's choices, the noise positions: `ahead`), so that it says d of many batches before it
 //!   hears anything. Nothing that a sender says changes them.
@@ -129,13 +133,23 @@ impl OtExtension for Ferret {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<FerretSender, OtError> {
-        let mut bootstrap = BOOTSTRAP.sender_over(base, delta.clone(), ch, rng)?;
-        let keys = joint::sender(PURPOSE, ch, rng)?;
-        let mut retained = vec![Block::ZERO; self.parameters.retained()];
-        bootstrap.extend(&mut retained, ch, rng)?;
-        let party = Knower::new(delta.block());
-        let batch = Batch::new(self.parameters, keys, ch.binding(), retained, party);
-        Ok(FerretSender { delta, batch })
+        let mut before: Box<dyn RcotSender> =
+            Box::new(BOOTSTRAP.sender_over(base, delta.clone(), ch, rng)?);
+        let mut keys = joint::sender(PURPOSE, ch, rng)?;
+        let mut stage = |parameters: Parameters, before: &mut dyn RcotSender, ch: &mut Channel| {
+            let mut retained = vec![Block::ZERO; parameters.retained()];
+            before.extend(&mut retained, ch, rng)?;
+            let party = Knower::new(delta.block());
+            let batch = Batch::new(parameters, keys, ch.binding(), retained, party);
+            keys = joint::following(keys);
+            Ok::<_, OtError>(FerretSender { delta: delta.clone(), batch })
+        };
+        let mut stages = self.parameters.stages();
+        stages.pop();
+        for parameters in stages {
+            before = Box::new(stage(parameters, &mut *before, ch)?);
+        }
+        stage(self.parameters, &mut *before, ch)
     }
 
     fn receiver_over(
@@ -144,18 +158,33 @@ impl OtExtension for Ferret {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<FerretReceiver, OtError> {
-        let mut bootstrap = BOOTSTRAP.receiver_over(base, ch, rng)?;
-        let keys = joint::receiver(PURPOSE, ch, rng)?;
-        let mut retained = vec![Block::ZERO; self.parameters.retained()];
-        bootstrap.extend(&mut BitVec::new(), &mut retained, ch, rng)?;
-        let party = Puncturer::new(self.checks);
-        let batch = Batch::new(self.parameters, keys, ch.binding(), retained, party);
-        Ok(FerretReceiver { batch })
+        let mut before: Box<dyn RcotReceiver> = Box::new(BOOTSTRAP.receiver_over(base, ch, rng)?);
+        let mut keys = joint::receiver(PURPOSE, ch, rng)?;
+        let mut stage =
+            |parameters: Parameters, before: &mut dyn RcotReceiver, ch: &mut Channel| {
+                let mut retained = vec![Block::ZERO; parameters.retained()];
+                before.extend(&mut BitVec::new(), &mut retained, ch, rng)?;
+                let party = Puncturer::new(self.checks);
+                let batch = Batch::new(parameters, keys, ch.binding(), retained, party);
+                keys = joint::following(keys);
+                Ok::<_, OtError>(FerretReceiver { batch })
+            };
+        let mut stages = self.parameters.stages();
+        stages.pop();
+        for parameters in stages {
+            before = Box::new(stage(parameters, &mut *before, ch)?);
+        }
+        stage(self.parameters, &mut *before, ch)
     }
 
     fn setup_traffic_over(&self) -> OtTraffic {
-        let bootstrap = BOOTSTRAP.extend_traffic(0, self.parameters.retained());
-        BOOTSTRAP.setup_traffic_over() + joint::traffic() + bootstrap
+        let stages = self.parameters.stages();
+        let retained = stages.first().map_or(0, Parameters::retained);
+        let pairs = stages.iter().zip(stages.iter().skip(1));
+        BOOTSTRAP.setup_traffic_over()
+            + joint::traffic()
+            + BOOTSTRAP.extend_traffic(0, retained)
+            + pairs.map(|(before, after)| before.traffic(after.retained())).sum()
     }
 
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {

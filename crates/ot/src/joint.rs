@@ -23,6 +23,9 @@ use crate::traffic::OtTraffic;
 /// Label of the derivation; a change of the protocol changes it.
 const LABEL: &str = "gazelle-ot 2026 joint keys of a session v2";
 
+/// Label of [`following`].
+const FOLLOWING: &str = "gazelle-ot 2026 joint keys that follow others v1";
+
 /// A party's share of the joint keys.
 struct SessionNonce([u8; 32]);
 
@@ -101,6 +104,15 @@ fn keys(
     bytes.map(Block::from_bytes)
 }
 
+/// Keys for what runs after a use of `keys`, independent of them.
+pub(crate) fn following(keys: JointKeys) -> JointKeys {
+    let mut hasher = blake3::Hasher::new_derive_key(FOLLOWING);
+    hasher.update(keys.map(Block::to_bytes).as_flattened());
+    let mut bytes = [[0u8; 16]; 2];
+    hasher.finalize_xof().fill(bytes.as_flattened_mut());
+    bytes.map(Block::from_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,10 +130,12 @@ mod tests {
             of(0, "a", [3, 2]),
             of(0, "a", [1, 3]),
             of(0, "a", [2, 1]),
+            following(of(0, "a", [1, 2])),
+            following(of(0, "b", [1, 2])),
         ];
         let mut seen: Vec<u128> = all.iter().flatten().map(|block| block.0).collect();
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 12);
+        assert_eq!(seen.len(), 16);
     }
 }

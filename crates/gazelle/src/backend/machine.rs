@@ -7,6 +7,7 @@
 mod probe;
 
 use gazelle_ot::Either;
+use gazelle_ot::ferret::Parameters;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{AnyOt, BaseOt, StepProtocol};
@@ -20,9 +21,11 @@ pub struct Machine {
     pub handshake_ns: f64,
     /// Per byte of the description: parsing and validating it.
     pub description_byte_ns: f64,
-    /// OT setup in one direction, by what the session is made for: SoftSpokenOT, Ferret of the small
-    /// and of the medium instance.
-    pub ot_setup_ns: [f64; 3],
+    /// Base OTs, once per session.
+    pub base_ot_ns: f64,
+    /// OT setup in one direction beyond them, by what the session is made for: SoftSpokenOT, and Ferret's
+    /// sets in the order of their sizes.
+    pub ot_setup_ns: [f64; 5],
     /// Per polynomial of hints, at N = 2048.
     pub hint_ns: f64,
     /// Per multiply-add of a linear layer, for its hints.
@@ -54,7 +57,8 @@ impl Default for Machine {
         Self {
             handshake_ns: 1.5e6,
             description_byte_ns: 60.0,
-            ot_setup_ns: [5.5e6, 8.5e6, 9.5e6],
+            base_ot_ns: 16e6,
+            ot_setup_ns: [1.5e6, 4e6, 5.5e6, 6.5e6, 9e6],
             hint_ns: 60e3,
             hint_mac_ns: 0.15,
             polynomial_ns: 60e3,
@@ -79,24 +83,25 @@ impl Machine {
     /// # Errors
     /// The sessions'.
     pub fn calibrate() -> Result<Self, GazelleError> {
-        let mut machine = Self { ot_setup_ns: probe::ot_setups()?, ..Self::default() };
+        let (base_ot_ns, ot_setup_ns) = probe::ot_setups()?;
+        let mut machine = Self { base_ot_ns, ot_setup_ns, ..Self::default() };
         machine.linear()?;
         machine.steps(StepProtocol::Garbled)?;
         machine.steps(StepProtocol::Gmw)?;
         Ok(machine)
     }
 
-    /// OT setup in one direction, for a session's extension.
+    /// OT setup in one direction beyond the base OTs, for a session's extension.
     pub(crate) fn ot_setup_ns(&self, ot: AnyOt) -> f64 {
-        let [soft_spoken, small, medium] = self.ot_setup_ns;
+        let [soft_spoken, first, small, medium, large] = self.ot_setup_ns;
         match ot.extension(BaseOt::default()) {
             Either::First(_) | Either::Second(Either::First(_)) => soft_spoken,
-            Either::Second(Either::Second(ferret))
-                if ferret.parameters() == gazelle_ot::ferret::Parameters::SMALL =>
-            {
-                small
-            }
-            Either::Second(_) => medium,
+            Either::Second(Either::Second(ferret)) => match ferret.parameters() {
+                Parameters::FIRST => first,
+                Parameters::SMALL => small,
+                Parameters::MEDIUM => medium,
+                _ => large,
+            },
         }
     }
 
@@ -123,8 +128,8 @@ impl Machine {
             more(wide.offline_ns, empty.offline_ns),
             narrow.polynomials - empty.polynomials,
         );
-        self.handshake_ns =
-            (empty.setup_ns - self.ot_setup_ns(AnyOt::default())).max(0.1 * empty.setup_ns);
+        let ots = self.base_ot_ns + self.ot_setup_ns(AnyOt::default());
+        self.handshake_ns = (empty.setup_ns - ots).max(0.1 * empty.setup_ns);
         self.online_mac_ns = (wide.linear_online_ns / wide.macs).max(0.005);
         Ok(())
     }

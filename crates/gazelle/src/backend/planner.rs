@@ -303,6 +303,7 @@ pub fn predict(
     };
     let fixed = machine.handshake_ns
         + described * machine.description_byte_ns
+        + machine.base_ot_ns
         + directions * machine.ot_setup_ns(choice.ot);
     let phase = |cost: Cost, seconds: f64, half_round_trips: f64| Phase {
         seconds,

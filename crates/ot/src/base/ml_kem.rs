@@ -1,8 +1,21 @@
-//! The lattice half of the base OTs: encapsulation keys of ML-KEM-768 (FIPS 203) as elements of a group.
+//! The lattice half of the base OTs: encapsulation keys of ML-KEM-768 (FIPS 203) as elements of a group,
+//! and a *programmable-once public function* of them, so that a receiver says one element per OT.
 //!
 //! An encapsulation key is a vector of 768 numbers modulo 3329 (12 bits each) and the 32 bytes from which
 //! its matrix follows. Pairs of such a vector and 256 bits are added in both parts; a key is
 //! indistinguishable from a uniform element by module LWE.
+//!
+//! ```text
+//! F(s, T)(x) = T + H(x, s ^ H'(x, T)),  x = 0, 1        s: 384 bits, T: an element
+//! so that F(c) = A:  r random, T = A - H(c, r), s = r ^ H'(c, T)
+//! ```
+//!
+//! (s, T) looks random whatever c is, if A does; and whoever fixes the value at one x has no say in that
+//! at the other: T and s fix its argument of H.
+//!
+//! Source: the Feistel POPF of McQuoid, Rosulek, Roy, "Minimal Symmetric PAKE and 1-out-of-N OT from
+//! Programmable-Once Public Functions" (CCS 2020); batches: their "Batching Base Oblivious
+//! Transfers" (ASIACRYPT 2021).
 
 use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{DecodeError, Message, Reader};
@@ -25,32 +38,37 @@ const NUMBERS: usize = 768;
 const ELEMENT_BYTES: usize = NUMBERS * 12 / 8 + 32;
 /// Bytes of a ciphertext.
 const CIPHERTEXT_BYTES: usize = 1088;
-/// Labels of the hash into the group and of random elements.
-const HASH: &str = "gazelle-ot 2026 base OT hash to ML-KEM-768 keys v1";
-const DECOY: &str = "gazelle-ot 2026 base OT random ML-KEM-768 element v1";
+/// Bytes of s.
+const SALT_BYTES: usize = 48;
+/// Bytes of a function: T, then s.
+const FUNCTION_BYTES: usize = ELEMENT_BYTES + SALT_BYTES;
+/// Labels of the hash into the group, H, and of that into salts, H'.
+const HASH: &str = "gazelle-ot 2026 base OT hash to ML-KEM-768 keys v2";
+const SALT: &str = "gazelle-ot 2026 base OT hash to salts v1";
 
-/// Encoded elements on the wire; every number is below 3329.
+/// Functions on the wire, one per OT: T, every number below 3329, and s.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LatticeKeysMessage(pub Vec<[u8; ELEMENT_BYTES]>);
+pub struct LatticeKeysMessage(pub Vec<[u8; FUNCTION_BYTES]>);
 
 impl Message for LatticeKeysMessage {
-    /// The number of elements.
+    /// The number of OTs.
     type Shape = usize;
     const KIND: u16 = 0x0305;
     const NAME: &'static str = "base OT lattice keys";
 
     fn encoded_len(shape: &usize) -> usize {
-        ELEMENT_BYTES * shape
+        FUNCTION_BYTES * shape
     }
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.0.as_flattened());
     }
     fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
-        let (elements, _) = input.take(ELEMENT_BYTES * shape)?.as_chunks::<ELEMENT_BYTES>();
-        if elements.iter().any(|element| Element::decode(element).numbers.iter().any(|x| *x >= Q)) {
+        let (functions, _) = input.take(FUNCTION_BYTES * shape)?.as_chunks::<FUNCTION_BYTES>();
+        let reduced = |function| Element::decode(split(function).0).numbers.iter().all(|x| *x < Q);
+        if !functions.iter().all(reduced) {
             return Err(DecodeError::Invalid("a number is not reduced"));
         }
-        Ok(Self(elements.to_vec()))
+        Ok(Self(functions.to_vec()))
     }
 }
 
@@ -76,25 +94,24 @@ impl Message for LatticeCiphertextsMessage {
     }
 }
 
-/// Encapsulates to both keys of each OT: the ciphertexts and the keys, `[OT][string]`.
+/// Encapsulates to both values of each OT's function: the ciphertexts and the keys, `[OT][string]`.
 ///
 /// # Errors
 /// [`OtError::Parameters`] if the library refuses a key, which reduced numbers exclude.
 pub(super) fn encapsulate(
     binding: &[u8; 32],
-    elements: &LatticeKeysMessage,
+    functions: &LatticeKeysMessage,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<(LatticeCiphertextsMessage, Vec<Key>), OtError> {
-    let mut coins = Zeroizing::new(vec![[0u8; 32]; elements.0.len()]);
+    let mut coins = Zeroizing::new(vec![[0u8; 32]; 2 * functions.0.len()]);
     rng.fill_bytes(coins.as_flattened_mut());
-    let pairs = elements.0.as_chunks::<2>().0.par_iter().zip(coins.as_chunks::<2>().0);
-    let made = pairs.enumerate().map(|(index, ([zero, one], coins))| {
-        let key = |own, other, choice| {
-            let sum = Element::decode(own).plus(&hash(binding, index, choice, other));
-            EncapsulationKey768::new(&Array(sum.encode()))
+    let pairs = functions.0.par_iter().zip(coins.as_chunks::<2>().0);
+    let made = pairs.enumerate().map(|(index, (function, coins))| {
+        let key = |x| {
+            EncapsulationKey768::new(&Array(evaluate(binding, index, function, x).encode()))
                 .map_err(|_| OtError::Parameters("an ML-KEM key that is not reduced"))
         };
-        let keys = [key(zero, one, false)?, key(one, zero, true)?];
+        let keys = [key(false)?, key(true)?];
         let both = keys.iter().zip(coins);
         Ok(both.map(|(key, coins)| key.encapsulate_deterministic(&B32::from(*coins))).collect())
     });
@@ -120,24 +137,18 @@ impl KeyPairs {
         binding: &[u8; 32],
         rng: &mut (dyn CryptoRng + Send),
     ) -> Self {
-        // 64 bytes for the key pair, 32 for the decoy.
-        let mut coins = Zeroizing::new(vec![[0u8; 96]; choices.len()]);
-        rng.fill_bytes(coins.as_flattened_mut());
-        let pairs = choices.par_iter().zip(coins.par_iter()).enumerate();
-        let made = pairs.map(|(index, (choice, coins))| {
-            let (seed, rest) = coins.split_first_chunk::<64>().unwrap_or((&[0; 64], &[]));
+        let mut seeds = Zeroizing::new(vec![[0u8; 64]; choices.len()]);
+        rng.fill_bytes(seeds.as_flattened_mut());
+        let mut salts = Zeroizing::new(vec![[0u8; SALT_BYTES]; choices.len()]);
+        rng.fill_bytes(salts.as_flattened_mut());
+        let pairs = choices.par_iter().zip(seeds.par_iter()).zip(salts.par_iter()).enumerate();
+        let made = pairs.map(|(index, ((choice, seed), salt))| {
             let secret = DecapsulationKey768::from_seed(Array(*seed));
             let key: [u8; ELEMENT_BYTES] = secret.encapsulation_key().to_bytes().0;
-            let decoy = Element::sample(oracle(DECOY, binding, index, false, rest)).encode();
-            let hash = hash(binding, index, *choice, &decoy);
-            let own = Element::decode(&key).minus(&hash).encode();
-            let choice = Choice::from(u8::from(*choice));
-            let select = |zero, one| <[u8; ELEMENT_BYTES]>::conditional_select(zero, one, choice);
-            (secret, [select(&own, &decoy), select(&decoy, &own)])
+            (secret, program(binding, index, *choice, &key, salt))
         });
-        let (secrets, message): (Vec<_>, Vec<_>) = made.collect();
-        let message = LatticeKeysMessage(message.into_iter().flatten().collect());
-        Self { secrets, message }
+        let (secrets, message) = made.collect();
+        Self { secrets, message: LatticeKeysMessage(message) }
     }
 
     pub(super) fn message(&self) -> &LatticeKeysMessage {
@@ -164,7 +175,7 @@ impl KeyPairs {
 pub(super) fn traffic(count: usize) -> OtTraffic {
     OtTraffic {
         sender_to_receiver: framed_len(2 * CIPHERTEXT_BYTES * count),
-        receiver_to_sender: framed_len(2 * ELEMENT_BYTES * count),
+        receiver_to_sender: framed_len(FUNCTION_BYTES * count),
     }
 }
 
@@ -174,8 +185,47 @@ struct Element {
     seed: [u8; 32],
 }
 
-fn hash(binding: &[u8; 32], index: usize, choice: bool, other: &[u8]) -> Element {
-    Element::sample(oracle(HASH, binding, index, choice, other))
+/// T and s.
+fn split(function: &[u8; FUNCTION_BYTES]) -> (&[u8; ELEMENT_BYTES], &[u8]) {
+    let (element, _) = function.as_chunks::<ELEMENT_BYTES>();
+    let (_, salt) = function.split_at(ELEMENT_BYTES);
+    (element.first().unwrap_or(&[0; ELEMENT_BYTES]), salt)
+}
+
+/// The value at x of the function of OT `index`.
+fn evaluate(binding: &[u8; 32], index: usize, function: &[u8; FUNCTION_BYTES], x: bool) -> Element {
+    let (element, salt) = split(function);
+    let mut argument = salt_hash(binding, index, x, element);
+    argument.iter_mut().zip(salt).for_each(|(a, b)| *a ^= b);
+    Element::decode(element).plus(&hash(binding, index, x, &argument))
+}
+
+/// The function whose value at x is `key`, from a random r: `T = key - H(x, r)`, `s = r ^ H'(x, T)`.
+fn program(
+    binding: &[u8; 32],
+    index: usize,
+    x: bool,
+    key: &[u8; ELEMENT_BYTES],
+    r: &[u8; SALT_BYTES],
+) -> [u8; FUNCTION_BYTES] {
+    let element = Element::decode(key).minus(&hash(binding, index, x, r)).encode();
+    let hashed = salt_hash(binding, index, x, &element);
+    let salt = hashed.iter().zip(r).map(|(a, b)| a ^ b);
+    let mut function = [0; FUNCTION_BYTES];
+    function.iter_mut().zip(element.into_iter().chain(salt)).for_each(|(slot, byte)| *slot = byte);
+    function
+}
+
+/// H: into the group.
+fn hash(binding: &[u8; 32], index: usize, x: bool, argument: &[u8]) -> Element {
+    Element::sample(oracle(HASH, binding, index, x, argument))
+}
+
+/// H': into salts.
+fn salt_hash(binding: &[u8; 32], index: usize, x: bool, element: &[u8]) -> [u8; SALT_BYTES] {
+    let mut salt = [0; SALT_BYTES];
+    oracle(SALT, binding, index, x, element).fill(&mut salt);
+    salt
 }
 
 impl Element {
@@ -260,7 +310,7 @@ mod tests {
     use super::*;
 
     fn element(tag: u8) -> Element {
-        Element::sample(oracle(DECOY, &[tag; 32], 0, false, b""))
+        Element::sample(oracle(HASH, &[tag; 32], 0, false, b""))
     }
 
     #[test]
@@ -288,10 +338,34 @@ mod tests {
 
     #[test]
     fn adversarial_numbers_that_are_not_reduced_are_refused() {
-        let bytes = |numbers: u16| Element { numbers: [numbers; NUMBERS], seed: [9; 32] }.encode();
+        let bytes = |numbers: u16| {
+            let element = Element { numbers: [numbers; NUMBERS], seed: [9; 32] }.encode();
+            [&element[..], &[7; SALT_BYTES]].concat()
+        };
         let decode =
             |bytes: &[u8]| gazelle_wire::message::decode_all::<LatticeKeysMessage>(bytes, &1);
         assert!(decode(&bytes(Q - 1)).is_ok());
         assert!(decode(&bytes(Q)).is_err() && decode(&bytes(4095)).is_err());
+    }
+
+    #[test]
+    fn properties_a_function_has_the_programmed_value_at_its_place_and_another_elsewhere() {
+        let binding = [3; 32];
+        let key = element(4).encode();
+        for x in [false, true] {
+            let function = program(&binding, 5, x, &key, &[8; SALT_BYTES]);
+            assert_eq!(evaluate(&binding, 5, &function, x).encode(), key);
+            assert_ne!(evaluate(&binding, 5, &function, !x).encode(), key);
+            assert_ne!(evaluate(&binding, 6, &function, x).encode(), key);
+            // Every bit of s and T moves the other value: nothing of it can be chosen afterwards.
+            let other = evaluate(&binding, 5, &function, !x).encode();
+            for at in [0, ELEMENT_BYTES - 1, ELEMENT_BYTES, FUNCTION_BYTES - 1] {
+                let mut changed = function;
+                changed[at] ^= 1;
+                let moved = evaluate(&binding, 5, &changed, !x).encode();
+                let same = moved.iter().zip(&other).filter(|(a, b)| a == b).count();
+                assert!(same < ELEMENT_BYTES / 16, "{at}: {same}");
+            }
+        }
     }
 }

@@ -59,7 +59,7 @@ impl ChoicesAhead {
         let turns = paths.iter().flat_map(|path| (0..depth).map(move |d| (path >> d & 1) as u8));
         let corrections = turns.zip(for_trees).map(|(turn, b)| turn ^ b == 0).collect();
         let mut next = noise(parameters, &paths);
-        code.encode_bits(secret, row, &mut next);
+        code.encode_bits(secret, row + parameters.usable() as u64, &mut next);
         self.retained.zeroize();
         self.retained = next;
         self.announced.0.push_back(paths);
@@ -72,22 +72,21 @@ impl ChoicesAhead {
     }
 }
 
-/// Which of a batch's first `k + t h` outputs are noise positions, a byte each: groups of trees one after
+/// Which of a batch's last `k + t h` outputs are noise positions, a byte each: groups of trees one after
 /// another, `[place][tree]`.
 fn noise(parameters: &Parameters, paths: &[u32]) -> Vec<u8> {
-    let count = parameters.retained();
+    // The first group of which something is retained, and what of it is not.
+    let whole = parameters.usable() / (parameters.group() << parameters.h());
+    let skipped = parameters.usable() - whole * (parameters.group() << parameters.h());
     // A buffer that grew would leave its contents behind unwiped.
-    let mut noise = Vec::with_capacity(count + (parameters.group() << parameters.h()));
-    for paths in paths.chunks(parameters.group()) {
+    let mut noise = Vec::with_capacity(skipped + parameters.retained());
+    for paths in paths.chunks(parameters.group()).skip(whole) {
         for place in 0..1u32 << parameters.h() {
             // 1 if they are equal: both are below 2^31.
             noise.extend(paths.iter().map(|path| ((path ^ place).wrapping_sub(1) >> 31) as u8));
         }
-        if noise.len() >= count {
-            break;
-        }
     }
-    noise.truncate(count);
+    noise.drain(..skipped).for_each(drop);
     noise
 }
 
@@ -106,11 +105,11 @@ mod tests {
         let noise = noise(&SET, &paths);
         assert_eq!(noise.len(), SET.retained());
         let group = SET.group() << SET.h();
-        for (at, noise) in noise.iter().enumerate() {
+        for (at, noise) in (SET.usable()..).zip(noise) {
             let trees = SET.trees_of(at / group);
             let (place, tree) = (at % group / trees, at % group % trees);
             let path = paths[at / group * SET.group() + tree];
-            assert_eq!(*noise == 1, path as usize == place, "output {at}");
+            assert_eq!(noise == 1, path as usize == place, "output {at}");
         }
     }
 }

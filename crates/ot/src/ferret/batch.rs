@@ -120,7 +120,7 @@ pub(super) struct Batch<P> {
     retained: Vec<Block>,
     /// The first row of the code that this batch uses: rows run on over the whole session.
     row: u64,
-    /// The first outputs of this batch, for the next one.
+    /// The last outputs of this batch, for the next one; made when the next one begins.
     next: Vec<Block>,
     /// Batches announced, and OTs handed out.
     announced: usize,
@@ -129,7 +129,7 @@ pub(super) struct Batch<P> {
     group: usize,
     /// The current group's outputs.
     leaves: Vec<Block>,
-    /// How many of them were handed out or retained.
+    /// How many of them were handed out.
     used: usize,
     dead: bool,
 }
@@ -226,7 +226,7 @@ impl<P: BatchParty> Batch<P> {
     }
 
     /// Makes the next group: straight into `out` if it fits there, else into the session's own
-    /// buffer, after taking out what the next batch needs. Returns what is left of `out`.
+    /// buffer, from which it takes what the next batch needs. Returns what is left of `out`.
     fn make_group<'a>(
         &mut self,
         out: &'a mut [Block],
@@ -248,8 +248,8 @@ impl<P: BatchParty> Batch<P> {
         let (_, for_trees) = for_trees.split_at(first * depth);
         let (for_trees, _) = for_trees.split_at(trees * depth);
         let size = trees << depth;
-        let missing = parameters.retained() - next.len();
-        let in_place = missing == 0 && out.len() >= size;
+        let handed_out = parameters.usable().saturating_sub(first << depth).min(size);
+        let in_place = handed_out == size && out.len() >= size;
         let (direct, rest) = out.split_at_mut(if in_place { size } else { 0 });
         if !in_place {
             leaves.resize(size, Block::ZERO);
@@ -260,10 +260,11 @@ impl<P: BatchParty> Batch<P> {
         let row = self.row + (first << depth) as u64;
         self.code.encode_leaves(secret, row, group, trees, missing_leaves.as_ref());
         if !in_place {
-            let (keep, _) = group.split_at_mut(missing.min(size));
+            let (_, keep) = group.split_at_mut(handed_out);
             next.extend_from_slice(keep);
             keep.zeroize();
-            self.used = keep.len();
+            leaves.truncate(handed_out);
+            self.used = 0;
         }
         self.group += 1;
         Ok(rest)

@@ -23,10 +23,12 @@ fn softspoken_conforms_for_every_k() {
 #[test]
 fn ferret_conforms_over_many_toy_batches() {
     testing::conformance(&Ferret::new(Parameters::TOY));
+    testing::conformance(&Ferret::new(Parameters::TOY_CHAIN));
 }
 
 #[test]
 fn ferret_conforms_with_its_smallest_set() {
+    testing::conformance(&Ferret::new(Parameters::FIRST));
     testing::conformance(&Ferret::new(Parameters::SMALL));
 }
 

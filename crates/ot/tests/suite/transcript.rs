@@ -13,7 +13,7 @@ use super::support::rng;
 fn iknp_sends_127_bits_per_ot_one_way() {
     let iknp = Iknp::new();
     let setup = OtTraffic {
-        sender_to_receiver: 8 + 254 * 32 + 8 + 254 * 1184,
+        sender_to_receiver: 8 + 254 * 32 + 8 + 127 * 1232,
         receiver_to_sender: 8 + 32 + 8 + 254 * 1088,
     };
     assert_eq!(iknp.setup_traffic(), setup);
@@ -55,32 +55,35 @@ const UP: u64 = 8 + 32 + 8 + 16 * 257 + 8 + 32 * 17 + 8 + 32 + 15 * 16 + 8 + 48;
 #[test]
 fn ferret_sends_one_block_per_level_and_tree_and_two_to_check_and_one_bit_back() {
     let both = |down, up| OtTraffic { sender_to_receiver: down, receiver_to_sender: up };
-    for (set, setup, batch) in [
-        (
-            Parameters::SMALL,
-            both(DOWN, UP + 11 * 8 + 15 * 80_896 / 8),
-            both(212 * (8 + 8 * 10 * 16 + 16) + 8 + 4 * 10 * 16 + 16, 8 + 1913),
-        ),
-        (
-            Parameters::MEDIUM,
-            both(DOWN, UP + 20 * 8 + 15 * 154_496 / 8),
-            both(292 * (8 + 8 * 11 * 16 + 16) + 8 + 4 * 11 * 16 + 16, 8 + 2925),
-        ),
+    // Groups of a batch that hold what it hands out; bytes of a group and of the last, smaller one.
+    for (set, stages, down, groups, [group, last], up) in [
+        (Parameters::FIRST, 0, 0, [38, 48], [8 + 16 * 9 * 16 + 16, 8 + 4 * 9 * 16 + 16], 756),
+        (Parameters::SMALL, 1, 20, [193, 213], [8 + 8 * 10 * 16 + 16, 8 + 4 * 10 * 16 + 16], 1913),
+        (Parameters::MEDIUM, 1, 38, [274, 293], [8 + 8 * 11 * 16 + 16, 8 + 4 * 11 * 16 + 16], 2925),
         (
             Parameters::FEW_BYTES,
-            both(DOWN, UP + 19 * 8 + 15 * 144_000 / 8),
-            both(146 * (8 + 8 * 12 * 16 + 16) + 8 + 2 * 12 * 16 + 16, 8 + 1609),
+            1,
+            36,
+            [138, 147],
+            [8 + 8 * 12 * 16 + 16, 8 + 2 * 12 * 16 + 16],
+            1609,
         ),
     ] {
         let ferret = Ferret::new(set).with_base(BaseOt::Classic);
+        // `FIRST` retains 38,816 OTs of the bootstrap; `down` of its groups hold what this set retains.
+        let bootstrap = UP + 6 * 8 + 15 * 38_912 / 8;
+        let setup = both(DOWN + down * (8 + 16 * 9 * 16 + 16), bootstrap + stages * (8 + 756));
         assert_eq!(ferret.setup_traffic(), setup);
-        assert_eq!(ferret.extend_traffic(0, set.usable()), batch);
-        assert_eq!(ferret.extend_traffic(set.usable(), set.usable()), batch);
+        let [usable, all] = groups;
+        let first = both(usable * group, 8 + up);
+        assert_eq!(ferret.extend_traffic(0, set.usable()), first);
+        // The rest of a batch, which feeds the next one, is made when that begins.
+        let second = both((all - usable - 1) * group + last + usable * group, 8 + up);
+        assert_eq!(ferret.extend_traffic(set.usable(), set.usable()), second);
         assert_eq!(ferret.extend_traffic(set.usable(), 0), both(0, 0));
-        let (first, rest) =
-            (ferret.extend_traffic(0, 1), ferret.extend_traffic(1, set.usable() - 1));
-        assert_eq!(first + rest, batch);
-        assert_eq!(first.receiver_to_sender, batch.receiver_to_sender);
+        let one = ferret.extend_traffic(0, 1);
+        assert_eq!(one, both(group, 8 + up));
+        assert_eq!(one + ferret.extend_traffic(1, set.usable() - 1), first);
     }
 }
 

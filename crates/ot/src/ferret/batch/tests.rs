@@ -70,22 +70,20 @@ impl Pair {
 }
 
 #[test]
-fn rules_the_first_outputs_of_a_batch_are_retained_and_never_handed_out() {
+fn rules_the_last_outputs_of_a_batch_are_retained_and_never_handed_out() {
     let mut pair = Pair::new();
     let mut handed = HashSet::new();
     let mut retained = Vec::new();
-    for _ in 0..3 {
+    for batch in 1..=4 {
         let (y, z) = pair.make(SET.usable());
-        assert_eq!(pair.knower.group, SET.groups(), "exactly one batch");
-        assert_eq!(
-            (pair.knower.next.len(), pair.puncturer.next.len()),
-            (SET.retained(), SET.retained())
-        );
-        for (y, z) in pair.knower.next.iter().zip(&pair.puncturer.next) {
+        assert_eq!((pair.knower.announced, pair.puncturer.announced), (batch, batch));
+        let lens = (pair.knower.retained.len(), pair.puncturer.retained.len());
+        assert_eq!(lens, (SET.retained(), SET.retained()));
+        for (y, z) in pair.knower.retained.iter().zip(&pair.puncturer.retained) {
             assert!(*z == *y ^ pair.delta.select(z.lsb()), "retained OTs are under the same Delta");
         }
         handed.extend(y.iter().chain(&z).map(|block| block.0 | 1));
-        retained.push(pair.knower.next.clone());
+        retained.push(pair.knower.retained.clone());
     }
     let all: Vec<u128> = retained.iter().flatten().map(|block| block.0 | 1).collect();
     assert!(all.iter().all(|block| !handed.contains(block)), "never handed out");
@@ -97,10 +95,13 @@ fn rules_the_first_outputs_of_a_batch_are_retained_and_never_handed_out() {
 fn rules_the_next_batch_lives_on_what_the_last_one_retained() {
     let mut pair = Pair::new();
     pair.make(SET.usable());
+    let group = SET.group() << SET.h();
+    let begun = SET.usable().next_multiple_of(group).min(SET.n()) - SET.usable();
+    assert!(pair.knower.next.len() == begun, "what is not wanted yet is not made");
     let kept = pair.knower.next.clone();
     pair.make(1);
-    assert!(pair.knower.retained == kept, "k for the code, then t h for the trees");
-    assert!(pair.knower.next.len() == SET.retained(), "and new ones are put aside at once");
+    assert!(pair.knower.retained.len() == SET.retained(), "k for the code, then t h for the trees");
+    assert!(pair.knower.retained.starts_with(&kept) && pair.knower.next.is_empty());
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn rules_secret_and_noise_positions_are_fresh_in_every_batch() {
 #[test]
 fn rules_noise_is_regular_with_one_position_per_bin() {
     let mut pair = Pair::new();
-    pair.make(1);
+    let (y, z) = pair.make(SET.group() << SET.h());
     // Take the code's part off a whole group again: what is left are the leaves.
     let bare = |batch: &mut dyn FnMut(u64, &mut [Block])| {
         let mut group = vec![Block::ZERO; SET.group() << SET.h()];
@@ -140,7 +141,7 @@ fn rules_noise_is_regular_with_one_position_per_bin() {
     let code_z = bare(&mut |row, out| {
         pair.puncturer.code.encode(&pair.puncturer.retained[..SET.k()], row, out);
     });
-    let whole = pair.knower.next.iter().zip(&pair.puncturer.next).zip(code_y.iter().zip(&code_z));
+    let whole = y.iter().zip(&z).zip(code_y.iter().zip(&code_z));
     let mut hits = vec![0; SET.group()];
     for (at, ((y, z), (code_y, code_z))) in whole.enumerate() {
         let noise = *y ^ *code_y ^ *z ^ *code_z;
@@ -294,9 +295,8 @@ fn against_a_cheat(
         sending.join().unwrap();
         result
     });
-    // In the order of the code's rows: what is retained, then what was handed out.
-    let received = result.map(|()| [honest.next.clone(), out].concat());
-    (received, [cheat.next.clone(), sent].concat(), honest, delta)
+    // In the order of the code's rows.
+    (result.map(|()| out), sent, honest, delta)
 }
 
 #[test]
