@@ -1,5 +1,5 @@
 //! Base OTs: "endemic" OT of Masny and Rindal (CCS 2019), over Ristretto255 and, in the form of McQuoid,
-//! Rosulek and Roy (CCS 2020), over ML-KEM-768.
+//! Rosulek and Roy (CCS 2020), over ML-KEM-512.
 //!
 //! ```text
 //! sender: send                                 receiver, choices c: receive
@@ -30,7 +30,7 @@
 //! to the session ([`Channel::binding`]), the purpose, index, and role. Both messages may cross: one
 //! flight for Ristretto, two with ML-KEM.
 //!
-//! Security: computational Diffie-Hellman in Ristretto255, module LWE (ML-KEM-768), random oracles.
+//! Security: computational Diffie-Hellman in Ristretto255, module LWE (ML-KEM-512), random oracles.
 
 mod ml_kem;
 mod ristretto;
@@ -84,7 +84,7 @@ pub trait BaseReceiver {
 /// Which public-key problems the base OTs rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BaseOt {
-    /// Ristretto255 and ML-KEM-768 together: strings stay secret from quantum computers. 3.5 kB per OT.
+    /// Ristretto255 and ML-KEM-512 together: strings stay secret from quantum computers. 2.4 kB per OT.
     #[default]
     Hybrid,
     /// Ristretto255 alone: 64 bytes per OT.

@@ -1,7 +1,7 @@
-//! The lattice half of the base OTs: encapsulation keys of ML-KEM-768 (FIPS 203) as elements of a group,
+//! The lattice half of the base OTs: encapsulation keys of ML-KEM-512 (FIPS 203) as elements of a group,
 //! and a *programmable-once public function* of them, so that a receiver says one element per OT.
 //!
-//! An encapsulation key is a vector of 768 numbers modulo 3329 (12 bits each) and the 32 bytes from which
+//! An encapsulation key is a vector of 512 numbers modulo 3329 (12 bits each) and the 32 bytes from which
 //! its matrix follows. Pairs of such a vector and 256 bits are added in both parts; a key is
 //! indistinguishable from a uniform element by module LWE.
 //!
@@ -20,7 +20,7 @@
 use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{DecodeError, Message, Reader};
 use ml_kem::array::Array;
-use ml_kem::{B32, Decapsulate, DecapsulationKey768, EncapsulationKey768, KeyExport};
+use ml_kem::{B32, Decapsulate, DecapsulationKey512, EncapsulationKey512, KeyExport};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 use subtle::{Choice, ConditionallySelectable};
@@ -33,17 +33,17 @@ use crate::traffic::OtTraffic;
 /// The modulus.
 const Q: u16 = 3329;
 /// Numbers of a key.
-const NUMBERS: usize = 768;
+const NUMBERS: usize = 512;
 /// Bytes of an encoded element: 12 bits a number, and the seed.
 const ELEMENT_BYTES: usize = NUMBERS * 12 / 8 + 32;
 /// Bytes of a ciphertext.
-const CIPHERTEXT_BYTES: usize = 1088;
+const CIPHERTEXT_BYTES: usize = 768;
 /// Bytes of s.
 const SALT_BYTES: usize = 48;
 /// Bytes of a function: T, then s.
 const FUNCTION_BYTES: usize = ELEMENT_BYTES + SALT_BYTES;
 /// Labels of the hash into the group, H, and of that into salts, H'.
-const HASH: &str = "gazelle-ot 2026 base OT hash to ML-KEM-768 keys v2";
+const HASH: &str = "gazelle-ot 2026 base OT hash to ML-KEM-512 keys v2";
 const SALT: &str = "gazelle-ot 2026 base OT hash to salts v1";
 
 /// Functions on the wire, one per OT: T, every number below 3329, and s.
@@ -108,7 +108,7 @@ pub(super) fn encapsulate(
     let pairs = functions.0.par_iter().zip(coins.as_chunks::<2>().0);
     let made = pairs.enumerate().map(|(index, (function, coins))| {
         let key = |x| {
-            EncapsulationKey768::new(&Array(evaluate(binding, index, function, x).encode()))
+            EncapsulationKey512::new(&Array(evaluate(binding, index, function, x).encode()))
                 .map_err(|_| OtError::Parameters("an ML-KEM key that is not reduced"))
         };
         let keys = [key(false)?, key(true)?];
@@ -126,7 +126,7 @@ pub(super) fn encapsulate(
 
 /// The receiver's key pairs and what it says.
 pub(super) struct KeyPairs {
-    secrets: Vec<DecapsulationKey768>,
+    secrets: Vec<DecapsulationKey512>,
     message: LatticeKeysMessage,
 }
 
@@ -143,7 +143,7 @@ impl KeyPairs {
         rng.fill_bytes(salts.as_flattened_mut());
         let pairs = choices.par_iter().zip(seeds.par_iter()).zip(salts.par_iter()).enumerate();
         let made = pairs.map(|(index, ((choice, seed), salt))| {
-            let secret = DecapsulationKey768::from_seed(Array(*seed));
+            let secret = DecapsulationKey512::from_seed(Array(*seed));
             let key: [u8; ELEMENT_BYTES] = secret.encapsulation_key().to_bytes().0;
             (secret, program(binding, index, *choice, &key, salt))
         });
@@ -323,13 +323,13 @@ mod tests {
         for x in 0..2 * Q {
             assert_eq!(reduce(x), x % Q);
         }
-        let mean = f64::from(element(3).numbers.iter().map(|x| u32::from(*x)).sum::<u32>()) / 768.0;
-        assert!((mean - 1664.0).abs() < 6.0 * 961.0 / 768f64.sqrt(), "{mean}");
+        let mean = f64::from(element(3).numbers.iter().map(|x| u32::from(*x)).sum::<u32>()) / 512.0;
+        assert!((mean - 1664.0).abs() < 6.0 * 961.0 / 512f64.sqrt(), "{mean}");
     }
 
     #[test]
     fn conformance_keys_of_the_library_are_elements() {
-        let secret = DecapsulationKey768::from_seed(Array([7; 64]));
+        let secret = DecapsulationKey512::from_seed(Array([7; 64]));
         let key: [u8; ELEMENT_BYTES] = secret.encapsulation_key().to_bytes().0;
         let element = Element::decode(&key);
         assert!(element.numbers.iter().all(|x| *x < Q));
