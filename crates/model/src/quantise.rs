@@ -12,18 +12,22 @@ mod calibrate;
 mod equalise;
 mod evaluate;
 mod exact;
+mod fractions;
 mod input;
 mod left_out;
 mod places;
+mod price;
 pub(crate) mod rings;
 mod scales;
 mod sensitivity;
 mod widths;
 
-use gazelle_share::{LocalMap, Network, NodeKind};
+use gazelle_share::{LocalMap, Network};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use calibrate::CalibrationSource;
+use fractions::Fractions;
 
 use self::left_out::LeftOut;
 use crate::error::ModelError;
@@ -201,25 +205,20 @@ fn chosen(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
     }
     let prepared = prepare(graph, options)?;
     if fixed.is_some() {
-        return search(&prepared, options, options.weight_bits, fixed);
+        return search(&prepared, options, Fractions::by_norm(options.weight_bits), fixed);
     }
-    let fine = search(&prepared, options, options.weight_bits, None);
     let found = match options.rounding {
-        RoundingMode::Local => fine,
-        // Which of both is cheaper depends on whether values or weights cause the errors.
-        RoundingMode::Exact => {
-            let weight_bits = options.weight_bits.saturating_sub(2).max(2);
-            match (search(&prepared, options, weight_bits, None), fine) {
-                (Ok(a), Ok(b)) => Ok(if bits_compared(&a) < bits_compared(&b) { a } else { b }),
-                (a, b) => a.or(b),
-            }
+        RoundingMode::Local => {
+            search(&prepared, options, Fractions::by_norm(options.weight_bits), None)
         }
+        RoundingMode::Exact => cheapest(&prepared, options),
     };
     found.or_else(|error| {
         // What decides may be a value without influence at first sight, such as one that cancels:
         // then all values get the same width.
         let uniform = UNIFORM.into_iter().find_map(|bits| {
-            let found = search(&prepared, options, options.weight_bits + 2, Some(bits)).ok()?;
+            let fractions = Fractions::by_norm(options.weight_bits + 2);
+            let found = search(&prepared, options, fractions, Some(bits)).ok()?;
             found.report.good.then_some(found)
         });
         uniform.ok_or(error)
@@ -246,24 +245,36 @@ fn hold_errors_of_addends(graph: &Graph, ranges: &mut [f64]) {
     }
 }
 
-/// Bits that all exact steps compare together, b + T for each element: what their OTs grow with.
-fn bits_compared(quantised: &Quantised) -> u64 {
-    let steps = quantised.network.architecture().nodes().iter();
-    let bits = steps.filter_map(|node| match &node.kind {
-        NodeKind::Step(step) => {
-            Some(step.input.len() as u64 * u64::from(step.value_bits + step.dropped_bits()))
-        }
-        _ => None,
-    });
-    bits.sum()
+/// Passes over the network within the effort from which on more searches are begun.
+const MANY_STARTS: u64 = 4;
+
+/// The cheapest of some searches: which one finds it depends on whether values or weights cause the
+/// errors, and on how unlike the layers are.
+fn cheapest(prepared: &CalibratedGraph, options: &Options) -> Result<Quantised, ModelError> {
+    let offsets = fractions::offsets(&prepared.lowered, &prepared.calibration.sensitivity);
+    let few = options.weight_bits.saturating_sub(2);
+    let shared = |bits: u32| Fractions { bits: bits.max(2), offsets: Some(&offsets) };
+    let by_norm = |bits: u32| Fractions::by_norm(bits.max(2));
+    let mut starts = vec![shared(few.saturating_sub(2)), shared(few), by_norm(few)];
+    if options.effort / prepared.lowered.macs().max(1) >= MANY_STARTS {
+        starts.extend([shared(few.saturating_sub(1)), by_norm(few.saturating_sub(1))]);
+        starts.extend([by_norm(few.saturating_sub(2)), by_norm(few + 1)]);
+    }
+    let found = starts.par_iter().map(|start| search(prepared, options, *start, None));
+    let found: Vec<_> = found.collect();
+    let price = |found: &Quantised| price::price(&found.network);
+    match found.into_iter().flatten().min_by(|a, b| price(a).total_cmp(&price(b))) {
+        Some(cheapest) => Ok(cheapest),
+        None => search(prepared, options, Fractions::by_norm(options.weight_bits), None),
+    }
 }
 
-/// Chooses widths for weights of at least `weight_bits` fraction bits, or takes one for all values
+/// Chooses widths for weights of at least so many fraction bits, or takes one for all values
 /// (then whatever it is worth).
 fn search(
     prepared: &CalibratedGraph,
     options: &Options,
-    weight_bits: u32,
+    fractions: Fractions<'_>,
     fixed: Option<u32>,
 ) -> Result<Quantised, ModelError> {
     let CalibratedGraph { lowered, input, inputs, varied, source, calibration, ranges, .. } =
@@ -273,7 +284,7 @@ fn search(
         // optional: the caller may fix a width
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
         margin: source.margin(inputs.len(), *varied),
-        weight_bits,
+        weight_bits: fractions.bits,
         resolution: *resolution,
         coarse: fixed.is_none(),
         exact: options.rounding == RoundingMode::Exact,
@@ -290,7 +301,7 @@ fn search(
         };
         let Some(widths) = widths else { break };
         tried.clone_from(&widths);
-        let built = build::build(lowered, ranges, input, candidate, &widths)?;
+        let built = build::build(lowered, ranges, input, candidate, (&widths, fractions.offsets))?;
         let network = match options.rounding {
             RoundingMode::Exact => exact::exact(&built.network)?,
             RoundingMode::Local => built.network,

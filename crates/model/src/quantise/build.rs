@@ -6,10 +6,9 @@ mod weights;
 
 use std::collections::HashMap;
 
-use gazelle_share::Rounding;
 use gazelle_share::{
-    Architecture, ArchitectureParts, LinearWeights, LocalMap, Network, Node, NodeKind, Step,
-    StepFunction, StepOutput, Tensor, TensorId, TensorMap, TensorShape, Window,
+    Architecture, ArchitectureParts, LinearWeights, LocalMap, Network, Node, NodeKind, Rounding,
+    Step, StepFunction, StepOutput, Tensor, TensorId, TensorMap, TensorShape, Window,
 };
 
 use super::input::InputPlan;
@@ -42,7 +41,7 @@ pub(super) fn build(
     ranges: &[f64],
     input: &InputPlan,
     candidate: Candidate,
-    widths: &[u32],
+    (widths, fractions): (&[u32], Option<&[i32]>),
 ) -> Result<Built, ModelError> {
     let mut builder = NetworkDraft {
         graph,
@@ -50,6 +49,7 @@ pub(super) fn build(
         caps: caps(graph, ranges, candidate, widths),
         candidate,
         widths,
+        fractions,
         draft: Draft {
             tensors: vec![],
             nodes: vec![],
@@ -109,6 +109,8 @@ struct NetworkDraft<'a> {
     candidate: Candidate,
     /// Per graph tensor that a step writes, or that is rescaled.
     widths: &'a [u32],
+    /// By tensor of a linear layer: bits beyond the candidate's, if shared out.
+    fractions: Option<&'a [i32]>,
     draft: Draft,
     /// Graph tensor to draft tensor.
     values: HashMap<usize, usize>,

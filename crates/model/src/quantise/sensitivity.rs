@@ -19,6 +19,8 @@ pub(super) struct Sensitivity {
     sums: Vec<Vec<f64>>,
     /// The squared gradient at the tensor itself.
     whole: Vec<Vec<f64>>,
+    /// The squared values.
+    values: Vec<Vec<f64>>,
     probes: f64,
     state: u64,
 }
@@ -27,12 +29,29 @@ impl Sensitivity {
     pub(super) fn new(graph: &Graph) -> Self {
         let sums: Vec<Vec<f64>> =
             graph.tensors.iter().map(|tensor| vec![0.0; tensor.shape.channels]).collect();
-        Self { whole: sums.clone(), sums, probes: 0.0, state: 0x9e37_79b9_7f4a_7c15 }
+        Self {
+            whole: sums.clone(),
+            values: sums.clone(),
+            sums,
+            probes: 0.0,
+            state: 0x9e37_79b9_7f4a_7c15,
+        }
     }
 
     /// Variance of a logit (mean over the logits) per unit of variance in each element rounded.
     pub(super) fn gain(&self, tensor: usize) -> f64 {
         self.mean(&self.sums, tensor)
+    }
+
+    /// By channel: variance of a logit per unit of variance in each element of the tensor, all elements of
+    /// the channel together, times a factor that all tensors have in common.
+    pub(super) fn gains(&self, tensor: usize) -> &[f64] {
+        &self.whole[tensor]
+    }
+
+    /// By channel: the squared values, all elements of the channel together, times such a factor.
+    pub(super) fn squares(&self, tensor: usize) -> &[f64] {
+        &self.values[tensor]
     }
 
     fn mean(&self, sums: &[Vec<f64>], tensor: usize) -> f64 {
@@ -52,6 +71,9 @@ impl Sensitivity {
             if let Some(sums) = sums.get_mut(tensor) {
                 sums.iter_mut().zip(factors).for_each(|(sum, factor)| *sum /= factor * factor);
             }
+        }
+        if let Some(values) = self.values.get_mut(tensor) {
+            values.iter_mut().zip(factors).for_each(|(sum, factor)| *sum *= factor * factor);
         }
     }
 
@@ -92,6 +114,9 @@ impl Sensitivity {
         // Nothing writes the input; its encoding rounds it.
         for sums in [&mut self.sums, &mut self.whole] {
             add_squares(&mut sums[0], &gradients[0]);
+        }
+        for (sums, values) in self.values.iter_mut().zip(trace) {
+            add_squares(sums, values);
         }
         self.probes += 1.0;
     }

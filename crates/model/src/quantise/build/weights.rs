@@ -39,7 +39,8 @@ impl NetworkDraft<'_> {
     /// cost less than a thousandth of their norm. The candidate's number is meant for weights of
     /// about 0.3; larger ones get up to 3 bits more than their norm asks for, to come near it. The
     /// largest weight takes no more than the candidate's bits and 7, none is finer than the output
-    /// can tell, unless the output's scale needs it, and all fit i32.
+    /// can tell, unless the output's scale needs it, and all fit i32. Where bits were shared out among the
+    /// layers (`fractions`), they count from the candidate's number instead of the norm.
     fn fraction_bits(&self, node: &GraphNode, (id, input): (usize, usize), weights: &[f32]) -> i32 {
         let squares: f64 = weights.iter().map(|w| f64::from(*w) * f64::from(*w)).sum();
         let rms = (squares / weights.len().max(1) as f64).sqrt();
@@ -61,7 +62,11 @@ impl NetworkDraft<'_> {
         let reads = (weights.len() / self.graph.shape(node.output).channels.max(1)).max(1) as f64;
         let size = self.range(id) * reads.sqrt();
         let useful = output + 3 + log2_ceil(size);
-        precise.max(wanted.min(precise + 3)).min(most).min(useful).max(reach).min(29 - magnitude)
+        let bits = match self.fractions.and_then(|fractions| fractions.get(node.output)) {
+            Some(beyond) => wanted + beyond,
+            None => precise.max(wanted.min(precise + 3)).min(most),
+        };
+        bits.min(useful).max(reach).min(29 - magnitude)
     }
 
     /// The largest width of a step that reads this tensor, through local maps.
