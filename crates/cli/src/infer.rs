@@ -4,7 +4,7 @@ mod ahead;
 
 use std::time::{Duration, Instant};
 
-use gazelle::backend::{Choice, DefaultClient, Machine, planner};
+use gazelle::backend::{Choice, DefaultClient, DefaultSuite, Machine, planner};
 use gazelle::wire::tcp::Timeouts;
 use gazelle::{Description, Hints, Limits, Offer};
 
@@ -64,9 +64,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let ahead =
         Ahead::start(first.into_iter().chain(inputs), move |input| Encoded::new(&own, input))?;
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
-    let choice = Choice::parse(offer.description())?;
-    terms(command, &choice, all, quiet)?;
-    let suite = choice.suite(offer.description().nonlinear.len());
+    let suite = terms(command, offer.description(), all, quiet)?;
     batch.begin("setup");
     let mut client: DefaultClient = offer.accept(suite, &mut rng).map_err(explain)?;
     client.observe(batch.observer());
@@ -144,8 +142,15 @@ const UNPROVEN: &str = "\
 note: the server has not proven that its numbers fit every input in its range: an unusual
   one may come out wrong";
 
-/// What the server's owner decided and this client may mind, of `count` inputs.
-fn terms(command: &Infer, choice: &Choice, count: usize, quiet: bool) -> Outcome {
+/// The suite that a server's description asks for, unless its owner decided what this client minds;
+/// it is to compute `count` inputs.
+fn terms(
+    command: &Infer,
+    description: &Description,
+    count: usize,
+    quiet: bool,
+) -> Result<DefaultSuite, Failure> {
+    let choice = Choice::parse(description)?;
     if Hints::from(command.hints) == Hints::Fresh && choice.hints == Hints::Reused {
         return Err(Failure::Run(
             "this server uses a setup's hints for all inferences of a session: it would have to serve \
@@ -157,7 +162,7 @@ fn terms(command: &Infer, choice: &Choice, count: usize, quiet: bool) -> Outcome
     if let Some(most) = most {
         tell!("note: {count} inputs, and the server lets a client make {most} inferences in all");
     }
-    Ok(())
+    Ok(choice.suite(description.nonlinear.len()))
 }
 
 /// The files of the command line; those that cannot be used are told at once.
