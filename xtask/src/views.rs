@@ -16,7 +16,8 @@
 //! follow from leaf, merge, AND, B2A, selection, extension and product.
 //!
 //! Whole steps of small widths are checked too, over all hidden coins and all shares, with the
-//! watched party's own coins at random where there are too many to go through.
+//! watched party's own coins at random where there are too many to go through. `trees` does the same
+//! for whole trees and `ReLU`s by another hand, in a program that shares nothing with this one.
 
 mod carry;
 mod check;
@@ -26,6 +27,7 @@ mod reveal;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod words;
 mod world;
 
@@ -61,7 +63,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         return Err(format!("broken on purpose and not reported: {}", missed.join("; ")).into());
     }
     println!("{broken} parts broken on purpose, all reported");
-    Ok(())
+    trees::check()
 }
 
 /// Runs `claim` with random shares and coins.
