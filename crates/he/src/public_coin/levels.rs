@@ -1,6 +1,7 @@
 //! What a request sends of `low = v mod 2^k`: its level `floor(low Q / 2^k)`, `Q = floor(2^h)`
-//! (docs/protocol.md, 3.3). The server completes a level by its midpoint; the error is uniform within
-//! `2^k / 2Q`.
+//! (docs/protocol.md, 3.3). The server completes a level by its middle, and where that lies between two
+//! numbers by one of them at random: the error is within `2^k / 2Q` and 0 on average. Half a unit to the
+//! same side everywhere would be multiplied by the sum of a response's weights.
 //!
 //! h is a multiple of 1/4: four levels, as digits to base Q, take exactly 4h bits. For whole h that
 //! is the top h bits of every `low`, one after another.
@@ -42,7 +43,7 @@ pub(crate) fn pack(parameters: &Parameters, v: &mut [u64], out: &mut Vec<u8>) {
     packed::pack(words, quarters, out);
 }
 
-/// The levels of one polynomial, each completed by its midpoint: within `2^k / 2Q` of `low`.
+/// Twice the middle of each level of one polynomial: the sum of the least and the largest `low` in it.
 ///
 /// # Errors
 /// [`DecodeError`] if bytes are missing or a digit is not below Q.
@@ -52,27 +53,32 @@ pub(crate) fn unpack(parameters: &Parameters, bytes: &[u8]) -> Result<Vec<u64>, 
     if quarters.is_multiple_of(4) {
         let h = quarters / 4;
         let missing = k - h;
-        let midpoint = (1u64 << missing) >> 1;
         let mut levels = packed::unpack(bytes, h, n)?;
         for level in &mut levels {
-            *level = (*level << missing) | midpoint;
+            *level = (*level << (missing + 1)) + ((1 << missing) - 1);
         }
         return Ok(levels);
     }
     let levels = parameters.levels();
-    let midpoints: Vec<u64> =
-        (0..levels).map(|level| ((2 * level + 1) << (k - 1)) / levels).collect();
-    let mut low = Vec::with_capacity(n);
+    let first = |level: u64| (level << k).div_ceil(levels);
+    let middles: Vec<u64> = (0..levels).map(|at| first(at) + first(at + 1) - 1).collect();
+    let mut doubled = Vec::with_capacity(n);
     for mut word in packed::unpack(bytes, quarters, n / DIGITS)? {
         for _ in 0..DIGITS {
-            low.extend(midpoints.get((word % levels) as usize));
+            doubled.extend(middles.get((word % levels) as usize));
             word /= levels;
         }
         if word != 0 {
             return Err(DecodeError::Invalid("a level of a request"));
         }
     }
-    Ok(low)
+    Ok(doubled)
+}
+
+/// Completes a level, given as [`unpack`] does, by its middle; `coin`: 0 or 1, uniform, settles which
+/// of two.
+pub(crate) fn complete(doubled: u64, coin: u64) -> u64 {
+    (doubled + coin) >> 1
 }
 
 #[cfg(test)]
@@ -94,11 +100,42 @@ mod tests {
             pack(&parameters, &mut v.clone(), &mut bytes);
             assert_eq!(bytes.len() * 32, 2048 * quarters as usize);
             let half = (1u64 << k).div_ceil(2 * parameters.levels());
-            let low = unpack(&parameters, &bytes).unwrap();
-            assert_eq!(low.len(), v.len());
-            for (low, v) in low.iter().zip(&v) {
-                assert!(low.abs_diff(v & 0x1fff) <= half, "{quarters}: {low} for {v}");
+            let doubled = unpack(&parameters, &bytes).unwrap();
+            assert_eq!(doubled.len(), v.len());
+            for (doubled, v) in doubled.iter().zip(&v) {
+                for coin in [0, 1] {
+                    let low = complete(*doubled, coin);
+                    assert!(low.abs_diff(v & 0x1fff) <= half, "{quarters}: {low} for {v}");
+                }
             }
+        }
+    }
+
+    /// Over all `low` and coins; the variance is what the error model counts, or a little less.
+    #[test]
+    fn errors_are_zero_on_average_for_every_width() {
+        let k = 13;
+        let whole = Parameters::new(2048, 37, k, 1, 10).unwrap();
+        for quarters in 4..=4 * k {
+            let parameters = whole.with_kept_quarters(quarters).unwrap();
+            let (mut sum, mut squares) = (0i64, 0i64);
+            for first in (0..1u64 << k).step_by(2048) {
+                let lows: Vec<u64> = (first..first + 2048).collect();
+                let mut bytes = Vec::new();
+                pack(&parameters, &mut lows.clone(), &mut bytes);
+                for (doubled, low) in unpack(&parameters, &bytes).unwrap().iter().zip(&lows) {
+                    for coin in [0, 1] {
+                        let error = complete(*doubled, coin) as i64 - *low as i64;
+                        sum += error;
+                        squares += error * error;
+                    }
+                }
+            }
+            assert_eq!(sum, 0, "{quarters}");
+            let variance = squares as f64 / f64::from(2 << k);
+            let level = f64::from(1 << k) / parameters.levels() as f64;
+            assert!(variance <= (level.powi(2) + 3.0) / 12.0, "{quarters}: {variance}");
+            assert!(quarters < 4 * k || squares == 0);
         }
     }
 

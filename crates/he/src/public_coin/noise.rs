@@ -51,11 +51,12 @@ impl From<f64> for WeightNorm {
 ///
 /// ```text
 /// sigma^2 = ||w||^2 (3.2^2 + [h<k] (2^k / Q)^2/12) + N (6.4^2 3.2^2 + 6.4^2 2/3) + 2^40
-///         + (2^{2d}/12) (2N/3) + sigma_fft^2 (1 + 2N/3)
+///         + (2^{2d}/12) (2N/3) + sigma_fft^2 (1 + 2N/3) + sigma_own^2
 /// ```
 ///
 /// with `Q = floor(2^h)` levels kept; with guard bits 3.2 for 6.4 and nothing for F's 2^40.
-/// `sigma_fft` counts once for `w b` and once, multiplied by s, for `w a` in the hint.
+/// `sigma_fft` counts once for `w b` and once, multiplied by s, for `w a` in the hint; `sigma_own` is that
+/// of the client's product of a hint with s, an FFT product in any plan.
 pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64 {
     let weights = weights.into();
     let n = parameters.degree() as f64;
@@ -79,7 +80,8 @@ pub fn deviation(parameters: &Parameters, weights: impl Into<WeightNorm>) -> f64
     } else {
         0.0
     };
-    (request + keys + fresh + hint + fft).sqrt()
+    let own = fft_deviation(parameters.modulus_bits(), secret).powi(2);
+    (request + keys + fresh + hint + fft + own).sqrt()
 }
 
 impl Parameters {

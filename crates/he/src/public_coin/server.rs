@@ -285,7 +285,8 @@ impl HintWork {
 }
 
 impl EncryptedRequest {
-    /// Rebuilds `b_i = beta 2^k + the midpoint of low's level`.
+    /// Rebuilds `b_i = beta 2^k + the middle of low's level`. Where that lies between two numbers
+    /// beta's lowest bit settles it, which is uniform whatever low is.
     ///
     /// `pinned[i]`: the pinned coefficient indices of request polynomial i (the plan's).
     ///
@@ -344,8 +345,8 @@ impl EncryptedRequest {
                         *slot = *beta;
                     }
                 }
-                for (b, low) in b.iter_mut().zip(low) {
-                    *b = (*b << p.noise_bits()) | low;
+                for (b, doubled) in b.iter_mut().zip(low) {
+                    *b = (*b << p.noise_bits()) | levels::complete(doubled, *b & 1);
                 }
                 Ok(())
             })

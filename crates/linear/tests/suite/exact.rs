@@ -123,3 +123,34 @@ fn parameters_that_miss_the_bound_are_refused() {
         assert_eq!(protocol.plan(&groups, &[vec![&weights]]).is_ok(), fits, "{bits} {addends}");
     }
 }
+
+/// What the server completes of a request is right on average, or else weights of one sign would add up
+/// the offsets: half a unit each is twice the limit here.
+#[test]
+fn weights_of_one_sign_have_no_mean_error() {
+    let op = LinearOp::FullyConnected { inputs: 131_072, outputs: 4 };
+    let weights = LinearWeights { weights: vec![63; op.weight_len()], bias: vec![0; 4] };
+    for ring_bits in [24, 27] {
+        let guard = Guard { bits: 2, addends: 1 };
+        let group = guarded(ring_bits, guard, vec![op.clone()]);
+        let errors = errors(&group, std::slice::from_ref(&weights), 100).remove(0);
+        assert!(errors.iter().all(|error| error.unsigned_abs() <= guard.error_limit()));
+        let mean = errors.iter().sum::<i64>() as f64 / errors.len() as f64;
+        assert!(mean.abs() < 0.2, "{mean}");
+    }
+}
+
+/// The client's own product c1 s is an FFT product, whose error grows with the modulus.
+#[test]
+fn rings_too_wide_for_the_clients_own_product_are_refused() {
+    let op = LinearOp::FullyConnected { inputs: 3000, outputs: 16 };
+    let weights = weights(&op, 4, &mut test_rng(46));
+    let guard = Guard { bits: 2, addends: 1 };
+    let group = |ring_bits| guarded(ring_bits, guard, vec![op.clone()]);
+    let errors = errors(&group(41), std::slice::from_ref(&weights), 100).remove(0);
+    assert!(errors.iter().all(|error| error.unsigned_abs() <= guard.error_limit()));
+    for ring_bits in [44, 45, 46] {
+        let plan = PublicCoin::default().plan(&[group(ring_bits)], &[vec![&weights]]);
+        assert!(plan.is_err(), "{ring_bits}");
+    }
+}
