@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use gazelle_share::StepCost;
 use gazelle_wire::{Channel, Traffic};
 use serde::Serialize;
 
@@ -100,6 +101,23 @@ pub(crate) fn layers(
     let mut layers: Vec<_> = groups.chain(steps).collect();
     layers.sort_by_key(|(node, _)| *node);
     layers.into_iter().map(|(_, layer)| layer).collect()
+}
+
+/// Phases of the steps of an offline phase that was one run: what was announced before, and the run's
+/// turns, belong to the first step.
+pub(crate) fn steps(costs: &[StepCost], announced: Phase, turns: u64) -> Vec<Phase> {
+    let phase = |cost: &StepCost| Phase {
+        seconds: cost.seconds,
+        bytes_sent: cost.sent,
+        bytes_received: cost.received,
+        turns: 0,
+    };
+    let mut phases: Vec<Phase> = costs.iter().map(phase).collect();
+    if let Some(first) = phases.first_mut() {
+        *first += announced;
+        first.turns += turns;
+    }
+    phases
 }
 
 /// Measures a stretch of work on a channel.

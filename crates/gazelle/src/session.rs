@@ -17,6 +17,7 @@ pub(crate) mod offer;
 pub(crate) mod quota;
 pub(crate) mod server;
 mod server_run;
+mod step_shares;
 
 pub(crate) use client::Client;
 pub(crate) use offer::{Limits, Offer};

@@ -4,8 +4,8 @@
 //!
 //! | client (`client`) | server (`server`) |
 //! |---|---|
-//! | offline: | fresh hash seed, sent ahead |
-//! | per batch of chunks: `extend` for the bits of its share and mask; sends d = b ^ c | `extend`; W^0 = y ^ d Delta |
+//! | offline (`offline`): | fresh hash seed, ahead of the tables |
+//! | per batch of chunks: OTs for the bits of its share and mask; sends d = b ^ c | OTs; W^0 = y ^ d Delta |
 //! | keeps labels and tables | garbles the batch's chunks, sends tables; keeps seed, Delta, permute bits |
 //! | online: evaluates chunk by chunk | sends the labels of its share, chunk by chunk (and, to reveal, the permute bits) |
 //! | sends the outputs' colours | decodes z - r |
@@ -21,9 +21,10 @@
 mod circuits;
 pub(crate) mod client;
 pub(crate) mod cost;
-mod messages;
+pub(crate) mod messages;
 pub(crate) mod program;
 pub(crate) mod server;
+mod session;
 
 use std::sync::Arc;
 
@@ -33,9 +34,10 @@ use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub(crate) use client::{GarbledClient, GarbledClientPrepared};
+pub(crate) use client::GarbledClientPrepared;
 pub(crate) use program::GarbledCompiled;
-pub(crate) use server::{GarbledServer, GarbledServerPrepared};
+pub(crate) use server::GarbledServerPrepared;
+pub(crate) use session::{GarbledClient, GarbledServer};
 
 use crate::garbled::cost::step_traffic;
 use crate::ot_session::{client_setup_down, down_cost, server_setup_down};

@@ -6,7 +6,7 @@
 //! | client (`client`) | server (`server`) |
 //! |---|---|
 //! | setup: receives the hash seed; OT receiver, then sender | hash seed; OT sender, then receiver |
-//! | offline, per batch (`pipeline`): both extensions; corrections d, tq | both extensions; corrections t |
+//! | offline ([`offline`](crate::offline)): both extensions; corrections d, tq | both extensions; corrections t |
 //! | online, per trip: its halves of the openings it can make | the same; the server begins |
 //! | ends with f = Z - r | z - r = Z + f |
 //!
@@ -22,14 +22,14 @@ mod all_pairs;
 pub(crate) mod chain;
 pub(crate) mod client;
 mod gather;
-mod messages;
+pub(crate) mod messages;
 mod online;
-mod pipeline;
 pub(crate) mod plan;
-mod role;
-mod run;
+pub(crate) mod role;
+pub(crate) mod run;
 mod schedule;
 pub(crate) mod server;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -40,9 +40,10 @@ use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub(crate) use client::{GmwClient, GmwClientPrepared};
+pub(crate) use client::GmwClientPrepared;
 pub(crate) use plan::GmwCompiled;
-pub(crate) use server::{GmwServer, GmwServerPrepared};
+pub(crate) use server::GmwServerPrepared;
+pub(crate) use session::{GmwClient, GmwServer};
 
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;

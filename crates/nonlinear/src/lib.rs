@@ -4,12 +4,14 @@ mod bits_message;
 mod chunks;
 pub(crate) mod garbled;
 pub(crate) mod gmw;
+mod offline;
 mod ot_session;
 mod per_layer;
 mod pool;
 mod price;
 mod rank;
 mod shares;
+mod tasks;
 mod width;
 
 pub use garbled::Garbled;

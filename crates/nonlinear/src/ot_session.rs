@@ -8,16 +8,17 @@
 //! With both directions the server sends the public seed of the ROT hash ahead.
 
 use gazelle_block::hash::HashSeed;
-use gazelle_block::tweak::purpose;
 use gazelle_block::{BitVec, Block, Delta, TweakCounter};
 use gazelle_convert::Correlated;
-use gazelle_ot::{OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender, duplex};
+use gazelle_ot::{
+    Half, OtError, OtExtension, OtTraffic, RcotReceiver, RcotSender, Speaker, duplex,
+};
 use gazelle_prg::Seed;
 use gazelle_share::ProtocolError;
 use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{Channel, Cost, DecodeError, Message, Reader};
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The public seed of hash keys.
 pub(crate) struct HashSeedMessage(pub(crate) Seed);
@@ -144,7 +145,7 @@ pub(crate) fn server_setup_down<O: OtExtension>(
     Ok(Ot::new(session))
 }
 
-/// The correlated OTs of one chunk in one direction, at one party.
+/// The correlated OTs of one call in one direction, at one party. Wiped on drop.
 #[derive(Default)]
 pub(crate) struct Made {
     /// y or z.
@@ -159,7 +160,12 @@ pub(crate) struct Made {
 impl Made {
     /// As the operations take them.
     pub(crate) fn correlated(&self) -> Correlated<'_> {
-        Correlated { blocks: self.blocks.split_at(self.count).0, tweak: self.tweak }
+        Correlated { blocks: self.blocks(), tweak: self.tweak }
+    }
+
+    /// y or z.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        self.blocks.split_at(self.count).0
     }
 
     /// How many.
@@ -167,113 +173,141 @@ impl Made {
         self.count
     }
 
-    fn room(&mut self, count: usize) -> &mut [Block] {
+    /// How many there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Makes room for `count` OTs, the first of which has this tweak.
+    pub(crate) fn resize(&mut self, count: usize, tweak: u64) {
         if self.blocks.len() < count {
             // A new buffer: one that grows would leave its blocks behind unwiped.
             self.blocks = Zeroizing::new(vec![Block::ZERO; count]);
         }
-        self.count = count;
-        self.blocks.split_at_mut(count).0
+        (self.count, self.tweak) = (count, tweak);
     }
 }
 
-/// One OT session with the tweaks of its Delta, and buffers that its chunks share.
+/// One OT session with the tweaks of its Delta.
 pub(crate) struct Ot<T> {
     pub(crate) session: T,
     pub(crate) tweaks: TweakCounter,
-    spare: Vec<Made>,
 }
 
 impl<T> Ot<T> {
     pub(crate) fn new(session: T) -> Self {
-        Self { session, tweaks: TweakCounter::new(), spare: Vec::new() }
-    }
-
-    /// A buffer with `count` tweaks for hashing OTs.
-    fn reserve(&mut self, count: usize) -> Result<Made, ProtocolError> {
-        let range = self.tweaks.reserve(purpose::RANDOM_OT, count as u64);
-        let tweak = range.map_err(ProtocolError::backend)?.start;
-        // The first chunks of a session find no buffer to use again.
-        Ok(Made { tweak, ..self.spare.pop().unwrap_or_default() })
-    }
-
-    /// Overwrites the buffers once their step is prepared.
-    fn wipe(&mut self) {
-        for made in &mut self.spare {
-            made.blocks.as_mut_slice().zeroize();
-            made.choices.zeroize();
-        }
+        Self { session, tweaks: TweakCounter::new() }
     }
 }
 
 /// A session in either role.
 pub(crate) trait Extend: Send {
-    /// The next `count` OTs.
-    fn extend(
+    /// Whether this party speaks when OTs are made.
+    fn speaks(&self) -> bool;
+
+    /// Says and hears what goes ahead of the next `count` OTs.
+    fn announce(
         &mut self,
         count: usize,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Made, ProtocolError>;
+    ) -> Result<(), ProtocolError>;
 
-    /// Gives a buffer back.
-    fn give_back(&mut self, made: Made);
-
-    /// Overwrites all buffers.
-    fn wipe(&mut self);
+    /// The next OTs, as many as `made` has room for.
+    fn make(
+        &mut self,
+        made: &mut Made,
+        half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError>;
 }
 
 /// The party with Delta.
-pub(crate) struct Sending<'a, T>(pub(crate) &'a mut Ot<T>);
+pub(crate) struct Sending<'a, T>(pub(crate) &'a mut T);
 /// The party with the choices.
-pub(crate) struct Receiving<'a, T>(pub(crate) &'a mut Ot<T>);
+pub(crate) struct Receiving<'a, T>(pub(crate) &'a mut T);
+/// No session: of a direction in which no OTs are made.
+pub(crate) struct Silent;
 
 impl<T: RcotSender> Extend for Sending<'_, T> {
-    fn extend(
+    fn speaks(&self) -> bool {
+        self.0.speaker() == Speaker::Sender
+    }
+
+    fn announce(
         &mut self,
         count: usize,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Made, ProtocolError> {
-        let mut made = self.0.reserve(count)?;
-        let out = made.room(count);
-        if count > 0 {
-            self.0.session.extend(out, channel, rng).map_err(ot_error)?;
+    ) -> Result<(), ProtocolError> {
+        self.0.announce(count, channel, rng).map_err(ot_error)
+    }
+
+    fn make(
+        &mut self,
+        made: &mut Made,
+        half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        if made.count == 0 {
+            return Ok(());
         }
-        Ok(made)
-    }
-
-    fn give_back(&mut self, made: Made) {
-        self.0.spare.push(made);
-    }
-
-    fn wipe(&mut self) {
-        self.0.wipe();
+        let (out, _) = made.blocks.split_at_mut(made.count);
+        self.0.make(out, half, rng).map_err(ot_error)
     }
 }
 
 impl<T: RcotReceiver> Extend for Receiving<'_, T> {
-    fn extend(
+    fn speaks(&self) -> bool {
+        self.0.speaker() == Speaker::Receiver
+    }
+
+    fn announce(
         &mut self,
         count: usize,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Made, ProtocolError> {
-        let mut made = self.0.reserve(count)?;
-        let mut choices = std::mem::take(&mut made.choices);
-        let out = made.room(count);
-        if count > 0 {
-            self.0.session.extend(&mut choices, out, channel, rng).map_err(ot_error)?;
+    ) -> Result<(), ProtocolError> {
+        self.0.announce(count, channel, rng).map_err(ot_error)
+    }
+
+    fn make(
+        &mut self,
+        made: &mut Made,
+        half: Half<'_>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        if made.count == 0 {
+            return Ok(());
         }
-        made.choices = choices;
-        Ok(made)
+        let (out, _) = made.blocks.split_at_mut(made.count);
+        self.0.make(&mut made.choices, out, half, rng).map_err(ot_error)
+    }
+}
+
+impl Extend for Silent {
+    fn speaks(&self) -> bool {
+        false
     }
 
-    fn give_back(&mut self, made: Made) {
-        self.0.spare.push(made);
+    fn announce(
+        &mut self,
+        _count: usize,
+        _channel: &mut Channel,
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        Ok(())
     }
 
-    fn wipe(&mut self) {
-        self.0.wipe();
+    fn make(
+        &mut self,
+        made: &mut Made,
+        _half: Half<'_>,
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        match made.count {
+            0 => Ok(()),
+            _ => Err(ProtocolError::Defect("OTs of a direction that has no session")),
+        }
     }
 }

@@ -8,23 +8,30 @@
 //! | setup: as [`Gmw`](crate::Gmw)'s if a step runs on it, else as [`Garbled`](crate::Garbled)'s | the same |
 //! | offline, online: those of the step's backend | the same |
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
 use gazelle_share::{
     Misuse, NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
-    ProtocolError, Shares, Step,
+    PreparedSteps, ProtocolError, Shares, Step, StepSource,
 };
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
+pub use crate::offline::material::{PerLayerClientPrepared, PerLayerServerPrepared};
+
+use crate::garbled;
 use crate::garbled::cost::step_traffic;
 use crate::garbled::program::CompiledStep;
-use crate::garbled::{self, GarbledClientPrepared, GarbledServerPrepared};
+use crate::gmw;
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
-use crate::gmw::{self, GmwClientPrepared, GmwServerPrepared};
+use crate::offline::client::{ClientSessions, OneStep};
+use crate::offline::plan::StepRef;
+use crate::offline::server::ServerSessions;
+use crate::offline::{self, single};
 use crate::ot_session::{
     Ot, RotHashes, client_setup, client_setup_down, down_cost, made_at_setup, server_setup,
     server_setup_down, setup_traffic,
@@ -76,6 +83,14 @@ pub struct PerLayerCompiled {
 }
 
 impl PerLayerCompiled {
+    fn refs(&self, steps: Range<usize>) -> Result<Vec<StepRef<'_>>, ProtocolError> {
+        let step = |step| match self.step(step)? {
+            Compiled::Garbled(step) => Ok(StepRef::Garbled(step)),
+            Compiled::Gmw(step) => Ok(StepRef::Gmw(step)),
+        };
+        steps.map(step).collect()
+    }
+
     fn uses_gmw(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Compiled::Gmw(_)))
     }
@@ -99,22 +114,6 @@ pub struct PerLayerServer<O: OtExtension, S> {
     scheme: S,
     down: Ot<O::Sender>,
     gmw: Option<(RotHashes, Ot<O::Receiver>)>,
-}
-
-/// The client's material of one step.
-pub enum PerLayerClientPrepared {
-    /// For a garbled step.
-    Garbled(GarbledClientPrepared),
-    /// For a GMW step.
-    Gmw(GmwClientPrepared),
-}
-
-/// The server's material of one step.
-pub enum PerLayerServerPrepared {
-    /// For a garbled step.
-    Garbled(GarbledServerPrepared),
-    /// For a GMW step.
-    Gmw(GmwServerPrepared),
 }
 
 fn mismatch() -> ProtocolError {
@@ -222,18 +221,33 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for PerLayerClient<O, S>
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Prepared, ProtocolError> {
-        match (self.compiled.step(step)?, &mut self.gmw) {
-            (Compiled::Garbled(step), _) => {
-                let down = &mut self.down;
-                garbled::client::offline(step, &self.scheme, down, input, output, channel, rng)
-                    .map(PerLayerClientPrepared::Garbled)
-            }
-            (Compiled::Gmw(step), Some((hash, up))) => {
-                gmw::client::offline(step, (hash, &mut self.down, up), input, output, channel, rng)
-                    .map(PerLayerClientPrepared::Gmw)
-            }
-            (Compiled::Gmw(_), None) => Err(mismatch()),
-        }
+        let here = self.compiled.refs(step..step + 1)?;
+        let here = here.first().ok_or(Misuse::Step(step))?;
+        let mut source = OneStep::new(*here, input, output)?;
+        single(self.prepare(step..step + 1, &mut source, channel, rng)?)
+    }
+
+    fn announce(
+        &mut self,
+        steps: Range<usize>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        offline::client::announce(&self.compiled.refs(steps)?, &mut self.down, channel, rng)
+    }
+
+    fn prepare(
+        &mut self,
+        steps: Range<usize>,
+        source: &mut dyn StepSource,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        let Self { compiled, scheme, down, gmw } = self;
+        let refs = compiled.refs(steps.clone())?;
+        let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
+        let (steps, sessions) = ((&refs[..], steps.start), ClientSessions { down, gmw });
+        offline::client::prepare(steps, scheme, sessions, source, channel, rng)
     }
 
     fn online(
@@ -263,17 +277,28 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for PerLayerServer<O, S>
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Prepared, ProtocolError> {
-        match (self.compiled.step(step)?, &mut self.gmw) {
-            (Compiled::Garbled(step), _) => {
-                garbled::server::offline(step, &self.scheme, &mut self.down, channel, rng)
-                    .map(PerLayerServerPrepared::Garbled)
-            }
-            (Compiled::Gmw(step), Some((hash, up))) => {
-                gmw::server::offline(step, (hash, &mut self.down, up), channel, rng)
-                    .map(PerLayerServerPrepared::Gmw)
-            }
-            (Compiled::Gmw(_), None) => Err(mismatch()),
-        }
+        single(self.prepare(step..step + 1, channel, rng)?)
+    }
+
+    fn announce(
+        &mut self,
+        steps: Range<usize>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        offline::server::announce(&self.compiled.refs(steps)?, &mut self.down, channel, rng)
+    }
+
+    fn prepare(
+        &mut self,
+        steps: Range<usize>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        let Self { compiled, scheme, down, gmw } = self;
+        let refs = compiled.refs(steps)?;
+        let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
+        offline::server::prepare(&refs, scheme, ServerSessions { down, gmw }, channel, rng)
     }
 
     fn online(

@@ -1,7 +1,7 @@
 //! What each party checks of a step's shares.
 
 use gazelle_share::step::StepOutput;
-use gazelle_share::{Misuse, Output, ProtocolError, Shares, Step};
+use gazelle_share::{Misuse, ProtocolError, Shares, Step};
 
 /// Checks a share's length and ring.
 pub(crate) fn check_input(step: &Step, input: &Shares) -> Result<(), ProtocolError> {
@@ -16,25 +16,23 @@ pub(crate) fn check_input(step: &Step, input: &Shares) -> Result<(), ProtocolErr
     Ok(())
 }
 
-/// Checks the output's kind, length and ring; gives the mask's words (none if it reveals).
-pub(crate) fn check_output<'a>(
+/// Checks the client's share of the input, and the mask of the output: its kind, length and ring.
+pub(crate) fn check_shares(
     step: &Step,
-    output: Output<'a>,
-) -> Result<&'a [u64], ProtocolError> {
-    match (step.output, output) {
-        (StepOutput::Masked { bits }, Output::Masked(mask)) => {
+    input: &Shares,
+    mask: Option<&Shares>,
+) -> Result<(), ProtocolError> {
+    check_input(step, input)?;
+    match (step.output, mask) {
+        (StepOutput::Masked { bits }, Some(mask)) => {
             let len = step.output_shape().len();
             if mask.len() == len && mask.bits() == bits {
-                return Ok(mask.words());
+                return Ok(());
             }
-            Err(Misuse::Shares {
-                what: "mask",
-                expected: (len, bits),
-                got: (mask.len(), mask.bits()),
-            }
-            .into())
+            let (expected, got) = ((len, bits), (mask.len(), mask.bits()));
+            Err(Misuse::Shares { what: "mask", expected, got }.into())
         }
-        (StepOutput::Reveal, Output::Reveal) => Ok(&[]),
+        (StepOutput::Reveal, None) => Ok(()),
         _ => Err(Misuse::Unplanned("output").into()),
     }
 }

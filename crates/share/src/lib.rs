@@ -25,7 +25,8 @@ pub use network::{
     builder::NetworkBuilder,
 };
 pub use nonlinear::{
-    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output,
+    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output, PreparedSteps,
+    StepCost, StepSource,
 };
 pub use op::{Conv2d, LinearOp, LinearWeights};
 pub use rounding::Rounding;

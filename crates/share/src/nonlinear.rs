@@ -3,12 +3,14 @@
 //! | client | server |
 //! |---|---|
 //! | `client`: setup (base OT) | `server`: setup |
-//! | per step: `offline(x_C, r)` | `offline` |
+//! | `announce`; `prepare` for many steps, or per step: `offline(x_C, r)` | the same |
 //! | per step: `online` | `online(x_S)` -> f(x) - r |
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
-use gazelle_wire::{Channel, Cost};
+use gazelle_wire::{Channel, Cost, Traffic};
 use rand_core::CryptoRng;
 
 use crate::error::ProtocolError;
@@ -23,6 +25,41 @@ pub enum Output<'a> {
     /// The client learns the result.
     Reveal,
 }
+
+/// What the offline phase of a step took at one party.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StepCost {
+    /// From the end of the step before to its own: steps overlap.
+    pub seconds: f64,
+    /// Bytes that this party sent, headers included.
+    pub sent: u64,
+    /// Bytes that it received.
+    pub received: u64,
+}
+
+impl StepCost {
+    fn since(start: Instant, before: Traffic, channel: &Channel) -> Self {
+        let traffic = channel.traffic() - before;
+        let (sent, received) = (traffic.sent, traffic.received);
+        Self { seconds: start.elapsed().as_secs_f64(), sent, received }
+    }
+}
+
+/// Where the client's shares come from while the steps of a network are prepared.
+pub trait StepSource {
+    /// The client's share of the input of `step`, and the mask of its output if it is not revealed; may
+    /// wait until they are known. Is asked for steps in order.
+    ///
+    /// # Errors
+    /// What kept the shares from being made.
+    fn shares(&mut self, step: usize) -> Result<(Shares, Option<Shares>), ProtocolError>;
+
+    /// A step is prepared; steps come in order.
+    fn prepared(&mut self, _step: usize) {}
+}
+
+/// A step's material and what it took, for each of several steps.
+pub type PreparedSteps<P> = Vec<(P, StepCost)>;
 
 /// Exact bytes of one inference over all steps in order, headers included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,6 +138,47 @@ pub trait NonlinearClient: Send {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Prepared, ProtocolError>;
 
+    /// Says and hears what goes ahead of the offline phase of `steps`, before anything else of it; the
+    /// server calls [`NonlinearServer::announce`].
+    ///
+    /// # Errors
+    /// The link's.
+    fn announce(
+        &mut self,
+        _steps: Range<usize>,
+        _channel: &mut Channel,
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+
+    /// Makes the material of `steps`, in as few turns as the protocol can; [`announce`](Self::announce)
+    /// may have gone before. The server calls [`NonlinearServer::prepare`].
+    ///
+    /// # Errors
+    /// As [`offline`](Self::offline), and those of `source`.
+    fn prepare(
+        &mut self,
+        steps: Range<usize>,
+        source: &mut dyn StepSource,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        let mut all = Vec::with_capacity(steps.len());
+        for step in steps {
+            let (start, before) = (Instant::now(), channel.traffic());
+            let (input, mask) = source.shares(step)?;
+            let output = match &mask {
+                Some(mask) => Output::Masked(mask),
+                None => Output::Reveal,
+            };
+            let prepared = self.offline(step, &input, output, channel, rng)?;
+            all.push((prepared, StepCost::since(start, before, channel)));
+            source.prepared(step);
+        }
+        Ok(all)
+    }
+
     /// Computes `step`; the revealed values if it reveals.
     ///
     /// # Errors
@@ -128,6 +206,38 @@ pub trait NonlinearServer: Send {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Prepared, ProtocolError>;
+
+    /// As [`NonlinearClient::announce`].
+    ///
+    /// # Errors
+    /// The link's.
+    fn announce(
+        &mut self,
+        _steps: Range<usize>,
+        _channel: &mut Channel,
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+
+    /// As [`NonlinearClient::prepare`].
+    ///
+    /// # Errors
+    /// As [`offline`](Self::offline).
+    fn prepare(
+        &mut self,
+        steps: Range<usize>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        let mut all = Vec::with_capacity(steps.len());
+        for step in steps {
+            let (start, before) = (Instant::now(), channel.traffic());
+            let prepared = self.offline(step, channel, rng)?;
+            all.push((prepared, StepCost::since(start, before, channel)));
+        }
+        Ok(all)
+    }
 
     /// Computes `step` on the server's share of x; gives `f(x) - r`, or nothing if it reveals.
     ///

@@ -20,10 +20,9 @@ use crate::traffic::PlannedTraffic;
 const SETUP_ROUND_TRIPS: f64 = 4.0;
 /// Round trips that the base OTs of the second direction (GMW) add.
 const SECOND_DIRECTION_ROUND_TRIPS: f64 = 4.0;
-/// OTs from S to C that a GMW step makes before both parties swap corrections.
-const BATCH_ROTS: usize = 1 << 20;
-/// OTs of one batch of the extension, at most; a batch begins with a round trip.
-const EXTENSION_ROTS: usize = 2_252_218;
+/// One-way messages behind the linear layers' talk until both parties have all corrections and tables:
+/// the OTs of both directions stream while it goes on.
+const OFFLINE_HALF_ROUND_TRIPS: f64 = 2.0;
 
 /// The fastest link that a choice reckons with: bytes are never free (material is kept in memory),
 /// and on this machine's own memory both backends take about as long.
@@ -122,8 +121,8 @@ impl Stretch {
     }
 }
 
-/// A step offline and online. Within a network the last message of a step and the first of the
-/// next travel one after the other.
+/// A step offline and online. Offline nothing waits for a step; online the last message of a step and the
+/// first of the next travel one after the other.
 fn step_times(price: &Price, machine: &Machine) -> (Stretch, Stretch) {
     let trips = price.trips as f64;
     let stretch =
@@ -132,17 +131,15 @@ fn step_times(price: &Price, machine: &Machine) -> (Stretch, Stretch) {
         let gates = price.and_gates as f64;
         let step = machine.garbled_step_ns;
         return (
-            stretch(step + gates * machine.and_offline_ns, price.offline, trips.min(2.0)),
+            stretch(step + gates * machine.and_offline_ns, price.offline, 0.0),
             stretch(step + gates * machine.and_online_ns, price.online, trips),
         );
     }
     let (down, up) = price.rots;
-    let batches = down.div_ceil(BATCH_ROTS).max(1) as f64;
-    let extensions = (down as f64 / EXTENSION_ROTS as f64).max(up as f64 / EXTENSION_ROTS as f64);
     let offline_ns = machine.gmw_step_ns + (down + up) as f64 * machine.rot_ns;
     let online_ns = trips * machine.trip_ns + price.online.total() as f64 * machine.gmw_byte_ns;
     (
-        stretch(offline_ns, price.offline, 2.0 * (batches + extensions)),
+        stretch(offline_ns, price.offline, 0.0),
         stretch(online_ns, price.online, trips),
     )
 }
@@ -241,8 +238,8 @@ pub struct Prediction {
 
 /// Predicts the first inference of a session on a link, both parties on this machine.
 ///
-/// Offline, the parties compute the linear layers in the background: what the steps leave idle
-/// (time for messages to travel) is used for it, the rest adds up.
+/// Offline, all steps are one run whose computing and sending overlap, and the parties compute the linear
+/// layers in the background: what the run leaves idle is used for it, the rest adds up.
 ///
 /// # Errors
 /// [`GazelleError::Description`] if the description is not one of this program's suite.
@@ -259,7 +256,7 @@ pub fn predict(
     // The requests of all linear layers travel in one direction, their answers in the other.
     let talk = Stretch { compute_ns: 0.0, cost: linear, half_round_trips: 2.0 };
     let (mut offline, mut idle) = talk.on(link);
-    let mut offline_turns = talk.half_round_trips;
+    let mut run = Stretch { half_round_trips: OFFLINE_HALF_ROUND_TRIPS, ..Stretch::default() };
     let entry = Stretch {
         compute_ns: work.macs * machine.online_mac_ns,
         cost: input_cost(traffic),
@@ -274,18 +271,15 @@ pub fn predict(
         let Some(price) = price(step, protocol, choice.ot) else { continue };
         second_direction |= price.and_gates == 0;
         let (before, after) = step_times(&price, machine);
-        let (seconds, waits) = before.on(link);
-        offline += seconds;
-        idle += waits;
-        offline_turns += before.half_round_trips;
+        run.compute_ns += before.compute_ns;
+        run.cost += before.cost;
         online += after.on(link).0;
         online_turns += after.half_round_trips;
     }
-    if second_direction {
-        // The first batch of the extension in each direction.
-        offline += link.round_trip.as_secs_f64();
-        offline_turns += 2.0;
-    }
+    let (seconds, waits) = run.on(link);
+    offline += seconds;
+    idle += waits;
+    let offline_turns = talk.half_round_trips + run.half_round_trips;
     let background = work.polynomials * machine.polynomial_ns
         + work.macs * machine.offline_mac_ns
         + work.fresh_hints * machine.hint_ns

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_share::{
-    LinearClient, LinearProtocol, NonlinearClient, NonlinearProtocol, Output, Shares, TensorId,
+    LinearClient, LinearProtocol, NonlinearClient, NonlinearProtocol, Shares, TensorId,
 };
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use crate::description::{self, Description};
 use crate::error::GazelleError;
-use crate::plan::{Plan, Task};
+use crate::plan::Plan;
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::offer::{LinearSetup, SessionParts};
+use crate::session::step_shares::StepShares;
 use crate::session::{Observer, Progress, linear_client};
 use crate::suite::{Hints, Suite};
 use crate::traffic::PlannedTraffic;
@@ -362,7 +363,8 @@ struct OfflineTalk<P> {
 }
 
 impl<N: NonlinearClient> Talk<'_, N> {
-    /// Requests all groups at once; each step waits for the u that it needs and no more.
+    /// Announces OTs and requests all groups at once; then all steps are prepared in one run, which
+    /// waits for each u where it needs it.
     fn offline<L: LinearClient>(
         self,
         plan: &Plan,
@@ -371,55 +373,23 @@ impl<N: NonlinearClient> Talk<'_, N> {
         observer: Option<&Observer>,
     ) -> Result<OfflineTalk<N::Prepared>, GazelleError> {
         let Self { nonlinear, channel, rng } = self;
-        let (mut tensors, mut groups_offline) =
+        let (steps, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
+        let meter = Meter::start(channel);
+        nonlinear.announce(steps.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
+        let announced = meter.stop(channel);
+        let (tensors, mut groups_offline) =
             linear_client::run(plan, linear, channel, &background, rng)?;
         background.no_more();
-        let input_mask = tensors.get(TensorId::INPUT)?.clone();
-        let architecture = plan.architecture();
-        let mut steps = Vec::with_capacity(plan.steps().len());
-        let mut steps_offline = Vec::with_capacity(plan.steps().len());
-        for (_, node, task) in plan.walk() {
-            match task {
-                Task::Linear { group, position } => {
-                    let bits = architecture.tensor(node.output).ring_bits;
-                    let u = background
-                        .wait(group)?
-                        .get_mut(position)
-                        .map(|u| std::mem::replace(u, Shares::zero(1, 0)))
-                        .ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
-                    tensors.set(node.output, u.reduce(bits));
-                }
-                Task::Local(map) => {
-                    if !tensors.has(node.output) {
-                        let share = tensors.local(architecture, node, map)?;
-                        tensors.set(node.output, share);
-                    }
-                }
-                Task::Step(number) => {
-                    let meter = Meter::start(channel);
-                    let output = if architecture.is_masked(node.output) {
-                        Output::Masked(tensors.get(node.output)?)
-                    } else {
-                        Output::Reveal
-                    };
-                    let prepared = nonlinear
-                        .offline(number, tensors.get(node.input())?, output, channel, rng)
-                        .map_err(GazelleError::layer(&node.name))?;
-                    steps.push(prepared);
-                    steps_offline.push(meter.stop(channel));
-                    if let Some(observer) = observer {
-                        let (done, of) = (number + 1, plan.steps().len());
-                        let layer = &node.name;
-                        observer(&Progress { phase: "offline", done, of, layer });
-                    }
-                }
-            }
-            for input in &node.inputs {
-                tensors.release(*input);
-            }
-        }
-        let (_, seconds) = background.all()?;
-        for (phase, seconds) in groups_offline.iter_mut().zip(seconds) {
+        let mut source = StepShares::new(plan, background, tensors, observer);
+        let input_mask = source.input_mask()?;
+        let meter = Meter::start(channel);
+        let prepared = nonlinear
+            .prepare(steps, &mut source, channel, rng)
+            .map_err(|error| source.cause(GazelleError::layer(phase)(error)))?;
+        let turns = meter.stop(channel).turns;
+        let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+        let steps_offline = report::steps(&costs, announced, turns);
+        for (phase, seconds) in groups_offline.iter_mut().zip(source.finish()?) {
             phase.seconds += seconds;
         }
         Ok(OfflineTalk { input_mask, steps, groups_offline, steps_offline })

@@ -198,22 +198,21 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         let plan = &self.server.plan;
         let (linear, nonlinear) = (&self.linear, &mut self.nonlinear);
         let meter = Meter::start(channel);
+        let (range, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
+        nonlinear.announce(range.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
+        let announced = meter.stop(channel);
         std::thread::scope(|scope| {
             let finish = |group, received| linear.finish(group, received);
             let mut background = Background::start(scope, plan, finish)?;
             // All requests are read at once; v is computed while the steps' correlations are made.
             let mut groups = receive_all(plan, linear, &background, channel, rng)?;
             background.no_more();
-            let mut steps = Vec::with_capacity(plan.steps().len());
-            let mut step_phases = Vec::with_capacity(plan.steps().len());
-            for step in 0..plan.steps().len() {
-                let meter = Meter::start(channel);
-                let prepared = nonlinear
-                    .offline(step, channel, rng)
-                    .map_err(GazelleError::layer(plan.step_name(step)))?;
-                steps.push(prepared);
-                step_phases.push(meter.stop(channel));
-            }
+            let run = Meter::start(channel);
+            let prepared = nonlinear.prepare(range, channel, rng);
+            let prepared = prepared.map_err(GazelleError::layer(phase))?;
+            let turns = run.stop(channel).turns;
+            let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+            let step_phases = report::steps(&costs, announced, turns);
             channel.flush()?;
             let (shares, seconds) = background.all()?;
             for (phase, seconds) in groups.iter_mut().zip(seconds) {

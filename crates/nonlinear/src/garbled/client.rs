@@ -5,34 +5,26 @@
     reason = "chunks are compiled from the step whose shares were checked"
 )]
 
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::{Planes, yao};
 use gazelle_garble::evaluate_from;
 use gazelle_garble::{GarblingScheme, Tweaks};
-use gazelle_ot::{OtExtension, RcotReceiver};
 use gazelle_prg::Seed;
 use gazelle_share::shares::to_signed;
-use gazelle_share::{Misuse, NonlinearClient, Output, ProtocolError, Shares};
+use gazelle_share::{Misuse, ProtocolError, Shares};
 use gazelle_wire::Channel;
-use rand_core::CryptoRng;
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::garbled::messages::{Colours, Corrections, Labels, Tables};
-use crate::garbled::program::{Chunk, CompiledStep, GarbledCompiled};
-use crate::ot_session::{HashSeedMessage, Ot, ot_error};
-use crate::shares::{check_input, check_output};
+use crate::garbled::messages::{Colours, Labels};
+use crate::garbled::program::{Chunk, CompiledStep};
+use crate::offline::plan::{Call, Unit};
+use crate::offline::work::{Beginning, Finish, Heard, Work};
+use crate::ot_session::Made;
+use crate::shares::check_shares;
 use crate::width::result_width;
-
-/// The client's session.
-pub struct GarbledClient<O: OtExtension, S> {
-    pub(crate) compiled: Arc<GarbledCompiled>,
-    pub(crate) scheme: S,
-    pub(crate) down: Ot<O::Receiver>,
-}
 
 /// The client's material of one step: its labels and all tables.
 pub struct GarbledClientPrepared {
@@ -40,7 +32,8 @@ pub struct GarbledClientPrepared {
     chunks: Vec<PreparedChunk>,
 }
 
-struct PreparedChunk {
+/// A chunk's.
+pub(crate) struct PreparedChunk {
     /// Of its share, then of its mask, `[wire][word]`.
     labels: Vec<Block>,
     tables: Vec<u8>,
@@ -53,81 +46,76 @@ impl Drop for PreparedChunk {
     }
 }
 
-impl<O: OtExtension, S: GarblingScheme> NonlinearClient for GarbledClient<O, S> {
-    type Prepared = GarbledClientPrepared;
-
-    fn offline(
-        &mut self,
-        step: usize,
-        input: &Shares,
-        output: Output<'_>,
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Self::Prepared, ProtocolError> {
-        let step = self.compiled.step(step)?;
-        offline(step, &self.scheme, &mut self.down, input, output, channel, rng)
-    }
-
-    fn online(
-        &mut self,
-        step: usize,
-        prepared: Self::Prepared,
-        channel: &mut Channel,
-    ) -> Result<Option<Vec<i64>>, ProtocolError> {
-        online(self.compiled.step(step)?, &self.scheme, prepared, channel)
-    }
-}
-
 fn internal() -> ProtocolError {
     ProtocolError::Defect("the compiled step does not fit itself")
 }
 
-/// The offline phase, with the session's OT and tweaks.
-pub(crate) fn offline<S: GarblingScheme, T: RcotReceiver>(
-    step: &CompiledStep,
-    scheme: &S,
-    ot: &mut Ot<T>,
-    input: &Shares,
-    output: Output<'_>,
-    channel: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<GarbledClientPrepared, ProtocolError> {
-    check_input(&step.step, input)?;
-    let mask = check_output(&step.step, output)?;
-    let input = step.step.prepare_client(input.clone(), step.input_bits as u32);
-    let HashSeedMessage(hash_seed) = channel.recv(&())?;
-    let mut chunks = Vec::with_capacity(step.chunks.len());
-    for batch in step.batches() {
-        let mut bits = BitVec::new();
-        for chunk in batch {
+/// A step that is being prepared.
+pub(crate) struct GarbledClientStep<'a> {
+    step: &'a CompiledStep,
+    input: Shares,
+    mask: Option<Shares>,
+}
+
+/// The client's labels of a chunk, and its tweaks.
+pub(crate) type ChunkLabels = (Zeroizing<Vec<Block>>, Vec<Tweaks>);
+
+impl<'a> GarbledClientStep<'a> {
+    /// With the client's share of the input and the mask of the output.
+    pub(crate) fn new(
+        step: &'a CompiledStep,
+        (input, mask): (Shares, Option<Shares>),
+    ) -> Result<Self, ProtocolError> {
+        check_shares(&step.step, &input, mask.as_ref())?;
+        let input = step.step.prepare_client(input, step.input_bits as u32);
+        Ok(Self { step, input, mask })
+    }
+
+    /// The material, once all chunks are ready and the server's hash seed is there.
+    pub(crate) fn close(
+        chunks: Vec<PreparedChunk>,
+        seed: Option<Seed>,
+    ) -> Result<GarbledClientPrepared, ProtocolError> {
+        Ok(GarbledClientPrepared { hash_seed: seed.ok_or_else(internal)?, chunks })
+    }
+}
+
+impl Work for GarbledClientStep<'_> {
+    type Begun = ChunkLabels;
+    type Ready = PreparedChunk;
+
+    fn begin(
+        &self,
+        unit: &Unit,
+        call: &Call,
+        down: &Made,
+        _up: &Made,
+    ) -> Result<Beginning<ChunkLabels>, ProtocolError> {
+        let Self { step, input, mask } = self;
+        let (mut bits, mut labels) = (BitVec::new(), down.blocks());
+        let mut begun = Vec::with_capacity(call.chunks.len());
+        for (chunk, tweaks) in step.chunks[call.chunks.clone()].iter().zip(unit.take_tweaks()) {
             let words = &input.words()[chunk.inputs.clone()];
             bits.extend(&Planes::from_words(words, step.input_bits as u32).to_bits());
             // A step that reveals has no mask.
-            let words = if mask.is_empty() { mask } else { &mask[chunk.outputs.clone()] };
+            let words = mask.as_ref().map_or(&[][..], |mask| &mask.words()[chunk.outputs.clone()]);
             bits.extend(&Planes::from_words(words, step.mask_bits as u32).to_bits());
+            let (own, rest) = labels.split_at_checked(step.ots(chunk)).ok_or_else(internal)?;
+            labels = rest;
+            begun.push((Zeroizing::new(own.to_vec()), tweaks));
         }
-        let count = bits.len();
-        let mut z = Zeroizing::new(vec![Block::ZERO; count]);
-        let mut choices = BitVec::new();
-        ot.session.extend(&mut choices, &mut z, channel, rng).map_err(ot_error)?;
-        channel.send(&Corrections(yao::client_corrections(&choices, &bits)), &count)?;
-        channel.flush()?;
-        let mut rest = z.as_slice();
-        for chunk in batch {
-            let program = step.program(chunk);
-            let mut tweaks = Vec::with_capacity(program.stages.len());
-            for stage in &program.stages {
-                let circuit = &step.circuits[stage.circuit];
-                let range = Tweaks::reserve(&mut ot.tweaks, circuit, stage.lanes);
-                tweaks.push(range.map_err(ProtocolError::backend)?);
-            }
-            let (labels, later) = rest.split_at_checked(step.ots(chunk)).ok_or_else(internal)?;
-            rest = later;
-            let Tables(tables) = channel.recv(&step.table_len(scheme, program))?;
-            chunks.push(PreparedChunk { labels: labels.to_vec(), tables, tweaks });
-        }
+        Ok((begun, yao::client_corrections(&down.choices, &bits)))
     }
-    Ok(GarbledClientPrepared { hash_seed, chunks })
+
+    fn finish(
+        &self,
+        _chunk: usize,
+        (mut labels, tweaks): ChunkLabels,
+        heard: Heard,
+    ) -> Result<Finish<PreparedChunk>, ProtocolError> {
+        let labels = std::mem::take(&mut *labels);
+        Ok((PreparedChunk { labels, tables: heard.tables()?, tweaks }, None))
+    }
 }
 
 /// Evaluates one chunk: its outputs' colours.

@@ -5,6 +5,8 @@
     reason = "chunks and stages name circuits and programs of their own step"
 )]
 
+use std::ops::Range;
+
 use gazelle_garble::{GarblingScheme, table_bytes};
 use gazelle_ot::OtExtension;
 use gazelle_wire::Cost;
@@ -18,10 +20,11 @@ const BATCH: usize = 32 << 10;
 
 impl CompiledStep {
     /// The chunks in batches.
-    pub(crate) fn batches(&self) -> impl Iterator<Item = &[Chunk]> {
-        // The first chunk is the largest; without one there is no batch.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        // The first chunk is the largest. A step without elements has an empty batch: its hash seed.
         let first = self.chunks.iter().map(|chunk| chunk.inputs.len().max(1)).next();
-        self.chunks.chunks(first.map_or(1, |inputs| (BATCH / inputs).max(1)))
+        let (batch, count) = (first.map_or(1, |inputs| (BATCH / inputs).max(1)), self.chunks.len());
+        (0..count.max(1)).step_by(batch).map(move |start| start..(start + batch).min(count))
     }
 
     pub(crate) fn program(&self, chunk: &Chunk) -> &Program {
@@ -49,7 +52,8 @@ pub(crate) fn step_traffic<O: OtExtension, S: GarblingScheme>(
 ) -> (Cost, Cost) {
     let mut offline = Cost { server_to_client: framed_len(16), ..Cost::default() };
     let mut online = Cost::default();
-    for batch in step.batches() {
+    for batch in step.batches().filter(|batch| !batch.is_empty()) {
+        let batch = &step.chunks[batch];
         let count = batch.iter().map(|chunk| step.ots(chunk)).sum::<usize>();
         offline += down_cost(ot.extend_traffic(*made, count));
         *made += count;

@@ -52,7 +52,7 @@ impl Message for Labels {
 
 bits_message!(
     /// The client's choice corrections d.
-    Corrections,
+    Choices,
     0x0604,
     "choice corrections"
 );

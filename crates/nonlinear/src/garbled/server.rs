@@ -5,32 +5,22 @@
     reason = "chunks are compiled from the step whose shares were checked"
 )]
 
-use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-
 use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_convert::{Planes, yao};
 use gazelle_garble::garble_into;
 use gazelle_garble::{GarblingScheme, Tweaks};
-use gazelle_ot::{OtExtension, RcotSender};
 use gazelle_prg::{Prg, Seed};
-use gazelle_share::{NonlinearServer, ProtocolError, Shares};
+use gazelle_share::{ProtocolError, Shares};
 use gazelle_wire::{Channel, SendHalf};
 use rand_core::CryptoRng;
-use rayon::prelude::*;
 use zeroize::Zeroizing;
 
-use crate::garbled::messages::{Colours, Corrections, Labels, Tables};
-use crate::garbled::program::{Chunk, CompiledStep, GarbledCompiled};
-use crate::ot_session::{HashSeedMessage, Ot, ot_error};
+use crate::garbled::messages::{Colours, Labels};
+use crate::garbled::program::{Chunk, CompiledStep};
+use crate::offline::plan::{Call, Unit};
+use crate::offline::work::{Beginning, Finish, Heard, Work};
+use crate::ot_session::Made;
 use crate::shares::check_input;
-
-/// The server's session.
-pub struct GarbledServer<O: OtExtension, S> {
-    pub(crate) compiled: Arc<GarbledCompiled>,
-    pub(crate) scheme: S,
-    pub(crate) down: Ot<O::Sender>,
-}
 
 /// The server's material of one step: Delta and the seed encode its labels, the permute bits decode.
 pub struct GarbledServerPrepared {
@@ -40,142 +30,111 @@ pub struct GarbledServerPrepared {
     permute: Vec<BitVec>,
 }
 
-impl<O: OtExtension, S: GarblingScheme> NonlinearServer for GarbledServer<O, S> {
-    type Prepared = GarbledServerPrepared;
+/// A step that is being garbled.
+pub(crate) struct GarbledServerStep<'a, S> {
+    step: &'a CompiledStep,
+    scheme: &'a S,
+    delta: Delta,
+    /// Of the hash: public, fresh, ahead of the tables.
+    hash: Seed,
+    /// Of the zero labels of the server's inputs.
+    zero_labels: Seed,
+    /// Of the garbler's private coins.
+    coins: Seed,
+}
 
-    fn offline(
-        &mut self,
-        step: usize,
-        channel: &mut Channel,
+/// y of a chunk's labels, and its tweaks.
+pub(crate) type ChunkOts = (Zeroizing<Vec<Block>>, Vec<Tweaks>);
+
+impl<'a, S> GarbledServerStep<'a, S> {
+    /// With fresh seeds from `rng`.
+    pub(crate) fn new(
+        step: &'a CompiledStep,
+        scheme: &'a S,
+        delta: Delta,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Self::Prepared, ProtocolError> {
-        let step = self.compiled.step(step)?;
-        offline(step, &self.scheme, &mut self.down, channel, rng)
+    ) -> Self {
+        let (hash, zero_labels, coins) = (Seed::random(rng), Seed::random(rng), Seed::random(rng));
+        Self { step, scheme, delta, hash, zero_labels, coins }
     }
 
-    fn online(
-        &mut self,
-        step: usize,
-        prepared: Self::Prepared,
-        input: Shares,
-        channel: &mut Channel,
-    ) -> Result<Option<Shares>, ProtocolError> {
-        online(self.compiled.step(step)?, prepared, input, channel)
+    /// The material, once all chunks are garbled.
+    pub(crate) fn close(&self, permute: Vec<BitVec>) -> GarbledServerPrepared {
+        let (delta, zero_labels) = (self.delta.clone(), self.zero_labels.clone());
+        GarbledServerPrepared { delta, zero_labels, permute }
     }
 }
 
-/// A chunk that waits for being garbled.
-struct Job<'a> {
-    index: usize,
-    chunk: &'a Chunk,
-    tweaks: Vec<Tweaks>,
-    /// Zero labels of the client's share, then of its mask.
-    client: Zeroizing<Vec<Block>>,
-}
+impl<S: GarblingScheme> Work for GarbledServerStep<'_, S> {
+    type Begun = ChunkOts;
+    type Ready = BitVec;
 
-/// The offline phase, with the session's OTs.
-pub(crate) fn offline<S: GarblingScheme, T: RcotSender>(
-    step: &CompiledStep,
-    scheme: &S,
-    ot: &mut Ot<T>,
-    channel: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<GarbledServerPrepared, ProtocolError> {
-    let hash_seed = Seed::random(rng);
-    channel.send(&HashSeedMessage(hash_seed.clone()), &())?;
-    let zero_labels = Seed::random(rng);
-    let coins = Seed::random(rng);
-    let delta = ot.session.delta().clone();
-    let mut permute = Vec::with_capacity(step.chunks.len());
-    let mut index = 0;
-    for batch in step.batches() {
-        let count = batch.iter().map(|chunk| step.ots(chunk)).sum();
-        let mut y = Zeroizing::new(vec![Block::ZERO; count]);
-        ot.session.extend(&mut y, channel, rng).map_err(ot_error)?;
-        let Corrections(corrections) = channel.recv(&count)?;
-        yao::client_zero_labels(&mut y, &corrections, &delta);
-        let mut rest = y.as_slice();
-        let mut jobs = Vec::with_capacity(batch.len());
-        for chunk in batch {
-            let mut tweaks = Vec::new();
-            for stage in &step.program(chunk).stages {
-                let circuit = &step.circuits[stage.circuit];
-                let range = Tweaks::reserve(&mut ot.tweaks, circuit, stage.lanes);
-                tweaks.push(range.map_err(ProtocolError::backend)?);
-            }
-            let (client, later) = rest.split_at_checked(step.ots(chunk)).ok_or_else(internal)?;
+    fn seed(&self) -> Option<Seed> {
+        Some(self.hash.clone())
+    }
+
+    fn begin(
+        &self,
+        unit: &Unit,
+        call: &Call,
+        down: &Made,
+        _up: &Made,
+    ) -> Result<Beginning<ChunkOts>, ProtocolError> {
+        let mut rest = down.blocks();
+        let mut begun = Vec::with_capacity(call.chunks.len());
+        for (chunk, tweaks) in self.step.chunks[call.chunks.clone()].iter().zip(unit.take_tweaks())
+        {
+            let (y, later) = rest.split_at_checked(self.step.ots(chunk)).ok_or_else(internal)?;
             rest = later;
-            jobs.push(Job { index, chunk, tweaks, client: Zeroizing::new(client.to_vec()) });
-            index += 1;
+            begun.push((Zeroizing::new(y.to_vec()), tweaks));
         }
-        drop(y);
-        // Garbling runs ahead of sending by a few chunks; the order is that of the chunks.
-        let parallel = rayon::current_num_threads().max(1);
-        std::thread::scope(|scope| {
-            let (to_sender, garbled) = sync_channel(parallel);
-            let (delta, zero_labels, coins, hash) = (&delta, &zero_labels, &coins, &hash_seed);
-            scope.spawn(move || {
-                let mut jobs = jobs.into_iter();
-                loop {
-                    let group: Vec<Job<'_>> = jobs.by_ref().take(parallel).collect();
-                    if group.is_empty() {
-                        return;
-                    }
-                    let done: Vec<_> = group
-                        .into_par_iter()
-                        .map(|job| garble_chunk(step, scheme, job, delta, zero_labels, coins, hash))
-                        .collect();
-                    for chunk in done {
-                        if to_sender.send(chunk).is_err() {
-                            return;
-                        }
-                    }
-                }
-            });
-            for _ in batch {
-                let (tables, bits) = garbled.recv().map_err(|_| internal())??;
-                let len = tables.len();
-                channel.send(&Tables(tables), &len)?;
-                permute.push(bits);
-            }
-            Ok::<(), ProtocolError>(())
-        })?;
-        channel.flush()?;
+        Ok((begun, BitVec::new()))
     }
-    Ok(GarbledServerPrepared { delta, zero_labels, permute })
+
+    fn finish(
+        &self,
+        chunk: usize,
+        (mut client, tweaks): ChunkOts,
+        heard: Heard,
+    ) -> Result<Finish<BitVec>, ProtocolError> {
+        yao::client_zero_labels(&mut client, &heard.bits()?, &self.delta);
+        let (tables, permute) = self.garble(chunk, &client, tweaks)?;
+        Ok((permute, Some(tables)))
+    }
 }
 
 fn internal() -> ProtocolError {
     ProtocolError::Defect("the compiled step does not fit itself")
 }
 
-/// Garbles one chunk: its tables and its outputs' permute bits.
-fn garble_chunk<S: GarblingScheme>(
-    step: &CompiledStep,
-    scheme: &S,
-    job: Job<'_>,
-    delta: &Delta,
-    zero_labels: &Seed,
-    coins: &Seed,
-    hash_seed: &Seed,
-) -> Result<(Vec<u8>, BitVec), ProtocolError> {
-    let program = step.program(job.chunk);
-    let words = step.input_bits * program.inputs;
-    let server = Zeroizing::new(yao::server_zero_labels(zero_labels, job.index as u64, words));
-    let (client, mask) = job.client.split_at_checked(words).ok_or_else(internal)?;
-    let mut tables = vec![0; step.table_len(scheme, program)];
-    let mut sink = tables.as_mut_slice();
-    let mut tweaks = job.tweaks.into_iter();
-    let mut coins = Prg::new(&coins.fork(COINS, job.index as u64), COINS);
-    let outputs = step.run(program, [&server, client, mask], |stage, circuit, operands| {
-        let range = tweaks.next().ok_or_else(internal)?;
-        let lanes = stage.lanes;
-        garble_into(
-            scheme, circuit, lanes, delta, hash_seed, range, operands, &mut sink, &mut coins,
-        )
-        .map_err(ProtocolError::backend)
-    })?;
-    Ok((tables, yao::colours(&Zeroizing::new(outputs))))
+impl<S: GarblingScheme> GarbledServerStep<'_, S> {
+    /// Garbles one chunk under the zero labels of the client's share and mask: its tables and its
+    /// outputs' permute bits.
+    fn garble(
+        &self,
+        chunk: usize,
+        client: &[Block],
+        tweaks: Vec<Tweaks>,
+    ) -> Result<(Vec<u8>, BitVec), ProtocolError> {
+        let Self { step, scheme, delta, hash, zero_labels, coins } = self;
+        let program = step.program(&step.chunks[chunk]);
+        let words = step.input_bits * program.inputs;
+        let server = Zeroizing::new(yao::server_zero_labels(zero_labels, chunk as u64, words));
+        let (client, mask) = client.split_at_checked(words).ok_or_else(internal)?;
+        let mut tables = vec![0; step.table_len(*scheme, program)];
+        let mut sink = tables.as_mut_slice();
+        let mut tweaks = tweaks.into_iter();
+        let mut coins = Prg::new(&coins.fork(COINS, chunk as u64), COINS);
+        let outputs = step.run(program, [&server, client, mask], |stage, circuit, operands| {
+            let range = tweaks.next().ok_or_else(internal)?;
+            let lanes = stage.lanes;
+            garble_into(
+                *scheme, circuit, lanes, delta, hash, range, operands, &mut sink, &mut coins,
+            )
+            .map_err(ProtocolError::backend)
+        })?;
+        Ok((tables, yao::colours(&Zeroizing::new(outputs))))
+    }
 }
 
 /// Fork domain of the garbler's private coins.

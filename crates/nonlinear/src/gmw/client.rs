@@ -2,116 +2,80 @@
 
 #![expect(clippy::indexing_slicing, reason = "chunks are compiled from the step that was checked")]
 
-use std::sync::Arc;
-
 use gazelle_block::{BitVec, Block};
 use gazelle_convert::{ClientShare, Elect, Known, Planes, Rots};
-use gazelle_ot::{OtExtension, RcotReceiver, RcotSender};
 use gazelle_share::shares::ring_mask;
 use gazelle_share::step::StepOutput;
-use gazelle_share::{Misuse, NonlinearClient, Output, ProtocolError, Shares};
+use gazelle_share::{Misuse, ProtocolError, Shares};
 use gazelle_wire::Channel;
-use rand_core::CryptoRng;
 use rayon::prelude::*;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::gmw::online::online as run_online;
-use crate::gmw::pipeline::{Party, Work, run as run_offline};
-use crate::gmw::plan::{GmwCompiled, GmwStep};
+use crate::gmw::plan::GmwStep;
 use crate::gmw::role::Client;
 use crate::gmw::run::{Executions, initial};
 use crate::gmw::schedule::Trip;
-use crate::ot_session::{Made, Ot, Receiving, RotHashes, Sending};
-use crate::shares::{check_input, check_output};
-
-/// The client's session.
-pub struct GmwClient<O: OtExtension> {
-    pub(crate) compiled: Arc<GmwCompiled>,
-    pub(crate) hash: RotHashes,
-    pub(crate) down: Ot<O::Receiver>,
-    pub(crate) up: Ot<O::Sender>,
-}
+use crate::offline::plan::{Call, Unit};
+use crate::offline::work::{Beginning, Finish, Heard, Work};
+use crate::ot_session::{Made, RotHashes};
+use crate::shares::check_shares;
 
 /// The client's material of one step.
 pub struct GmwClientPrepared {
     chunks: Vec<(Executions, Planes)>,
 }
 
-impl<O: OtExtension> NonlinearClient for GmwClient<O> {
-    type Prepared = GmwClientPrepared;
-
-    fn offline(
-        &mut self,
-        step: usize,
-        input: &Shares,
-        output: Output<'_>,
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Self::Prepared, ProtocolError> {
-        let step = self.compiled.step(step)?;
-        let sessions = (&self.hash, &mut self.down, &mut self.up);
-        offline(step, sessions, input, output, channel, rng)
-    }
-
-    fn online(
-        &mut self,
-        step: usize,
-        prepared: Self::Prepared,
-        channel: &mut Channel,
-    ) -> Result<Option<Vec<i64>>, ProtocolError> {
-        online(self.compiled.step(step)?, prepared, channel)
-    }
-}
-
-/// The offline phase, with the session's OTs.
-pub(crate) fn offline<D: RcotReceiver, U: RcotSender>(
-    step: &GmwStep,
-    (hash, down, up): (&RotHashes, &mut Ot<D>, &mut Ot<U>),
-    input: &Shares,
-    output: Output<'_>,
-    channel: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<GmwClientPrepared, ProtocolError> {
-    check_input(&step.step, input)?;
-    let mask = check_output(&step.step, output)?;
-    let input = step.step.prepare_client(input.clone(), step.chain.ring);
-    let work = Prepare { step, hash, delta: up.session.delta().block(), input: &input, mask };
-    let (mut down, mut up) = (Receiving(down), Sending(up));
-    let chunks = run_offline(step, &work, Party::Client, (&mut down, &mut up), channel, rng)?;
-    Ok(GmwClientPrepared { chunks })
-}
-
-/// What chunks are prepared from.
-struct Prepare<'a> {
+/// A step that is being prepared.
+pub(crate) struct GmwClientStep<'a> {
     step: &'a GmwStep,
     hash: &'a RotHashes,
     /// Of the OTs from C to S.
-    delta: Block,
-    input: &'a Shares,
-    mask: &'a [u64],
+    delta: Zeroizing<Block>,
+    input: Shares,
+    mask: Option<Shares>,
 }
 
-impl Drop for Prepare<'_> {
-    fn drop(&mut self) {
-        self.delta.zeroize();
+impl<'a> GmwClientStep<'a> {
+    /// With the client's share of the input and the mask of the output.
+    pub(crate) fn new(
+        step: &'a GmwStep,
+        hash: &'a RotHashes,
+        delta: Zeroizing<Block>,
+        (input, mask): (Shares, Option<Shares>),
+    ) -> Result<Self, ProtocolError> {
+        check_shares(&step.step, &input, mask.as_ref())?;
+        let input = step.step.prepare_client(input, step.chain.ring);
+        Ok(Self { step, hash, delta, input, mask })
+    }
+
+    /// The material, once all chunks are ready.
+    pub(crate) fn close(chunks: Vec<(Executions, Planes)>) -> GmwClientPrepared {
+        GmwClientPrepared { chunks }
     }
 }
 
-impl Work for Prepare<'_> {
+impl Work for GmwClientStep<'_> {
     type Begun = Executions;
     type Ready = (Executions, Planes);
 
-    fn begin(&self, chunk: usize, down: &Made, up: &Made) -> (Executions, BitVec) {
-        let chunk = &self.step.chunks[chunk];
+    fn begin(
+        &self,
+        _unit: &Unit,
+        call: &Call,
+        down: &Made,
+        up: &Made,
+    ) -> Result<Beginning<Executions>, ProtocolError> {
+        let chunk = &self.step.chunks[call.chunks.start];
         let shape = self.step.shape_of(chunk);
         let mut rots = Rots::new(
             [&self.hash.up, &self.hash.down],
-            (up.correlated(), self.delta),
+            (up.correlated(), *self.delta),
             (down.correlated(), &down.choices),
         );
         let inputs = self.input.words()[chunk.inputs.clone()].to_vec();
         let words = Zeroizing::new(initial::<Client>(self.step, shape, inputs));
-        let mask = if self.mask.is_empty() { &[] } else { &self.mask[chunk.outputs.clone()] };
+        let mask = self.mask.as_ref().map_or(&[][..], |mask| &mask.words()[chunk.outputs.clone()]);
         let mut message = BitVec::new();
         let mut begun = Executions::with_capacity(shape.gathers.len());
         for (link, gather) in self.step.chain.links.iter().zip(&shape.gathers) {
@@ -125,19 +89,19 @@ impl Work for Prepare<'_> {
             message.extend(&begins.corrections.to_bits());
             begun.push_back(begins.execution);
         }
-        (begun, message)
+        Ok((vec![begun], message))
     }
 
     fn finish(
         &self,
         chunk: usize,
         mut begun: Executions,
-        corrections: &BitVec,
-    ) -> (Executions, Planes) {
+        heard: Heard,
+    ) -> Result<Finish<(Executions, Planes)>, ProtocolError> {
         let chunk = &self.step.chunks[chunk];
-        self.step.correct::<Client>(chunk, &mut begun, corrections);
+        self.step.correct::<Client>(chunk, &mut begun, &heard.bits()?);
         let words = &self.input.words()[chunk.inputs.clone()];
-        (begun, Planes::from_words(words, self.step.chain.ring))
+        Ok(((begun, Planes::from_words(words, self.step.chain.ring)), None))
     }
 }
 

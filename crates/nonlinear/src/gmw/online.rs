@@ -12,11 +12,11 @@ use gazelle_wire::Channel;
 use rayon::prelude::*;
 
 use crate::gmw::messages::{Halves, join};
-use crate::gmw::pipeline::{deliver, wait};
 use crate::gmw::plan::GmwStep;
 use crate::gmw::role::Role;
 use crate::gmw::run::{ChunkRun, Executions};
 use crate::gmw::schedule::Trip;
+use crate::tasks::{deliver, wait};
 
 /// Runs all trips; `chunks` holds this party's share and material of each chunk, `sends` tells which
 /// trips are its own. Gives its share of the results, chunk by chunk.

@@ -25,7 +25,8 @@ use crate::rank::{SortingNetwork, all_pairs};
 
 /// Elements per chunk: what one task works on.
 const CHUNK: usize = 4096;
-/// OTs from S to C per batch of the offline phase (at least one chunk's): a batch costs a round trip.
+/// OTs from S to C per batch of the offline phase, at least one chunk's: a batch's corrections are one
+/// message each way.
 const BATCH: usize = 1 << 20;
 /// Chunks per message of a trip.
 const PIECE: usize = 16;
@@ -143,6 +144,12 @@ impl GmwStep {
     /// ROTs of a chunk, S to C and C to S.
     pub(crate) fn rots(&self, chunk: &Chunk) -> (usize, usize) {
         self.per_chunk(chunk, |operation| operation.rots())
+    }
+
+    /// ROTs of all chunks, S to C and C to S.
+    pub(crate) fn all_rots(&self) -> (usize, usize) {
+        let rots = self.chunks.iter().map(|chunk| self.rots(chunk));
+        rots.fold((0, 0), |sum, rots| (sum.0 + rots.0, sum.1 + rots.1))
     }
 
     /// Offline bits of a chunk, from S and from C.

@@ -151,7 +151,8 @@ impl SendHalf {
         Ok(!outgoing.is_done())
     }
 
-    pub(super) fn send_error(&mut self) {
+    /// See [`Channel::send_error`](super::Channel::send_error).
+    pub fn send_error(&mut self) {
         if !self.dead {
             let header = Header { kind: ERROR_KIND, sequence: self.sequence, length: 0 };
             self.buffer.extend_from_slice(&header.bytes());

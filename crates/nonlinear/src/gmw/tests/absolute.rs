@@ -1,6 +1,8 @@
 //! A new operation takes one file, which is this one, and one line in a chain: here |x|, as
 //! 2 max(x, 0) - x (docs/swapping.md).
 
+use std::sync::Arc;
+
 use gazelle_convert::{
     Begun, ClientShare, Execution, Extend, Known, Operation, Planes, Relu, Reshare, Rots,
 };
@@ -10,13 +12,13 @@ use gazelle_share::Rounding;
 use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::testing::test_rng;
-use gazelle_share::{Output, Shares, Step, TensorShape};
+use gazelle_share::{NonlinearClient, NonlinearServer, Output, Shares, Step, TensorShape};
 use gazelle_wire::testing::run_two;
 use rand_core::Rng;
 
 use crate::gmw::chain::{Before, Chain, link};
-use crate::gmw::plan::GmwStep;
-use crate::gmw::{client, server};
+use crate::gmw::plan::{GmwCompiled, GmwStep};
+use crate::gmw::{GmwClient, GmwServer};
 use crate::ot_session::{client_setup, server_setup};
 
 /// |x| modulo `2^bits`, x > -2^(bits - 1); the client's share is known offline.
@@ -122,19 +124,21 @@ fn conformance_an_absolute_value_is_one_file_and_one_line_in_the_chain() {
     let (_, share) = run_two(
         move |mut channel| {
             let rng = &mut test_rng(2);
-            let (hash, mut down, mut up) = client_setup(&IdealOt, &mut channel, rng).unwrap();
-            let ots = (&hash, &mut down, &mut up);
+            let (hash, down, up) = client_setup(&IdealOt, &mut channel, rng).unwrap();
+            let compiled = Arc::new(GmwCompiled { steps: vec![at_client] });
+            let mut client = GmwClient::<IdealOt> { compiled, hash, down, up };
             let output = Output::Masked(&r);
-            let made = client::offline(&at_client, ots, &x_c, output, &mut channel, rng).unwrap();
-            client::online(&at_client, made, &mut channel).unwrap()
+            let made = client.offline(0, &x_c, output, &mut channel, rng).unwrap();
+            client.online(0, made, &mut channel).unwrap()
         },
         move |mut channel| {
             let rng = &mut test_rng(3);
             let _ = rng.next_u64();
-            let (hash, mut down, mut up) = server_setup(&IdealOt, &mut channel, rng).unwrap();
-            let ots = (&hash, &mut down, &mut up);
-            let made = server::offline(&at_server, ots, &mut channel, rng).unwrap();
-            server::online(&at_server, made, x_s, &mut channel).unwrap().unwrap()
+            let (hash, down, up) = server_setup(&IdealOt, &mut channel, rng).unwrap();
+            let compiled = Arc::new(GmwCompiled { steps: vec![at_server] });
+            let mut server = GmwServer::<IdealOt> { compiled, hash, down, up };
+            let made = server.offline(0, &mut channel, rng).unwrap();
+            server.online(0, made, x_s, &mut channel).unwrap().unwrap()
         },
     );
     let sum = client_share.add(&server_share);

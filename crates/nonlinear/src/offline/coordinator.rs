@@ -1,0 +1,447 @@
+//! Decides what happens when: begins calls whose OTs are there, finishes units that have heard all, hands
+//! this party's parcels to its stream in order.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "units, calls and chunks are numbered by the run's plan"
+)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel as queue};
+use std::time::Instant;
+
+use gazelle_block::BitVec;
+use gazelle_prg::{Prg, Seed};
+use gazelle_share::{ProtocolError, StepCost};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+use rayon::Scope;
+
+use crate::offline::parcel::{Parcel, ParcelShape};
+use crate::offline::plan::{RunPlan, Unit};
+use crate::offline::threads::{Buffers, Gate, News, ParcelsOf, Stream};
+use crate::offline::work::{Beginning, Finish, Heard, Party, Work, own_and_peer};
+use crate::ot_session::{Extend, Made};
+use crate::tasks::{deliver, wait};
+
+/// Domains of the streams' coins.
+const SPEAKING: u8 = 0x66;
+const LISTENING: u8 = 0x67;
+
+/// A party's two OT sessions: the one that its own stream makes, and the one that the peer's makes.
+pub(crate) struct Sessions<'a> {
+    pub(crate) speaking: &'a mut dyn Extend,
+    pub(crate) listening: &'a mut dyn Extend,
+    /// Whether its own stream makes the OTs from S to C.
+    pub(crate) speaks_down: bool,
+}
+
+impl<'a> Sessions<'a> {
+    /// Of both directions.
+    pub(crate) fn new(down: &'a mut dyn Extend, up: &'a mut dyn Extend) -> Self {
+        let speaks_down = down.speaks();
+        let (speaking, listening) = if speaks_down { (down, up) } else { (up, down) };
+        Self { speaking, listening, speaks_down }
+    }
+}
+
+type Begun<P> = <<P as Party>::Work as Work>::Begun;
+type Ready<P> = <<P as Party>::Work as Work>::Ready;
+
+/// What a coordinator hears of.
+enum Event<P: Party> {
+    Stream(News),
+    Begun { unit: usize, call: usize, done: Begins<P>, down: Made, up: Made },
+    Finished { unit: usize, chunk: usize, done: Result<Finish<Ready<P>>, ProtocolError> },
+}
+
+type Begins<P> = Result<Beginning<Begun<P>>, ProtocolError>;
+
+/// What is known of a unit.
+struct State<P: Party> {
+    /// OTs of its calls, own stream's and the peer's, until they begin.
+    made: Vec<[Option<Made>; 2]>,
+    /// Calls that have not begun.
+    waiting: usize,
+    /// By chunk, until it is finished; this party's corrections by call.
+    begun: Vec<Option<Begun<P>>>,
+    bits: Vec<BitVec>,
+    /// The peer's parcels, in order.
+    heard: Vec<Parcel>,
+    /// This party's tables by chunk, until they leave.
+    tables: Vec<Option<Vec<u8>>>,
+    ready: Vec<Option<Ready<P>>>,
+    /// Chunks that are not ready.
+    missing: usize,
+}
+
+impl<P: Party> State<P> {
+    fn new(unit: &Unit) -> Self {
+        let (calls, chunks) = (unit.calls.len(), unit.chunks.len());
+        Self {
+            made: (0..calls).map(|_| [None, None]).collect(),
+            waiting: calls,
+            begun: (0..chunks).map(|_| None).collect(),
+            bits: vec![BitVec::new(); calls],
+            heard: Vec::new(),
+            tables: (0..chunks).map(|_| None).collect(),
+            ready: (0..chunks).map(|_| None).collect(),
+            missing: chunks,
+        }
+    }
+}
+
+/// Runs all steps of `plan`: their material and what each took, in order.
+pub(crate) fn run<P: Party>(
+    plan: &RunPlan,
+    party: P,
+    sessions: Sessions<'_>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<Vec<(P::Prepared, StepCost)>, ProtocolError>
+where
+    P::Work: Sync,
+{
+    let Sessions { speaking, listening, speaks_down } = sessions;
+    channel.flush()?;
+    let coins = |domain, rng: &mut (dyn CryptoRng + Send)| Prg::new(&Seed::random(rng), domain);
+    let (mut own_coins, mut peer_coins) = (coins(SPEAKING, rng), coins(LISTENING, rng));
+    let (gate, buffers) = (Gate::default(), <[Buffers; 2]>::default());
+    let stream = &Stream { plan, gate: &gate, buffers: &buffers, speaks_down };
+    let (send, recv) = channel.halves();
+    let (news, events) = queue::<Option<Event<P>>>();
+    let (outbox, parcels) = queue();
+    std::thread::scope(|threads| {
+        let (own_news, peer_news) = (news.clone(), news.clone());
+        threads.spawn(move || {
+            let shapes: ParcelsOf = own_parcels::<P>;
+            stream.speak(
+                speaking,
+                send,
+                &parcels,
+                shapes,
+                (&own_news, Event::<P>::Stream),
+                &mut own_coins,
+            );
+        });
+        threads.spawn(move || {
+            let shapes: ParcelsOf = peer_parcels::<P>;
+            stream.listen(
+                listening,
+                recv,
+                shapes,
+                (&peer_news, Event::<P>::Stream),
+                &mut peer_coins,
+            );
+        });
+        let result = rayon::in_place_scope(|pool| {
+            Coordinator::new(stream, party, outbox, news).work(pool, &events)
+        });
+        gate.close();
+        result
+    })
+}
+
+fn own_parcels<P: Party>(unit: &Unit) -> &[ParcelShape] {
+    own_and_peer::<P, _>(&unit.down, &unit.up).0
+}
+
+fn peer_parcels<P: Party>(unit: &Unit) -> &[ParcelShape] {
+    own_and_peer::<P, _>(&unit.down, &unit.up).1
+}
+
+struct Coordinator<'a, P: Party> {
+    stream: &'a Stream<'a>,
+    party: P,
+    outbox: Sender<Parcel>,
+    news: Sender<Option<Event<P>>>,
+    /// Steps that are open, from number `closed` on, with the peer's seed if it said one.
+    works: VecDeque<(Arc<P::Work>, Option<Seed>)>,
+    closed: usize,
+    states: Vec<State<P>>,
+    /// The next unit to finish, and the next parcel to hand out: `(unit, index)`.
+    finish: usize,
+    out: (usize, usize),
+    /// Chunks to be finished, and how many are in the pool or have tables that have not left.
+    jobs: VecDeque<(usize, usize, Begun<P>, Heard)>,
+    busy: usize,
+    prepared: Vec<P::Prepared>,
+    costs: Vec<StepCost>,
+    last: Instant,
+}
+
+impl<'a, P: Party> Coordinator<'a, P> {
+    fn new(
+        stream: &'a Stream<'a>,
+        party: P,
+        outbox: Sender<Parcel>,
+        news: Sender<Option<Event<P>>>,
+    ) -> Self {
+        let steps = stream.plan.chunks.len();
+        Self {
+            stream,
+            party,
+            outbox,
+            news,
+            works: VecDeque::new(),
+            closed: 0,
+            states: stream.plan.units.iter().map(State::new).collect(),
+            finish: 0,
+            out: (0, 0),
+            jobs: VecDeque::new(),
+            busy: 0,
+            prepared: Vec::with_capacity(steps),
+            costs: vec![StepCost::default(); steps],
+            last: Instant::now(),
+        }
+    }
+
+    /// Until both streams are through and all steps are ready.
+    fn work<'s>(
+        mut self,
+        pool: &Scope<'s>,
+        events: &Receiver<Option<Event<P>>>,
+    ) -> Result<Vec<(P::Prepared, StepCost)>, ProtocolError>
+    where
+        'a: 's,
+        P::Work: 's,
+        P: 's,
+    {
+        let mut open = 2;
+        self.advance(pool)?;
+        while open > 0 || self.closed < self.stream.plan.chunks.len() {
+            match wait(events)? {
+                Event::Stream(News::Through) => open -= 1,
+                Event::Stream(News::Failed(error)) => return Err(error),
+                Event::Stream(News::Made { own, unit, call, made }) => {
+                    let slots = &mut self.states[unit].made[call];
+                    slots[usize::from(!own)] = Some(made);
+                    if let [Some(_), Some(_)] = slots {
+                        self.begin(unit, call, pool)?;
+                    }
+                }
+                Event::Stream(News::Heard { unit, parcel }) => {
+                    self.states[unit].heard.push(parcel);
+                }
+                Event::Stream(News::Left { unit, index }) => {
+                    if let Some(ParcelShape::Tables(_)) = self.own(unit).get(index) {
+                        self.busy -= 1;
+                    }
+                }
+                Event::Stream(News::Bytes { own, step, bytes }) => {
+                    let cost = &mut self.costs[step];
+                    if own {
+                        cost.sent += bytes;
+                    } else {
+                        cost.received += bytes;
+                    }
+                }
+                Event::Begun { unit, call, done, down, up } => {
+                    let (own, peer) = if self.stream.speaks_down { (down, up) } else { (up, down) };
+                    self.stream.gate.leave(peer.count());
+                    self.stream.buffers[0].give(own);
+                    self.stream.buffers[1].give(peer);
+                    let (begun, bits) = done?;
+                    let first = self.unit(unit).calls[call].chunks.start;
+                    let first = first - self.unit(unit).chunks.start;
+                    let state = &mut self.states[unit];
+                    for (slot, begun) in state.begun[first..].iter_mut().zip(begun) {
+                        *slot = Some(begun);
+                    }
+                    state.bits[call] = bits;
+                    state.waiting -= 1;
+                }
+                Event::Finished { unit, chunk, done } => {
+                    let (ready, tables) = done?;
+                    if tables.is_none() {
+                        self.busy -= 1;
+                    }
+                    let at = chunk - self.unit(unit).chunks.start;
+                    let state = &mut self.states[unit];
+                    state.ready[at] = Some(ready);
+                    state.tables[at] = tables;
+                    state.missing -= 1;
+                }
+            }
+            self.advance(pool)?;
+        }
+        Ok(self.prepared.into_iter().zip(self.costs).collect())
+    }
+
+    fn unit(&self, unit: usize) -> &'a Unit {
+        &self.stream.plan.units[unit]
+    }
+
+    fn own(&self, unit: usize) -> &'a [ParcelShape] {
+        own_parcels::<P>(self.unit(unit))
+    }
+
+    /// A step's work; steps before it are opened first.
+    fn open(&mut self, step: usize) -> Result<&mut (Arc<P::Work>, Option<Seed>), ProtocolError> {
+        while self.closed + self.works.len() <= step {
+            let next = self.closed + self.works.len();
+            self.works.push_back((Arc::new(self.party.open(next)?), None));
+        }
+        let defect = || ProtocolError::Defect("a step is over before its units");
+        step.checked_sub(self.closed).and_then(|at| self.works.get_mut(at)).ok_or_else(defect)
+    }
+
+    /// Begins a call whose OTs are there.
+    fn begin<'s>(&mut self, unit: usize, call: usize, pool: &Scope<'s>) -> Result<(), ProtocolError>
+    where
+        'a: 's,
+        P::Work: 's,
+        P: 's,
+    {
+        let content = self.unit(unit);
+        let work = Arc::clone(&self.open(content.step)?.0);
+        let [Some(own), Some(peer)] = self.states[unit].made[call].each_mut().map(Option::take)
+        else {
+            return Err(ProtocolError::Defect("a call begins without its OTs"));
+        };
+        let (down, up) = if self.stream.speaks_down { (own, peer) } else { (peer, own) };
+        let news = self.news.clone();
+        pool.spawn(move |_| {
+            deliver(&news, || {
+                let done = work.begin(content, &content.calls[call], &down, &up);
+                Event::Begun { unit, call, done, down, up }
+            });
+        });
+        Ok(())
+    }
+
+    /// Does all that can be done by now.
+    fn advance<'s>(&mut self, pool: &Scope<'s>) -> Result<(), ProtocolError>
+    where
+        'a: 's,
+        P::Work: 's,
+        P: 's,
+    {
+        while self.finish < self.states.len() && self.enqueue(self.finish)? {
+            self.finish += 1;
+        }
+        while let Some(parcel) = self.next_parcel()? {
+            // The stream is gone only after an error of its own, which comes.
+            let _ = self.outbox.send(parcel);
+        }
+        let most = 4 * rayon::current_num_threads().max(1);
+        while self.busy < most
+            && let Some((unit, chunk, begun, heard)) = self.jobs.pop_front()
+        {
+            self.busy += 1;
+            let work = Arc::clone(&self.open(self.unit(unit).step)?.0);
+            let news = self.news.clone();
+            pool.spawn(move |_| {
+                deliver(&news, || {
+                    let done = work.finish(chunk, begun, heard);
+                    Event::Finished { unit, chunk, done }
+                });
+            });
+        }
+        self.close()
+    }
+
+    /// Hands the chunks of a unit over to be finished, if it has begun and heard all.
+    fn enqueue(&mut self, unit: usize) -> Result<bool, ProtocolError> {
+        let (content, state) = (self.unit(unit), &mut self.states[unit]);
+        if state.waiting > 0 || state.heard.len() < peer_parcels::<P>(content).len() {
+            return Ok(false);
+        }
+        let parcels = std::mem::take(&mut state.heard);
+        let begun = std::mem::take(&mut state.begun);
+        let (mut all, mut tables) = (BitVec::new(), VecDeque::new());
+        let mut seed = None;
+        for parcel in parcels {
+            match parcel {
+                Parcel::Corrections(bits) | Parcel::Choices(bits) => all = bits,
+                Parcel::Tables(bytes) => tables.push_back(bytes),
+                Parcel::Seed(said) => seed = Some(said),
+            }
+        }
+        let mut start = 0;
+        for ((chunk, begun), bits) in content.chunks.clone().zip(begun).zip(&content.bits) {
+            let begun = begun.ok_or(ProtocolError::Defect("a chunk that has not begun"))?;
+            let (_, count) = own_and_peer::<P, _>(bits.0, bits.1);
+            let heard = match tables.pop_front() {
+                Some(bytes) => Heard::Tables(bytes),
+                None => Heard::Bits(all.slice(start, count)),
+            };
+            start += count;
+            self.jobs.push_back((unit, chunk, begun, heard));
+        }
+        let slot = &mut self.open(content.step)?.1;
+        *slot = seed.or(slot.take());
+        Ok(true)
+    }
+
+    /// The next of this party's parcels in the order of its stream, if it is there.
+    fn next_parcel(&mut self) -> Result<Option<Parcel>, ProtocolError> {
+        loop {
+            let (unit, index) = self.out;
+            if unit == self.states.len() {
+                return Ok(None);
+            }
+            let Some(shape) = self.own(unit).get(index).copied() else {
+                self.out = (unit + 1, 0);
+                continue;
+            };
+            let step = self.unit(unit).step;
+            let parcel = match shape {
+                ParcelShape::Corrections(_) | ParcelShape::Choices(_) => {
+                    let state = &mut self.states[unit];
+                    let bits = (state.waiting == 0).then(|| std::mem::take(&mut state.bits));
+                    bits.map(|bits| match shape {
+                        ParcelShape::Corrections(_) => Parcel::Corrections(join(bits)),
+                        _ => Parcel::Choices(join(bits)),
+                    })
+                }
+                ParcelShape::Seed => {
+                    let missing = || ProtocolError::Defect("a garbled step without a seed");
+                    Some(Parcel::Seed(self.open(step)?.0.seed().ok_or_else(missing)?))
+                }
+                ParcelShape::Tables(_) => {
+                    // They are the last parcels.
+                    let ahead = self.own(unit).len() - self.states[unit].tables.len();
+                    self.states[unit].tables[index - ahead].take().map(Parcel::Tables)
+                }
+            };
+            if parcel.is_some() {
+                self.out.1 += 1;
+            }
+            return Ok(parcel);
+        }
+    }
+
+    /// Closes steps whose chunks are all ready.
+    fn close(&mut self) -> Result<(), ProtocolError> {
+        while self.closed < self.stream.plan.chunks.len() {
+            let step = self.closed;
+            let units = &self.stream.plan.units;
+            let first = units.partition_point(|unit| unit.step < step);
+            let end = units.partition_point(|unit| unit.step <= step);
+            if self.finish < end || self.states[first..end].iter().any(|state| state.missing > 0) {
+                return Ok(());
+            }
+            self.open(step)?;
+            let ready = self.states[first..end].iter_mut();
+            let ready = ready.flat_map(|state| std::mem::take(&mut state.ready));
+            let missing = ProtocolError::Defect("a chunk that is not ready");
+            let ready = ready.collect::<Option<Vec<_>>>().ok_or(missing)?;
+            let gone = ProtocolError::Defect("a step that is not open");
+            let (work, seed) = self.works.pop_front().ok_or(gone)?;
+            self.prepared.push(self.party.close(step, &work, ready, seed)?);
+            self.costs[step].seconds = self.last.elapsed().as_secs_f64();
+            self.last = Instant::now();
+            self.closed += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Joins bit strings.
+fn join(parts: Vec<BitVec>) -> BitVec {
+    let mut all = BitVec::new();
+    parts.iter().for_each(|part| all.extend(part));
+    all
+}

@@ -1,0 +1,189 @@
+//! The server's side of an offline phase: OT sender to the client, OT receiver from it.
+
+use gazelle_block::{BitVec, Delta};
+use gazelle_garble::GarblingScheme;
+use gazelle_ot::{RcotReceiver, RcotSender};
+use gazelle_prg::{Prg, Seed};
+use gazelle_share::{PreparedSteps, ProtocolError};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::garbled::server::{ChunkOts, GarbledServerStep};
+use crate::gmw::run::Executions;
+use crate::gmw::server::GmwServerStep;
+use crate::offline::coordinator::{Sessions, run};
+use crate::offline::material::PerLayerServerPrepared;
+use crate::offline::plan::{Call, RunPlan, StepRef, Unit, ots};
+use crate::offline::work::{Beginning, Finish, Heard, Party, Work};
+use crate::ot_session::{Extend, Made, Ot, Receiving, RotHashes, Sending, Silent};
+
+/// A server's OT sessions; those of GMW only if a step runs on it.
+pub(crate) struct ServerSessions<'a, D, U> {
+    pub(crate) down: &'a mut Ot<D>,
+    pub(crate) gmw: Option<(&'a RotHashes, &'a mut Ot<U>)>,
+}
+
+/// Hears what goes ahead of everything else in these steps' offline phase.
+pub(crate) fn announce<D: RcotSender>(
+    steps: &[StepRef<'_>],
+    down: &mut Ot<D>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<(), ProtocolError> {
+    Sending(&mut down.session).announce(ots(steps).0, channel, rng)
+}
+
+/// Prepares these steps.
+pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
+    steps: &[StepRef<'_>],
+    scheme: &S,
+    sessions: ServerSessions<'_, D, U>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<PreparedSteps<PerLayerServerPrepared>, ProtocolError> {
+    let ServerSessions { down, gmw } = sessions;
+    let (hash, mut up) = gmw.unzip();
+    let tweaks = up.as_deref_mut().map(|up| &mut up.tweaks);
+    let plan = RunPlan::new(steps, scheme, &mut down.tweaks, tweaks)?;
+    let delta = down.session.delta().clone();
+    let mut down = Sending(&mut down.session);
+    let (mut receiving, mut silent) = (up.map(|up| Receiving(&mut up.session)), Silent);
+    let up: &mut dyn Extend = match &mut receiving {
+        Some(up) => up,
+        None => &mut silent,
+    };
+    let counts = ots(steps);
+    down.announce(counts.0, channel, rng)?;
+    up.announce(counts.1, channel, rng)?;
+    let coins = Prg::new(&Seed::random(rng), COINS);
+    let party = ServerParty { steps, scheme, hash, delta, coins };
+    run(&plan, party, Sessions::new(&mut down, up), channel, rng)
+}
+
+/// PRG domain of the steps' coins.
+const COINS: u8 = 0x68;
+
+struct ServerParty<'a, S> {
+    steps: &'a [StepRef<'a>],
+    scheme: &'a S,
+    hash: Option<&'a RotHashes>,
+    /// Of the OTs from S to C.
+    delta: Delta,
+    coins: Prg,
+}
+
+/// A step of either backend.
+enum ServerStep<'a, S> {
+    Gmw(GmwServerStep<'a>),
+    Garbled(GarbledServerStep<'a, S>),
+}
+
+enum ServerBegun {
+    Gmw(Executions),
+    Garbled(ChunkOts),
+}
+
+enum ServerReady {
+    Gmw(Executions),
+    Garbled(BitVec),
+}
+
+fn defect() -> ProtocolError {
+    ProtocolError::Defect("a step of the other backend")
+}
+
+impl<'a, S: GarblingScheme> Party for ServerParty<'a, S> {
+    type Work = ServerStep<'a, S>;
+    type Prepared = PerLayerServerPrepared;
+    const CLIENT: bool = false;
+
+    fn open(&mut self, step: usize) -> Result<ServerStep<'a, S>, ProtocolError> {
+        Ok(match (self.steps.get(step), self.hash) {
+            (Some(StepRef::Gmw(step)), Some(hash)) => {
+                let delta = Zeroizing::new(self.delta.block());
+                let seed = Seed::random(&mut self.coins);
+                ServerStep::Gmw(GmwServerStep { step, hash, delta, seed })
+            }
+            (Some(StepRef::Garbled(step)), _) => {
+                let (delta, coins) = (self.delta.clone(), &mut self.coins);
+                ServerStep::Garbled(GarbledServerStep::new(step, self.scheme, delta, coins))
+            }
+            _ => return Err(defect()),
+        })
+    }
+
+    fn close(
+        &mut self,
+        _step: usize,
+        work: &ServerStep<'a, S>,
+        ready: Vec<ServerReady>,
+        _seed: Option<Seed>,
+    ) -> Result<PerLayerServerPrepared, ProtocolError> {
+        Ok(match work {
+            ServerStep::Gmw(_) => {
+                let chunks = ready.into_iter().map(|ready| match ready {
+                    ServerReady::Gmw(chunk) => Ok(chunk),
+                    ServerReady::Garbled(_) => Err(defect()),
+                });
+                let chunks = chunks.collect::<Result<_, _>>()?;
+                PerLayerServerPrepared::Gmw(GmwServerStep::close(chunks))
+            }
+            ServerStep::Garbled(step) => {
+                let permute = ready.into_iter().map(|ready| match ready {
+                    ServerReady::Garbled(permute) => Ok(permute),
+                    ServerReady::Gmw(_) => Err(defect()),
+                });
+                let permute = permute.collect::<Result<_, _>>()?;
+                PerLayerServerPrepared::Garbled(step.close(permute))
+            }
+        })
+    }
+}
+
+impl<S: GarblingScheme> Work for ServerStep<'_, S> {
+    type Begun = ServerBegun;
+    type Ready = ServerReady;
+
+    fn seed(&self) -> Option<Seed> {
+        match self {
+            Self::Gmw(step) => step.seed(),
+            Self::Garbled(step) => step.seed(),
+        }
+    }
+
+    fn begin(
+        &self,
+        unit: &Unit,
+        call: &Call,
+        down: &Made,
+        up: &Made,
+    ) -> Result<Beginning<ServerBegun>, ProtocolError> {
+        fn lift<A, B>((begun, bits): Beginning<A>, to: fn(A) -> B) -> (Vec<B>, BitVec) {
+            (begun.into_iter().map(to).collect(), bits)
+        }
+        Ok(match self {
+            Self::Gmw(step) => lift(step.begin(unit, call, down, up)?, ServerBegun::Gmw),
+            Self::Garbled(step) => lift(step.begin(unit, call, down, up)?, ServerBegun::Garbled),
+        })
+    }
+
+    fn finish(
+        &self,
+        chunk: usize,
+        begun: ServerBegun,
+        heard: Heard,
+    ) -> Result<Finish<ServerReady>, ProtocolError> {
+        Ok(match (self, begun) {
+            (Self::Gmw(step), ServerBegun::Gmw(begun)) => {
+                let (ready, tables) = step.finish(chunk, begun, heard)?;
+                (ServerReady::Gmw(ready), tables)
+            }
+            (Self::Garbled(step), ServerBegun::Garbled(begun)) => {
+                let (ready, tables) = step.finish(chunk, begun, heard)?;
+                (ServerReady::Garbled(ready), tables)
+            }
+            _ => return Err(defect()),
+        })
+    }
+}

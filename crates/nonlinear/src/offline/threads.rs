@@ -1,0 +1,267 @@
+//! The two streams of an offline phase, a thread each: this party's, and the peer's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use gazelle_ot::Half;
+use gazelle_share::ProtocolError;
+use gazelle_wire::{RecvHalf, SendHalf};
+use rand_core::CryptoRng;
+
+use crate::offline::parcel::{Parcel, ParcelShape};
+use crate::offline::plan::{Call, Place, RunPlan, Unit, WINDOW};
+use crate::ot_session::{Extend, Made};
+
+/// A party's parcels of a unit.
+pub(crate) type ParcelsOf = fn(&Unit) -> &[ParcelShape];
+
+/// What a stream tells the coordinator.
+pub(crate) enum News {
+    /// The OTs of a call of a unit, over this party's stream or over the peer's.
+    Made { own: bool, unit: usize, call: usize, made: Made },
+    /// A parcel of the peer's.
+    Heard { unit: usize, parcel: Parcel },
+    /// A parcel of this party's has left.
+    Left { unit: usize, index: usize },
+    /// Bytes that a step took on this party's stream or on the peer's.
+    Bytes { own: bool, step: usize, bytes: u64 },
+    /// The stream is through.
+    Through,
+    /// It failed.
+    Failed(ProtocolError),
+}
+
+/// Bounds the OTs that came over the peer's stream and wait for a use: whatever the peer sends, the
+/// stream is read no further. An honest peer is never more than a window ahead of what this party sent,
+/// and this party at most a window of what it can begin.
+#[derive(Default)]
+pub(crate) struct Gate {
+    alive: Mutex<usize>,
+    changed: Condvar,
+    closed: AtomicBool,
+}
+
+impl Gate {
+    /// OTs that may wait, unless they are those of one call.
+    const MOST: usize = 2 * WINDOW;
+
+    /// Waits until `count` OTs more may come; whether the run goes on.
+    fn enter(&self, count: usize) -> bool {
+        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        while *alive > 0 && *alive + count > Self::MOST && !self.is_closed() {
+            alive = self.changed.wait(alive).unwrap_or_else(PoisonError::into_inner);
+        }
+        *alive += count;
+        !self.is_closed()
+    }
+
+    /// So many have been used.
+    pub(crate) fn leave(&self, count: usize) {
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) -= count;
+        self.changed.notify_all();
+    }
+
+    /// The run is over, with an error or without.
+    pub(crate) fn close(&self) {
+        // Under the lock, so that nobody misses it between looking and waiting.
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Relaxed);
+        drop(alive);
+        self.changed.notify_all();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+}
+
+/// Buffers that the calls of a stream share.
+#[derive(Default)]
+pub(crate) struct Buffers(Mutex<Vec<Made>>);
+
+impl Buffers {
+    /// Buffers that are kept at most.
+    const MOST: usize = 64;
+
+    /// A buffer for so many OTs, made before if one fits.
+    fn take(&self, (count, tweak): (usize, u64)) -> Made {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |made: &Made| (count..=2 * count).contains(&made.room());
+        let mut made = match kept.iter().position(fits) {
+            Some(at) => kept.swap_remove(at),
+            None => Made::default(),
+        };
+        drop(kept);
+        made.resize(count, tweak);
+        made
+    }
+
+    /// Gives one back.
+    pub(crate) fn give(&self, made: Made) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < Self::MOST && made.room() > 0 {
+            kept.push(made);
+        }
+    }
+}
+
+/// What both streams need.
+pub(crate) struct Stream<'a> {
+    pub(crate) plan: &'a RunPlan,
+    pub(crate) gate: &'a Gate,
+    /// Of this party's stream, and of the peer's.
+    pub(crate) buffers: &'a [Buffers; 2],
+    /// Whether this party's stream makes the OTs from S to C.
+    pub(crate) speaks_down: bool,
+}
+
+impl Stream<'_> {
+    /// A call's OTs on this party's stream, or on the peer's.
+    pub(crate) fn ots(&self, call: &Call, own: bool) -> (usize, u64) {
+        if own == self.speaks_down { call.down } else { call.up }
+    }
+
+    /// This party's stream: OTs by `session`, parcels as they come out of `outbox`. If the run ends
+    /// before it is through the peer is told.
+    pub(crate) fn speak<T>(
+        &self,
+        session: &mut dyn Extend,
+        half: &mut SendHalf,
+        outbox: &Receiver<Parcel>,
+        parcels: ParcelsOf,
+        (news, wrap): (&Sender<Option<T>>, impl Fn(News) -> T),
+        rng: &mut (dyn CryptoRng + Send),
+    ) {
+        let tell = |item| news.send(Some(wrap(item))).is_ok();
+        let mut run = || -> Result<bool, ProtocolError> {
+            for place in &self.plan.order {
+                let before = half.sent();
+                let (Place::Ots(unit) | Place::Parcels(unit)) = *place;
+                let Some(content) = self.plan.units.get(unit) else { continue };
+                if matches!(place, Place::Ots(_)) {
+                    for (at, call) in content.calls.iter().enumerate() {
+                        if self.gate.is_closed() {
+                            return Ok(false);
+                        }
+                        let mut made = self.buffers[0].take(self.ots(call, true));
+                        session.make(&mut made, Half::Send(&mut *half), rng)?;
+                        tell(News::Made { own: true, unit, call: at, made });
+                    }
+                } else {
+                    for index in 0..parcels(content).len() {
+                        let Ok(parcel) = outbox.recv() else { return Ok(false) };
+                        parcel.send(half)?;
+                        half.flush()?;
+                        tell(News::Left { unit, index });
+                    }
+                }
+                let bytes = half.sent() - before;
+                tell(News::Bytes { own: true, step: content.step, bytes });
+            }
+            half.flush()?;
+            Ok(true)
+        };
+        let result = catch_unwind(AssertUnwindSafe(&mut run));
+        if !matches!(result, Ok(Ok(true))) {
+            half.send_error();
+        }
+        conclude(result, news, wrap);
+    }
+
+    /// The peer's stream: OTs by `session`, parcels to the coordinator.
+    pub(crate) fn listen<T>(
+        &self,
+        session: &mut dyn Extend,
+        half: &mut RecvHalf,
+        parcels: ParcelsOf,
+        (news, wrap): (&Sender<Option<T>>, impl Fn(News) -> T),
+        rng: &mut (dyn CryptoRng + Send),
+    ) {
+        let tell = |item| news.send(Some(wrap(item))).is_ok();
+        let run = || -> Result<bool, ProtocolError> {
+            for place in &self.plan.order {
+                let before = half.received();
+                let (Place::Ots(unit) | Place::Parcels(unit)) = *place;
+                let Some(content) = self.plan.units.get(unit) else { continue };
+                if matches!(place, Place::Ots(_)) {
+                    for (at, call) in content.calls.iter().enumerate() {
+                        let ots = self.ots(call, false);
+                        if !self.gate.enter(ots.0) {
+                            return Ok(false);
+                        }
+                        let mut made = self.buffers[1].take(ots);
+                        session.make(&mut made, Half::Receive(&mut *half), rng)?;
+                        tell(News::Made { own: false, unit, call: at, made });
+                    }
+                } else {
+                    for shape in parcels(content) {
+                        if self.gate.is_closed() {
+                            return Ok(false);
+                        }
+                        let parcel = shape.receive(half)?;
+                        tell(News::Heard { unit, parcel });
+                    }
+                }
+                let bytes = half.received() - before;
+                tell(News::Bytes { own: false, step: content.step, bytes });
+            }
+            Ok(true)
+        };
+        conclude(catch_unwind(AssertUnwindSafe(run)), news, wrap);
+    }
+}
+
+/// A stream's last news; nothing if it panicked, so that nobody waits for ever.
+fn conclude<T>(
+    result: std::thread::Result<Result<bool, ProtocolError>>,
+    news: &Sender<Option<T>>,
+    wrap: impl Fn(News) -> T,
+) {
+    let last = match result {
+        Ok(Ok(_)) => Some(News::Through),
+        Ok(Err(error)) => Some(News::Failed(error)),
+        Err(_) => None,
+    };
+    // Nobody listens only after an error, which is what counts then.
+    let _ = news.send(last.map(wrap));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn adversarial_a_peer_that_runs_ahead_is_read_no_further_than_two_windows() {
+        let gate = Arc::new(Gate::default());
+        let reader = Arc::clone(&gate);
+        let (read, seen) = std::sync::mpsc::channel();
+        let reading = std::thread::spawn(move || {
+            // Calls of a fifth of a window, as many as the peer likes.
+            while reader.enter(WINDOW / 5) {
+                read.send(()).unwrap();
+            }
+        });
+        let wait = Duration::from_millis(200);
+        let come = || std::iter::from_fn(|| seen.recv_timeout(wait).ok()).count();
+        assert_eq!(come(), 10, "nothing has been used");
+        gate.leave(WINDOW / 5);
+        gate.leave(WINDOW / 5);
+        assert_eq!(come(), 2, "room for two more");
+        gate.close();
+        reading.join().unwrap();
+    }
+
+    #[test]
+    fn properties_a_call_larger_than_the_gate_goes_through_alone() {
+        let gate = Gate::default();
+        assert!(gate.enter(3 * WINDOW));
+        gate.leave(3 * WINDOW);
+        assert!(gate.enter(1));
+        gate.close();
+        assert!(!gate.enter(1));
+    }
+}
