@@ -138,10 +138,7 @@ fn step_times(price: &Price, machine: &Machine) -> (Stretch, Stretch) {
     let (down, up) = price.rots;
     let offline_ns = machine.gmw_step_ns + (down + up) as f64 * machine.rot_ns;
     let online_ns = trips * machine.trip_ns + price.online.total() as f64 * machine.gmw_byte_ns;
-    (
-        stretch(offline_ns, price.offline, 0.0),
-        stretch(online_ns, price.online, trips),
-    )
+    (stretch(offline_ns, price.offline, 0.0), stretch(online_ns, price.online, trips))
 }
 
 /// What one non-linear step will take.
