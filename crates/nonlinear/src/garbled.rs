@@ -34,9 +34,7 @@ use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub(crate) use client::GarbledClientPrepared;
 pub(crate) use program::GarbledCompiled;
-pub(crate) use server::GarbledServerPrepared;
 pub(crate) use session::{GarbledClient, GarbledServer};
 
 use crate::garbled::cost::step_traffic;

@@ -40,9 +40,7 @@ use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub(crate) use client::GmwClientPrepared;
 pub(crate) use plan::GmwCompiled;
-pub(crate) use server::GmwServerPrepared;
 pub(crate) use session::{GmwClient, GmwServer};
 
 use crate::gmw::chain::Variant;

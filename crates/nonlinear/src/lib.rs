@@ -16,5 +16,6 @@ mod width;
 
 pub use garbled::Garbled;
 pub use gmw::Gmw;
-pub use per_layer::{PerLayer, PerLayerClientPrepared, StepChoice};
+pub use offline::material::PerLayerClientPrepared;
+pub use per_layer::{PerLayer, StepChoice};
 pub use price::Price;

@@ -20,8 +20,6 @@ use gazelle_share::{
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
-pub use crate::offline::material::{PerLayerClientPrepared, PerLayerServerPrepared};
-
 use crate::garbled;
 use crate::garbled::cost::step_traffic;
 use crate::garbled::program::CompiledStep;
@@ -29,6 +27,7 @@ use crate::gmw;
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
 use crate::offline::client::{ClientSessions, OneStep};
+use crate::offline::material::{PerLayerClientPrepared, PerLayerServerPrepared};
 use crate::offline::plan::StepRef;
 use crate::offline::server::ServerSessions;
 use crate::offline::{self, single};
