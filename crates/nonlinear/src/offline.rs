@@ -14,7 +14,7 @@
 //! received of the same unit, and that on earlier parts of the streams: nobody waits in a circle.
 //!
 //! Memory: the OTs of a window at most of the calls that this party makes, of two windows of those that
-//! it receives (`threads::Gate`), whatever the peer sends; then the material itself.
+//! it receives (`threads::ReadGate`), whatever the peer sends; then the material itself.
 
 pub(crate) mod client;
 mod coordinator;

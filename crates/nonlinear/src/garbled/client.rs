@@ -20,8 +20,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::garbled::messages::{Colours, Labels};
 use crate::garbled::program::{Chunk, CompiledStep};
-use crate::offline::plan::{Call, Unit};
-use crate::offline::work::{Beginning, Finish, Heard, Work};
+use crate::offline::plan::{OtCall, Unit};
+use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::Made;
 use crate::shares::check_shares;
 use crate::width::result_width;
@@ -87,7 +87,7 @@ impl Work for GarbledClientStep<'_> {
     fn begin(
         &self,
         unit: &Unit,
-        call: &Call,
+        call: &OtCall,
         down: &Made,
         _up: &Made,
     ) -> Result<Beginning<ChunkLabels>, ProtocolError> {
@@ -112,7 +112,7 @@ impl Work for GarbledClientStep<'_> {
         _chunk: usize,
         (mut labels, tweaks): ChunkLabels,
         heard: Heard,
-    ) -> Result<Finish<PreparedChunk>, ProtocolError> {
+    ) -> Result<FinishedChunk<PreparedChunk>, ProtocolError> {
         let labels = std::mem::take(&mut *labels);
         Ok((PreparedChunk { labels, tables: heard.tables()?, tweaks }, None))
     }

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use crate::garbled::messages::{Colours, Labels};
 use crate::garbled::program::{Chunk, CompiledStep};
-use crate::offline::plan::{Call, Unit};
-use crate::offline::work::{Beginning, Finish, Heard, Work};
+use crate::offline::plan::{OtCall, Unit};
+use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::Made;
 use crate::shares::check_input;
 
@@ -76,7 +76,7 @@ impl<S: GarblingScheme> Work for GarbledServerStep<'_, S> {
     fn begin(
         &self,
         unit: &Unit,
-        call: &Call,
+        call: &OtCall,
         down: &Made,
         _up: &Made,
     ) -> Result<Beginning<ChunkOts>, ProtocolError> {
@@ -96,7 +96,7 @@ impl<S: GarblingScheme> Work for GarbledServerStep<'_, S> {
         chunk: usize,
         (mut client, tweaks): ChunkOts,
         heard: Heard,
-    ) -> Result<Finish<BitVec>, ProtocolError> {
+    ) -> Result<FinishedChunk<BitVec>, ProtocolError> {
         yao::client_zero_labels(&mut client, &heard.bits()?, &self.delta);
         let (tables, permute) = self.garble(chunk, &client, tweaks)?;
         Ok((permute, Some(tables)))

@@ -16,8 +16,8 @@ use crate::gmw::plan::GmwStep;
 use crate::gmw::role::Client;
 use crate::gmw::run::{Executions, initial};
 use crate::gmw::schedule::Trip;
-use crate::offline::plan::{Call, Unit};
-use crate::offline::work::{Beginning, Finish, Heard, Work};
+use crate::offline::plan::{OtCall, Unit};
+use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::{Made, RotHashes};
 use crate::shares::check_shares;
 
@@ -62,7 +62,7 @@ impl Work for GmwClientStep<'_> {
     fn begin(
         &self,
         _unit: &Unit,
-        call: &Call,
+        call: &OtCall,
         down: &Made,
         up: &Made,
     ) -> Result<Beginning<Executions>, ProtocolError> {
@@ -97,7 +97,7 @@ impl Work for GmwClientStep<'_> {
         chunk: usize,
         mut begun: Executions,
         heard: Heard,
-    ) -> Result<Finish<(Executions, Planes)>, ProtocolError> {
+    ) -> Result<FinishedChunk<(Executions, Planes)>, ProtocolError> {
         let chunk = &self.step.chunks[chunk];
         self.step.correct::<Client>(chunk, &mut begun, &heard.bits()?);
         let words = &self.input.words()[chunk.inputs.clone()];

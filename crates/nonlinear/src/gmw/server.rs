@@ -15,8 +15,8 @@ use crate::gmw::plan::GmwStep;
 use crate::gmw::role::Server;
 use crate::gmw::run::Executions;
 use crate::gmw::schedule::Trip;
-use crate::offline::plan::{Call, Unit};
-use crate::offline::work::{Beginning, Finish, Heard, Work};
+use crate::offline::plan::{OtCall, Unit};
+use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::{Made, RotHashes};
 use crate::shares::check_input;
 
@@ -52,7 +52,7 @@ impl Work for GmwServerStep<'_> {
     fn begin(
         &self,
         _unit: &Unit,
-        call: &Call,
+        call: &OtCall,
         down: &Made,
         up: &Made,
     ) -> Result<Beginning<Executions>, ProtocolError> {
@@ -80,7 +80,7 @@ impl Work for GmwServerStep<'_> {
         chunk: usize,
         mut begun: Executions,
         heard: Heard,
-    ) -> Result<Finish<Executions>, ProtocolError> {
+    ) -> Result<FinishedChunk<Executions>, ProtocolError> {
         self.step.correct::<Server>(&self.step.chunks[chunk], &mut begun, &heard.bits()?);
         Ok((begun, None))
     }

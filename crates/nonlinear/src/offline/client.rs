@@ -15,8 +15,8 @@ use crate::gmw::client::GmwClientStep;
 use crate::gmw::run::Executions;
 use crate::offline::coordinator::{Sessions, run};
 use crate::offline::material::PerLayerClientPrepared;
-use crate::offline::plan::{Call, RunPlan, StepRef, Unit, ots};
-use crate::offline::work::{Beginning, Finish, Heard, Party, Work};
+use crate::offline::plan::{OtCall, RunPlan, StepRef, Unit, ots};
+use crate::offline::work::{Beginning, FinishedChunk, Heard, Party, Work};
 use crate::ot_session::{Extend, Made, Ot, Receiving, RotHashes, Sending, Silent};
 use crate::shares::check_shares;
 
@@ -175,7 +175,7 @@ impl Work for ClientStep<'_> {
     fn begin(
         &self,
         unit: &Unit,
-        call: &Call,
+        call: &OtCall,
         down: &Made,
         up: &Made,
     ) -> Result<Beginning<ClientBegun>, ProtocolError> {
@@ -193,7 +193,7 @@ impl Work for ClientStep<'_> {
         chunk: usize,
         begun: ClientBegun,
         heard: Heard,
-    ) -> Result<Finish<ClientReady>, ProtocolError> {
+    ) -> Result<FinishedChunk<ClientReady>, ProtocolError> {
         Ok(match (self, begun) {
             (Self::Gmw(step), ClientBegun::Gmw(begun)) => {
                 let (ready, tables) = step.finish(chunk, begun, heard)?;

@@ -20,8 +20,8 @@ use rayon::Scope;
 
 use crate::offline::parcel::{Parcel, ParcelShape};
 use crate::offline::plan::{RunPlan, Unit};
-use crate::offline::threads::{Buffers, Gate, News, ParcelsOf, Stream};
-use crate::offline::work::{Beginning, Finish, Heard, Party, Work, own_and_peer};
+use crate::offline::threads::{Buffers, News, ParcelsOf, ReadGate, Stream};
+use crate::offline::work::{Beginning, FinishedChunk, Heard, Party, Work, own_and_peer};
 use crate::ot_session::{Extend, Made};
 use crate::tasks::{deliver, wait};
 
@@ -46,26 +46,26 @@ impl<'a> Sessions<'a> {
     }
 }
 
-type Begun<P> = <<P as Party>::Work as Work>::Begun;
+type BegunOf<P> = <<P as Party>::Work as Work>::Begun;
 type Ready<P> = <<P as Party>::Work as Work>::Ready;
 
 /// What a coordinator hears of.
 enum Event<P: Party> {
     Stream(News),
     Begun { unit: usize, call: usize, done: Begins<P>, down: Made, up: Made },
-    Finished { unit: usize, chunk: usize, done: Result<Finish<Ready<P>>, ProtocolError> },
+    Finished { unit: usize, chunk: usize, done: Result<FinishedChunk<Ready<P>>, ProtocolError> },
 }
 
-type Begins<P> = Result<Beginning<Begun<P>>, ProtocolError>;
+type Begins<P> = Result<Beginning<BegunOf<P>>, ProtocolError>;
 
 /// What is known of a unit.
-struct State<P: Party> {
+struct UnitState<P: Party> {
     /// OTs of its calls, own stream's and the peer's, until they begin.
     made: Vec<[Option<Made>; 2]>,
     /// Calls that have not begun.
     waiting: usize,
     /// By chunk, until it is finished; this party's corrections by call.
-    begun: Vec<Option<Begun<P>>>,
+    begun: Vec<Option<BegunOf<P>>>,
     bits: Vec<BitVec>,
     /// The peer's parcels, in order.
     heard: Vec<Parcel>,
@@ -76,7 +76,7 @@ struct State<P: Party> {
     missing: usize,
 }
 
-impl<P: Party> State<P> {
+impl<P: Party> UnitState<P> {
     fn new(unit: &Unit) -> Self {
         let (calls, chunks) = (unit.calls.len(), unit.chunks.len());
         Self {
@@ -107,7 +107,7 @@ where
     channel.flush()?;
     let coins = |domain, rng: &mut (dyn CryptoRng + Send)| Prg::new(&Seed::random(rng), domain);
     let (mut own_coins, mut peer_coins) = (coins(SPEAKING, rng), coins(LISTENING, rng));
-    let (gate, buffers) = (Gate::default(), <[Buffers; 2]>::default());
+    let (gate, buffers) = (ReadGate::default(), <[Buffers; 2]>::default());
     let stream = &Stream { plan, gate: &gate, buffers: &buffers, speaks_down };
     let (send, recv) = channel.halves();
     let (news, events) = queue::<Option<Event<P>>>();
@@ -159,12 +159,12 @@ struct Coordinator<'a, P: Party> {
     /// Steps that are open, from number `closed` on, with the peer's seed if it said one.
     works: VecDeque<(Arc<P::Work>, Option<Seed>)>,
     closed: usize,
-    states: Vec<State<P>>,
+    states: Vec<UnitState<P>>,
     /// The next unit to finish, and the next parcel to hand out: `(unit, index)`.
     finish: usize,
     out: (usize, usize),
     /// Chunks to be finished, and how many are in the pool or have tables that have not left.
-    jobs: VecDeque<(usize, usize, Begun<P>, Heard)>,
+    jobs: VecDeque<(usize, usize, BegunOf<P>, Heard)>,
     busy: usize,
     prepared: Vec<P::Prepared>,
     costs: Vec<StepCost>,
@@ -186,7 +186,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
             news,
             works: VecDeque::new(),
             closed: 0,
-            states: stream.plan.units.iter().map(State::new).collect(),
+            states: stream.plan.units.iter().map(UnitState::new).collect(),
             finish: 0,
             out: (0, 0),
             jobs: VecDeque::new(),

@@ -39,7 +39,7 @@ pub(crate) fn ots(steps: &[StepRef<'_>]) -> (usize, usize) {
 
 /// OTs that are made together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Call {
+pub(crate) struct OtCall {
     /// The step's chunks that they are for.
     pub(crate) chunks: Range<usize>,
     /// How many, and the first one's tweak: from S to C.
@@ -52,7 +52,7 @@ pub(crate) struct Call {
 pub(crate) struct Unit {
     /// The step's place in the run.
     pub(crate) step: usize,
-    pub(crate) calls: Vec<Call>,
+    pub(crate) calls: Vec<OtCall>,
     pub(crate) chunks: Range<usize>,
     /// What the server says of it.
     pub(crate) down: Vec<ParcelShape>,
@@ -78,7 +78,7 @@ impl Unit {
 
 /// A place in a party's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum StreamPlace {
     /// This party's part of a unit's OTs.
     Ots(usize),
     /// What it says of a unit.
@@ -90,7 +90,7 @@ pub(crate) struct RunPlan {
     pub(crate) units: Vec<Unit>,
     /// Chunks by step.
     pub(crate) chunks: Vec<usize>,
-    pub(crate) order: Vec<Place>,
+    pub(crate) order: Vec<StreamPlace>,
 }
 
 /// Reserves tweaks of hashing; none for no OTs.
@@ -145,7 +145,7 @@ fn gmw_unit(
     let mut calls = Vec::with_capacity(chunks.len());
     for chunk in chunks.clone() {
         let rots = step.rots(&step.chunks[chunk]);
-        calls.push(Call {
+        calls.push(OtCall {
             chunks: chunk..chunk + 1,
             down: reserve(Some(&mut *down), rots.0)?,
             up: reserve(up.as_deref_mut(), rots.1)?,
@@ -181,7 +181,7 @@ fn garbled_unit<S: GarblingScheme>(
     }
     let count = bits.iter().map(|(_, own)| own).sum();
     // Labels are the OTs' own blocks: nothing is hashed.
-    let call = Call { chunks: chunks.clone(), down: (count, 0), up: (0, 0) };
+    let call = OtCall { chunks: chunks.clone(), down: (count, 0), up: (0, 0) };
     let calls = Vec::from_iter((!chunks.is_empty()).then_some(call));
     let up = Vec::from_iter((!chunks.is_empty()).then_some(ParcelShape::Choices(count)));
     let tweaks = Mutex::new(tweaks);
@@ -190,7 +190,7 @@ fn garbled_unit<S: GarblingScheme>(
 
 /// The order of both streams: the OTs of unit after unit, and behind them what is said of the units
 /// before, so late that at most `window` OTs (or one unit's) are ahead.
-pub(crate) fn order(ots: &[usize], window: usize) -> Vec<Place> {
+pub(crate) fn order(ots: &[usize], window: usize) -> Vec<StreamPlace> {
     let mut order = Vec::with_capacity(2 * ots.len());
     let (mut open, mut ahead) = (VecDeque::new(), 0);
     for (unit, count) in ots.iter().enumerate() {
@@ -198,13 +198,13 @@ pub(crate) fn order(ots: &[usize], window: usize) -> Vec<Place> {
             && let Some((first, ots)) = open.pop_front()
         {
             ahead -= ots;
-            order.push(Place::Parcels(first));
+            order.push(StreamPlace::Parcels(first));
         }
-        order.push(Place::Ots(unit));
+        order.push(StreamPlace::Ots(unit));
         ahead += count;
         open.push_back((unit, *count));
     }
-    order.extend(open.into_iter().map(|(unit, _)| Place::Parcels(unit)));
+    order.extend(open.into_iter().map(|(unit, _)| StreamPlace::Parcels(unit)));
     order
 }
 
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn known_answer_parcels_follow_their_ots_by_a_window() {
-        use Place::{Ots, Parcels};
+        use StreamPlace::{Ots, Parcels};
         let expected =
             [Ots(0), Ots(1), Parcels(0), Ots(2), Parcels(1), Parcels(2), Ots(3), Parcels(3)];
         assert_eq!(order(&[4, 4, 4, 9], 9), expected);
@@ -230,12 +230,12 @@ mod tests {
             let (mut made, mut said, mut ahead) = (0, 0, 0);
             for place in order(&ots, 60) {
                 match place {
-                    Place::Ots(unit) => {
+                    StreamPlace::Ots(unit) => {
                         prop_assert_eq!(unit, made);
                         made += 1;
                         ahead += ots[unit];
                     }
-                    Place::Parcels(unit) => {
+                    StreamPlace::Parcels(unit) => {
                         prop_assert_eq!(unit, said);
                         prop_assert!(unit < made, "OTs come first");
                         said += 1;

@@ -14,8 +14,8 @@ use crate::gmw::run::Executions;
 use crate::gmw::server::GmwServerStep;
 use crate::offline::coordinator::{Sessions, run};
 use crate::offline::material::PerLayerServerPrepared;
-use crate::offline::plan::{Call, RunPlan, StepRef, Unit, ots};
-use crate::offline::work::{Beginning, Finish, Heard, Party, Work};
+use crate::offline::plan::{OtCall, RunPlan, StepRef, Unit, ots};
+use crate::offline::work::{Beginning, FinishedChunk, Heard, Party, Work};
 use crate::ot_session::{Extend, Made, Ot, Receiving, RotHashes, Sending, Silent};
 
 /// A server's OT sessions; those of GMW only if a step runs on it.
@@ -155,7 +155,7 @@ impl<S: GarblingScheme> Work for ServerStep<'_, S> {
     fn begin(
         &self,
         unit: &Unit,
-        call: &Call,
+        call: &OtCall,
         down: &Made,
         up: &Made,
     ) -> Result<Beginning<ServerBegun>, ProtocolError> {
@@ -173,7 +173,7 @@ impl<S: GarblingScheme> Work for ServerStep<'_, S> {
         chunk: usize,
         begun: ServerBegun,
         heard: Heard,
-    ) -> Result<Finish<ServerReady>, ProtocolError> {
+    ) -> Result<FinishedChunk<ServerReady>, ProtocolError> {
         Ok(match (self, begun) {
             (Self::Gmw(step), ServerBegun::Gmw(begun)) => {
                 let (ready, tables) = step.finish(chunk, begun, heard)?;

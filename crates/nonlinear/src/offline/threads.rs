@@ -11,7 +11,7 @@ use gazelle_wire::{RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use crate::offline::parcel::{Parcel, ParcelShape};
-use crate::offline::plan::{Call, Place, RunPlan, Unit, WINDOW};
+use crate::offline::plan::{OtCall, RunPlan, StreamPlace, Unit, WINDOW};
 use crate::ot_session::{Extend, Made};
 
 /// A party's parcels of a unit.
@@ -37,13 +37,13 @@ pub(crate) enum News {
 /// stream is read no further. An honest peer is never more than a window ahead of what this party sent,
 /// and this party at most a window of what it can begin.
 #[derive(Default)]
-pub(crate) struct Gate {
+pub(crate) struct ReadGate {
     alive: Mutex<usize>,
     changed: Condvar,
     closed: AtomicBool,
 }
 
-impl Gate {
+impl ReadGate {
     /// OTs that may wait, unless they are those of one call.
     const MOST: usize = 2 * WINDOW;
 
@@ -110,7 +110,7 @@ impl Buffers {
 /// What both streams need.
 pub(crate) struct Stream<'a> {
     pub(crate) plan: &'a RunPlan,
-    pub(crate) gate: &'a Gate,
+    pub(crate) gate: &'a ReadGate,
     /// Of this party's stream, and of the peer's.
     pub(crate) buffers: &'a [Buffers; 2],
     /// Whether this party's stream makes the OTs from S to C.
@@ -119,7 +119,7 @@ pub(crate) struct Stream<'a> {
 
 impl Stream<'_> {
     /// A call's OTs on this party's stream, or on the peer's.
-    pub(crate) fn ots(&self, call: &Call, own: bool) -> (usize, u64) {
+    pub(crate) fn ots(&self, call: &OtCall, own: bool) -> (usize, u64) {
         if own == self.speaks_down { call.down } else { call.up }
     }
 
@@ -138,9 +138,9 @@ impl Stream<'_> {
         let mut run = || -> Result<bool, ProtocolError> {
             for place in &self.plan.order {
                 let before = half.sent();
-                let (Place::Ots(unit) | Place::Parcels(unit)) = *place;
+                let (StreamPlace::Ots(unit) | StreamPlace::Parcels(unit)) = *place;
                 let Some(content) = self.plan.units.get(unit) else { continue };
-                if matches!(place, Place::Ots(_)) {
+                if matches!(place, StreamPlace::Ots(_)) {
                     for (at, call) in content.calls.iter().enumerate() {
                         if self.gate.is_closed() {
                             return Ok(false);
@@ -183,9 +183,9 @@ impl Stream<'_> {
         let run = || -> Result<bool, ProtocolError> {
             for place in &self.plan.order {
                 let before = half.received();
-                let (Place::Ots(unit) | Place::Parcels(unit)) = *place;
+                let (StreamPlace::Ots(unit) | StreamPlace::Parcels(unit)) = *place;
                 let Some(content) = self.plan.units.get(unit) else { continue };
-                if matches!(place, Place::Ots(_)) {
+                if matches!(place, StreamPlace::Ots(_)) {
                     for (at, call) in content.calls.iter().enumerate() {
                         let ots = self.ots(call, false);
                         if !self.gate.enter(ots.0) {
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn adversarial_a_peer_that_runs_ahead_is_read_no_further_than_two_windows() {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(ReadGate::default());
         let reader = Arc::clone(&gate);
         let (read, seen) = std::sync::mpsc::channel();
         let reading = std::thread::spawn(move || {
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn properties_a_call_larger_than_the_gate_goes_through_alone() {
-        let gate = Gate::default();
+        let gate = ReadGate::default();
         assert!(gate.enter(3 * WINDOW));
         gate.leave(3 * WINDOW);
         assert!(gate.enter(1));

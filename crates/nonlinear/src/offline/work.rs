@@ -4,7 +4,7 @@ use gazelle_block::BitVec;
 use gazelle_prg::Seed;
 use gazelle_share::ProtocolError;
 
-use crate::offline::plan::{Call, Unit};
+use crate::offline::plan::{OtCall, Unit};
 use crate::ot_session::Made;
 
 /// What the peer said of a chunk.
@@ -37,7 +37,7 @@ impl Heard {
 pub(crate) type Beginning<B> = (Vec<B>, BitVec);
 
 /// A chunk's material, and the tables that are to be sent.
-pub(crate) type Finish<R> = (R, Option<Vec<u8>>);
+pub(crate) type FinishedChunk<R> = (R, Option<Vec<u8>>);
 
 /// A step at one party.
 pub(crate) trait Work: Send + Sync {
@@ -55,7 +55,7 @@ pub(crate) trait Work: Send + Sync {
     fn begin(
         &self,
         unit: &Unit,
-        call: &Call,
+        call: &OtCall,
         down: &Made,
         up: &Made,
     ) -> Result<Beginning<Self::Begun>, ProtocolError>;
@@ -66,7 +66,7 @@ pub(crate) trait Work: Send + Sync {
         chunk: usize,
         begun: Self::Begun,
         heard: Heard,
-    ) -> Result<Finish<Self::Ready>, ProtocolError>;
+    ) -> Result<FinishedChunk<Self::Ready>, ProtocolError>;
 }
 
 /// One of the two parties, with all steps of a run.
