@@ -73,7 +73,7 @@ impl Description {
     ///
     /// # Errors
     /// [`GazelleError::Description`] if it cannot be written as JSON.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, GazelleError> {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, GazelleError> {
         serde_json::to_vec(self).map_err(|error| GazelleError::Description(error.to_string()))
     }
 

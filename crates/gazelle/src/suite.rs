@@ -26,12 +26,6 @@ impl<L, N> Suite<L, N> {
         Self { linear, nonlinear, hints: Hints::Reused }
     }
 
-    /// The same suite with another linear protocol.
-    #[must_use]
-    pub fn with_linear<M>(self, linear: M) -> Suite<M, N> {
-        Suite { linear, nonlinear: self.nonlinear, hints: self.hints }
-    }
-
     /// The same suite with another non-linear protocol.
     #[must_use]
     pub fn with_nonlinear<M>(self, nonlinear: M) -> Suite<L, M> {

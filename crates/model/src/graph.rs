@@ -263,7 +263,7 @@ pub struct InputGrid {
 
 impl InputGrid {
     /// The nearest value on the grid, of two the even one.
-    pub fn round(&self, x: f32) -> f32 {
+    pub(crate) fn round(&self, x: f32) -> f32 {
         let q = ((x / self.step).round_ties_even() + self.zero).max(self.low).min(self.high);
         (q - self.zero) * self.step
     }

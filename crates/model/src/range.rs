@@ -118,7 +118,7 @@ impl InputRange {
     /// # Errors
     /// [`ModelError::OutOfRange`] with the first element that lies outside, if such are refused;
     /// [`ModelError::Input`] for what is not a number.
-    pub fn admit<'a>(
+    pub(crate) fn admit<'a>(
         &self,
         input: &'a [f32],
         shape: TensorShape,

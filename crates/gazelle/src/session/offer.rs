@@ -74,12 +74,6 @@ impl Offer {
         }
     }
 
-    /// Returns what counts the link's waits and bytes, to be watched while the session runs; none on links
-    /// that do not count.
-    pub fn pace(&self) -> Option<gazelle_wire::pace::Pace> {
-        self.channel.pace()
-    }
-
     /// Returns what the server offers; not validated.
     pub fn description(&self) -> &Description {
         &self.description

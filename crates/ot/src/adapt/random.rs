@@ -111,7 +111,7 @@ impl<S: RcotSender> RotSender<S> {
     }
 
     /// The hash of this session.
-    pub fn hash(&self) -> &HashSeed {
+    pub(crate) fn hash(&self) -> &HashSeed {
         &self.hash
     }
 
@@ -193,7 +193,7 @@ impl<R: RcotReceiver> RotReceiver<R> {
     }
 
     /// The hash of this session.
-    pub fn hash(&self) -> &HashSeed {
+    pub(crate) fn hash(&self) -> &HashSeed {
         &self.hash
     }
 
