@@ -1,4 +1,4 @@
-//! Base OTs: "endemic" OT of Masny and Rindal (CCS 2019), over Ristretto255 and, in the form of McQuoid,
+//! Base OTs: "endemic" OT of Masny and Rindal (CCS 2019), over Ristretto255 and, in the form of `McQuoid`,
 //! Rosulek and Roy (CCS 2020), over ML-KEM-512.
 //!
 //! ```text

@@ -13,7 +13,7 @@
 //! (s, T) looks random whatever c is, if A does; and whoever fixes the value at one x has no say in that
 //! at the other: T and s fix its argument of H.
 //!
-//! Source: the Feistel POPF of McQuoid, Rosulek, Roy, "Minimal Symmetric PAKE and 1-out-of-N OT from
+//! Source: the Feistel POPF of `McQuoid`, Rosulek, Roy, "Minimal Symmetric PAKE and 1-out-of-N OT from
 //! Programmable-Once Public Functions" (CCS 2020); batches: their "Batching Base Oblivious
 //! Transfers" (ASIACRYPT 2021).
 
