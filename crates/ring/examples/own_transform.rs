@@ -51,6 +51,12 @@ fn negacyclic(a: &[u64], b: &[u64], out: &mut [u64]) {
     }
 }
 
+impl Karatsuba {
+    fn check(&self, got: usize) -> Result<(), RingError> {
+        if got == self.0 { Ok(()) } else { Err(RingError::Length { expected: self.0, got }) }
+    }
+}
+
 impl Transform for Karatsuba {
     type Eval = Vec<u64>;
     type Scratch = ();
@@ -63,11 +69,13 @@ impl Transform for Karatsuba {
     }
     fn scratch(&self) {}
     fn forward(&self, x: &[u64], _: u32, out: &mut Vec<u64>, (): &mut ()) -> Result<(), RingError> {
+        self.check(x.len())?;
         // Any representative mod 2^bits gives the product mod 2^bits.
         out.copy_from_slice(x);
         Ok(())
     }
     fn forward_small(&self, x: &[i64], out: &mut Vec<u64>, (): &mut ()) -> Result<(), RingError> {
+        self.check(x.len())?;
         *out = x.iter().map(|x| *x as u64).collect();
         Ok(())
     }
@@ -80,6 +88,7 @@ impl Transform for Karatsuba {
         out: &mut [u64],
         (): &mut (),
     ) -> Result<(), RingError> {
+        self.check(out.len())?;
         for (out, acc) in out.iter_mut().zip(acc) {
             *out = out.wrapping_add(*acc);
         }
@@ -94,6 +103,7 @@ impl Transform for Karatsuba {
         bits: u32,
         (): &mut (),
     ) -> Result<ExactOperand<Vec<u64>>, RingError> {
+        self.check(x.len())?;
         Ok(ExactOperand::new(vec![x.to_vec()], bits))
     }
     fn exact_mul_add(
