@@ -228,23 +228,6 @@ fn chosen(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
 /// Widths of all values that are tried where none of their own are found.
 const UNIFORM: [u32; 4] = [12, 15, 18, 21];
 
-/// Widens the range of a sum that is much smaller than its addends: values that cancel leave the
-/// addends' rounding errors behind, which must fit as well.
-fn hold_errors_of_addends(graph: &Graph, ranges: &mut [f64]) {
-    /// Of the largest addend: more than what values of 8 bits with a margin are rounded by.
-    const SHARE: f64 = 1.0 / 32.0;
-    for node in &graph.nodes {
-        if !matches!(node.op, Op::Local(LocalMap::Add { .. })) {
-            continue;
-        }
-        let addends = node.inputs.iter().filter_map(|id| ranges.get(*id)).copied();
-        let largest = addends.fold(0.0, f64::max);
-        if let Some(range) = ranges.get_mut(node.output) {
-            *range = range.max(largest * SHARE);
-        }
-    }
-}
-
 /// Passes over the network within the effort from which on more searches are begun.
 const MANY_STARTS: u64 = 4;
 
@@ -256,16 +239,43 @@ fn cheapest(prepared: &CalibratedGraph, options: &Options) -> Result<Quantised, 
     let shared = |bits: u32| Fractions { bits: bits.max(2), offsets: Some(&offsets) };
     let by_norm = |bits: u32| Fractions::by_norm(bits.max(2));
     let mut starts = vec![shared(few.saturating_sub(2)), shared(few), by_norm(few)];
-    if options.effort / prepared.lowered.macs().max(1) >= MANY_STARTS {
+    let many = options.effort / prepared.lowered.macs().max(1) >= MANY_STARTS;
+    if many {
         starts.extend([shared(few.saturating_sub(1)), by_norm(few.saturating_sub(1))]);
         starts.extend([by_norm(few.saturating_sub(2)), by_norm(few + 1)]);
     }
     let found = starts.par_iter().map(|start| search(prepared, options, *start, None));
     let found: Vec<_> = found.collect();
-    let price = |found: &Quantised| price::price(&found.network);
-    match found.into_iter().flatten().min_by(|a, b| price(a).total_cmp(&price(b))) {
+    match found.into_iter().flatten().min_by(|a, b| a.price().total_cmp(&b.price())) {
+        Some(cheapest) if many => Ok(trim(prepared, options, cheapest)),
         Some(cheapest) => Ok(cheapest),
         None => search(prepared, options, Fractions::by_norm(options.weight_bits), None),
+    }
+}
+
+/// Takes fraction bits from the layers that cost most, one at a time, as long as something gets cheaper.
+fn trim(prepared: &CalibratedGraph, options: &Options, mut best: Quantised) -> Quantised {
+    let graph = &prepared.lowered;
+    let bits = options.weight_bits;
+    let mut offsets = fractions::found(graph, &best.report.weight_bits, bits);
+    for tensor in fractions::costliest(graph).repeat(2) {
+        if let Some(offset) = offsets.get_mut(tensor) {
+            *offset -= 1;
+        }
+        let start = Fractions { bits, offsets: Some(&offsets) };
+        if let Ok(found) = search(prepared, options, start, None)
+            && found.price() < best.price()
+        {
+            best = found;
+        }
+        offsets = fractions::found(graph, &best.report.weight_bits, bits);
+    }
+    best
+}
+
+impl Quantised {
+    fn price(&self) -> f64 {
+        price::price(&self.network)
     }
 }
 
@@ -459,7 +469,7 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
         widest.max(calibration.sensitivity.negligible(id, scale))
     });
     let mut ranges: Vec<f64> = ranges.collect();
-    hold_errors_of_addends(&lowered, &mut ranges);
+    bounds::hold_errors_of_addends(&lowered, &mut ranges);
     let varied = variants.len();
     let seen = (calibration.sensitivity.gain(0), ranges.first().copied());
     let channels = lowered.input_shape().channels;

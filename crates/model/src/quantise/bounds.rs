@@ -25,6 +25,23 @@ impl Interval {
     }
 }
 
+/// Widens the range of a sum that is much smaller than its addends: values that cancel leave the
+/// addends' rounding errors behind, which must fit as well.
+pub(super) fn hold_errors_of_addends(graph: &Graph, ranges: &mut [f64]) {
+    /// Of the largest addend: more than what values of 8 bits with a margin are rounded by.
+    const SHARE: f64 = 1.0 / 32.0;
+    for node in &graph.nodes {
+        if !matches!(node.op, Op::Local(LocalMap::Add { .. })) {
+            continue;
+        }
+        let addends = node.inputs.iter().filter_map(|id| ranges.get(*id)).copied();
+        let largest = addends.fold(0.0, f64::max);
+        if let Some(range) = ranges.get_mut(node.output) {
+            *range = range.max(largest * SHARE);
+        }
+    }
+}
+
 /// Largest absolute value of each channel of each tensor, for all inputs of a range.
 pub(super) fn ranges(graph: &Graph, inputs: &InputRange) -> Vec<Vec<f64>> {
     let mut tensors: Vec<Interval> = vec![Interval::default(); graph.tensors.len()];

@@ -7,11 +7,15 @@
 //! of variances the cost is least where each variance is in proportion to its cost:
 //! `f = constant + 1/2 log2(variance at f = 0 / cost)`. The search finds the constant.
 
+#![expect(clippy::indexing_slicing, reason = "shapes were checked when the graph was made")]
+
 use gazelle_share::LinearOp;
 
 use super::sensitivity::Sensitivity;
 use crate::graph::{Graph, Op};
 
+/// Layers that are asked for fewer bits once the rest is found.
+const COSTLIEST: usize = 4;
 /// A layer is at most so many bits away from the mean: the model is one of first order.
 const MOST: f64 = 3.0;
 
@@ -56,6 +60,27 @@ pub(super) fn offsets(graph: &Graph, sensitivity: &Sensitivity) -> Vec<i32> {
         _ => 0,
     };
     wanted.into_iter().map(offset).collect()
+}
+
+/// What layers were found to get beyond `bits`, by tensor that a layer writes.
+pub(super) fn found(graph: &Graph, weight_bits: &[(String, i32)], bits: u32) -> Vec<i32> {
+    let mut offsets = vec![0; graph.tensors.len()];
+    for node in &graph.nodes {
+        let found = weight_bits.iter().find(|(name, _)| *name == node.name);
+        if let (Op::Linear { .. }, Some((_, found))) = (&node.op, found) {
+            offsets[node.output] = found - bits as i32;
+        }
+    }
+    offsets
+}
+
+/// The tensors with the most elements that layers write.
+pub(super) fn costliest(graph: &Graph) -> Vec<usize> {
+    let layers = graph.nodes.iter().filter(|node| matches!(node.op, Op::Linear { .. }));
+    let mut written: Vec<usize> = layers.map(|node| node.output).collect();
+    written.sort_by_key(|tensor| std::cmp::Reverse(graph.shape(*tensor).len()));
+    written.truncate(COSTLIEST);
+    written
 }
 
 /// `sum_m G_m |x_m|^2`.
