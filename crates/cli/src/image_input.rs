@@ -199,8 +199,8 @@ impl std::fmt::Display for Notice {
         match self {
             Self::Transparent => f.write_str(self.kind()),
             Self::Unlike => f.write_str(
-                "unlike the inputs that the model was calibrated with (in brightness, contrast or\n  \
-                 grain): hidden values may overflow, so do not trust the answer",
+                "unlike the inputs that the model was calibrated with, in brightness,\n  \
+                 contrast or grain: hidden values may overflow, so do not trust the answer",
             ),
             Self::Cropped(kept) => write!(
                 f,

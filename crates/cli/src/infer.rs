@@ -270,7 +270,9 @@ impl Failed {
 }
 
 fn print(object: &output::Object<'_>) {
-    say!("{}: {}\n", visible(object.input), visible(&object.label));
+    // On the line of the answer itself, so that nobody reads one without the other.
+    let doubt = if object.unlike_calibration { "  (do not trust: see the remark)" } else { "" };
+    say!("{}: {}{doubt}\n", visible(object.input), visible(&object.label));
     if !object.tied.is_empty() {
         let tied: Vec<String> = object.tied.iter().map(ToString::to_string).collect();
         say!("  a tie at this resolution: classes {}\n", tied.join(", "));

@@ -8,7 +8,9 @@
 use std::path::Path;
 
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{ImportOptions, InputRange, Interface, Options, load, quantise, samples};
+use gazelle_model::{
+    ImportOptions, InputRange, Interface, Likeness, Options, load, quantise, samples,
+};
 use gazelle_share::{Network, NodeKind, TensorShape};
 
 /// Inputs of each kind.
@@ -33,6 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let open = quantised.report.unproven.as_ref().map(Vec::len);
         println!("{file}: {open:?} of {steps} steps unproven, range {input_range}");
         let shape = model.graph.input_shape();
+        let likeness = Likeness::of(&calibration, shape);
         let mut values = Values(7);
         let mut kinds: Vec<(&str, Vec<Vec<f32>>)> = vec![("calibration", calibration.clone())];
         kinds.push((
@@ -55,15 +58,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         kinds.push(("sought", sought));
         for (kind, inputs) in kinds {
-            let mut overflowing = 0;
+            let (mut overflowing, mut told, mut untold) = (0, 0, 0);
             let mut fullest = 0f64;
             for input in &inputs {
                 let full = fullness(&quantised.network, input)?;
+                let unlike = likeness.is_some_and(|likeness| !likeness.admits(input, shape));
                 overflowing += usize::from(full > 1.0);
+                told += usize::from(unlike);
+                untold += usize::from(full > 1.0 && !unlike);
                 fullest = fullest.max(full);
             }
             println!(
-                "  {kind:<12} {overflowing:>3} of {} overflow; fullest step {fullest:.2}",
+                "  {kind:<12} {overflowing:>3} of {} overflow, {untold} of them untold, {told} told; fullest step {fullest:.2}",
                 inputs.len()
             );
         }

@@ -108,6 +108,31 @@ fn people_see_classes_probabilities_and_once_the_table() {
 }
 
 #[test]
+fn an_answer_to_an_input_of_another_kind_is_marked() {
+    let model = root().join("models/mnist_d_minionn");
+    let server = Server::start(&model.join("model.onnx"), &["--inferences-per-setup", "2"]);
+    let sample = model.join("samples/000.png").display().to_string();
+    let empty = std::env::temp_dir().join(format!("gazelle-empty-{}.npy", std::process::id()));
+    let mut tensor = b"\x93NUMPY\x01\0\x76\0".to_vec();
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 28, 28), }";
+    tensor.extend(format!("{header:<117}\n").bytes());
+    tensor.extend((0..784).flat_map(|_| 1f32.to_le_bytes()));
+    std::fs::write(&empty, tensor).unwrap();
+    let file = empty.display().to_string();
+    let ask = |more: &[&str]| {
+        output(&[&["infer", "--server", &server.address, &sample, &file][..], more].concat())
+    };
+    let told = ask(&["--quiet"]);
+    let lines = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(lines.matches("do not trust").count(), 1, "{lines}");
+    let objects = objects(&ask(&["--json"]));
+    std::fs::remove_file(&empty).unwrap();
+    assert_eq!(objects[0].get("unlike_calibration"), None);
+    assert_eq!(objects[1]["unlike_calibration"], true);
+    assert_eq!(objects[1]["proven"], false);
+}
+
+#[test]
 fn without_logits_the_client_learns_classes_alone() {
     let model = root().join("models/mnist_d_minionn");
     let samples = model.join("samples");

@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{Interface, Options, Pixels, float, quantise};
+use gazelle_model::{Interface, Likeness, Options, Pixels, float, quantise};
+use gazelle_share::TensorShape;
 
 use super::pack;
 
@@ -77,6 +78,24 @@ fn known_answer_mnist_networks_lose_at_most_one_of_200_images() {
     {
         check(model, "", &images);
     }
+}
+
+#[test]
+fn known_answer_inputs_of_the_same_kind_are_hardly_ever_told_and_negatives_are() {
+    let Some(images) = mnist(1000) else { return };
+    let calibration: Vec<Vec<f32>> =
+        pack::samples("mnist_c_chameleon").into_iter().map(|sample| sample.input).collect();
+    let shape = TensorShape::new(1, 28, 28);
+    let likeness = Likeness::of(&calibration, shape).unwrap();
+    let tensor = |image: &Image| image.bytes.iter().map(|b| f32::from(*b) / 255.0);
+    let told = |image: &&Image| !likeness.admits(&tensor(image).collect::<Vec<_>>(), shape);
+    let negative = |image: &&Image| {
+        !likeness.admits(&tensor(image).map(|x| 1.0 - x).collect::<Vec<_>>(), shape)
+    };
+    let (told, negatives) =
+        (images.iter().filter(told).count(), images.iter().filter(negative).count());
+    println!("{told} told of {}, {negatives} negatives", images.len());
+    assert!(told * 100 <= images.len() && negatives == images.len());
 }
 
 #[test]
