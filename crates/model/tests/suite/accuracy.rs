@@ -87,11 +87,12 @@ fn known_answer_inputs_of_the_same_kind_are_hardly_ever_told_and_negatives_are()
         pack::samples("mnist_c_chameleon").into_iter().map(|sample| sample.input).collect();
     let shape = TensorShape::new(1, 28, 28);
     let likeness = Likeness::of(&calibration, shape).unwrap();
-    let tensor = |image: &Image| image.bytes.iter().map(|b| f32::from(*b) / 255.0);
-    let told = |image: &&Image| !likeness.admits(&tensor(image).collect::<Vec<_>>(), shape);
-    let negative = |image: &&Image| {
-        !likeness.admits(&tensor(image).map(|x| 1.0 - x).collect::<Vec<_>>(), shape)
+    let tensor = |image: &Image, turned: bool| -> Vec<f32> {
+        let x = image.bytes.iter().map(|b| f32::from(*b) / 255.0);
+        x.map(|x| if turned { 1.0 - x } else { x }).collect()
     };
+    let told = |image: &&Image| !likeness.admits(&tensor(image, false), shape);
+    let negative = |image: &&Image| !likeness.admits(&tensor(image, true), shape);
     let (told, negatives) =
         (images.iter().filter(told).count(), images.iter().filter(negative).count());
     println!("{told} told of {}, {negatives} negatives", images.len());
