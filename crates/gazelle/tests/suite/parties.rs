@@ -67,9 +67,12 @@ pub(crate) fn assert_traffic(run: &Run) {
     let first = &run.inferences[0].report;
     assert_eq!(sides(&first.offline), planned(run.planned.offline), "offline at the client");
     assert_eq!(sides(&first.online), planned(run.planned.online), "online at the client");
+    // The linear layers' talk, then the streams of all steps; a protocol that goes step by step in none.
+    assert!(first.offline.turns <= 3, "{} turns at the client", first.offline.turns);
     // The command that starts a phase is read before the server's clock starts.
     let command = 13;
     let server = &run.server.inferences[0];
+    assert!(server.offline.turns <= 3, "{} turns at the server", server.offline.turns);
     let (sent, received) = swapped(&server.offline);
     assert_eq!((sent + command, received), planned(run.planned.offline), "offline at the server");
     let (sent, received) = swapped(&server.online);

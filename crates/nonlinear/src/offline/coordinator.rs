@@ -392,8 +392,8 @@ impl<'a, P: Party> Coordinator<'a, P> {
                     let state = &mut self.states[unit];
                     let bits = (state.waiting == 0).then(|| std::mem::take(&mut state.bits));
                     bits.map(|bits| match shape {
-                        ParcelShape::Corrections(_) => Parcel::Corrections(join(bits)),
-                        _ => Parcel::Choices(join(bits)),
+                        ParcelShape::Corrections(_) => Parcel::Corrections(join(&bits)),
+                        _ => Parcel::Choices(join(&bits)),
                     })
                 }
                 ParcelShape::Seed => {
@@ -440,8 +440,10 @@ impl<'a, P: Party> Coordinator<'a, P> {
 }
 
 /// Joins bit strings.
-fn join(parts: Vec<BitVec>) -> BitVec {
+fn join(parts: &[BitVec]) -> BitVec {
     let mut all = BitVec::new();
-    parts.iter().for_each(|part| all.extend(part));
+    for part in parts {
+        all.extend(part);
+    }
     all
 }
