@@ -22,7 +22,7 @@ mod scales;
 mod sensitivity;
 mod widths;
 
-use gazelle_share::{LocalMap, Network};
+use gazelle_share::Network;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ use fractions::Fractions;
 use self::left_out::LeftOut;
 use crate::error::ModelError;
 use crate::fixed;
-use crate::graph::{Graph, Op};
+use crate::graph::Graph;
 use crate::onnx::Reference;
 use crate::passes;
 use crate::range::InputRange;
