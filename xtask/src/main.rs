@@ -1,11 +1,14 @@
-//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | vectors [--check] | views`.
+//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | replicas | soak … | vectors [--check] | views`.
 
 mod bench;
 mod ci;
 mod dist;
 mod estimate;
+mod fleet;
 mod generate;
 mod process;
+mod replicas;
+mod soak;
 mod tests_built;
 mod tidy;
 mod vectors;
@@ -30,6 +33,10 @@ usage: cargo xtask <chore>
                      with random weights [--side PIXELS] [--classes N] [--seed N]
   estimate [--check] the cost of attacks on the RLWE and LPN parameters; with --check compares
                      with the documented figures
+  replicas           three servers behind HAProxy and eight clients; one server is killed, every
+                     client finishes
+  soak               many clients on one server while hostile connections garble, stall and flood
+                     [--clients N] [--hostile N] [--minutes N]
   vectors [--check]  regenerates the committed ONNX message types; with --check only compares
   views              the non-linear protocols of docs/protocol.md as an independent program: right
                      results and views that say nothing, for all coins and shares of small widths";
@@ -46,6 +53,8 @@ fn main() -> ExitCode {
         "dist" => dist::run(&root(), &rest),
         "generate" => generate::run(&root(), &rest),
         "estimate" => estimate::run(rest.iter().any(|argument| argument == "--check")),
+        "replicas" => replicas::run(&root(), &rest),
+        "soak" => soak::run(&root(), &rest),
         "vectors" => {
             let check = rest.iter().any(|argument| argument == "--check");
             vectors::run(&root(), check)

@@ -2,6 +2,7 @@
 
 mod keys;
 mod link;
+mod serve;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use keys::{Keys, KeysCommand};
 pub(crate) use link::{ClientLink, ServerLink};
+pub(crate) use serve::Serve;
 
 /// What `--help` begins with.
 const ABOUT: &str = "\
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Classify images with a server's model, privately
     Infer(Infer),
+    /// What a server offers to this client
+    Models(Models),
     /// Certificates, by which servers and clients recognise each other
     Keys(Keys),
     /// Print a shell's completions: bash, elvish, fish, powershell or zsh
@@ -87,6 +91,18 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Models {
+    #[command(flatten)]
+    pub(crate) link_layer: ClientLink,
+    /// Seconds to wait for the server
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// One JSON object per model on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArguments {
     /// The ONNX file; `model.toml` beside it describes preprocessing and output
     #[arg(value_name = "MODEL.ONNX")]
@@ -163,40 +179,6 @@ pub(crate) struct Inspect {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Serve {
-    #[command(flatten)]
-    pub(crate) model: ModelArguments,
-    /// Address and port; port 0 picks a free one. Addresses that other machines can reach need keys
-    /// (`gazelle keys`) or --insecure
-    #[arg(long, default_value = "127.0.0.1:7764")]
-    pub(crate) listen: String,
-    /// The name that clients see (default: from model.toml or the file)
-    #[arg(long)]
-    pub(crate) model_name: Option<String>,
-    /// The link to the clients, for `--backend auto`: `memory`, `lan`, `wan` or
-    /// `<bandwidth>,<round trip>` such as `100mbit,20ms`
-    #[arg(long, value_name = "LINK", default_value = "lan")]
-    pub(crate) link: Link,
-    /// Clients served at once; others wait a moment, then are told to come back. One address gets
-    /// all places but one, unless it is this machine's own; with TLS, one certificate
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = at_least_one)]
-    pub(crate) sessions: usize,
-    /// Inferences that a client (a certificate; an address without TLS) may make until the server ends:
-    /// with `--rounding local` every replay of an image tells it a little about the weights
-    /// (default: 256 with `--rounding local`, else no limit)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_inferences: Option<u64>,
-    /// Serve one client, then stop
-    #[arg(long)]
-    pub(crate) once: bool,
-    /// Seconds that one phase may wait for the client, a second more per 8 KiB that moves
-    #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) timeout: u64,
-    #[command(flatten)]
-    pub(crate) link_layer: ServerLink,
-}
-
-#[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Infer {
     /// PNG, JPEG, NPY, IDX (.gz) or CIFAR .bin files. Pictures are preprocessed as the server's
@@ -205,6 +187,20 @@ pub(crate) struct Infer {
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) link_layer: ClientLink,
+    /// The model, by its name; may be left out if the server has only one (`gazelle models` lists them)
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) model: String,
+    /// How long to stand in line if the server is full
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) wait: u64,
+    /// How often in a row a lost connection is made again, after pauses from half a second to half a
+    /// minute; the batch goes on where it was
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) retries: u32,
+    /// Note in this file which inputs have their answer, and leave those out: run the same command
+    /// again to continue a batch
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
     /// At most so many inputs of each file with several
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,

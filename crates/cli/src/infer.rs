@@ -1,20 +1,22 @@
 //! `gazelle infer`: the client.
 
 mod ahead;
+mod journal;
+mod visit;
 
 use std::time::{Duration, Instant};
 
-use gazelle::backend::{Choice, DefaultClient, DefaultSuite, Machine, planner};
-use gazelle::wire::tcp::Timeouts;
-use gazelle::{Description, Hints, Limits, Offer};
+use gazelle::backend::{Choice, DefaultSuite, Machine, planner};
+use gazelle::{Description, Hints};
 
 use crate::Outcome;
 use crate::arguments::Infer;
 use crate::failure::Failure;
 use crate::image_input::{Encoder, Notice};
 use crate::infer::ahead::{Ahead, Encoded};
+use crate::infer::journal::Journal;
+use crate::infer::visit::Visit;
 use crate::input::{Input, Source};
-use crate::link;
 use crate::notices::Notices;
 use crate::output::{self, Summary};
 use crate::progress::BatchProgress;
@@ -30,26 +32,24 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let mut failed = Failed { fail_fast: command.fail_fast, count: 0 };
     let sources = sources(command, &mut failed)?;
     let all = failed.count + sources.iter().map(Source::count).sum::<usize>();
-    let mut inputs = sources.into_iter().flat_map(Source::inputs);
+    let mut journal = command.resume.as_deref().map(Journal::open).transpose()?;
+    let finished = journal.as_ref().map_or(0, Journal::count);
+    let mut open: Box<dyn FnMut(&str) -> bool + Send> = match &journal {
+        Some(journal) => Box::new(journal.filter()),
+        None => Box::new(|_| true),
+    };
+    let inputs = sources.into_iter().flat_map(Source::inputs);
+    let mut inputs = inputs.filter(move |input| input.as_ref().map_or(true, |i| open(&i.name)));
     // Decoded before the server hears of us: its patience is for the protocol.
-    let Some(first) = failed.first(&mut inputs)? else { return Err(failed.verdict(all)) };
+    let Some(first) = failed.first(&mut inputs)? else {
+        // All of them have had their answer before.
+        return if failed.count == 0 { Ok(()) } else { Err(failed.verdict(all)) };
+    };
     let machine = command.link.map(|_| Machine::calibrate()).transpose()?;
     let own_labels = command.labels.as_deref().map(output::read_labels).transpose()?;
-    let batch = BatchProgress::new(all, quiet);
-    let timeouts =
-        Timeouts { progress: Duration::from_secs(command.timeout), ..Timeouts::default() };
-    let channel = link::connect(&command.link_layer, timeouts)?;
-    batch.follow(channel.pace());
-    batch.begin("handshake");
-    let limits =
-        Limits { traffic_bytes: command.max_traffic << 20, memory_bytes: command.max_memory << 20 };
-    let explain = |error| batch.explain(error, command.timeout);
-    let offer = Offer::receive(channel, limits, command.pin).map_err(|error| {
-        match link::hint(&command.link_layer, &error) {
-            "" => explain(error),
-            hint => Failure::Run(format!("{error}{hint}")),
-        }
-    })?;
+    let batch = BatchProgress::new(all.saturating_sub(finished), quiet);
+    let mut visit = Visit::new(command, &batch);
+    let offer = visit.offer()?;
     let encoder = Encoder::new(offer.description())?.clamping(command.clamp);
     if let Some(labels) = &own_labels {
         check_labels(labels, offer.description())?;
@@ -65,9 +65,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         Ahead::start(first.into_iter().chain(inputs), move |input| Encoded::new(&own, input))?;
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let suite = terms(command, offer.description(), all, quiet)?;
-    batch.begin("setup");
-    let mut client: DefaultClient = offer.accept(suite, &mut rng).map_err(explain)?;
-    client.observe(batch.observer());
+    let mut client = visit.begin(offer, suite, &mut rng)?;
     let mut predicted = match (command.link, machine) {
         (Some(link), Some(machine)) => {
             let description = client.description();
@@ -91,8 +89,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
                 continue;
             }
         };
-        let prepared = client.prepare(&mut rng).map_err(explain)?;
-        let inference = client.infer(prepared, &values).map_err(explain)?;
+        let inference = visit.infer(&mut client, &values, &mut rng)?;
         let model = &client.description().model;
         let labels = own_labels.as_deref().unwrap_or(output::labels(model));
         let mut object = output::object(&name, &inference, model, labels, command.top);
@@ -119,6 +116,9 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
             }
             Ok(())
         })?;
+        if let Some(journal) = &mut journal {
+            journal.add(&name)?;
+        }
     }
     ahead.end()?;
     client.close()?;

@@ -4,7 +4,7 @@ use gazelle::wire::Channel;
 use gazelle::wire::ChannelError;
 use gazelle::wire::tcp::Timeouts;
 use gazelle::{GazelleError, wire::tcp::Exposure};
-use gazelle_service::{ClientTls, Dialling, Home, Identity, Proxy, ServerTls};
+use gazelle_service::{ClientTls, Dialling, Home, Identity, Proxy, ServerTls, ServiceError};
 
 use crate::arguments::{ClientLink, ServerLink};
 use crate::failure::Failure;
@@ -33,8 +33,27 @@ pub(crate) fn server(
     Ok((Some(tls), Exposure::Network))
 }
 
+/// No connection came about; whether another attempt may succeed.
+#[derive(Debug)]
+pub(crate) struct Unconnected {
+    pub(crate) failure: Failure,
+    pub(crate) lost: bool,
+}
+
+impl From<Failure> for Unconnected {
+    fn from(failure: Failure) -> Self {
+        Self { failure, lost: false }
+    }
+}
+
+impl From<ServiceError> for Unconnected {
+    fn from(error: ServiceError) -> Self {
+        Self::from(Failure::from(error))
+    }
+}
+
 /// Connects as the command line says.
-pub(crate) fn connect(link: &ClientLink, timeouts: Timeouts) -> Result<Channel, Failure> {
+pub(crate) fn connect(link: &ClientLink, timeouts: Timeouts) -> Result<Channel, Unconnected> {
     let proxy = match &link.proxy {
         Some(proxy) => Some(Proxy::parse(proxy)?),
         None => Proxy::of_environment(&link.server)?,
@@ -47,21 +66,23 @@ pub(crate) fn connect(link: &ClientLink, timeouts: Timeouts) -> Result<Channel, 
     };
     let tls = if link.insecure { None } else { client(link)? };
     if tls.is_none() && !link.insecure && !dialling.is_local() {
-        return Err(Failure::Usage(format!(
+        return Err(Unconnected::from(Failure::Usage(format!(
             "the link to {} would be open to everybody on the way. Ask the server's owner for a \
              client's file (`gazelle keys new-client NAME`) and run `gazelle keys install FILE`; or \
              give --insecure if something else protects the link",
             visible(&link.server)
-        )));
+        ))));
     }
     gazelle_service::connect(&dialling, tls.as_ref()).map_err(|error| {
-        let refused = matches!(
-            &error,
-            gazelle_service::ServiceError::Unreachable { source, .. }
-                if source.kind() == std::io::ErrorKind::ConnectionRefused
-        );
-        let hint = if refused { "; is `gazelle serve` running there?" } else { "" };
-        Failure::Run(format!("{error}{hint}"))
+        let (lost, hint) = match &error {
+            ServiceError::Unreachable { source, .. } => {
+                let refused = source.kind() == std::io::ErrorKind::ConnectionRefused;
+                (true, if refused { "; is `gazelle serve` running there?" } else { "" })
+            }
+            ServiceError::Link(_) | ServiceError::Proxy { .. } => (true, ""),
+            _ => (false, ""),
+        };
+        Unconnected { failure: Failure::Run(format!("{error}{hint}")), lost }
     })
 }
 

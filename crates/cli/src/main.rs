@@ -16,6 +16,7 @@ mod link;
 mod log;
 mod manual;
 mod model_file;
+mod models;
 mod notices;
 mod output;
 mod progress;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Inspect(command) => inspect::run(command),
         Command::Serve(command) => serve::run(command, quiet),
         Command::Infer(command) => infer::run(command, quiet, verbose),
+        Command::Models(command) => models::run(command),
         Command::Keys(command) => keys::run(command, quiet),
         Command::Completions(command) => manual::completions(command),
         Command::Man(command) => manual::man(command),

@@ -1,12 +1,15 @@
-//! `gazelle serve`: one loaded model, many clients.
+//! `gazelle serve`: models for many clients.
 //!
-//! A connection shakes hands (a pool of its own), then takes a place for its session. Each has a
-//! thread from beginning to end.
+//! A connection shakes hands (a pool of its own), stands in line, then takes a place for its session.
+//! Each has a thread from beginning to end.
 
 mod client;
 mod handshakes;
+mod house;
+mod ledger;
+pub(crate) mod models;
 mod places;
-mod quotas;
+mod signals;
 mod strangers;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,31 +17,25 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use gazelle::backend::DefaultService;
-use gazelle::wire::Channel;
+use gazelle::ServerLimits;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
-use gazelle::{GazelleError, Guest, ServerLimits, ServerReport, SessionStage};
-use gazelle_service::{ServerTls, ServiceError};
+use gazelle_service::{AuditLog, Home, Metrics, Quota, QuotaStore};
 
 use crate::Outcome;
 use crate::arguments::Serve;
 use crate::failure::Failure;
-use crate::screen::{tell, visible};
-use crate::serve::client::ServedClient;
-use crate::serve::handshakes::{Handshakes, Pass};
-use crate::serve::places::{Places, Visitor};
-use crate::serve::quotas::{LOCAL_INFERENCES, Quotas};
+use crate::link;
+use crate::screen::tell;
+use crate::serve::house::House;
+use crate::serve::ledger::Ledger;
+use crate::serve::models::Models;
+use crate::serve::places::Places;
 use crate::serve::strangers::Strangers;
-use crate::{link, model_file};
 
 /// How long a handshake may let the server wait in all.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a client may wait for a place before it is told that the server is busy.
-const HELLO_WAITS: Duration = Duration::from_secs(3);
-/// How long one waits that has confirmed, and found that the place was taken by then.
-const CONFIRMED_WAITS: Duration = Duration::from_secs(30);
-
-/// Loads the model, then serves until the process ends (or one client is through with `--once`).
+/// Loads the models, then serves until the process is told to stop (or one client is through with
+/// `--once`).
 pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     let (tls, exposure) = link::server(&command.link_layer, quiet)?;
     // Before the model is loaded: a wrong address should fail at once.
@@ -54,71 +51,93 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
             Failure::Run(format!("{}: {error}", command.listen))
         }
     })?;
-    let mut model = model_file::load(&command.model, command.model_name.as_deref(), command.link)
-        .map_err(Failure::from)?;
-    let local = !model.quantised.network.architecture().is_exact();
-    model.choice.max_inferences = command.max_inferences.or(local.then_some(LOCAL_INFERENCES));
-    let quotas = Quotas::new(model.choice.max_inferences);
-    if !quiet {
-        tell!("{}", model.summary());
-        if let (true, Some(most)) = (local, model.choice.max_inferences) {
-            tell!(
-                "note: a client may make {most} inferences (--max-inferences): local rounding tells it \
-                 a little about the weights in each"
-            );
-        }
-        for remark in model.remarks() {
-            tell!("note: {}", visible(&remark));
-        }
-    }
-    let server = model.compile()?;
-    if !quiet {
-        tell!("model digest {}", model_file::hex(&model_file::digest(server.description())));
-    }
+    check_files(command.sessions)?;
+    let ledger = ledger(command, quiet)?;
+    let models = Models::load(command, quiet)?;
     let progress = Duration::from_secs(command.timeout);
-    let timeouts = Timeouts { handshake: HANDSHAKE.min(progress), progress, ..Timeouts::default() };
-    let (ended, end) = channel();
+    let sessions = if command.once { 1 } else { command.sessions };
     let house = Arc::new(House {
-        server,
+        models,
         tls,
-        quotas,
-        timeouts,
+        timeouts: Timeouts { handshake: HANDSHAKE.min(progress), progress, ..Timeouts::default() },
         handshakes: Arc::default(),
-        places: Places::new(if command.once { 1 } else { command.sessions }),
+        places: Places::new(sessions, command.memory_bytes()),
         strangers: Strangers::default(),
-        ended: command.once.then_some(ended.clone()),
+        ledger,
+        limits: ServerLimits {
+            memory_bytes: command.memory_bytes() / sessions as u64,
+            ..ServerLimits::default()
+        },
+        wait: Duration::from_secs(command.wait),
     });
+    let (ended, end) = channel();
+    signals::follow(Arc::clone(&house), command.clone(), ended.clone())?;
     tell!("listening on {}", listener.local_addr()?);
+    house.ledger.metrics.set_ready(true);
+    let once = command.once;
     std::thread::Builder::new()
         .name("accept".into())
-        .spawn(move || accept(&listener, &house, &ended))?;
+        .spawn(move || accept(&listener, &house, once, &ended))?;
     match end.recv() {
         Ok(result) => result,
         Err(_) => Err(Failure::Run("the thread that accepts connections ended".into())),
     }
 }
 
-type Ended = Sender<Outcome>;
+/// Quotas, metrics, the audit log, as the command line wants them.
+fn ledger(command: &Serve, quiet: bool) -> Result<Ledger, Failure> {
+    let quota = Quota {
+        in_all: command.inferences_in_all(),
+        per_day: command.per_day,
+        per_minute: command.per_minute,
+        bytes_per_day: command.mib_per_day.map(|mib| mib.saturating_mul(1 << 20)),
+    };
+    let quota = if quota.limits() {
+        let file = match &command.quota_file {
+            Some(file) => file.clone(),
+            None => Home::of_user()?.folder().join("quota.redb"),
+        };
+        Some((quota, QuotaStore::open(&file)?))
+    } else {
+        None
+    };
+    let audit = command.audit.as_ref();
+    let audit = audit.map(|file| AuditLog::open(file, command.audit_mib << 20)).transpose()?;
+    let metrics = Arc::new(Metrics::new()?);
+    if let Some(address) = &command.metrics {
+        let bound = metrics.serve(address)?;
+        if !quiet {
+            tell!("metrics on http://{bound}/metrics");
+        }
+    }
+    Ok(Ledger { metrics, audit, quota })
+}
 
-/// All that the threads of connections share.
-struct House {
-    server: DefaultService,
-    tls: Option<ServerTls>,
-    quotas: Quotas<ServedClient>,
-    timeouts: Timeouts,
-    handshakes: Arc<Handshakes>,
-    places: Arc<Places>,
-    strangers: Strangers,
-    /// Is told of the first session's end, with `--once`.
-    ended: Option<Ended>,
+/// Whether the system gives enough file descriptors: four for each connection that there may be.
+fn check_files(sessions: usize) -> Result<(), Failure> {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| {
+        line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<usize>().ok()
+    });
+    let needed = 64 + 4 * (sessions + handshakes::ALL);
+    match soft {
+        Some(soft) if soft < needed => Err(Failure::Run(format!(
+            "{sessions} sessions take up to {needed} open files, this process may have {soft}: raise \
+             it (`ulimit -n {needed}`), or give fewer --sessions"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Accepts connections until the program ends. The sender is held so that the main thread waits
 /// as long.
-fn accept(listener: &TcpListener, house: &Arc<House>, _ended: &Ended) {
+fn accept(listener: &TcpListener, house: &Arc<House>, once: bool, ended: &Sender<Outcome>) {
     loop {
         match listener.accept() {
-            Ok((stream, peer)) => admit(house, stream, peer),
+            Ok((stream, peer)) => {
+                let ended = once.then(|| ended.clone());
+                admit(house, stream, peer, ended);
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection failed");
                 std::thread::sleep(Duration::from_millis(50));
@@ -127,23 +146,26 @@ fn accept(listener: &TcpListener, house: &Arc<House>, _ended: &Ended) {
     }
 }
 
-/// Gives a connection a thread, unless too many are waiting.
-fn admit(house: &Arc<House>, stream: TcpStream, peer: SocketAddr) {
+/// Gives a connection a thread, unless too many are waiting. `ended` is told of the session's end.
+fn admit(house: &Arc<House>, stream: TcpStream, peer: SocketAddr, ended: Option<Sender<Outcome>>) {
     let address = peer.ip().to_canonical();
     let pass = match house.handshakes.admit(&stream, address) {
         Ok(Some(pass)) => pass,
-        Ok(None) => return house.strangers.turned_away(peer, &"too many are waiting"),
+        Ok(None) => {
+            house.ledger.metrics.refusal("crowded");
+            return house.strangers.turned_away(peer, &"too many are waiting");
+        }
         Err(error) => return tracing::warn!(%peer, %error, "a connection failed"),
     };
     let host = Arc::clone(house);
     let thread = std::thread::Builder::new().name("session".into());
     let spawned = thread.spawn(move || {
-        let _alarm = Alarm(host.ended.as_ref());
+        let _alarm = Alarm(ended.as_ref());
         if let Some(result) = host.receive(stream, peer, pass)
-            && let Some(ended) = &host.ended
+            && let Some(ended) = &ended
         {
             // Nobody listens any more if another session has ended the program.
-            let _ = ended.send(result.map(drop).map_err(Failure::from));
+            let _ = ended.send(result.map_err(Failure::from));
         }
     });
     if let Err(error) = spawned {
@@ -152,7 +174,7 @@ fn admit(house: &Arc<House>, stream: TcpStream, peer: SocketAddr) {
 }
 
 /// With `--once`, a session's thread that panics ends the program: nobody would hear of it else.
-struct Alarm<'a>(Option<&'a Ended>);
+struct Alarm<'a>(Option<&'a Sender<Outcome>>);
 
 impl Drop for Alarm<'_> {
     fn drop(&mut self) {
@@ -162,112 +184,6 @@ impl Drop for Alarm<'_> {
             let _ = ended.send(Err(Failure::Run("the session's thread panicked".into())));
         }
     }
-}
-
-impl House {
-    /// A connection from its first byte to its last; `None` if it never became a session.
-    fn receive(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        pass: Pass,
-    ) -> Option<Result<ServerReport, GazelleError>> {
-        let (channel, copy, client) = self.open(stream, peer)?;
-        let pace = channel.pace();
-        let failed = |error: &GazelleError| {
-            // TLS has heard a whole handshake.
-            let silent = pace.as_ref().is_some_and(|pace| pace.moved().1 == 0);
-            if silent {
-                Strangers::silent(peer, error);
-            } else {
-                self.strangers.failed(peer, error);
-            }
-        };
-        let mut guest = match Guest::greet(channel) {
-            Ok(guest) => guest,
-            Err(error) => {
-                failed(&error);
-                return None;
-            }
-        };
-        pass.in_line();
-        if !self.places.room(&client, HELLO_WAITS) {
-            self.strangers.turned_away(peer, &"all sessions are taken");
-            // A stranger who is turned away may be rude about it.
-            let _ = guest.turn_away();
-            return None;
-        }
-        pass.considering();
-        if let Err(error) = self.server.welcome(&mut guest) {
-            failed(&error);
-            return None;
-        }
-        pass.in_line();
-        let stage = SessionStage::default();
-        let visitor = Visitor { client: client.clone(), stream: copy, pace, stage: stage.clone() };
-        let Some(place) = self.places.take(visitor, CONFIRMED_WAITS) else {
-            self.strangers.turned_away(peer, &"all sessions are taken");
-            guest.dismiss();
-            return None;
-        };
-        drop(pass);
-        guest.limit(self.quotas.of(client.account()));
-        tracing::debug!(%peer, %client, "session begins");
-        let result = self.attend(guest, &stage);
-        match &result {
-            Ok(report) => {
-                let inferences = report.inferences.len();
-                let online: f64 = report.inferences.iter().map(|i| i.online.seconds).sum();
-                let online_seconds = rounded(online);
-                tracing::info!(%peer, %client, inferences, online_seconds, "session ended");
-            }
-            Err(_) if place.gave_way() => {
-                tracing::warn!(%peer, %client, "session closed: it asked for nothing while others waited");
-            }
-            Err(error @ GazelleError::Quota { .. }) => {
-                tracing::warn!(%peer, %client, %error, "session closed: --max-inferences");
-            }
-            Err(error) => tracing::warn!(%peer, %client, %error, "session failed"),
-        }
-        Some(result)
-    }
-
-    /// A channel to the client, with TLS if there are keys; a copy of the socket, to close it; and who the
-    /// client is.
-    fn open(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Option<(Channel, TcpStream, ServedClient)> {
-        let copy = stream.try_clone();
-        let opened = copy.map_err(ServiceError::from).and_then(|copy| {
-            if let Some(tls) = &self.tls {
-                let (channel, id) = tls.accept(stream, &self.timeouts)?;
-                return Ok((channel, copy, ServedClient::Certificate(id)));
-            }
-            let channel = tcp::channel(stream, &self.timeouts)?;
-            Ok((channel, copy, ServedClient::Address(peer.ip().to_canonical())))
-        });
-        match opened {
-            Ok(opened) => return Some(opened),
-            Err(ServiceError::Link(error)) if self.tls.is_some() => {
-                Strangers::silent(peer, &error);
-            }
-            Err(error @ ServiceError::Tls(_)) => self.strangers.failed(peer, &error),
-            Err(error) => tracing::error!(%peer, %error, "a connection failed"),
-        }
-        None
-    }
-
-    fn attend(&self, guest: Guest, stage: &SessionStage) -> Result<ServerReport, GazelleError> {
-        let mut rng = gazelle::system_rng()?;
-        self.server.attend(guest, &ServerLimits::default(), stage, &mut rng)
-    }
-}
-
-/// Milliseconds are enough for a log.
-fn rounded(seconds: f64) -> f64 {
-    (seconds * 1e3).round() / 1e3
 }
 
 #[cfg(test)]

@@ -16,7 +16,11 @@ mod datasets;
 mod forms;
 #[path = "suite/program.rs"]
 mod program;
+#[path = "suite/returns.rs"]
+mod returns;
 #[path = "suite/secured.rs"]
 mod secured;
+#[path = "suite/service.rs"]
+mod service;
 #[path = "suite/trust.rs"]
 mod trust;

@@ -24,6 +24,18 @@ pub enum GazelleError {
     /// The server has no room for another session.
     #[error("the server is busy; try again later")]
     Busy,
+    /// The server allows this client no more inferences for now.
+    #[error("the server allows this client no more inferences{}", until(*seconds))]
+    Exhausted {
+        /// Seconds until there are more; none if there will not be.
+        seconds: Option<u32>,
+    },
+    /// The client has made all the inferences that the server allowed it in this session.
+    #[error("all inferences that the server allows this client now are made")]
+    Allowance,
+    /// The server has no such model, or several and none was named.
+    #[error("the server has no model of that name, or several: `gazelle models` lists them")]
+    NoModel,
     /// The parties have no protocol version in common.
     #[error("the server speaks protocol version {theirs}, this program {ours}")]
     Version {
@@ -46,12 +58,6 @@ pub enum GazelleError {
         served: [u8; 32],
         /// The digest that was asked for.
         pinned: [u8; 32],
-    },
-    /// A client asked for more inferences than the server's owner allows it.
-    #[error("this client has made all of the {most} inferences that it may")]
-    Quota {
-        /// How many it may make.
-        most: u64,
     },
     /// The peer does not follow the protocol.
     #[error("the peer does not follow the protocol: {0}")]
@@ -106,6 +112,16 @@ pub enum GazelleError {
     /// A thread of this party panicked.
     #[error("a thread of this session panicked")]
     Panicked,
+}
+
+/// When an allowance is renewed, in the largest fitting unit.
+fn until(seconds: Option<u32>) -> String {
+    match seconds {
+        None => String::new(),
+        Some(seconds) if seconds > 7200 => format!(" for {} hours", seconds.div_ceil(3600)),
+        Some(seconds) if seconds > 120 => format!(" for {} minutes", seconds.div_ceil(60)),
+        Some(seconds) => format!(" for {seconds} seconds"),
+    }
 }
 
 impl GazelleError {

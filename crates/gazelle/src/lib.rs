@@ -19,9 +19,9 @@ pub use session::{
     Observer, Progress,
     client::{Client, Inference, Learnt, Prepared},
     guest::{Activity, Guest, SessionStage},
-    offer::{Limits, Offer},
-    quota::Quota,
+    offer::{Asking, Limits, Offer, catalogue},
     server::{ServerLimits, ServerReport, Service},
+    watcher::SessionWatcher,
 };
 pub use suite::{Hints, Suite};
 pub use traffic::PlannedTraffic;

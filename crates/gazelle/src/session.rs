@@ -14,10 +14,10 @@ pub(crate) mod guest;
 mod linear_client;
 pub(crate) mod message;
 pub(crate) mod offer;
-pub(crate) mod quota;
 pub(crate) mod server;
 mod server_run;
 mod step_shares;
+pub(crate) mod watcher;
 
 pub(crate) use client::Client;
 pub(crate) use offer::{Limits, Offer};

@@ -58,7 +58,7 @@ impl PlannedTraffic {
 
 /// Returns the four messages of `gazelle_wire::handshake`.
 fn handshake(description: usize) -> Cost {
-    const ANSWER: usize = 1 + 2 + 4;
+    const ANSWER: usize = 1 + 2 + 4 + 8;
     const CONFIRMATION: usize = 32;
     Cost {
         client_to_server: framed_len(Hello::encoded_len(&())) + framed_len(CONFIRMATION),

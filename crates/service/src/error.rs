@@ -41,6 +41,9 @@ pub enum ServiceError {
         /// Why.
         why: String,
     },
+    /// A store of ours cannot be used.
+    #[error("the store: {0}")]
+    Store(String),
     /// No connection came about.
     #[error("no connection to {address}: {source}")]
     Unreachable {
@@ -55,6 +58,12 @@ impl ServiceError {
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::File { path, source }
+    }
+
+    /// What a database says about a file.
+    pub(crate) fn store(path: &Path) -> impl Fn(&dyn std::fmt::Display) -> Self {
+        let path = path.display().to_string();
+        move |error| Self::Store(format!("{path}: {error}"))
     }
 
     pub(crate) fn identity(path: &Path, why: impl Into<String>) -> Self {

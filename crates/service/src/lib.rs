@@ -1,16 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+mod audit;
 mod connect;
 mod error;
 mod home;
 mod identity;
 pub mod keys;
+mod metrics;
 mod proxy;
+mod quota;
 mod tls;
 
+pub use audit::{AuditEvent, AuditLog};
 pub use connect::{Dialling, connect};
 pub use error::ServiceError;
 pub use home::Home;
 pub use identity::{ClientId, Identity};
+pub use metrics::{Metrics, PhaseCount};
 pub use proxy::Proxy;
+pub use quota::{Leave, Quota, QuotaStore};
 pub use tls::{ClientTls, ServerTls};

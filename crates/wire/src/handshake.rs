@@ -2,83 +2,29 @@
 //!
 //! | client | server |
 //! |---|---|
-//! | [`request`]: magic, versions, caps, pinned digest -> | [`greet`] |
-//! | receive a [`Proposal`] | <- [`offer`] or [`refuse`]: status, version, length; description, or the digest of what is served |
+//! | [`request`]: magic, versions, caps, model, pinned digest -> | [`greet`] |
+//! | is told its place in line, as often as the server likes | <- [`hold`] |
+//! | receive a [`Proposal`] | <- [`offer`] or [`refuse`]: status, version, length, allowance; description, or the digest of what is served |
 //! | [`Proposal::accept`]: BLAKE3(version, description, suite) -> | [`Offered::confirm`] compares |
+//!
+//! Who wants to know what models there are asks by [`request_catalogue`], and the server answers by
+//! [`offer_catalogue`]; that is all then.
 //!
 //! The description's length is the one length that is ever received: at most 4 MiB. Nothing
 //! secret moves before the confirmation.
 
-use crate::channel::Channel;
-use crate::error::{ChannelError, DecodeError};
-use crate::message::{Message, Reader};
+mod messages;
 
-/// What a client's first message begins with.
-pub const MAGIC: [u8; 8] = *b"gazelle\0";
-/// The versions that this code speaks, lowest and highest.
-pub const VERSIONS: Versions = Versions { lowest: 1, highest: 1 };
+use crate::channel::Channel;
+use crate::error::ChannelError;
+use messages::{Answer, Confirmation, DescriptionMessage, Served};
+pub use messages::{Caps, Hello, MAGIC, ModelName, Status, VERSIONS, Versions};
+
 /// A description's longest form.
 pub const DESCRIPTION_BYTES: usize = 4 << 20;
 
-/// A range of protocol versions, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Versions {
-    /// The oldest.
-    pub lowest: u16,
-    /// The newest.
-    pub highest: u16,
-}
-
-impl Versions {
-    /// The newest version that both know.
-    pub fn common(self, other: Self) -> Option<u16> {
-        let highest = self.highest.min(other.highest);
-        (highest >= self.lowest.max(other.lowest)).then_some(highest)
-    }
-}
-
-/// What the client is willing to spend on one inference and its setup; 0 = no limit of its own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Caps {
-    /// Bytes both ways.
-    pub traffic_bytes: u64,
-    /// Bytes of its memory.
-    pub memory_bytes: u64,
-    /// Bit set of optional features; none is defined in version 1.
-    pub features: u64,
-}
-
-/// The client's first message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hello {
-    /// The versions it speaks.
-    pub versions: Versions,
-    /// Its limits.
-    pub caps: Caps,
-    /// BLAKE3 of the only description that it accepts.
-    pub pinned: Option<[u8; 32]>,
-}
-
-impl Default for Hello {
-    fn default() -> Self {
-        Self { versions: VERSIONS, caps: Caps::default(), pinned: None }
-    }
-}
-
-/// The server's answer in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// The description follows.
-    Ok,
-    /// All sessions are taken; try later.
-    Busy,
-    /// No common version.
-    Version,
-    /// Not this client.
-    Refused,
-    /// Not the pinned model; the digest of the one that is served follows.
-    Pinned,
-}
+/// Is told a client's place in line, 1 for the next, and says whether to go on waiting.
+pub type Line<'a> = dyn FnMut(u32) -> bool + 'a;
 
 /// A handshake that came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +45,15 @@ pub enum HandshakeError {
     /// The server does not serve this client.
     #[error("the server refused the session")]
     Refused,
+    /// The client may make no more inferences for now.
+    #[error("the client's allowance is used up")]
+    Exhausted {
+        /// Seconds until there is more; none if there will not be.
+        seconds: Option<u32>,
+    },
+    /// The server has no model of that name, or several and none was named.
+    #[error("the server has no model of that name, or several: ask for its list")]
+    Model,
     /// A description beyond [`DESCRIPTION_BYTES`].
     #[error("a description of {got} bytes exceeds the limit of {DESCRIPTION_BYTES}")]
     Description {
@@ -122,20 +77,67 @@ pub enum HandshakeError {
     Confirmation,
 }
 
-/// Client: sends `hello` and waits for the description.
+/// Client: sends `hello` and waits for the description, in line if the server is full and `line` says
+/// so.
 ///
 /// Cost: one round trip.
 ///
 /// # Errors
-/// The server's status, a description that is too long or not the pinned one, or the link's.
-pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Proposal, HandshakeError> {
+/// The server's status, a description that is too long or not the pinned one, or the link's;
+/// [`HandshakeError::Busy`] if `line` does not want to wait.
+pub fn request(
+    channel: &mut Channel,
+    hello: &Hello,
+    line: &mut Line<'_>,
+) -> Result<Proposal, HandshakeError> {
+    let (answer, description) = answered(channel, hello, line)?;
+    let proposal = Proposal { version: answer.version, allowance: answer.allowance, description };
+    let served = proposal.digest();
+    match hello.pinned {
+        Some(pinned) if pinned != served => Err(HandshakeError::Pinned { served, pinned }),
+        _ => Ok(proposal),
+    }
+}
+
+/// Client: asks what models there are; the server's bytes, at most [`DESCRIPTION_BYTES`].
+///
+/// Cost: one round trip.
+///
+/// # Errors
+/// As [`request`].
+pub fn request_catalogue(channel: &mut Channel) -> Result<Vec<u8>, HandshakeError> {
+    let hello = Hello { catalogue: true, ..Hello::default() };
+    answered(channel, &hello, &mut |_| false).map(|(_, bytes)| bytes)
+}
+
+/// The server's answer and what follows it.
+fn answered(
+    channel: &mut Channel,
+    hello: &Hello,
+    line: &mut Line<'_>,
+) -> Result<(Answer, Vec<u8>), HandshakeError> {
     channel.send(hello, &())?;
-    let answer: Answer = channel.recv(&())?;
+    let answer = loop {
+        let answer: Answer = channel.recv(&())?;
+        if answer.status != Status::Waiting {
+            break answer;
+        }
+        if !line(answer.length) {
+            return Err(HandshakeError::Busy);
+        }
+        // Its place comes again, or its turn.
+        channel.begin_phase();
+    };
     match answer.status {
         Status::Ok => {}
-        Status::Busy => return Err(HandshakeError::Busy),
+        Status::Busy | Status::Waiting => return Err(HandshakeError::Busy),
         Status::Version => return Err(HandshakeError::Version { ours: hello.versions }),
         Status::Refused => return Err(HandshakeError::Refused),
+        Status::Model => return Err(HandshakeError::Model),
+        Status::Exhausted => {
+            let seconds = (answer.length > 0).then_some(answer.length);
+            return Err(HandshakeError::Exhausted { seconds });
+        }
         Status::Pinned => {
             let Served(served) = channel.recv(&())?;
             // Who pinned nothing has no reason to be told so.
@@ -151,12 +153,7 @@ pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Proposal, Handsha
         return Err(HandshakeError::Description { got: length });
     }
     let DescriptionMessage(description) = channel.recv(&length)?;
-    let offer = Proposal { version: answer.version, description };
-    let served = offer.digest();
-    match hello.pinned {
-        Some(pinned) if pinned != served => Err(HandshakeError::Pinned { served, pinned }),
-        _ => Ok(offer),
-    }
+    Ok((answer, description))
 }
 
 /// The description as the client received it: to be validated, then accepted.
@@ -164,6 +161,7 @@ pub fn request(channel: &mut Channel, hello: &Hello) -> Result<Proposal, Handsha
 #[must_use]
 pub struct Proposal {
     version: u16,
+    allowance: u64,
     description: Vec<u8>,
 }
 
@@ -171,6 +169,11 @@ impl Proposal {
     /// The chosen version.
     pub fn version(&self) -> u16 {
         self.version
+    }
+
+    /// How many inferences the client may make now; `u64::MAX` if nothing limits them.
+    pub fn allowance(&self) -> u64 {
+        self.allowance
     }
 
     /// The server's bytes, not yet validated.
@@ -206,11 +209,51 @@ pub fn greet(channel: &mut Channel) -> Result<Hello, HandshakeError> {
 /// # Errors
 /// The link's.
 pub fn refuse(channel: &mut Channel, status: Status) -> Result<(), HandshakeError> {
-    channel.send(&Answer { status, version: 0, length: 0 }, &())?;
+    channel.send(&Answer::refusal(status, 0), &())?;
     Ok(channel.flush()?)
 }
 
-/// Server: sends the description in the newest common version.
+/// Server: tells a client its place in line, 1 for the next; one-way, as often as it changes.
+///
+/// # Errors
+/// The link's: the client has left the line.
+pub fn hold(channel: &mut Channel, place: u32) -> Result<(), HandshakeError> {
+    channel.send(&Answer::refusal(Status::Waiting, place), &())?;
+    Ok(channel.flush()?)
+}
+
+/// Server: tells a client that its allowance is used up, for `seconds` or for ever; one-way.
+///
+/// # Errors
+/// The link's.
+pub fn refuse_exhausted(channel: &mut Channel, seconds: Option<u32>) -> Result<(), HandshakeError> {
+    let seconds = seconds.map_or(0, |seconds| seconds.max(1));
+    channel.send(&Answer::refusal(Status::Exhausted, seconds), &())?;
+    Ok(channel.flush()?)
+}
+
+/// Server: answers a client that asks what models there are; one-way.
+///
+/// # Errors
+/// [`HandshakeError::Description`] if it is too long to be sent; else the link's.
+pub fn offer_catalogue(channel: &mut Channel, catalogue: &[u8]) -> Result<(), HandshakeError> {
+    let length = catalogue.len();
+    if length > DESCRIPTION_BYTES {
+        return Err(HandshakeError::Description { got: length });
+    }
+    let answer = Answer {
+        status: Status::Ok,
+        version: VERSIONS.highest,
+        length: length as u32,
+        allowance: 0,
+    };
+    channel.send(&answer, &())?;
+    channel.send(&DescriptionMessage(catalogue.to_vec()), &length)?;
+    Ok(channel.flush()?)
+}
+
+/// Server: sends the description in the newest common version, and how many inferences the client may
+/// make now (`u64::MAX`: as many as it likes).
 ///
 /// # Errors
 /// No common version, or a description that is not the pinned one: the client has been told.
@@ -218,6 +261,7 @@ pub fn refuse(channel: &mut Channel, status: Status) -> Result<(), HandshakeErro
 pub fn offer<'a>(
     channel: &mut Channel,
     hello: &Hello,
+    allowance: u64,
     description: &'a [u8],
 ) -> Result<Offered<'a>, HandshakeError> {
     if description.len() > DESCRIPTION_BYTES {
@@ -230,14 +274,15 @@ pub fn offer<'a>(
     if let Some(pinned) = hello.pinned {
         let served = *blake3::hash(description).as_bytes();
         if pinned != served {
-            channel.send(&Answer { status: Status::Pinned, version, length: 0 }, &())?;
+            channel.send(&Answer::refusal(Status::Pinned, 0), &())?;
             channel.send(&Served(served), &())?;
             channel.flush()?;
             return Err(HandshakeError::Pinned { served, pinned });
         }
     }
     let length = description.len();
-    channel.send(&Answer { status: Status::Ok, version, length: length as u32 }, &())?;
+    let answer = Answer { status: Status::Ok, version, length: length as u32, allowance };
+    channel.send(&answer, &())?;
     channel.send(&DescriptionMessage(description.to_vec()), &length)?;
     channel.flush()?;
     // The confirmation can only come once the whole description is there.
@@ -256,6 +301,11 @@ pub struct Offered<'a> {
 }
 
 impl Offered<'_> {
+    /// The chosen version.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
     /// Waits for the client's confirmation and compares.
     ///
     /// # Errors
@@ -278,140 +328,4 @@ fn confirmation(version: u16, description: &[u8], suite: &[u8]) -> Confirmation 
     hasher.update(description);
     hasher.update(suite);
     Confirmation(*hasher.finalize().as_bytes())
-}
-
-impl Message for Hello {
-    type Shape = ();
-    const KIND: u16 = 0x0010;
-    const NAME: &'static str = "hello";
-
-    fn encoded_len((): &()) -> usize {
-        8 + 2 * 2 + 3 * 8 + 1 + 32
-    }
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(MAGIC);
-        out.extend(self.versions.lowest.to_le_bytes());
-        out.extend(self.versions.highest.to_le_bytes());
-        for limit in [self.caps.traffic_bytes, self.caps.memory_bytes, self.caps.features] {
-            out.extend(limit.to_le_bytes());
-        }
-        out.push(u8::from(self.pinned.is_some()));
-        out.extend(self.pinned.unwrap_or_default());
-    }
-    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        if input.array()? != MAGIC {
-            return Err(DecodeError::Invalid("not a gazelle client"));
-        }
-        let versions = Versions {
-            lowest: u16::from_le_bytes(input.array()?),
-            highest: u16::from_le_bytes(input.array()?),
-        };
-        let caps = Caps {
-            traffic_bytes: u64::from_le_bytes(input.array()?),
-            memory_bytes: u64::from_le_bytes(input.array()?),
-            features: u64::from_le_bytes(input.array()?),
-        };
-        let pinned = match (input.array()?, input.array()?) {
-            ([0], digest) if digest == [0; 32] => None,
-            ([1], digest) => Some(digest),
-            _ => return Err(DecodeError::Invalid("a pinned digest without its flag")),
-        };
-        Ok(Self { versions, caps, pinned })
-    }
-}
-
-struct Answer {
-    status: Status,
-    version: u16,
-    length: u32,
-}
-
-impl Message for Answer {
-    type Shape = ();
-    const KIND: u16 = 0x0011;
-    const NAME: &'static str = "answer";
-
-    fn encoded_len((): &()) -> usize {
-        1 + 2 + 4
-    }
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.push(match self.status {
-            Status::Ok => 0,
-            Status::Busy => 1,
-            Status::Version => 2,
-            Status::Refused => 3,
-            Status::Pinned => 4,
-        });
-        out.extend(self.version.to_le_bytes());
-        out.extend(self.length.to_le_bytes());
-    }
-    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        let status = match input.array()? {
-            [0] => Status::Ok,
-            [1] => Status::Busy,
-            [2] => Status::Version,
-            [3] => Status::Refused,
-            [4] => Status::Pinned,
-            _ => return Err(DecodeError::Invalid("unknown status")),
-        };
-        let version = u16::from_le_bytes(input.array()?);
-        let length = u32::from_le_bytes(input.array()?);
-        Ok(Self { status, version, length })
-    }
-}
-
-struct DescriptionMessage(Vec<u8>);
-
-impl Message for DescriptionMessage {
-    type Shape = usize;
-    const KIND: u16 = 0x0012;
-    const NAME: &'static str = "description";
-
-    fn encoded_len(shape: &usize) -> usize {
-        *shape
-    }
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
-    fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
-        Ok(Self(input.take(*shape)?.to_vec()))
-    }
-}
-
-/// BLAKE3 of the served description, told to a client that pinned another.
-struct Served([u8; 32]);
-
-impl Message for Served {
-    type Shape = ();
-    const KIND: u16 = 0x0014;
-    const NAME: &'static str = "served digest";
-
-    fn encoded_len((): &()) -> usize {
-        32
-    }
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.0);
-    }
-    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        Ok(Self(input.array()?))
-    }
-}
-
-#[derive(PartialEq, Eq)]
-struct Confirmation([u8; 32]);
-
-impl Message for Confirmation {
-    type Shape = ();
-    const KIND: u16 = 0x0013;
-    const NAME: &'static str = "confirmation";
-
-    fn encoded_len((): &()) -> usize {
-        32
-    }
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.0);
-    }
-    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        Ok(Self(input.array()?))
-    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ServerLink {
     /// A PEM file with this server's private key, its certificate chain and last the CA of its clients
     /// (default: server.pem of `gazelle keys new-server`, if that is there; then the link is mutual

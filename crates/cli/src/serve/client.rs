@@ -16,6 +16,22 @@ pub(crate) enum ServedClient {
 }
 
 impl ServedClient {
+    /// What counts and logs know it by: the certificate's SHA-256, or the address.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Certificate(id) => id.hex(),
+            Self::Address(address) => address.to_string(),
+        }
+    }
+
+    /// The certificate's name.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Certificate(id) => Some(id.name()),
+            Self::Address(_) => None,
+        }
+    }
+
     /// Whether many may be behind it: behind a tunnel everybody comes from this machine.
     pub(crate) fn is_crowd(&self) -> bool {
         matches!(self, Self::Address(address) if is_loopback(*address))

@@ -1,5 +1,5 @@
-//! The sessions that run at once: a bounded number of places, and a session that asks for nothing
-//! gives way when others wait.
+//! The sessions that run at once: a bounded number of places and a bounded memory; a line for those who
+//! wait; and a session that asks for nothing gives way when others do.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,26 +19,35 @@ const SETUP: Duration = Duration::from_secs(10);
 const BUSY: Duration = Duration::from_secs(30);
 /// How often waiting connections look for a session that has become idle.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often a waiting client is told its place, at least.
+const TELL: Duration = Duration::from_secs(1);
+/// Clients in line at most, and of one client.
+const LINE: usize = 64;
+const LINE_EACH: usize = 8;
 
 /// The places of a server.
 #[derive(Debug)]
 pub(crate) struct Places {
     all: usize,
-    taken: Mutex<Taken>,
-    freed: Condvar,
+    /// Bytes that all sessions together may be predicted to take.
+    memory: u64,
+    crowd: Mutex<Crowd>,
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct Crowd {
     next: u64,
     sessions: Vec<Session>,
+    /// Who waits at this moment, the first to come first.
+    line: Vec<Waiter>,
+    /// No more sessions begin.
+    closed: bool,
 }
 
 /// A session as others see it.
 #[derive(Debug)]
 pub(crate) struct Visitor {
-    /// Whose session it is.
-    pub(crate) client: ServedClient,
     /// Its socket, to close it.
     pub(crate) stream: TcpStream,
     /// What its link waits for.
@@ -49,25 +58,46 @@ pub(crate) struct Visitor {
 
 #[derive(Debug)]
 struct Session {
-    id: u64,
+    number: u64,
+    client: ServedClient,
+    bytes: u64,
     visitor: Visitor,
     /// It has been closed, and its thread is about to notice.
     closing: bool,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    number: u64,
+    client: ServedClient,
+    bytes: u64,
+}
+
+/// A client's right to its turn: before those that came later.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    places: Arc<Places>,
+    number: u64,
+    client: ServedClient,
+    bytes: u64,
 }
 
 /// A place; free again on drop.
 #[derive(Debug)]
 pub(crate) struct SessionPlace {
     places: Arc<Places>,
-    id: u64,
+    number: u64,
 }
+
+/// Is told the place in line, 1 for the next; whether the client still waits.
+pub(crate) type Told<'a> = dyn FnMut(u32) -> bool + 'a;
 
 impl Visitor {
     /// For how much longer than allowed it has let the server wait.
     fn overdue(&self) -> Option<Duration> {
         let allowed = match self.stage.activity() {
             Activity::Setup => SETUP,
-            Activity::Idle => IDLE,
+            Activity::Idle | Activity::Prepared => IDLE,
             Activity::Busy => BUSY,
         };
         self.pace.as_ref()?.silent()?.checked_sub(allowed)
@@ -75,49 +105,45 @@ impl Visitor {
 }
 
 impl Places {
-    /// `all` places.
-    pub(crate) fn new(all: usize) -> Arc<Self> {
-        Arc::new(Self { all, taken: Mutex::default(), freed: Condvar::new() })
+    /// `all` places for sessions that take `memory` bytes together.
+    pub(crate) fn new(all: usize, memory: u64) -> Arc<Self> {
+        Arc::new(Self { all, memory, crowd: Mutex::default(), changed: Condvar::new() })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn crowd(&self) -> MutexGuard<'_, Crowd> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is a place for a client, within `wait`. It is not kept for it.
-    pub(crate) fn room(&self, client: &ServedClient, wait: Duration) -> bool {
-        self.wait(client, wait).is_some()
+    /// A ticket for a session of `client` that is predicted to take `bytes`; its number tells sessions
+    /// apart.
+    pub(crate) fn ticket(self: &Arc<Self>, client: &ServedClient, bytes: u64) -> Ticket {
+        let mut crowd = self.crowd();
+        crowd.next += 1;
+        let number = crowd.next;
+        drop(crowd);
+        Ticket { places: Arc::clone(self), number, client: client.clone(), bytes }
     }
 
-    /// Takes a place, within `wait`.
-    pub(crate) fn take(self: &Arc<Self>, visitor: Visitor, wait: Duration) -> Option<SessionPlace> {
-        let mut taken = self.wait(&visitor.client, wait)?;
-        let id = taken.next;
-        taken.next += 1;
-        taken.sessions.push(Session { id, visitor, closing: false });
-        Some(SessionPlace { places: Arc::clone(self), id })
+    /// Sessions that run, clients in line, bytes that the sessions are predicted to take.
+    pub(crate) fn count(&self) -> (usize, usize, u64) {
+        let crowd = self.crowd();
+        (crowd.sessions.len(), crowd.line.len(), crowd.bytes())
     }
 
-    /// Waits until a client would get a place; sessions that are overdue give way.
-    fn wait(&self, client: &ServedClient, wait: Duration) -> Option<MutexGuard<'_, Taken>> {
-        let until = Instant::now() + wait;
-        let mut taken = self.taken();
-        loop {
-            let own = taken.sessions.iter().filter(|s| s.visitor.client == *client).count();
-            let full = taken.sessions.len() >= self.all;
-            if !full && own < self.share(client) {
-                return Some(taken);
+    /// No more sessions begin, who waits is sent away, and sessions between two inferences end; how many
+    /// are left.
+    pub(crate) fn close(&self) -> usize {
+        let mut crowd = self.crowd();
+        crowd.closed = true;
+        for session in &mut crowd.sessions {
+            let between =
+                matches!(session.visitor.stage.activity(), Activity::Idle | Activity::Setup);
+            if between && !session.closing {
+                session.close();
             }
-            // Who has its share already can only take over its own places.
-            taken.close_overdue(if full { None } else { Some(client) });
-            let left =
-                until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-            taken = self
-                .freed
-                .wait_timeout(taken, left.min(LOOK))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
         }
+        self.changed.notify_all();
+        crowd.sessions.len()
     }
 
     /// Places that one client may hold: all but one, unless many may be behind it.
@@ -126,7 +152,118 @@ impl Places {
     }
 }
 
-impl Taken {
+impl Ticket {
+    /// Which session this is.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Waits until there is a place for this client, and all who came earlier and could use it have
+    /// theirs; whether that is so within `wait`. It is not kept for it.
+    pub(crate) fn turn(&self, wait: Duration, told: &mut Told<'_>) -> bool {
+        self.wait(wait, told).is_some()
+    }
+
+    /// Takes a place, within `wait`.
+    pub(crate) fn take(self, visitor: Visitor, wait: Duration) -> Option<SessionPlace> {
+        let mut crowd = self.wait(wait, &mut |_| true)?;
+        let (number, client, bytes) = (self.number, self.client.clone(), self.bytes);
+        crowd.sessions.push(Session { number, client, bytes, visitor, closing: false });
+        Some(SessionPlace { places: Arc::clone(&self.places), number })
+    }
+
+    fn wait(&self, wait: Duration, told: &mut Told<'_>) -> Option<MutexGuard<'_, Crowd>> {
+        let places = &*self.places;
+        let until = Instant::now() + wait;
+        let mut crowd = places.crowd();
+        if !crowd.queue(self) {
+            return None;
+        }
+        let mut last: Option<(u32, Instant)> = None;
+        loop {
+            if !crowd.closed && places.open(&crowd, self) {
+                crowd.leave(self.number);
+                // The next may find a place as well.
+                places.changed.notify_all();
+                return Some(crowd);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || crowd.closed {
+                break;
+            }
+            // Who has its share already can only take over its own places.
+            let full =
+                crowd.sessions.len() >= places.all || crowd.bytes() + self.bytes > places.memory;
+            crowd.close_overdue(if full { None } else { Some(&self.client) });
+            let place = crowd.place(self.number);
+            if last.is_none_or(|(was, when)| was != place || when.elapsed() >= TELL) {
+                last = Some((place, Instant::now()));
+                // A client that is slow to hear it holds nobody up.
+                drop(crowd);
+                let waits = told(place);
+                crowd = places.crowd();
+                if !waits {
+                    break;
+                }
+                continue;
+            }
+            let look = left.min(LOOK);
+            crowd =
+                places.changed.wait_timeout(crowd, look).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        crowd.leave(self.number);
+        None
+    }
+}
+
+impl Places {
+    /// Whether there is room for a ticket, beside those earlier in line that could use it.
+    fn open(&self, crowd: &Crowd, ticket: &Ticket) -> bool {
+        let holds = |client: &ServedClient| {
+            crowd.sessions.iter().filter(|session| session.client == *client).count()
+        };
+        if holds(&ticket.client) >= self.share(&ticket.client) {
+            return false;
+        }
+        let earlier = crowd.line.iter().filter(|waiter| {
+            waiter.number < ticket.number && holds(&waiter.client) < self.share(&waiter.client)
+        });
+        let (mut count, mut bytes) = (crowd.sessions.len(), crowd.bytes());
+        for waiter in earlier {
+            count += 1;
+            bytes += waiter.bytes;
+        }
+        // One session is always allowed: the model was admitted when the server started.
+        count < self.all && (bytes + ticket.bytes <= self.memory || count == 0)
+    }
+}
+
+impl Crowd {
+    fn bytes(&self) -> u64 {
+        self.sessions.iter().map(|session| session.bytes).sum()
+    }
+
+    /// Puts a ticket into the line, where its number says; not if the line is full.
+    fn queue(&mut self, ticket: &Ticket) -> bool {
+        let own = self.line.iter().filter(|waiter| waiter.client == ticket.client).count();
+        if self.line.len() >= LINE || (own >= LINE_EACH && !ticket.client.is_crowd()) {
+            return false;
+        }
+        let at = self.line.partition_point(|waiter| waiter.number < ticket.number);
+        let Ticket { number, client, bytes, .. } = ticket;
+        self.line.insert(at, Waiter { number: *number, client: client.clone(), bytes: *bytes });
+        true
+    }
+
+    fn leave(&mut self, number: u64) {
+        self.line.retain(|waiter| waiter.number != number);
+    }
+
+    /// 1 for the next.
+    fn place(&self, number: u64) -> u32 {
+        1 + self.line.iter().filter(|waiter| waiter.number < number).count() as u32
+    }
+
     /// Closes the session that is overdue longest (of one client), unless one is closing already.
     fn close_overdue(&mut self, client: Option<&ServedClient>) {
         if self.sessions.iter().any(|session| session.closing) {
@@ -135,108 +272,37 @@ impl Taken {
         let longest = self
             .sessions
             .iter_mut()
-            .filter(|session| client.is_none_or(|client| session.visitor.client == *client))
+            .filter(|session| client.is_none_or(|client| session.client == *client))
             .filter_map(|session| Some((session.visitor.overdue()?, session)))
             .max_by_key(|(overdue, _)| *overdue);
         if let Some((_, session)) = longest {
-            session.closing = true;
-            // Its thread notices, and ends. A socket that is closed already is as good.
-            let _ = session.visitor.stream.shutdown(Shutdown::Both);
+            session.close();
         }
     }
 }
 
+impl Session {
+    fn close(&mut self) {
+        self.closing = true;
+        // Its thread notices, and ends. A socket that is closed already is as good.
+        let _ = self.visitor.stream.shutdown(Shutdown::Both);
+    }
+}
+
 impl SessionPlace {
-    /// Whether the session was closed because others were waiting.
+    /// Whether the server closed the session: others were waiting, or it is about to stop.
     pub(crate) fn gave_way(&self) -> bool {
-        self.places.taken().sessions.iter().any(|session| session.id == self.id && session.closing)
+        let crowd = self.places.crowd();
+        crowd.sessions.iter().any(|session| session.number == self.number && session.closing)
     }
 }
 
 impl Drop for SessionPlace {
     fn drop(&mut self) {
-        self.places.taken().sessions.retain(|session| session.id != self.id);
-        self.places.freed.notify_all();
+        self.places.crowd().sessions.retain(|session| session.number != self.number);
+        self.places.changed.notify_all();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use gazelle::wire::tcp::{self, Timeouts};
-
-    use super::*;
-
-    const SHORT: Duration = Duration::from_millis(30);
-
-    fn client(address: [u8; 4]) -> ServedClient {
-        ServedClient::Address(address.into())
-    }
-
-    /// A visitor whose link waits for nothing.
-    fn visitor(address: [u8; 4]) -> Visitor {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        Visitor { client: client(address), stream, pace: None, stage: SessionStage::default() }
-    }
-
-    #[test]
-    fn places_are_bounded_and_come_free_again() {
-        let places = Places::new(2);
-        let first = places.take(visitor([127, 0, 0, 1]), SHORT).unwrap();
-        let second = places.take(visitor([127, 0, 0, 1]), SHORT);
-        assert!(second.is_some());
-        assert!(places.take(visitor([127, 0, 0, 1]), SHORT).is_none());
-        assert!(!places.room(&client([192, 0, 2, 1]), SHORT));
-        let again = Arc::clone(&places);
-        let waiter = std::thread::spawn(move || {
-            again.take(visitor([127, 0, 0, 1]), Duration::from_secs(20)).is_some()
-        });
-        std::thread::sleep(SHORT);
-        assert!(!first.gave_way());
-        drop(first);
-        assert!(waiter.join().unwrap());
-    }
-
-    #[test]
-    fn adversarial_one_client_cannot_take_every_place() {
-        let places = Places::new(3);
-        let _held = [1, 2].map(|_| places.take(visitor([192, 0, 2, 1]), SHORT).unwrap());
-        assert!(places.take(visitor([192, 0, 2, 1]), SHORT).is_none());
-        let other = places.take(visitor([192, 0, 2, 2]), SHORT);
-        assert!(other.is_some());
-        // With one place only there is nothing to share.
-        assert!(Places::new(1).take(visitor([192, 0, 2, 1]), SHORT).is_some());
-    }
-
-    #[test]
-    fn adversarial_a_session_that_asks_for_nothing_gives_way() {
-        let places = Places::new(1);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, _) = listener.accept().unwrap();
-        let copy = stream.try_clone().unwrap();
-        let channel = tcp::channel(stream, &Timeouts::default()).unwrap();
-        let silent = Visitor {
-            client: client([127, 0, 0, 1]),
-            stream: copy,
-            pace: channel.pace(),
-            stage: SessionStage::default(),
-        };
-        let place = places.take(silent, SHORT).unwrap();
-        // The session's thread: waits for the peer, in the setup.
-        let session = std::thread::spawn(move || {
-            let mut channel = channel;
-            let result = channel.recv_half().and_then(|half| half.recv::<gazelle::wire::Bytes>(&1));
-            (result.is_err(), place.gave_way())
-        });
-        let begin = Instant::now();
-        assert!(!places.room(&client([127, 0, 0, 1]), SHORT), "it has its time");
-        assert!(places.take(visitor([127, 0, 0, 1]), 3 * SETUP).is_some());
-        let waited = begin.elapsed();
-        assert!((SETUP / 2..2 * SETUP).contains(&waited), "{waited:?}");
-        assert_eq!(session.join().unwrap(), (true, true));
-        drop(peer);
-    }
-}
+mod tests;

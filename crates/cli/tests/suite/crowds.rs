@@ -69,12 +69,14 @@ fn adversarial_sessions_that_ask_for_nothing_give_way() {
         .collect();
     // At once there is no place: an honest client is told so within seconds.
     let begin = Instant::now();
-    let busy = output(&["infer", "--server", &server.address, &sample()]);
+    let busy = output(&["infer", "--wait", "0", "--server", &server.address, &sample()]);
     assert_eq!(busy.status.code(), Some(1));
     assert!(stderr(&busy).contains("busy"), "{}", stderr(&busy));
     assert!(begin.elapsed() < Duration::from_secs(10));
-    std::thread::sleep(Duration::from_secs(3));
-    honest(&server.address);
+    // Who stands in line has its turn once they have let the server wait for five seconds.
+    let waited = output(&["infer", "--json", "--server", &server.address, &sample()]);
+    assert_eq!(objects(&waited).len(), 1);
+    assert!(stderr(&waited).contains(" in line"), "{}", stderr(&waited));
     drop(idle);
 }
 
@@ -90,8 +92,8 @@ fn a_session_at_work_keeps_its_place() {
     });
     std::thread::sleep(Duration::from_millis(500));
     for _ in 0..3 {
-        // Served after the worker, or told to come back: never instead of it.
-        let _ = output(&["infer", "--json", "--server", &server.address, &sample()]);
+        // Served after the worker, never instead of it.
+        honest(&server.address);
     }
     assert_eq!(worker.join().unwrap(), 12);
 }

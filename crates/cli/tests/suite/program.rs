@@ -38,6 +38,8 @@ pub(crate) fn stderr(output: &Output) -> String {
 pub(crate) struct Server {
     child: Child,
     log: Option<JoinHandle<String>>,
+    /// What it said before it listened.
+    pub(crate) preamble: String,
     /// `127.0.0.1:PORT`.
     pub(crate) address: String,
 }
@@ -75,12 +77,20 @@ impl Server {
             eprint!("server: {line}");
             text.push_str(&line);
         };
+        let preamble = text.clone();
         // The rest is read as it comes, so that the server never waits for us.
         let log = std::thread::spawn(move || {
             let _ = lines.read_to_string(&mut text);
             text
         });
-        Self { child, log: Some(log), address }
+        Self { child, log: Some(log), preamble, address }
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let kill = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(kill.success());
     }
 
     /// Ends the server; all that it wrote to standard error.

@@ -33,6 +33,8 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
     nonlinear: N::Client,
     channel: Channel,
     setup: Phase,
+    /// Inferences that the server still allows.
+    allowance: u64,
     observer: Option<Box<Observer>>,
     session: u64,
     next: u32,
@@ -114,7 +116,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         description: Description,
         parts: SessionParts<L, N>,
         channel: Channel,
-        setup: Phase,
+        (setup, allowance): (Phase, u64),
     ) -> Self {
         let SessionParts { plan, names, traffic, setup: linear_setup, linear, nonlinear } = parts;
         Self {
@@ -128,6 +130,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             nonlinear,
             channel,
             setup,
+            allowance,
             observer: None,
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
             next: 0,
@@ -160,15 +163,26 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.setup
     }
 
+    /// How many inferences may still be prepared; `u64::MAX` if the server does not limit them.
+    pub fn allowance(&self) -> u64 {
+        self.allowance
+    }
+
     /// Makes the material of one inference with the server.
     ///
     /// # Errors
-    /// The protocols' and the link's; the session is dead afterwards.
+    /// [`GazelleError::Allowance`] if the server allows no more (nothing was sent); else the protocols' and
+    /// the link's, and the session is dead afterwards.
     pub fn prepare(
         &mut self,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Prepared<N>, GazelleError> {
         self.alive()?;
+        match &mut self.allowance {
+            0 => return Err(GazelleError::Allowance),
+            &mut u64::MAX => {}
+            left => *left -= 1,
+        }
         // Masks, noise positions and keys do not repeat where this process was cloned or restored.
         let mut rng = gazelle_prg::refreshed(rng)?;
         let result = self.prepare_inner(&mut rng);

@@ -17,7 +17,6 @@ use gazelle_wire::handshake::{self, Hello, Status};
 use crate::error::GazelleError;
 use crate::report::Meter;
 use crate::session::offer::handshake_error;
-use crate::session::quota::Quota;
 use crate::session::server::Service;
 
 /// A client that has said hello and no more.
@@ -25,7 +24,6 @@ use crate::session::server::Service;
 pub struct Guest {
     pub(crate) channel: Channel,
     pub(crate) meter: Meter,
-    pub(crate) quota: Quota,
     hello: Hello,
 }
 
@@ -37,7 +35,7 @@ impl Guest {
     pub fn greet(mut channel: Channel) -> Result<Self, GazelleError> {
         let meter = Meter::start(&channel);
         match handshake::greet(&mut channel) {
-            Ok(hello) => Ok(Self { channel, meter, quota: Quota::default(), hello }),
+            Ok(hello) => Ok(Self { channel, meter, hello }),
             Err(error) => {
                 channel.send_error();
                 Err(handshake_error(error))
@@ -45,10 +43,51 @@ impl Guest {
         }
     }
 
-    /// Lets the guest make no more inferences than `quota` has left; without this, as many as a session
-    /// allows.
-    pub fn limit(&mut self, quota: Quota) {
-        self.quota = quota;
+    /// What counts this link's waits and bytes; none on links that do not count.
+    pub fn pace(&self) -> Option<gazelle_wire::pace::Pace> {
+        self.channel.pace()
+    }
+
+    /// Whether it only wants to know what models there are.
+    pub fn wants_catalogue(&self) -> bool {
+        self.hello.catalogue
+    }
+
+    /// The model that it wants; empty if it leaves that to the server. Foreign text.
+    pub fn model(&self) -> &str {
+        self.hello.model.as_str()
+    }
+
+    /// Answers one that wants to know what models there are.
+    ///
+    /// # Errors
+    /// The link's.
+    pub fn give_catalogue(mut self, catalogue: &[u8]) -> Result<(), GazelleError> {
+        handshake::offer_catalogue(&mut self.channel, catalogue).map_err(handshake_error)
+    }
+
+    /// Tells its place in line, 1 for the next.
+    ///
+    /// # Errors
+    /// The link's: it does not wait any more.
+    pub fn hold(&mut self, place: u32) -> Result<(), GazelleError> {
+        handshake::hold(&mut self.channel, place).map_err(handshake_error)
+    }
+
+    /// Says that there is no model as it wants it.
+    ///
+    /// # Errors
+    /// The link's.
+    pub fn refuse_model(mut self) -> Result<(), GazelleError> {
+        handshake::refuse(&mut self.channel, Status::Model).map_err(handshake_error)
+    }
+
+    /// Says that it may make no more inferences, for `seconds` or for ever.
+    ///
+    /// # Errors
+    /// The link's.
+    pub fn refuse_exhausted(mut self, seconds: Option<u32>) -> Result<(), GazelleError> {
+        handshake::refuse_exhausted(&mut self.channel, seconds).map_err(handshake_error)
     }
 
     /// Says that all sessions are taken.
@@ -66,14 +105,15 @@ impl Guest {
 }
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
-    /// Sends the description and waits until the client confirms it.
+    /// Sends the description, and that the client may make `allowance` inferences now (`u64::MAX`: as many
+    /// as it likes); waits until the client confirms.
     ///
     /// # Errors
     /// Versions or models that do not match (the client has been told), a wrong confirmation, or
     /// the link's.
-    pub fn welcome(&self, guest: &mut Guest) -> Result<(), GazelleError> {
+    pub fn welcome(&self, guest: &mut Guest, allowance: u64) -> Result<(), GazelleError> {
         let channel = &mut guest.channel;
-        let result = handshake::offer(channel, &guest.hello, self.description())
+        let result = handshake::offer(channel, &guest.hello, allowance, self.description())
             .and_then(|offered| offered.confirm(channel, self.suite_bytes()));
         result.map_err(|error| {
             channel.send_error();
@@ -89,6 +129,8 @@ pub enum Activity {
     Setup,
     /// The server waits for the client's next command.
     Idle,
+    /// The same, while material waits for its input.
+    Prepared,
     /// Material is being made or used.
     Busy,
 }
@@ -103,6 +145,7 @@ impl SessionStage {
         match self.0.load(Ordering::Relaxed) {
             0 => Activity::Setup,
             1 => Activity::Idle,
+            2 => Activity::Prepared,
             _ => Activity::Busy,
         }
     }
@@ -111,7 +154,8 @@ impl SessionStage {
         let code = match activity {
             Activity::Setup => 0,
             Activity::Idle => 1,
-            Activity::Busy => 2,
+            Activity::Prepared => 2,
+            Activity::Busy => 3,
         };
         self.0.store(code, Ordering::Relaxed);
     }

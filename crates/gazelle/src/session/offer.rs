@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gazelle_share::{LinearProtocol, NonlinearProtocol};
-use gazelle_wire::handshake::{self, Caps, Hello};
+use gazelle_wire::handshake::{self, Caps, Hello, Line, ModelName};
 use gazelle_wire::{Channel, HandshakeError};
 use rand_core::CryptoRng;
 
@@ -31,6 +31,17 @@ impl Default for Limits {
     }
 }
 
+/// What a client wants of a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asking<'a> {
+    /// What it is willing to spend.
+    pub limits: Limits,
+    /// The only description digest that it accepts.
+    pub pinned: Option<[u8; 32]>,
+    /// The model's name; empty for a server's only one.
+    pub model: &'a str,
+}
+
 /// A server's description, parsed but not yet accepted.
 #[derive(Debug)]
 pub struct Offer {
@@ -53,18 +64,33 @@ impl Offer {
     /// # Errors
     /// The server's refusal, the link's, or [`GazelleError::Description`].
     pub fn receive(
-        mut channel: Channel,
+        channel: Channel,
         limits: Limits,
         pinned: Option<[u8; 32]>,
     ) -> Result<Self, GazelleError> {
+        Self::ask(channel, &Asking { limits, pinned, model: "" }, &mut |_| false)
+    }
+
+    /// As [`receive`](Self::receive), of a model by name, and in line if the server is full: `line` is told
+    /// the place, 1 for the next, and says whether to go on waiting.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive); [`GazelleError::Busy`] if `line` does not wait.
+    pub fn ask(
+        mut channel: Channel,
+        asking: &Asking<'_>,
+        line: &mut Line<'_>,
+    ) -> Result<Self, GazelleError> {
+        let Asking { limits, pinned, model } = *asking;
+        let model = ModelName::new(model).ok_or(GazelleError::NoModel)?;
         let meter = Meter::start(&channel);
         let caps = Caps {
             traffic_bytes: limits.traffic_bytes,
             memory_bytes: limits.memory_bytes,
             ..Caps::default()
         };
-        let hello = Hello { caps, pinned, ..Hello::default() };
-        let inner = handshake::request(&mut channel, &hello).map_err(handshake_error)?;
+        let hello = Hello { caps, pinned, model, ..Hello::default() };
+        let inner = handshake::request(&mut channel, &hello, line).map_err(handshake_error)?;
         match Description::parse(inner.description()) {
             Ok(description) => Ok(Self { channel, inner, description, limits, meter }),
             Err(error) => {
@@ -77,6 +103,11 @@ impl Offer {
     /// Returns what the server offers; not validated.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// How many inferences the server allows now; `u64::MAX` if it does not limit them.
+    pub fn allowance(&self) -> u64 {
+        self.inner.allowance()
     }
 
     /// BLAKE3 of the description: what later sessions may pin.
@@ -98,7 +129,8 @@ impl Offer {
         match self.set_up(&suite, rng) {
             Ok(parts) => {
                 let setup = self.meter.stop(&self.channel);
-                Ok(Client::new(suite, self.description, parts, self.channel, setup))
+                let allowance = self.inner.allowance();
+                Ok(Client::new(suite, self.description, parts, self.channel, (setup, allowance)))
             }
             Err(error) => {
                 self.channel.send_error();
@@ -210,6 +242,16 @@ impl Offer {
     }
 }
 
+/// What models a server has for this client, in the server's own words: at most 4 MiB.
+///
+/// Cost: one round trip; the channel is used up.
+///
+/// # Errors
+/// The server's refusal, or the link's.
+pub fn catalogue(mut channel: Channel) -> Result<Vec<u8>, GazelleError> {
+    handshake::request_catalogue(&mut channel).map_err(handshake_error)
+}
+
 /// Returns bytes that a prepared inference may take: every tensor as 64-bit words, and all that the
 /// offline phase of the non-linear steps brings.
 pub(crate) fn memory_estimate(plan: &Plan, traffic: &PlannedTraffic) -> u64 {
@@ -241,6 +283,8 @@ pub(crate) fn handshake_error(error: HandshakeError) -> GazelleError {
         HandshakeError::Channel(error) => GazelleError::Channel(error),
         HandshakeError::Busy => GazelleError::Busy,
         HandshakeError::Refused => GazelleError::Refused,
+        HandshakeError::Exhausted { seconds } => GazelleError::Exhausted { seconds },
+        HandshakeError::Model => GazelleError::NoModel,
         HandshakeError::Pinned { served, pinned } => GazelleError::Pinned { served, pinned },
         other => GazelleError::Peer(other.to_string()),
     }

@@ -10,6 +10,7 @@ use crate::description::{Description, ModelInfo};
 use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan};
 use crate::report::{InferenceReport, Phase};
+use crate::session::offer::memory_estimate;
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
 
@@ -148,6 +149,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     /// Returns the bytes that clients get; BLAKE3 of them is what they may pin.
     pub fn description(&self) -> &[u8] {
         &self.description
+    }
+
+    /// Bytes that a session with one prepared inference is predicted to take at the server.
+    pub fn session_memory(&self) -> u64 {
+        memory_estimate(&self.plan, &self.traffic)
     }
 
     /// What the client's confirmation covers besides the description.

@@ -18,9 +18,8 @@ use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::message::{ClientCommand, MaskedInput};
-use crate::session::offer::memory_estimate;
-use crate::session::quota::Quota;
 use crate::session::server::{ServerLimits, ServerReport, Service};
+use crate::session::watcher::{Recorder, SessionWatcher};
 use crate::suite::Hints;
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
@@ -36,12 +35,15 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerReport, GazelleError> {
         let mut guest = Guest::greet(channel)?;
-        self.welcome(&mut guest)?;
-        self.attend(guest, limits, &SessionStage::default(), rng)
+        self.welcome(&mut guest, u64::MAX)?;
+        let recorder = Recorder::default();
+        self.attend(guest, limits, &SessionStage::default(), &recorder, rng)?;
+        let (setup, inferences) = recorder.into_parts();
+        Ok(ServerReport { setup, inferences })
     }
 
     /// Serves a client that has been [welcomed](Self::welcome) until it closes the session or the
-    /// link; `stage` says to others what the session is doing.
+    /// link; `stage` says to others what the session is doing, `watcher` answers for it.
     ///
     /// # Errors
     /// As [`serve`](Self::serve).
@@ -50,9 +52,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         mut guest: Guest,
         limits: &ServerLimits,
         stage: &SessionStage,
+        watcher: &dyn SessionWatcher,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<ServerReport, GazelleError> {
-        let result = self.attend_inner(&mut guest, limits, stage, rng);
+    ) -> Result<(), GazelleError> {
+        let result = self.attend_inner(&mut guest, limits, (stage, watcher), rng);
         if result.is_err() {
             guest.channel.send_error();
         }
@@ -63,10 +66,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         &self,
         guest: &mut Guest,
         limits: &ServerLimits,
-        stage: &SessionStage,
+        (stage, watcher): (&SessionStage, &dyn SessionWatcher),
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<ServerReport, GazelleError> {
-        let Guest { channel, meter, quota, .. } = guest;
+    ) -> Result<(), GazelleError> {
+        let Guest { channel, meter, .. } = guest;
         stage.set(Activity::Setup);
         channel.begin_phase();
         let link = channel.link_binding();
@@ -83,13 +86,12 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
             .server(Arc::clone(&self.nonlinear), channel, rng)
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
         channel.flush()?;
-        let setup = meter.stop(channel);
-        let each = memory_estimate(&self.plan, &self.traffic).max(1);
+        watcher.set_up(&meter.stop(channel));
+        let each = self.session_memory().max(1);
         let fit = (limits.memory_bytes / each).clamp(1, usize::MAX as u64) as usize;
         let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
-        let session = ServerSession::new(self, (linear, context), nonlinear, quota.clone());
-        let inferences = session.run(channel, &limits, stage, rng)?;
-        Ok(ServerReport { setup, inferences })
+        let session = ServerSession::new(self, (linear, context), nonlinear);
+        session.run(channel, &limits, (stage, watcher), rng)
     }
 }
 
@@ -101,7 +103,6 @@ pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     context: [u8; 32],
     nonlinear: N::Server,
     /// What the client may still ask for.
-    quota: Quota,
     prepared: HashMap<u32, ServerMaterial<N>>,
 }
 
@@ -119,9 +120,8 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         server: &'a Service<L, N>,
         (linear, context): (L::Server, [u8; 32]),
         nonlinear: N::Server,
-        quota: Quota,
     ) -> Self {
-        Self { server, linear, context, nonlinear, quota, prepared: HashMap::new() }
+        Self { server, linear, context, nonlinear, prepared: HashMap::new() }
     }
 
     /// Follows the client's commands until it leaves.
@@ -129,32 +129,34 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         mut self,
         channel: &mut Channel,
         limits: &ServerLimits,
-        stage: &SessionStage,
+        (stage, watcher): (&SessionStage, &dyn SessionWatcher),
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Vec<InferenceReport>, GazelleError> {
-        let mut reports = Vec::new();
+    ) -> Result<(), GazelleError> {
         let mut made = 0usize;
         loop {
-            stage.set(Activity::Idle);
+            let waits = !self.prepared.is_empty();
+            stage.set(if waits { Activity::Prepared } else { Activity::Idle });
             channel.begin_phase();
             let command = match channel.recv::<ClientCommand>(&()) {
                 Ok(command) => command,
-                Err(gazelle_wire::ChannelError::Closed) => return Ok(reports),
+                Err(gazelle_wire::ChannelError::Closed) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
             stage.set(Activity::Busy);
             channel.begin_phase();
             match command {
-                ClientCommand::Close => return Ok(reports),
+                ClientCommand::Close => return Ok(()),
                 ClientCommand::Prepare { id } => {
                     made += 1;
                     if self.prepared.len() >= limits.prepared || made > limits.inferences {
                         return Err(GazelleError::Peer("more inferences than allowed".into()));
                     }
+                    if !watcher.admit() {
+                        return Err(GazelleError::Allowance);
+                    }
                     if self.prepared.contains_key(&id) {
                         return Err(GazelleError::Peer(format!("inference {id} twice")));
                     }
-                    self.quota.take()?;
                     if made > 1 && self.server.suite.hints() == Hints::Fresh {
                         self.set_up_again(id, channel, rng)?;
                     }
@@ -168,7 +170,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         .prepared
                         .remove(&id)
                         .ok_or_else(|| GazelleError::Peer(format!("no inference {id}")))?;
-                    reports.push(self.online(prepared, channel, rng)?);
+                    watcher.inferred(&self.online(prepared, channel, rng)?);
                 }
             }
         }

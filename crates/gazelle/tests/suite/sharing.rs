@@ -1,8 +1,11 @@
 //! What inferences and sessions share: hints, and what a client may ask for in all.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use gazelle::backend::{Choice, DefaultSuite};
 use gazelle::{
-    Client, GazelleError, Guest, Hints, Limits, Offer, Quota, ServerLimits, SessionStage,
+    Client, GazelleError, Guest, Hints, Limits, Offer, ServerLimits, SessionStage, SessionWatcher,
 };
 use gazelle_share::testing::test_rng;
 use gazelle_wire::testing::run_two;
@@ -62,13 +65,24 @@ fn adversarial_parties_that_disagree_on_hints_do_not_begin() {
     assert!(client.is_err() && matches!(server, Err(GazelleError::Peer(_))), "{server:?}");
 }
 
+/// What a client may still make, in all its sessions.
+#[derive(Clone)]
+struct Left(Arc<AtomicU64>);
+
+impl SessionWatcher for Left {
+    fn admit(&self) -> bool {
+        let one_less = |left: u64| left.checked_sub(1);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
+    }
+}
+
 /// Two sessions of one client: three inferences in all, one allowed less.
 #[test]
 fn adversarial_a_client_gets_no_more_inferences_than_its_sessions_may_make_together() {
     let network = tiny(TRUNCATE);
     let inputs = inputs(&network, 2);
     let server = compile(suite(Hints::Reused), network);
-    let quota = Quota::new(3);
+    let quota = Left(Arc::new(AtomicU64::new(3)));
     let mut made = Vec::new();
     for _ in 0..2 {
         let (server, inputs, quota) = (server.clone(), inputs.clone(), quota.clone());
@@ -88,15 +102,14 @@ fn adversarial_a_client_gets_no_more_inferences_than_its_sessions_may_make_toget
             },
             move |channel| {
                 let mut guest = Guest::greet(channel)?;
-                server.welcome(&mut guest)?;
-                guest.limit(quota);
-                let stage = SessionStage::default();
-                server.attend(guest, &ServerLimits::default(), &stage, &mut test_rng(2))
+                server.welcome(&mut guest, u64::MAX)?;
+                let (limits, stage) = (ServerLimits::default(), SessionStage::default());
+                server.attend(guest, &limits, &stage, &quota, &mut test_rng(2))
             },
         );
         made.push((client.unwrap(), server));
     }
     assert!(made[0].0 == 2 && made[0].1.is_ok());
-    assert!(made[1].0 == 1 && matches!(made[1].1, Err(GazelleError::Quota { most: 3 })));
-    assert_eq!(quota.left(), 0);
+    assert!(made[1].0 == 1 && matches!(made[1].1, Err(GazelleError::Allowance)));
+    assert_eq!(quota.0.load(Ordering::SeqCst), 0);
 }

@@ -30,12 +30,14 @@ pub fn frames(data: &[u8]) {
 /// # Panics
 /// If a description beyond the limit is accepted: that would be a defect.
 pub fn handshakes(data: &[u8]) {
-    if let Ok(offer) = handshake::request(&mut replay(data.to_vec()), &Hello::default()) {
+    if let Ok(offer) =
+        handshake::request(&mut replay(data.to_vec()), &Hello::default(), &mut |_| true)
+    {
         assert!(offer.description().len() <= handshake::DESCRIPTION_BYTES);
     }
     let mut channel = replay(data.to_vec());
     if let Ok(hello) = handshake::greet(&mut channel)
-        && let Ok(offered) = handshake::offer(&mut channel, &hello, b"description")
+        && let Ok(offered) = handshake::offer(&mut channel, &hello, 1, b"description")
     {
         let _ = offered.confirm(&mut channel, b"suite");
     }

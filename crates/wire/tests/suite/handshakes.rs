@@ -1,8 +1,8 @@
 //! Two strangers agree, or part with a reason.
 
 use gazelle_wire::handshake::{
-    Caps, DESCRIPTION_BYTES, HandshakeError, Hello, Status, VERSIONS, Versions, greet, offer,
-    refuse, request,
+    Caps, DESCRIPTION_BYTES, HandshakeError, Hello, ModelName, Status, VERSIONS, Versions, greet,
+    hold, offer, offer_catalogue, refuse, refuse_exhausted, request, request_catalogue,
 };
 use gazelle_wire::testing::run_two;
 
@@ -12,7 +12,7 @@ fn serve(
 ) -> impl FnOnce(gazelle_wire::Channel) -> Result<Hello, HandshakeError> + Send + 'static {
     move |mut channel| {
         let hello = greet(&mut channel)?;
-        offer(&mut channel, &hello, &description)?.confirm(&mut channel, suite)?;
+        offer(&mut channel, &hello, 7, &description)?.confirm(&mut channel, suite)?;
         Ok(hello)
     }
 }
@@ -22,9 +22,9 @@ fn visit(
     suite: &'static [u8],
 ) -> impl FnOnce(gazelle_wire::Channel) -> Result<Vec<u8>, HandshakeError> + Send + 'static {
     move |mut channel| {
-        let offer = request(&mut channel, &hello)?;
+        let offer = request(&mut channel, &hello, &mut |_| false)?;
         let description = offer.description().to_vec();
-        assert_eq!(offer.version(), 1);
+        assert_eq!((offer.version(), offer.allowance()), (1, 7));
         offer.accept(&mut channel, suite)?;
         Ok(description)
     }
@@ -36,6 +36,7 @@ fn both_end_with_the_same_description() {
         let description = vec![7u8; length];
         let hello = Hello {
             caps: Caps { traffic_bytes: 1 << 40, memory_bytes: 3, features: 0 },
+            model: ModelName::new("digits, größer").unwrap(),
             pinned: Some(*blake3::hash(&description).as_bytes()),
             ..Hello::default()
         };
@@ -79,7 +80,7 @@ fn a_server_that_ignores_the_pin_is_caught_by_the_client() {
     let hello = Hello { pinned: Some([1; 32]), ..Hello::default() };
     let (client, _) = run_two(visit(hello, b""), |mut channel| {
         let hello = Hello { pinned: None, ..greet(&mut channel)? };
-        offer(&mut channel, &hello, b"other")?.confirm(&mut channel, b"")
+        offer(&mut channel, &hello, 7, b"other")?.confirm(&mut channel, b"")
     });
     assert!(matches!(client, Err(HandshakeError::Pinned { .. })));
 }
@@ -88,7 +89,7 @@ fn a_server_that_ignores_the_pin_is_caught_by_the_client() {
 fn adversarial_a_server_that_speaks_of_a_pin_that_was_not_set_is_refused() {
     let (client, _) = run_two(visit(Hello::default(), b""), |mut channel| {
         let hello = Hello { pinned: Some([1; 32]), ..greet(&mut channel)? };
-        offer(&mut channel, &hello, b"other")?.confirm(&mut channel, b"")
+        offer(&mut channel, &hello, 7, b"other")?.confirm(&mut channel, b"")
     });
     assert!(matches!(client, Err(HandshakeError::Refused)));
 }
@@ -104,10 +105,80 @@ fn a_busy_server_says_so() {
 }
 
 #[test]
+fn a_full_server_tells_the_place_in_line_until_it_is_the_clients_turn() {
+    let (client, server) = run_two(
+        |mut channel| {
+            let mut places = Vec::new();
+            let offer = request(&mut channel, &Hello::default(), &mut |place| {
+                places.push(place);
+                true
+            })?;
+            offer.accept(&mut channel, b"")?;
+            Ok::<_, HandshakeError>(places)
+        },
+        |mut channel| {
+            let hello = greet(&mut channel)?;
+            for place in [3, 2, 2, 1] {
+                hold(&mut channel, place)?;
+            }
+            offer(&mut channel, &hello, u64::MAX, b"x")?.confirm(&mut channel, b"")
+        },
+    );
+    server.unwrap();
+    assert_eq!(client.unwrap(), [3, 2, 2, 1]);
+}
+
+#[test]
+fn a_client_that_does_not_want_to_wait_takes_it_for_busy() {
+    let (client, _) = run_two(visit(Hello::default(), b""), |mut channel| {
+        greet(&mut channel).unwrap();
+        hold(&mut channel, 1)
+    });
+    assert!(matches!(client, Err(HandshakeError::Busy)));
+}
+
+#[test]
+fn refusals_say_when_there_is_more_and_whether_there_is_such_a_model() {
+    for wanted in [None, Some(1), Some(86_400)] {
+        let (client, _) = run_two(visit(Hello::default(), b""), move |mut channel| {
+            greet(&mut channel).unwrap();
+            refuse_exhausted(&mut channel, wanted)
+        });
+        assert!(matches!(client, Err(HandshakeError::Exhausted { seconds }) if seconds == wanted));
+    }
+    let (client, _) = run_two(visit(Hello::default(), b""), |mut channel| {
+        greet(&mut channel).unwrap();
+        refuse(&mut channel, Status::Model)
+    });
+    assert!(matches!(client, Err(HandshakeError::Model)));
+}
+
+#[test]
+fn the_catalogue_is_given_to_those_who_ask_for_it() {
+    let (client, asked) = run_two(
+        |mut channel| request_catalogue(&mut channel),
+        |mut channel| {
+            let hello = greet(&mut channel).unwrap();
+            offer_catalogue(&mut channel, b"[]").unwrap();
+            hello.catalogue
+        },
+    );
+    assert_eq!(client.unwrap(), b"[]");
+    assert!(asked);
+}
+
+#[test]
+fn names_of_models_are_short_text() {
+    assert_eq!(ModelName::new("").unwrap(), ModelName::default());
+    assert_eq!(ModelName::new(&"x".repeat(64)).unwrap().as_str(), "x".repeat(64));
+    assert!(ModelName::new(&"x".repeat(65)).is_none() && ModelName::new("a\0b").is_none());
+}
+
+#[test]
 fn a_description_beyond_the_limit_is_not_offered() {
     let (mut channel, _peer) = gazelle_wire::memory::pair();
     let description = vec![0; DESCRIPTION_BYTES + 1];
-    let error = offer(&mut channel, &Hello::default(), &description).unwrap_err();
+    let error = offer(&mut channel, &Hello::default(), 0, &description).unwrap_err();
     assert!(matches!(error, HandshakeError::Description { got } if got == DESCRIPTION_BYTES + 1));
     assert_eq!(channel.traffic().sent, 0);
 }

@@ -69,15 +69,16 @@ fn a_long_message_takes_a_header_per_mebibyte() {
 }
 
 #[test]
-fn the_hello_of_version_one_is_77_bytes() {
+fn the_hello_of_version_one_is_142_bytes() {
     let hello = handshake::Hello {
         caps: handshake::Caps { traffic_bytes: 1, memory_bytes: 2, features: 0 },
+        model: handshake::ModelName::new("digits").unwrap(),
         pinned: Some([0x5a; 32]),
         ..handshake::Hello::default()
     };
     let ((), (), recording) = testing::run_two_recorded(
         move |mut channel| {
-            handshake::request(&mut channel, &hello).unwrap_err();
+            handshake::request(&mut channel, &hello, &mut |_| false).unwrap_err();
         },
         |mut channel| {
             handshake::greet(&mut channel).unwrap();
@@ -85,14 +86,22 @@ fn the_hello_of_version_one_is_77_bytes() {
         },
     );
     let expected = [
-        "1000 0000 45000000",
+        "1000 0000 86000000",
         "67617a656c6c6500 0100 0100",
         "0100000000000000 0200000000000000 0000000000000000",
+        "00",
+        "646967697473",
+        &"00".repeat(58),
         "01",
         &"5a".repeat(32),
     ];
     assert_eq!(hex(&recording.sent()), expected.concat().replace(' ', ""));
-    assert_eq!(hex(&recording.received()), "110000000700000001000000000000");
+    assert_eq!(
+        hex(&recording.received()),
+        "110000000f00000001000000000000" /* allowance: */
+            .to_owned()
+            + "0000000000000000"
+    );
 }
 
 fn hex(bytes: &[u8]) -> String {

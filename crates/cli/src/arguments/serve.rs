@@ -1,0 +1,92 @@
+//! `gazelle serve`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use gazelle::wire::Link;
+
+use super::{ModelArguments, RoundingArgument, ServerLink, at_least_one};
+
+/// What a client may make by default where steps round locally: about a tenth of the replays that tell
+/// the last layer's weights (docs/threat-model.md).
+const LOCAL_INFERENCES: u64 = 256;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    /// More models behind the same port; a folder stands for the ONNX files in it. Options of models
+    /// count for all of them
+    #[arg(value_name = "MORE.ONNX")]
+    pub(crate) more: Vec<PathBuf>,
+    /// Address and port; port 0 picks a free one. Addresses that other machines can reach need keys
+    /// (`gazelle keys`) or --insecure
+    #[arg(long, default_value = "127.0.0.1:7764")]
+    pub(crate) listen: String,
+    /// The name that clients see (default: from model.toml or the file)
+    #[arg(long)]
+    pub(crate) model_name: Option<String>,
+    /// The link to the clients, for `--backend auto`: `memory`, `lan`, `wan` or
+    /// `<bandwidth>,<round trip>` such as `100mbit,20ms`
+    #[arg(long, value_name = "LINK", default_value = "lan")]
+    pub(crate) link: Link,
+    /// Clients served at once; others stand in line. One client gets all places but one: one
+    /// certificate, or without TLS one address, unless it is this machine's own
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = at_least_one)]
+    pub(crate) sessions: usize,
+    /// Memory that all sessions together may be predicted to take; who does not fit stands in line
+    #[arg(long, default_value_t = 4096, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) memory: u64,
+    /// How long a client may stand in line, told its place, before it is told that the server is busy
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86400))]
+    pub(crate) wait: u64,
+    /// Serve one client, then stop
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Seconds that one phase may wait for the client, a second more per 8 KiB that moves
+    #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// How long running inferences may go on after SIGTERM or SIGINT; a second signal ends them
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86400))]
+    pub(crate) drain: u64,
+    /// Inferences of each client with each model in all: with `--rounding local` every replay of an image
+    /// tells it a little about the weights (default: 256 with `--rounding local`, else no limit)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_inferences: Option<u64>,
+    /// Inferences of each client with each model per day (UTC)
+    #[arg(long, value_name = "N")]
+    pub(crate) per_day: Option<u64>,
+    /// Inferences of each client with each model per minute; faster clients are made to wait
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60000))]
+    pub(crate) per_minute: Option<u64>,
+    /// Traffic of each client with each model per day (UTC), both ways
+    #[arg(long, value_name = "MIB")]
+    pub(crate) mib_per_day: Option<u64>,
+    /// Where inferences are counted (default: quota.redb in the folder of keys)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) quota_file: Option<PathBuf>,
+    /// Serve metrics for Prometheus, /healthz and /readyz by HTTP on this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<String>,
+    /// Write who asked what, and how it ended, to this file: JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit: Option<PathBuf>,
+    /// The audit log is moved away (FILE.1 to FILE.8) before it exceeds this
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) audit_mib: u64,
+    #[command(flatten)]
+    pub(crate) link_layer: ServerLink,
+}
+
+impl Serve {
+    /// Inferences of a client in all.
+    pub(crate) fn inferences_in_all(&self) -> Option<u64> {
+        let local = self.model.rounding == RoundingArgument::Local;
+        self.max_inferences.or(local.then_some(LOCAL_INFERENCES))
+    }
+
+    /// `--memory` in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory << 20
+    }
+}

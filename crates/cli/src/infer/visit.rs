@@ -1,0 +1,191 @@
+//! A client's sessions with its server: when the link is lost, another begins where the last one ended.
+
+use std::time::{Duration, Instant};
+
+use gazelle::backend::{Choice, DefaultClient, DefaultSuite};
+use gazelle::wire::ChannelError;
+use gazelle::wire::tcp::Timeouts;
+use gazelle::{Asking, GazelleError, Inference, Limits, Offer};
+use rand_core::CryptoRng;
+
+use crate::arguments::Infer;
+use crate::failure::Failure;
+use crate::link;
+use crate::progress::BatchProgress;
+use crate::screen::tell;
+
+/// The first pause before a new attempt; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// How to reach the server, again and again.
+pub(super) struct Visit<'a> {
+    command: &'a Infer,
+    batch: &'a BatchProgress,
+    /// The only model that is accepted: the first session's, from the second on.
+    digest: Option<[u8; 32]>,
+    /// There has been a session: what it was told was no misunderstanding about TLS.
+    known: bool,
+    /// Attempts that have failed since something worked.
+    failed: u32,
+}
+
+/// An attempt that came to nothing, and whether another may succeed.
+struct Attempt {
+    failure: Failure,
+    again: bool,
+}
+
+impl From<link::Unconnected> for Attempt {
+    fn from(unconnected: link::Unconnected) -> Self {
+        Self { again: unconnected.lost, failure: unconnected.failure }
+    }
+}
+
+/// Whether a new session may do better: the link was lost, or the server was full or is being exchanged.
+fn may_pass(error: &GazelleError) -> bool {
+    matches!(
+        error,
+        GazelleError::Busy
+            | GazelleError::Channel(
+                ChannelError::Closed | ChannelError::TimedOut | ChannelError::Io(_)
+            )
+    )
+}
+
+impl<'a> Visit<'a> {
+    pub(super) fn new(command: &'a Infer, batch: &'a BatchProgress) -> Self {
+        Self { command, batch, digest: command.pin, known: false, failed: 0 }
+    }
+
+    /// Connects and receives the server's offer; once.
+    pub(super) fn offer(&mut self) -> Result<Offer, Failure> {
+        let offer = self.ask().map_err(|attempt| attempt.failure)?;
+        (self.digest, self.known) = (Some(offer.digest()), true);
+        Ok(offer)
+    }
+
+    fn ask(&self) -> Result<Offer, Attempt> {
+        let command = self.command;
+        let timeouts =
+            Timeouts { progress: Duration::from_secs(command.timeout), ..Timeouts::default() };
+        let channel = link::connect(&command.link_layer, timeouts)?;
+        self.batch.follow(channel.pace());
+        self.batch.begin("handshake");
+        let limits = Limits {
+            traffic_bytes: command.max_traffic << 20,
+            memory_bytes: command.max_memory << 20,
+        };
+        let asking = Asking { limits, pinned: self.digest, model: &command.model };
+        Offer::ask(channel, &asking, &mut in_line(command, self.batch)).map_err(|error| {
+            let hint = if self.known { "" } else { link::hint(&command.link_layer, &error) };
+            let again = may_pass(&error) && hint.is_empty();
+            let failure = match hint {
+                "" => self.explain(error),
+                hint => Failure::Run(format!("{error}{hint}")),
+            };
+            Attempt { failure, again }
+        })
+    }
+
+    /// Accepts an offer: a session.
+    pub(super) fn begin(
+        &mut self,
+        offer: Offer,
+        suite: DefaultSuite,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<DefaultClient, Failure> {
+        self.accept(offer, suite, rng).map_err(|attempt| attempt.failure)
+    }
+
+    fn accept(
+        &self,
+        offer: Offer,
+        suite: DefaultSuite,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<DefaultClient, Attempt> {
+        self.batch.begin("setup");
+        let mut client: DefaultClient = offer.accept(suite, rng).map_err(|error| {
+            let again = may_pass(&error);
+            Attempt { failure: self.explain(error), again }
+        })?;
+        client.observe(self.batch.observer());
+        Ok(client)
+    }
+
+    /// One prediction; in a new session of the same model if the link is lost, as often as the command line
+    /// allows in a row. An input's material is made anew each time: none is used twice.
+    pub(super) fn infer(
+        &mut self,
+        client: &mut DefaultClient,
+        values: &[i64],
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Inference, Failure> {
+        loop {
+            let result = client.prepare(rng).and_then(|prepared| client.infer(prepared, values));
+            match result {
+                Ok(inference) => {
+                    self.failed = 0;
+                    return Ok(inference);
+                }
+                Err(error) if may_pass(&error) && self.failed < self.command.retries => {
+                    let failure = self.explain(error);
+                    *client = self.return_after(failure, rng)?;
+                }
+                Err(error) => return Err(self.explain(error)),
+            }
+        }
+    }
+
+    /// A new session, after pauses that grow.
+    fn return_after(
+        &mut self,
+        mut failure: Failure,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<DefaultClient, Failure> {
+        while self.failed < self.command.retries {
+            let pause = PAUSE.saturating_mul(1 << self.failed.min(8)).min(LONGEST);
+            self.failed += 1;
+            let (attempt, of) = (self.failed, self.command.retries);
+            let seconds = pause.as_secs_f64();
+            self.batch.suspend(|| {
+                tell!("{failure}; attempt {attempt} of {of} to go on, in {seconds} s");
+            });
+            std::thread::sleep(pause);
+            let again = self.ask().and_then(|offer| {
+                // The same description as before, by its digest: the same suite.
+                let unknown = |error: GazelleError| Attempt { failure: error.into(), again: false };
+                let choice = Choice::parse(offer.description()).map_err(unknown)?;
+                let suite = choice.suite(offer.description().nonlinear.len());
+                self.accept(offer, suite, rng)
+            });
+            match again {
+                Ok(client) => {
+                    self.batch.begin("offline");
+                    return Ok(client);
+                }
+                Err(attempt) if attempt.again => failure = attempt.failure,
+                Err(attempt) => return Err(attempt.failure),
+            }
+        }
+        Err(failure)
+    }
+
+    fn explain(&self, error: GazelleError) -> Failure {
+        self.batch.explain(error, self.command.timeout)
+    }
+}
+
+/// Stands in line for as long as the command line says, and tells the place when it changes.
+fn in_line<'a>(command: &Infer, batch: &'a BatchProgress) -> impl FnMut(u32) -> bool + 'a {
+    let until = Instant::now() + Duration::from_secs(command.wait);
+    let mut told = None;
+    move |place| {
+        if told != Some(place) {
+            told = Some(place);
+            batch.suspend(|| tell!("the server is full: place {place} in line"));
+        }
+        Instant::now() < until
+    }
+}

@@ -1,0 +1,257 @@
+//! A connection from its first byte to its last: handshake, line, session.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gazelle::wire::Channel;
+use gazelle::wire::tcp::{self, Timeouts};
+use gazelle::{GazelleError, Guest, ServerLimits, SessionStage};
+use gazelle_service::{Leave, ServerTls, ServiceError};
+
+use crate::serve::client::ServedClient;
+use crate::serve::handshakes::{Handshakes, Pass};
+use crate::serve::ledger::Ledger;
+use crate::serve::models::{Models, ServedModel};
+use crate::serve::places::{Places, Ticket, Visitor};
+use crate::serve::strangers::Strangers;
+
+/// How long one waits that has confirmed, and found that the place was taken by then.
+const CONFIRMED_WAITS: Duration = Duration::from_secs(30);
+
+/// All that the threads of connections share.
+pub(crate) struct House {
+    pub(crate) models: Models,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) handshakes: Arc<Handshakes>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) strangers: Strangers,
+    pub(crate) ledger: Ledger,
+    /// What one session may use.
+    pub(crate) limits: ServerLimits,
+    /// How long a client may stand in line.
+    pub(crate) wait: Duration,
+}
+
+/// A client on its way in.
+struct Arrival {
+    guest: Guest,
+    client: ServedClient,
+    peer: SocketAddr,
+    /// Its socket, to close it from elsewhere.
+    socket: TcpStream,
+}
+
+/// How a session ended that had begun.
+pub(crate) type Ended = Result<(), GazelleError>;
+
+impl House {
+    /// No new sessions; how many are left.
+    pub(crate) fn close(&self) -> usize {
+        self.ledger.metrics.set_ready(false);
+        let left = self.places.close();
+        self.count();
+        left
+    }
+
+    /// Tells the metrics how many there are.
+    fn count(&self) {
+        let (sessions, waiting, bytes) = self.places.count();
+        self.ledger.metrics.crowd(sessions, waiting, bytes);
+    }
+
+    /// Receives a connection; `None` if it never became a session.
+    pub(crate) fn receive(&self, stream: TcpStream, peer: SocketAddr, pass: Pass) -> Option<Ended> {
+        let arrival = self.greet(stream, peer)?;
+        if arrival.guest.wants_catalogue() {
+            self.catalogue(arrival);
+            return None;
+        }
+        let Some(model) = self.models.find(arrival.guest.model()) else {
+            self.turn_away(&arrival, "model");
+            // A stranger who is turned away may be rude about it.
+            let _ = arrival.guest.refuse_model();
+            return None;
+        };
+        let (arrival, ticket) = self.line(arrival, &model, &pass)?;
+        let result = self.session(arrival, ticket, &model, pass);
+        self.count();
+        result
+    }
+
+    /// A channel to the client, with TLS if there are keys, and its hello.
+    fn greet(&self, stream: TcpStream, peer: SocketAddr) -> Option<Arrival> {
+        let socket = stream.try_clone();
+        let opened = socket.map_err(ServiceError::from).and_then(|socket| {
+            if let Some(tls) = &self.tls {
+                let (channel, id) = tls.accept(stream, &self.timeouts)?;
+                return Ok((channel, socket, ServedClient::Certificate(id)));
+            }
+            let channel = tcp::channel(stream, &self.timeouts)?;
+            Ok((channel, socket, ServedClient::Address(peer.ip().to_canonical())))
+        });
+        match opened {
+            Ok((channel, socket, client)) => self.hello(channel, socket, client, peer),
+            Err(ServiceError::Link(error)) if self.tls.is_some() => {
+                Strangers::silent(peer, &error);
+                None
+            }
+            Err(error @ ServiceError::Tls(_)) => {
+                self.strangers.failed(peer, &error);
+                self.ledger.refused(&peer.ip().to_canonical().to_string(), "tls");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%peer, %error, "a connection failed");
+                None
+            }
+        }
+    }
+
+    fn hello(
+        &self,
+        channel: Channel,
+        socket: TcpStream,
+        client: ServedClient,
+        peer: SocketAddr,
+    ) -> Option<Arrival> {
+        let pace = channel.pace();
+        match Guest::greet(channel) {
+            Ok(guest) => Some(Arrival { guest, client, peer, socket }),
+            // TLS has heard a whole handshake.
+            Err(error) if pace.is_some_and(|pace| pace.moved().1 == 0) => {
+                Strangers::silent(peer, &error);
+                None
+            }
+            Err(error) => {
+                self.strangers.failed(peer, &error);
+                self.ledger.metrics.refusal("handshake");
+                None
+            }
+        }
+    }
+
+    /// Says what models there are, and what of them this client may use.
+    fn catalogue(&self, arrival: Arrival) {
+        let Arrival { guest, client, peer, .. } = arrival;
+        let entry = |model: &Arc<ServedModel>| {
+            let left = match self.ledger.left(&client, model)? {
+                Leave::Granted { left } => left,
+                Leave::Later(_) | Leave::Exhausted(_) => 0,
+            };
+            Ok(model.entry(left))
+        };
+        let entries = self.models.all().iter().map(entry).collect::<Result<Vec<_>, ServiceError>>();
+        let bytes = entries
+            .map_err(|error| error.to_string())
+            .and_then(|entries| serde_json::to_vec(&entries).map_err(|error| error.to_string()));
+        match bytes {
+            // Who asked and left has lost nothing.
+            Ok(bytes) => drop(guest.give_catalogue(&bytes)),
+            Err(error) => tracing::error!(%peer, %error, "no list of models"),
+        }
+    }
+
+    /// Looks at the quota, then stands in line.
+    fn line(
+        &self,
+        mut arrival: Arrival,
+        model: &ServedModel,
+        pass: &Pass,
+    ) -> Option<(Arrival, (Ticket, u64))> {
+        let allowance = match self.ledger.left(&arrival.client, model) {
+            Ok(Leave::Granted { left }) if left > 0 => left,
+            Ok(Leave::Granted { .. } | Leave::Later(_)) => 0,
+            Ok(Leave::Exhausted(time)) => {
+                self.turn_away(&arrival, "quota");
+                let seconds = time.map(|time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+                // A stranger who is turned away may be rude about it.
+                let _ = arrival.guest.refuse_exhausted(seconds);
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(%error, "quotas cannot be read");
+                let _ = arrival.guest.turn_away();
+                return None;
+            }
+        };
+        pass.in_line();
+        let ticket = self.places.ticket(&arrival.client, model.session_bytes);
+        let guest = &mut arrival.guest;
+        let turn = ticket.turn(self.wait, &mut |place| {
+            self.count();
+            guest.hold(place).is_ok()
+        });
+        if !turn {
+            self.turn_away(&arrival, "busy");
+            let _ = arrival.guest.turn_away();
+            return None;
+        }
+        Some((arrival, (ticket, allowance)))
+    }
+
+    fn turn_away(&self, arrival: &Arrival, reason: &'static str) {
+        self.strangers.turned_away(arrival.peer, &reason);
+        self.ledger.refused(&arrival.client.key(), reason);
+        self.count();
+    }
+
+    fn session(
+        &self,
+        arrival: Arrival,
+        (ticket, allowance): (Ticket, u64),
+        model: &ServedModel,
+        pass: Pass,
+    ) -> Option<Ended> {
+        let Arrival { mut guest, client, peer, socket } = arrival;
+        pass.considering();
+        if let Err(error) = model.service.welcome(&mut guest, allowance) {
+            self.strangers.failed(peer, &error);
+            self.ledger.metrics.refusal("handshake");
+            return None;
+        }
+        pass.in_line();
+        let number = ticket.number();
+        let stage = SessionStage::default();
+        let visitor = Visitor { stream: socket, pace: guest.pace(), stage: stage.clone() };
+        let Some(place) = ticket.take(visitor, CONFIRMED_WAITS) else {
+            self.strangers.turned_away(peer, &"all sessions are taken");
+            self.ledger.refused(&client.key(), "busy");
+            guest.dismiss();
+            return None;
+        };
+        drop(pass);
+        self.count();
+        let Some(record) = self.ledger.begin(number, &client, model) else {
+            guest.dismiss();
+            return None;
+        };
+        tracing::debug!(%peer, %client, model = model.name, "session begins");
+        let result = gazelle::system_rng().map_err(GazelleError::from).and_then(|mut rng| {
+            model.service.attend(guest, &self.limits, &stage, &record, &mut rng)
+        });
+        match &result {
+            Ok(()) => {
+                let sums = record.end("completed");
+                let online_seconds = rounded(sums.online_seconds);
+                let inferences = sums.inferences;
+                tracing::info!(%peer, %client, inferences, online_seconds, "session ended");
+            }
+            Err(_) if place.gave_way() => {
+                record.end("gave-way");
+                tracing::warn!(%peer, %client, "session closed: others waited, or the server stops");
+            }
+            Err(error) => {
+                record.end(&error.to_string());
+                tracing::warn!(%peer, %client, %error, "session failed");
+            }
+        }
+        Some(result)
+    }
+}
+
+/// Milliseconds are enough for a log.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e3).round() / 1e3
+}

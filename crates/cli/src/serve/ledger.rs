@@ -1,0 +1,170 @@
+//! What is written down: quotas before an inference, metrics and the audit log after it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use gazelle::{InferenceReport, Phase, SessionWatcher};
+use gazelle_service::{
+    AuditEvent, AuditLog, Leave, Metrics, PhaseCount, Quota, QuotaStore, ServiceError,
+};
+
+use crate::serve::client::ServedClient;
+use crate::serve::models::ServedModel;
+
+/// How long a rate may make a client wait before its session ends.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The server's books.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit: Option<AuditLog>,
+    /// What each client may do with each model, and where that is counted.
+    pub(crate) quota: Option<(Quota, QuotaStore)>,
+}
+
+/// Seconds since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Ledger {
+    /// What a client may do with a model now.
+    pub(crate) fn left(
+        &self,
+        client: &ServedClient,
+        model: &ServedModel,
+    ) -> Result<Leave, ServiceError> {
+        match &self.quota {
+            Some((quota, store)) => {
+                store.left(&client.account().key(), &model.digest, quota, now())
+            }
+            None => Ok(Leave::Granted { left: u64::MAX }),
+        }
+    }
+
+    /// A client was not served.
+    pub(crate) fn refused(&self, client: &str, reason: &str) {
+        self.metrics.refusal(reason);
+        self.audit(&AuditEvent::Refused { client, reason });
+    }
+
+    fn audit(&self, event: &AuditEvent<'_>) -> bool {
+        let written = self.audit.as_ref().map_or(Ok(()), |audit| audit.write(event));
+        written.inspect_err(|error| tracing::error!(%error, "the audit log")).is_ok()
+    }
+
+    /// A session begins; `None` if that cannot be put on record: then it must not.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        number: u64,
+        client: &'a ServedClient,
+        model: &'a ServedModel,
+    ) -> Option<SessionRecord<'a>> {
+        let event = AuditEvent::SessionBegin {
+            session: number,
+            client: &client.key(),
+            name: client.name(),
+            model: &model.digest,
+            reveals: model.reveals,
+        };
+        self.audit(&event).then(|| SessionRecord {
+            ledger: self,
+            number,
+            client,
+            model,
+            sums: Mutex::default(),
+        })
+    }
+}
+
+/// One session's page.
+pub(crate) struct SessionRecord<'a> {
+    ledger: &'a Ledger,
+    number: u64,
+    client: &'a ServedClient,
+    model: &'a ServedModel,
+    sums: Mutex<SessionSums>,
+}
+
+/// What a session did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SessionSums {
+    /// Predictions revealed.
+    pub(crate) inferences: u64,
+    /// Seconds of their online phases.
+    pub(crate) online_seconds: f64,
+    sent: u64,
+    received: u64,
+}
+
+impl SessionRecord<'_> {
+    fn sums(&self) -> MutexGuard<'_, SessionSums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session has ended: `completed`, or why it did not.
+    pub(crate) fn end(self, outcome: &str) -> SessionSums {
+        let sums = *self.sums();
+        self.ledger.audit(&AuditEvent::SessionEnd {
+            session: self.number,
+            inferences: sums.inferences,
+            bytes_sent: sums.sent,
+            bytes_received: sums.received,
+            outcome,
+        });
+        sums
+    }
+
+    fn phase(&self, phase: &'static str, seen: &Phase) {
+        let Phase { seconds, bytes_sent: sent, bytes_received: received, .. } = *seen;
+        self.ledger.metrics.phase(&self.model.name, &PhaseCount { phase, seconds, sent, received });
+        let mut sums = self.sums();
+        sums.sent += sent;
+        sums.received += received;
+    }
+}
+
+impl SessionWatcher for SessionRecord<'_> {
+    fn set_up(&self, setup: &Phase) {
+        self.phase("setup", setup);
+    }
+
+    fn admit(&self) -> bool {
+        let Some((quota, store)) = &self.ledger.quota else { return true };
+        match store.take(&self.client.account().key(), &self.model.digest, quota, now()) {
+            Ok(Leave::Granted { .. }) => true,
+            Ok(Leave::Later(wait)) if wait <= PATIENCE => {
+                std::thread::sleep(wait);
+                true
+            }
+            Ok(Leave::Later(_) | Leave::Exhausted(_)) => {
+                self.ledger.metrics.refusal("quota");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "an inference cannot be counted");
+                false
+            }
+        }
+    }
+
+    fn inferred(&self, report: &InferenceReport) {
+        self.phase("offline", &report.offline);
+        self.phase("online", &report.online);
+        self.ledger.metrics.inference(&self.model.name);
+        {
+            let mut sums = self.sums();
+            sums.inferences += 1;
+            sums.online_seconds += report.online.seconds;
+        }
+        if let Some((Quota { bytes_per_day: Some(_), .. }, store)) = &self.ledger.quota {
+            let bytes = report.offline.bytes() + report.online.bytes();
+            let counted =
+                store.add_bytes(&self.client.account().key(), &self.model.digest, bytes, now());
+            if let Err(error) = counted {
+                tracing::error!(%error, "bytes cannot be counted");
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Signals: SIGTERM (or SIGINT) drains the server, a second one ends it at once; SIGHUP reloads.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::Outcome;
+use crate::arguments::Serve;
+use crate::serve::house::House;
+
+/// How often a draining server looks whether all sessions have ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Follows signals from a thread of its own; the end is told to `ended`.
+pub(crate) fn follow(house: Arc<House>, command: Serve, ended: Sender<Outcome>) -> Outcome {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut draining = false;
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                reload(&house, &command);
+            } else if draining {
+                tracing::warn!("stopped at once, by a second signal");
+                // The main thread may have left.
+                let _ = ended.send(Ok(()));
+            } else {
+                draining = true;
+                let (house, ended) = (Arc::clone(&house), ended.clone());
+                let patience = Duration::from_secs(command.drain);
+                std::thread::spawn(move || drain(&house, patience, &ended));
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Lets running inferences finish, then ends the program with exit code 0.
+fn drain(house: &House, patience: Duration, ended: &Sender<Outcome>) {
+    tracing::info!(seconds = patience.as_secs(), "stopping: no new sessions");
+    let until = Instant::now() + patience;
+    let mut left = house.close();
+    while left > 0 && Instant::now() < until {
+        std::thread::sleep(LOOK);
+        left = house.close();
+    }
+    if left > 0 {
+        tracing::warn!(sessions = left, "stopped while inferences were running");
+    } else {
+        tracing::info!("stopped");
+    }
+    // The main thread may have left.
+    let _ = ended.send(Ok(()));
+}
+
+/// Exchanges the models, or keeps all of them.
+fn reload(house: &House, command: &Serve) {
+    tracing::info!("loading the models again");
+    match house.models.reload(command) {
+        Ok(()) => tracing::info!(models = house.models.all().len(), "models exchanged"),
+        Err(failure) => tracing::error!(%failure, "the models stay as they were"),
+    }
+}

@@ -1,0 +1,44 @@
+//! Whoever answers for a server's sessions: is told what they do, and may end them.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::report::{InferenceReport, Phase};
+
+/// Watches one session, from its own thread; must return soon, but for
+/// [`admit`](SessionWatcher::admit), which may make a client wait.
+pub trait SessionWatcher: Sync {
+    /// Handshake and setup are through.
+    fn set_up(&self, _setup: &Phase) {}
+
+    /// Before the material of an inference is made: whether it may be. The session ends if not.
+    fn admit(&self) -> bool {
+        true
+    }
+
+    /// An inference is complete: its prediction has been revealed.
+    fn inferred(&self, _report: &InferenceReport) {}
+}
+
+/// Keeps what it is told.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder(Mutex<(Phase, Vec<InferenceReport>)>);
+
+impl Recorder {
+    /// What the session did.
+    pub(crate) fn into_parts(self) -> (Phase, Vec<InferenceReport>) {
+        // optional: a poisoned lock still holds what was recorded
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SessionWatcher for Recorder {
+    fn set_up(&self, setup: &Phase) {
+        // optional: a poisoned lock still holds what was recorded
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = *setup;
+    }
+
+    fn inferred(&self, report: &InferenceReport) {
+        // optional: a poisoned lock still holds what was recorded
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.push(report.clone());
+    }
+}

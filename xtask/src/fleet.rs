@@ -1,0 +1,279 @@
+//! Real programs on loopback: servers with keys, clients with certificates, and connections that mean no
+//! good. Each user has a folder of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::{Failure, process, tests_built};
+
+/// A folder with an authority, a server's identity for 127.0.0.1, and clients'.
+pub(crate) struct Fleet {
+    program: PathBuf,
+    root: PathBuf,
+    folder: PathBuf,
+}
+
+/// A server; killed on drop.
+pub(crate) struct FleetServer {
+    child: Child,
+    /// `127.0.0.1:PORT`.
+    pub(crate) address: String,
+    /// The same of its metrics.
+    pub(crate) metrics: String,
+}
+
+/// Revealed integers are exact: the text of an input's logits, by input.
+pub(crate) type Answers = BTreeMap<String, String>;
+
+impl Fleet {
+    /// Builds the program if that is needed, and makes keys for so many clients.
+    pub(crate) fn new(root: &Path, name: &str, clients: usize) -> Result<Self, Failure> {
+        let program = tests_built::program(root, "gazelle")?;
+        let folder = std::env::temp_dir().join(format!("gazelle-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let fleet = Self { program, root: root.to_path_buf(), folder };
+        fleet.keys("vendor", &["new-ca"])?;
+        fleet.keys("vendor", &["new-server", "127.0.0.1"])?;
+        for client in 0..clients {
+            let (name, file) = (client_name(client), format!("{}.pem", client_name(client)));
+            fleet.keys("vendor", &["new-client", &name])?;
+            fleet.keys(&name, &["install", &file])?;
+        }
+        Ok(fleet)
+    }
+
+    fn command(&self, user: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.current_dir(&self.folder).env("GAZELLE_HOME", self.folder.join(user));
+        command.env_remove("HTTPS_PROXY").env_remove("https_proxy").env_remove("RUST_LOG");
+        command
+    }
+
+    fn keys(&self, user: &str, arguments: &[&str]) -> Result<(), Failure> {
+        process::run(self.command(user).args(["--quiet", "keys"]).args(arguments))
+    }
+
+    /// A server of a model of this repository, as the vendor.
+    pub(crate) fn serve(&self, model: &str, more: &[&str]) -> Result<FleetServer, Failure> {
+        let model = self.root.join("models").join(model).join("model.onnx");
+        let mut child = self
+            .command("vendor")
+            .arg("serve")
+            .arg(model)
+            .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?);
+        let (mut text, mut metrics) = (String::new(), String::new());
+        loop {
+            let mut line = String::new();
+            if lines.read_line(&mut line)? == 0 {
+                return Err(format!("the server ended: {text}").into());
+            }
+            if let Some(address) = line.trim().strip_prefix("metrics on http://") {
+                address.trim_end_matches("/metrics").clone_into(&mut metrics);
+            }
+            if let Some(address) = line.trim().strip_prefix("listening on ") {
+                let address = address.to_owned();
+                // The rest is read as it comes, so that the server never waits for us.
+                std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+                return Ok(FleetServer { child, address, metrics });
+            }
+            text.push_str(&line);
+        }
+    }
+
+    /// Samples of a model of this repository.
+    pub(crate) fn samples(&self, model: &str) -> Result<Vec<String>, Failure> {
+        let folder = self.root.join("models").join(model).join("samples");
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "npy") {
+                files.push(path.display().to_string());
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// A client over inputs.
+    pub(crate) fn infer(
+        &self,
+        client: usize,
+        server: &str,
+        inputs: &[String],
+    ) -> Result<Child, Failure> {
+        let mut command = self.command(&client_name(client));
+        command.args(["infer", "--json", "--retries", "10", "--server", server]).args(inputs);
+        Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+    }
+
+    /// Where another program's files may lie.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // Keys of nobody; what cannot be removed lies in the folder for temporary files.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn client_name(client: usize) -> String {
+    format!("client-{client}")
+}
+
+impl FleetServer {
+    /// Its port.
+    pub(crate) fn port(address: &str) -> Result<u16, Failure> {
+        Ok(address.rsplit_once(':').ok_or("no port")?.1.parse()?)
+    }
+
+    /// Kills it at once, without a word to anybody.
+    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Open files and resident bytes.
+    pub(crate) fn holds(&self) -> Result<(usize, u64), Failure> {
+        let folder = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let files = fs::read_dir(folder.join("fd"))?.count();
+        let status = fs::read_to_string(folder.join("status"))?;
+        let resident = status.lines().find_map(|line| {
+            line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Ok((files, resident.ok_or("no VmRSS")? * 1024))
+    }
+
+    /// A metric that has no labels, or that is written with them.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64, Failure> {
+        let mut stream = TcpStream::connect(&self.metrics)?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.ok_or_else(|| format!("no {name}"))?.parse()?)
+    }
+}
+
+impl Drop for FleetServer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a client: its answers, each once and in order; or what it said.
+pub(crate) fn answers(child: Child, inputs: &[String]) -> Result<Answers, Failure> {
+    read(&child.wait_with_output()?, inputs)
+}
+
+/// The same of a client that has ended.
+pub(crate) fn read(output: &Output, inputs: &[String]) -> Result<Answers, Failure> {
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(format!("a client failed: {told}").into());
+    }
+    let mut found = Answers::new();
+    let mut names = Vec::new();
+    for line in std::str::from_utf8(&output.stdout)?.lines() {
+        let object: serde_json::Value = serde_json::from_str(line)?;
+        let input = object.get("input").and_then(serde_json::Value::as_str).ok_or("no input")?;
+        let logits = object.get("logits").ok_or("no logits")?.to_string();
+        names.push(input.to_owned());
+        if let Some(before) = found.insert(input.to_owned(), logits.clone())
+            && before != logits
+        {
+            return Err(format!("two answers for {input}: {before} and {logits}").into());
+        }
+    }
+    if names == inputs { Ok(found) } else { Err("not each input once and in order".into()) }
+}
+
+/// A free port of this machine.
+pub(crate) fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Connections that garble, stall and flood, until they are stopped.
+pub(crate) struct Hostile {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<u64>>,
+}
+
+impl Hostile {
+    /// So many threads against a server, a third of each kind.
+    pub(crate) fn start(count: usize, server: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let attack = |index: usize| {
+            let (stop, server) = (Arc::clone(&stop), server.to_owned());
+            std::thread::spawn(move || {
+                let mut connections = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok(stream) = TcpStream::connect(&server) else { continue };
+                    connections += 1;
+                    attack(index, stream, &stop);
+                }
+                connections
+            })
+        };
+        let threads = (0..count).map(attack).collect();
+        Self { stop, threads }
+    }
+
+    /// Stops; how many connections there were.
+    pub(crate) fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
+    }
+}
+
+/// One connection that the server ends sooner or later.
+fn attack(kind: usize, mut stream: TcpStream, stop: &AtomicBool) {
+    let pause = Duration::from_millis(20);
+    // A socket that is closed already is what it comes to.
+    let _ = stream.set_read_timeout(Some(pause));
+    match kind % 3 {
+        // Says what looks like the beginning of TLS, then noise.
+        0 => {
+            let noise: Vec<u8> =
+                (0..2000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let _ = stream.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
+            let _ = stream.write_all(&noise);
+            let _ = stream.read(&mut [0; 64]);
+            std::thread::sleep(pause);
+        }
+        // Says nothing, for as long as it may.
+        1 => {
+            let mut buffer = [0; 64];
+            while !stop.load(Ordering::Relaxed) {
+                match stream.read(&mut buffer) {
+                    Ok(0) => return,
+                    Err(error) if !is_pause(&error) => return,
+                    _ => {}
+                }
+            }
+        }
+        // Comes and goes.
+        _ => std::thread::sleep(pause / 4),
+    }
+}
+
+fn is_pause(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
