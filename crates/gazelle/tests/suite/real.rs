@@ -75,8 +75,9 @@ fn check(network: &Network, inputs: &[Vec<i64>], suite: &DefaultSuite) {
     let squares: f64 = errors.iter().map(|error| error * error).sum();
     let deviation = (squares / errors.len() as f64).sqrt();
     assert_eq!(errors.len(), 310 * inputs.len());
-    // A third of the values are sums of the kind with sqrt(5).
-    assert!((1e-6..1.5 / 24.0).contains(&deviation), "a deviation of {deviation} units");
+    // A third of the values are sums of the kind with sqrt(5): plans allow sqrt(7 / 3) / 24 in all. A
+    // deviation estimated from 930 values is itself off by 3 %; five times that makes 1.76.
+    assert!((1e-6..1.76 / 24.0).contains(&deviation), "a deviation of {deviation} units");
 }
 
 /// The signed value of two shares.
