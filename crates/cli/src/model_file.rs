@@ -266,8 +266,8 @@ impl Loaded {
             .sum();
         let report = &self.quantised.report;
         format!(
-            "{}: {} linear layers, {:.2} M products, {} non-linear elements; {}\n\
-             fixed point: {} bits a value, {} rounding; {} calibration inputs, {} checked,\n  \
+            "{}: {} linear layers, {:.2} M products, {} non-linear elements;\n  {}\n\
+             fixed point: {} bits a value, {} rounding;\n  {} calibration inputs, {} checked,\n  \
              {:.1} % of these with the f32 network's class;\n  logits in steps of {}, tolerance {}\n{}\n{}",
             visible(&self.info.name),
             macs.len(),
