@@ -77,6 +77,9 @@ impl OtExtension for Direct {
     }
 
     fn extend_traffic(&self, _already_made: usize, count: usize) -> OtTraffic {
+        if count == 0 {
+            return OtTraffic::default();
+        }
         let corrections =
             OtTraffic { sender_to_receiver: framed_len(16 * count), receiver_to_sender: 0 };
         (0..count).fold(corrections, |sum, _| sum + BaseOt::Classic.traffic(1))
