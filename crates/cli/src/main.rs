@@ -3,6 +3,7 @@
 //! Exit codes: 0 success, 1 failure, 2 wrong usage.
 
 mod accuracy;
+mod allocator;
 mod arguments;
 mod demo;
 mod draw;
@@ -30,12 +31,8 @@ use clap::Parser;
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 
-/// Gives memory back: the C library's allocator keeps what each of the many short-lived threads of a
-/// preparation freed, so that a client of 200 images grew to twice a client of one.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::one_arena();
     let arguments = Arguments::parse();
     let (quiet, verbose) = (arguments.quiet, arguments.verbose > 0);
     log::start(&arguments);
