@@ -96,14 +96,12 @@ fn network(bench: &mut Bench, known: Known, machine: &mut Option<Machine>) -> Ou
         let machine = if let Some(machine) = machine {
             *machine
         } else {
-            let start = Instant::now();
-            let calibrated = Machine::calibrate()?;
-            eprintln!("bench: calibrated in {:.2} s", start.elapsed().as_secs_f64());
-            *machine.insert(calibrated)
+            let prices = if bench.calibrates() { Machine::calibrate()? } else { Machine::here() };
+            *machine.insert(prices)
         };
         for link in links {
             let start = Instant::now();
-            let server = loaded.compile(backend, link.shaped(), &machine)?;
+            let server = loaded.compile(backend, link.shaped())?;
             let server = Arc::new(server);
             let compiled = start.elapsed().as_secs_f64();
             let mut figure = Measurement::new(format!("{}/compile", ids(link)), 1, &[compiled]);
@@ -113,7 +111,7 @@ fn network(bench: &mut Bench, known: Known, machine: &mut Option<Machine>) -> Ou
             measure(bench, &ids(link), link, (&server, loaded), prediction)?;
         }
         if separately {
-            processes::run(bench, known, backend, loaded, &machine)?;
+            processes::run(bench, known, backend, loaded)?;
         }
     }
     Ok(())

@@ -37,6 +37,12 @@ pub(crate) fn describe() -> Machine {
     }
 }
 
+/// The machine in a few words: processor, cores, commit.
+pub(crate) fn summary() -> String {
+    let Machine { cpu, cores, commit, .. } = describe();
+    format!("{cpu}, {cores} cores, at {commit}")
+}
+
 /// Largest resident set of this process so far (`VmHWM`); 0 where the system does not say.
 pub(crate) fn peak_rss_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

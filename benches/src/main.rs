@@ -1,4 +1,5 @@
-//! The benchmark runner: `cargo xtask bench [suite] [--filter S] [--link L] [--model NAME] [--json FILE]`.
+//! The benchmark runner: `cargo xtask bench [suite] [--filter S] [--link L] [--model NAME] [--json FILE]`,
+//! or `cargo xtask bench --prices`.
 //!
 //! The first line describes the machine; then one JSON object per figure, see [`measure::Measurement`].
 //! A suite is a file `src/<suite>.rs` with `pub(crate) fn run(bench: &mut Bench) -> Outcome`, listed
@@ -15,6 +16,7 @@ mod measure;
 mod networks;
 mod nonlinear;
 mod ot;
+mod prices;
 mod report;
 mod ring;
 
@@ -47,6 +49,7 @@ const SUITES: [Suite; 8] = [
 
 /// Benchmarks by layer and end to end; figures are JSON lines on standard output.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Arguments {
     /// One of ring, he, ot, garble, convert, linear, nonlinear, inference; all if left out.
     suite: Option<String>,
@@ -68,6 +71,15 @@ struct Arguments {
     /// Seconds spent on repeating each figure.
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
+    /// Predict by prices that this run measures first, not by the committed ones (suite inference).
+    #[arg(long)]
+    calibrate: bool,
+    /// Measure the committed prices anew, and print the file that holds them; nothing else.
+    #[arg(long)]
+    prices: bool,
+    /// Measure those of this process's instruction set.
+    #[arg(long, hide = true)]
+    median_prices: bool,
     /// Be one of the two processes of a memory figure; the job comes on standard input.
     #[arg(long, hide = true, value_enum)]
     party: Option<Party>,
@@ -85,6 +97,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Outcome {
+    if arguments.prices {
+        return prices::print();
+    }
+    if arguments.median_prices {
+        return prices::print_medians();
+    }
     let suite = arguments.suite.clone();
     let wanted = suite.as_deref();
     if let Some(name) = wanted
@@ -100,8 +118,9 @@ fn run(arguments: Arguments) -> Outcome {
         let names = networks::NETWORKS.map(|known| known.name).join(", ");
         return Err(format!("no network `{name}`; there are {names}").into());
     }
-    let Arguments { filter, link, model, layers, seconds, .. } = arguments;
-    let mut bench = Bench::new(report, Selection { filter, link, model, layers, seconds });
+    let Arguments { filter, link, model, layers, seconds, calibrate, .. } = arguments;
+    let mut bench =
+        Bench::new(report, Selection { filter, link, model, layers, seconds, calibrate });
     for (name, suite) in SUITES {
         if wanted.is_none_or(|wanted| wanted == name) {
             suite(&mut bench)?;

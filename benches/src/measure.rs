@@ -124,6 +124,8 @@ pub(crate) struct Selection {
     pub(crate) layers: bool,
     /// Seconds spent on repeating each figure.
     pub(crate) seconds: f64,
+    /// Whether times are predicted by measured prices.
+    pub(crate) calibrate: bool,
 }
 
 /// What a suite is given: filters, limits and the place for its figures.
@@ -175,6 +177,11 @@ impl Bench {
     /// Whether `--model` names one network.
     pub(crate) fn names_model(&self) -> bool {
         self.selection.model.is_some()
+    }
+
+    /// Whether times are predicted by prices that this run measured.
+    pub(crate) fn calibrates(&self) -> bool {
+        self.selection.calibrate
     }
 
     /// The links to measure on.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gazelle::backend::{Choice, DefaultService, DefaultSuite, Machine, StepProtocol, planner};
+use gazelle::backend::{Choice, DefaultService, DefaultSuite, StepProtocol, planner};
 use gazelle::{Description, GazelleError, ModelInfo};
 use gazelle_model::fixed::{self, Rounding};
 use gazelle_model::{Graph, Options, generate, import, quantise};
@@ -100,7 +100,6 @@ impl Loaded {
         &self,
         backend: Backend,
         link: Link,
-        machine: &Machine,
     ) -> Result<DefaultService, GazelleError> {
         let architecture = &self.network.architecture();
         let nodes = &architecture.nodes();
@@ -108,7 +107,7 @@ impl Loaded {
         let choice = match backend {
             Backend::Garbled => Choice::uniform(architecture, StepProtocol::Garbled)?,
             Backend::Gmw => Choice::uniform(architecture, StepProtocol::Gmw)?,
-            Backend::Auto => planner::choose(architecture, link, machine, 1)?,
+            Backend::Auto => planner::choose(architecture, link, 1)?,
         };
         let model =
             ModelInfo { name: self.name.into(), tolerance: self.tolerance, ..ModelInfo::default() };

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use gazelle::backend::{DefaultClient, Machine};
+use gazelle::backend::DefaultClient;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle::{Limits, Offer, ServerLimits};
 use serde::de::DeserializeOwned;
@@ -32,7 +32,6 @@ struct Job {
     /// At the server.
     model: String,
     backend: Option<Backend>,
-    machine: Machine,
     /// At the client.
     address: String,
     input: Vec<i64>,
@@ -59,19 +58,8 @@ struct Done {
 
 /// Records `<network>/memory/<backend>/peak` of both parties, and what the server's loading and
 /// its compiled model take.
-pub(super) fn run(
-    bench: &mut Bench,
-    known: Known,
-    backend: Backend,
-    loaded: &Loaded,
-    machine: &Machine,
-) -> Outcome {
-    let job = Job {
-        model: known.name.into(),
-        backend: Some(backend),
-        machine: *machine,
-        ..Job::default()
-    };
+pub(super) fn run(bench: &mut Bench, known: Known, backend: Backend, loaded: &Loaded) -> Outcome {
+    let job = Job { model: known.name.into(), backend: Some(backend), ..Job::default() };
     let (mut server, mut from_server) = start(Party::Server, &job)?;
     let ready: Ready = answer(&mut from_server)?;
     let job = Job { address: ready.address, input: loaded.input.clone(), ..Job::default() };
@@ -142,7 +130,7 @@ fn serve(job: &Job) -> Outcome {
     let known = networks::named(&job.model).ok_or("no such network")?;
     let loaded = networks::load(known)?.ok_or("the network is not there")?;
     let backend = job.backend.unwrap_or(Backend::Auto);
-    let server = loaded.compile(backend, Link::Memory.shaped(), &job.machine)?;
+    let server = loaded.compile(backend, Link::Memory.shaped())?;
     drop(loaded);
     let loading = machine::peak_rss_bytes();
     machine::forget_peak();

@@ -163,6 +163,10 @@ pub(crate) struct Inspect {
     /// if left out
     #[arg(long, value_name = "LINK")]
     pub(crate) link: Option<Link>,
+    /// Predict by what a second or two of measuring says of this machine, not by the committed prices
+    /// of its instruction set; plans and bytes stay the same
+    #[arg(long)]
+    pub(crate) calibrate: bool,
     /// A directory of inputs whose classes are known, to measure how often the network is right: in
     /// f32, in fixed point and privately
     #[arg(long, value_name = "DIR", requires = "labels")]
@@ -223,10 +227,14 @@ pub(crate) struct Infer {
     /// One JSON object per input on standard output, nothing else
     #[arg(long)]
     pub(crate) json: bool,
-    /// Also predict time and bytes for this link (after a second of calibration): `lan`, `wan`,
-    /// `memory` or `<bandwidth>,<round trip>`
+    /// Also predict time and bytes for this link: `lan`, `wan`, `memory` or
+    /// `<bandwidth>,<round trip>`
     #[arg(long, value_name = "LINK")]
     pub(crate) link: Option<Link>,
+    /// Predict by what a second or two of measuring says of this machine, not by the committed prices
+    /// of its instruction set
+    #[arg(long, requires = "link")]
+    pub(crate) calibrate: bool,
     /// Seconds that one phase may wait for the server, a second more per 8 KiB that moves
     #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,

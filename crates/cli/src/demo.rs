@@ -27,9 +27,8 @@ pub(crate) fn run(command: &Demo, quiet: bool, verbose: bool) -> Outcome {
         say!("{}\n\n", model.summary());
     }
     let server = Arc::new(model.compile()?);
-    // A second of calibration, before it can disturb the run.
     let predicted = if talk && verbose {
-        let machine = Machine::calibrate()?;
+        let machine = Machine::here();
         let description = Description::parse(server.description())?;
         let (plan, traffic) = (server.plan(), server.traffic());
         Some(planner::predict(plan, traffic, &description, Link::MEMORY, &machine)?)

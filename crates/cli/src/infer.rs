@@ -6,7 +6,7 @@ mod visit;
 
 use std::time::{Duration, Instant};
 
-use gazelle::backend::{Choice, DefaultSuite, Machine, planner};
+use gazelle::backend::{Choice, DefaultSuite, planner};
 use gazelle::{Description, Hints};
 
 use crate::Outcome;
@@ -45,7 +45,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         // All of them have had their answer before.
         return if failed.count == 0 { Ok(()) } else { Err(failed.verdict(all)) };
     };
-    let machine = command.link.map(|_| Machine::calibrate()).transpose()?;
+    let machine = command.link.map(|_| output::machine(command.calibrate)).transpose()?;
     let own_labels = command.labels.as_deref().map(output::read_labels).transpose()?;
     let batch = BatchProgress::new(all.saturating_sub(finished), quiet);
     let mut visit = Visit::new(command, &batch);

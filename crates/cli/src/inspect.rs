@@ -3,7 +3,7 @@
 use gazelle::backend::planner::StepPrediction;
 use gazelle::backend::{DefaultService, Machine, planner};
 use gazelle::wire::{Cost, Link};
-use gazelle::{Description, Hints};
+use gazelle::{Description, Hints, isa};
 use gazelle_model::{ModelError, Unsupported};
 use serde::Serialize;
 
@@ -37,6 +37,9 @@ struct Inspection {
     hints: &'static str,
     layers: Vec<LayerObject>,
     predicted: serde_json::Map<String, serde_json::Value>,
+    /// By what prices the times are predicted: of an instruction set, or measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prices: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fixed_point: Option<gazelle_model::Report>,
     /// Whether no input in the range can overflow a hidden value, and in words.
@@ -106,6 +109,7 @@ fn unsupported(error: ModelError) -> Inspection {
         hints: "",
         layers: Vec::new(),
         predicted: serde_json::Map::new(),
+        prices: None,
         fixed_point: None,
         proven: false,
         proof: String::new(),
@@ -114,15 +118,15 @@ fn unsupported(error: ModelError) -> Inspection {
     }
 }
 
-/// Plans for each link with this machine's prices; the layers shown are those of the first.
+/// Plans for each link; the layers shown are those of the first.
 fn supported(mut model: Loaded, command: &Inspect, links: &[Link]) -> Result<Inspection, Failure> {
-    let machine = Machine::calibrate()?;
+    let machine = output::machine(command.calibrate)?;
     let mut predicted = serde_json::Map::new();
     let mut shown = Vec::new();
     let mut ring_bits = 0;
     for link in links {
         let architecture = &model.quantised.network.architecture();
-        model.choice = model_file::choose(architecture, command.model.wanted(*link), &machine)?;
+        model.choice = model_file::choose(architecture, command.model.wanted(*link))?;
         let server = model.compile()?;
         let (plan, traffic) = (server.plan(), server.traffic());
         let description = Description::parse(server.description())?;
@@ -156,6 +160,7 @@ fn supported(mut model: Loaded, command: &Inspect, links: &[Link]) -> Result<Ins
         hints: model.hints(),
         layers: shown,
         predicted,
+        prices: Some(if command.calibrate { "measured".into() } else { isa::level().to_string() }),
         fixed_point: Some(model.quantised.report.clone()),
         proven: model.quantised.report.proven(),
         proof: model.proof(),
@@ -172,7 +177,7 @@ fn price(model: &Loaded, command: &Inspect, link: Link, machine: &Machine) -> Op
     let wanted = Wanted { backend, ..wanted };
     let total = |model: &Loaded| -> Result<u64, Failure> {
         let network = model.quantised.network.clone();
-        let choice = model_file::choose(network.architecture(), wanted, machine)?;
+        let choice = model_file::choose(network.architecture(), wanted)?;
         let suite = choice.suite(model.steps());
         let info = model.info.clone();
         let server = DefaultService::compile(suite, network, info, choice.to_value())?;
@@ -267,8 +272,10 @@ fn print(object: &Inspection) {
             step.map_or_else(String::new, |step| short(step.offline + step.online)),
         );
     }
+    // optional: a model that cannot run has no predictions
+    let prices = object.prices.as_deref().unwrap_or_default();
     for (name, prediction) in &object.predicted {
-        say!("predicted on {name}:\n");
+        say!("predicted on {name} (times by {prices} prices):\n");
         for phase in ["setup", "offline", "online"] {
             let at = |key: &str| prediction.get(phase).and_then(|phase| phase.get(key));
             let number = |key: &str| at(key).and_then(serde_json::Value::as_f64).unwrap_or(0.0);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use gazelle::backend::{BaseOt, Choice, DefaultService, Machine, StepProtocol, planner};
+use gazelle::backend::{BaseOt, Choice, DefaultService, StepProtocol, planner};
 use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
 use gazelle::{GazelleError, Hints, ModelInfo};
@@ -141,8 +141,7 @@ fn build(
     interface.likeness =
         if proven { None } else { Likeness::of(&options.calibration, model.graph.input_shape()) };
     let info = ModelInfo { name, interface: Some(interface), tolerance, proven };
-    let choice = choose(quantised.network.architecture(), wanted, &Machine::default())
-        .map_err(Failure::from)?;
+    let choice = choose(quantised.network.architecture(), wanted).map_err(Failure::from)?;
     Ok(Loaded { model, quantised, info, range_source, choice, options })
 }
 
@@ -167,7 +166,6 @@ impl ModelArguments {
 pub(crate) fn choose(
     architecture: &gazelle::share::Architecture,
     wanted: Wanted,
-    machine: &Machine,
 ) -> Result<Choice, GazelleError> {
     let uniform = |step| {
         let choice = Choice::uniform(architecture, step)?;
@@ -176,7 +174,7 @@ pub(crate) fn choose(
     let choice = match wanted.backend {
         Backend::Garbled => uniform(StepProtocol::Garbled),
         Backend::Gmw => uniform(StepProtocol::Gmw),
-        Backend::Auto => planner::choose(architecture, wanted.link, machine, wanted.inferences),
+        Backend::Auto => planner::choose(architecture, wanted.link, wanted.inferences),
     }?;
     Ok(Choice { base_ot: wanted.base_ot, hints: wanted.hints, ..choice })
 }

@@ -7,8 +7,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use console::{Alignment, measure_text_width, pad_str};
-use gazelle::backend::Prediction;
-use gazelle::{Inference, InferenceReport, Layer, Learnt, ModelInfo, Phase, peak_rss_bytes};
+use gazelle::backend::{Machine, Prediction};
+use gazelle::{
+    GazelleError, Inference, InferenceReport, Layer, Learnt, ModelInfo, Phase, peak_rss_bytes,
+};
 use gazelle_model::Activation;
 use serde::Serialize;
 
@@ -16,6 +18,11 @@ pub(crate) use summary::Summary;
 
 use crate::failure::Failure;
 use crate::screen::{HarmlessJson, visible};
+
+/// What times are predicted with: the prices of the instruction set, or measured ones.
+pub(crate) fn machine(calibrate: bool) -> Result<Machine, GazelleError> {
+    if calibrate { Machine::calibrate() } else { Ok(Machine::here()) }
+}
 
 /// Bytes of a file of labels at most.
 const MAX_LABELS: u64 = 64 << 20;

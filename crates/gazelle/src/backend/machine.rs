@@ -1,20 +1,26 @@
-//! What things cost on this machine: plain numbers, measured by less than a second of real sessions.
+//! What things cost on a machine: plain numbers, committed for each instruction set ([`prices`]), or
+//! measured by about a second of real sessions.
+//!
+//! Plans are made with one of these tables, the same on every machine, and never with what was
+//! measured: what else a machine does must not change what it sends (docs/decisions/0008-one-table.md).
+//! Predictions take the table of the instruction set, or what was measured.
 //!
 //! Assumed: both parties run on this machine and share its cores, as in `gazelle demo` and the
 //! benchmarks. Where the server or the client has a machine of its own, compute takes less time than
 //! predicted here, down to half where both keep busy; the link's part stays.
 
+mod prices;
 mod probe;
 
 use gazelle_ot::Either;
 use gazelle_ot::ferret::Parameters;
+use gazelle_prg::isa::{Isa, level};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{AnyOt, BaseOt, StepProtocol};
 use crate::error::GazelleError;
 
-/// Nanoseconds of wall-clock time with both parties on this machine. The defaults were measured on
-/// two cores of a Zen 4 at 3.7 GHz.
+/// Nanoseconds of wall-clock time with both parties on one machine of two cores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Handshake and the linear protocol's coins, apart from hints.
@@ -52,30 +58,26 @@ pub struct Machine {
     pub gmw_byte_ns: f64,
 }
 
-impl Default for Machine {
-    fn default() -> Self {
-        Self {
-            handshake_ns: 1.5e6,
-            description_byte_ns: 60.0,
-            base_ot_ns: 16e6,
-            ot_setup_ns: [1.5e6, 4e6, 5.5e6, 6.5e6, 9e6],
-            hint_ns: 60e3,
-            hint_mac_ns: 0.15,
-            polynomial_ns: 60e3,
-            offline_mac_ns: 0.15,
-            online_mac_ns: 0.05,
-            garbled_step_ns: 0.3e6,
-            and_offline_ns: 10.0,
-            and_online_ns: 4.0,
-            gmw_step_ns: 0.3e6,
-            rot_ns: 25.0,
-            trip_ns: 40e3,
-            gmw_byte_ns: 12.0,
+impl Machine {
+    /// What every plan is made with, whatever the machine: a server does not know its clients' machines,
+    /// and the servers of one pool are to offer one plan.
+    pub(super) const REFERENCE: Self = prices::AVX512;
+
+    /// The committed prices of an instruction set.
+    pub fn of(isa: Isa) -> Self {
+        match isa {
+            Isa::Portable => prices::PORTABLE,
+            Isa::Avx2 => prices::AVX2,
+            // Sets to come are priced as the best of today until they have a table.
+            _ => prices::AVX512,
         }
     }
-}
 
-impl Machine {
+    /// The committed prices of the instruction set that this process uses (`GAZELLE_ISA` caps it).
+    pub fn here() -> Self {
+        Self::of(level())
+    }
+
     /// Measures this machine by short sessions over a link in memory: tiny and larger steps of both
     /// backends, two convolutions, and each OT extension's setup. Best of two or three, so that what
     /// else runs on the machine disturbs less.
@@ -84,7 +86,7 @@ impl Machine {
     /// The sessions'.
     pub fn calibrate() -> Result<Self, GazelleError> {
         let (base_ot_ns, ot_setup_ns) = probe::ot_setups()?;
-        let mut machine = Self { base_ot_ns, ot_setup_ns, ..Self::default() };
+        let mut machine = Self { base_ot_ns, ot_setup_ns, ..Self::here() };
         machine.linear()?;
         machine.steps(StepProtocol::Garbled)?;
         machine.steps(StepProtocol::Gmw)?;

@@ -29,16 +29,17 @@ const OFFLINE_HALF_ROUND_TRIPS: f64 = 2.0;
 const FASTEST_BITS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Chooses for a session of `inferences` on `link`: whatever takes less time in all, on a link of
-/// 1 Gbit/s at most.
+/// 1 Gbit/s at most, by the one table of prices that all plans are made with. A function of its
+/// arguments: neither the machine nor what else it does enters.
 ///
 /// # Errors
 /// [`GazelleError::Plan`] if the network cannot be planned.
 pub fn choose(
     architecture: &Architecture,
     link: Link,
-    machine: &Machine,
     inferences: u32,
 ) -> Result<Choice, GazelleError> {
+    let machine = &Machine::REFERENCE;
     let link = Link { bits_per_second: link.bits_per_second.min(FASTEST_BITS_PER_SECOND), ..link };
     let plan = Plan::new(architecture.clone())?;
     let steps = plan.steps();
@@ -339,7 +340,7 @@ mod tests {
     }
 
     fn better(elements: usize, link: Link) -> StepProtocol {
-        let (step, machine) = (relu(elements), Machine::default());
+        let (step, machine) = (relu(elements), Machine::REFERENCE);
         let of = |protocol| {
             let price = price(&step, protocol, AnyOt::For(1 << 20)).unwrap();
             seconds(&price, protocol, link, &machine)

@@ -39,7 +39,7 @@ fn predictions_carry_the_planned_bytes_and_slower_links_take_longer() {
     let server = compile(&network, &choice);
     let description = Description::parse(server.description()).unwrap();
     let (plan, traffic) = (server.plan(), server.traffic());
-    let machine = Machine::default();
+    let machine = Machine::here();
     let mut before = 0.0;
     for link in [Link::MEMORY, Link::LAN, Link::WAN] {
         let Prediction { setup, offline, online } =
@@ -76,7 +76,7 @@ fn steps_with_few_trips_travel_in_the_description_and_cost_what_the_plan_says() 
     let trips = |choice: &Choice| -> usize {
         let server = compile(&network, choice);
         let description = Description::parse(server.description()).unwrap();
-        let (link, machine) = (Link::WAN, Machine::default());
+        let (link, machine) = (Link::WAN, Machine::here());
         let steps = planner::predict_steps(server.plan(), &description, link, &machine).unwrap();
         steps.iter().map(|step| step.trips).sum()
     };
