@@ -132,7 +132,7 @@ impl BaseSender for BaseOt {
         let mut lattice = Vec::new();
         if *self == Self::Hybrid {
             let functions = ch.recv::<ml_kem::LatticeKeysMessage>(&count)?;
-            let (ciphertexts, shared) = ml_kem::encapsulate(&run, &functions, rng)?;
+            let (ciphertexts, shared) = ml_kem::encapsulate(&run, &functions, rng);
             ch.send(&ciphertexts, &(2 * count))?;
             kdf.lattice(&functions, &ciphertexts);
             lattice = shared;

@@ -19,15 +19,13 @@
 
 use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{DecodeError, Message, Reader};
-use ml_kem::array::Array;
-use ml_kem::{B32, Decapsulate, DecapsulationKey512, EncapsulationKey512, KeyExport};
+use libcrux_ml_kem::mlkem512::{self, MlKem512Ciphertext, MlKem512PrivateKey, MlKem512PublicKey};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 use subtle::{Choice, ConditionallySelectable};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Key, oracle};
-use crate::error::OtError;
 use crate::traffic::OtTraffic;
 
 /// The modulus.
@@ -94,39 +92,40 @@ impl Message for LatticeCiphertextsMessage {
     }
 }
 
-/// Encapsulates to both values of each OT's function: the ciphertexts and the keys, `[OT][string]`.
-///
-/// # Errors
-/// [`OtError::Parameters`] if the library refuses a key, which reduced numbers exclude.
+/// Encapsulates to both values of each OT's function: the ciphertexts and the keys, `[OT][string]`. The
+/// functions' numbers are reduced, as their decoding has checked.
 pub(super) fn encapsulate(
     binding: &[u8; 32],
     functions: &LatticeKeysMessage,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<(LatticeCiphertextsMessage, Vec<Key>), OtError> {
+) -> (LatticeCiphertextsMessage, Vec<Key>) {
     let mut coins = Zeroizing::new(vec![[0u8; 32]; 2 * functions.0.len()]);
     rng.fill_bytes(coins.as_flattened_mut());
     let pairs = functions.0.par_iter().zip(coins.as_chunks::<2>().0);
     let made = pairs.enumerate().map(|(index, (function, coins))| {
-        let key = |x| {
-            EncapsulationKey512::new(&Array(evaluate(binding, index, function, x).encode()))
-                .map_err(|_| OtError::Parameters("an ML-KEM key that is not reduced"))
-        };
-        let keys = [key(false)?, key(true)?];
-        let both = keys.iter().zip(coins);
-        Ok(both.map(|(key, coins)| key.encapsulate_deterministic(&B32::from(*coins))).collect())
+        [(false, coins[0]), (true, coins[1])].map(|(x, coins)| {
+            let key = evaluate(binding, index, function, x).encode();
+            let (ciphertext, shared) = mlkem512::encapsulate(&MlKem512PublicKey::from(key), coins);
+            (<[u8; CIPHERTEXT_BYTES]>::from(ciphertext), shared)
+        })
     });
-    let made: Vec<Vec<_>> = made.collect::<Result<_, OtError>>()?;
-    let (mut ciphertexts, mut keys) = (Vec::new(), Vec::new());
-    for (ciphertext, key) in made.into_iter().flatten() {
-        ciphertexts.push(ciphertext.0);
-        keys.push(key.0);
+    let made: Vec<[_; 2]> = made.collect();
+    let (ciphertexts, keys) = made.into_iter().flatten().unzip();
+    (LatticeCiphertextsMessage(ciphertexts), keys)
+}
+
+/// A secret key. Wiped on drop.
+struct SecretKey(MlKem512PrivateKey);
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.0[..MlKem512PrivateKey::len()].zeroize();
     }
-    Ok((LatticeCiphertextsMessage(ciphertexts), keys))
 }
 
 /// The receiver's key pairs and what it says.
 pub(super) struct KeyPairs {
-    secrets: Vec<DecapsulationKey512>,
+    secrets: Vec<SecretKey>,
     message: LatticeKeysMessage,
 }
 
@@ -143,9 +142,8 @@ impl KeyPairs {
         rng.fill_bytes(salts.as_flattened_mut());
         let pairs = choices.par_iter().zip(seeds.par_iter()).zip(salts.par_iter()).enumerate();
         let made = pairs.map(|(index, ((choice, seed), salt))| {
-            let secret = DecapsulationKey512::from_seed(Array(*seed));
-            let key: [u8; ELEMENT_BYTES] = secret.encapsulation_key().to_bytes().0;
-            (secret, program(binding, index, *choice, &key, salt))
+            let (secret, public) = mlkem512::generate_key_pair(*seed).into_parts();
+            (SecretKey(secret), program(binding, index, *choice, public.as_slice(), salt))
         });
         let (secrets, message) = made.collect();
         Self { secrets, message: LatticeKeysMessage(message) }
@@ -165,7 +163,7 @@ impl KeyPairs {
         let keys = pairs.map(|(([zero, one], choice), secret)| {
             let choice = Choice::from(u8::from(*choice));
             let chosen = <[u8; CIPHERTEXT_BYTES]>::conditional_select(zero, one, choice);
-            secret.decapsulate(&Array(chosen)).0
+            mlkem512::decapsulate(&secret.0, &MlKem512Ciphertext::from(chosen))
         });
         keys.collect()
     }
@@ -229,11 +227,12 @@ fn salt_hash(binding: &[u8; 32], index: usize, x: bool, element: &[u8]) -> [u8; 
 }
 
 impl Element {
-    /// Uniform: pieces of 12 bits that are too large are passed over.
+    /// Uniform: pieces of 12 bits that are too large are passed over. One in 4096 / 3329 is not.
     fn sample(mut stream: blake3::OutputReader) -> Self {
         let mut element = Self { numbers: [0; NUMBERS], seed: [0; 32] };
         stream.fill(&mut element.seed);
-        let mut bytes = [0u8; 192];
+        // 704 pieces, where 630 +- 12 are needed: long reads are hashed many blocks at a time.
+        let mut bytes = [0u8; 1056];
         let mut numbers = element.numbers.iter_mut();
         loop {
             stream.fill(&mut bytes);
@@ -307,6 +306,9 @@ const fn reduce(x: u16) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use ml_kem::array::Array;
+    use ml_kem::{Decapsulate, KeyExport};
+
     use super::*;
 
     fn element(tag: u8) -> Element {
@@ -329,11 +331,32 @@ mod tests {
 
     #[test]
     fn conformance_keys_of_the_library_are_elements() {
-        let secret = DecapsulationKey512::from_seed(Array([7; 64]));
-        let key: [u8; ELEMENT_BYTES] = secret.encapsulation_key().to_bytes().0;
-        let element = Element::decode(&key);
+        let (_, public) = mlkem512::generate_key_pair([7; 64]).into_parts();
+        let element = Element::decode(public.as_slice());
         assert!(element.numbers.iter().all(|x| *x < Q));
-        assert_eq!(element.encode(), key);
+        assert_eq!(element.encode(), *public.as_slice());
+    }
+
+    /// The same keys, ciphertexts and shared keys as `ml-kem`, another implementation of FIPS 203.
+    #[test]
+    fn conformance_the_library_agrees_with_another_one() {
+        for round in 0..32u8 {
+            let (seed, coins) = ([round; 64], [round ^ 0xa5; 32]);
+            let theirs = ml_kem::DecapsulationKey512::from_seed(Array(seed));
+            let (secret, public) = mlkem512::generate_key_pair(seed).into_parts();
+            assert_eq!(theirs.encapsulation_key().to_bytes().0, *public.as_slice());
+            let (ciphertext, shared) = mlkem512::encapsulate(&public, coins);
+            let other =
+                theirs.encapsulation_key().encapsulate_deterministic(&ml_kem::B32::from(coins));
+            assert_eq!((other.0.0, other.1.0), (*ciphertext.as_slice(), shared));
+            assert_eq!(mlkem512::decapsulate(&secret, &ciphertext), shared);
+            // What is no ciphertext gives a key that both derive alike.
+            let mut wrong = *ciphertext.as_slice();
+            wrong[usize::from(round) * 23] ^= 1;
+            let rejected = mlkem512::decapsulate(&secret, &MlKem512Ciphertext::from(wrong));
+            assert_eq!(theirs.decapsulate(&Array(wrong)).0, rejected);
+            assert_ne!(rejected, shared);
+        }
     }
 
     #[test]
