@@ -24,7 +24,6 @@ pub(crate) mod cost;
 pub(crate) mod messages;
 pub(crate) mod program;
 pub(crate) mod server;
-mod session;
 
 use std::sync::Arc;
 
@@ -34,11 +33,8 @@ use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub(crate) use program::GarbledCompiled;
-pub(crate) use session::{GarbledClient, GarbledServer};
-
-use crate::garbled::cost::step_traffic;
-use crate::ot_session::{client_setup_down, down_cost, server_setup_down};
+use crate::garbled::program::GarbledStep;
+use crate::session::{CompiledStep, CompiledSteps, StepsClient, StepsServer};
 
 /// Garbled circuits over an OT extension.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,47 +50,43 @@ where
     O: OtExtension,
     S: GarblingScheme,
 {
-    type Compiled = GarbledCompiled;
-    type Client = GarbledClient<O, S>;
-    type Server = GarbledServer<O, S>;
+    type Compiled = CompiledSteps;
+    type Client = StepsClient<O, S>;
+    type Server = StepsServer<O, S>;
 
-    fn name(&self, _compiled: &GarbledCompiled, _step: usize) -> &'static str {
-        "garbled"
+    fn name(&self, compiled: &CompiledSteps, step: usize) -> &'static str {
+        compiled.backend(step)
     }
 
     fn primitives(&self) -> String {
         format!("{}; {}", self.ot.name(), self.scheme.name())
     }
 
-    fn compile(&self, steps: Arc<[Step]>) -> Result<GarbledCompiled, ProtocolError> {
-        GarbledCompiled::new(&steps)
+    fn compile(&self, steps: Arc<[Step]>) -> Result<CompiledSteps, ProtocolError> {
+        CompiledSteps::new(&steps, |index, step| {
+            GarbledStep::new(index, step).map(CompiledStep::Garbled)
+        })
     }
 
-    fn traffic(&self, compiled: &GarbledCompiled) -> NonlinearTraffic {
-        let mut made = 0;
-        let steps = compiled.steps.iter();
-        let (offline, online) =
-            steps.map(|step| step_traffic(&self.ot, &self.scheme, step, &mut made)).unzip();
-        NonlinearTraffic { setup: down_cost(self.ot.setup_traffic()), offline, online }
+    fn traffic(&self, compiled: &CompiledSteps) -> NonlinearTraffic {
+        compiled.traffic(&self.ot, &self.scheme)
     }
 
     fn client(
         &self,
-        compiled: Arc<GarbledCompiled>,
+        compiled: Arc<CompiledSteps>,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Client, ProtocolError> {
-        let down = client_setup_down(&self.ot, channel, rng)?;
-        Ok(GarbledClient { compiled, scheme: self.scheme.clone(), down })
+        StepsClient::set_up((&self.ot, self.scheme.clone()), compiled, channel, rng)
     }
 
     fn server(
         &self,
-        compiled: Arc<GarbledCompiled>,
+        compiled: Arc<CompiledSteps>,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Server, ProtocolError> {
-        let down = server_setup_down(&self.ot, channel, rng)?;
-        Ok(GarbledServer { compiled, scheme: self.scheme.clone(), down })
+        StepsServer::set_up((&self.ot, self.scheme.clone()), compiled, channel, rng)
     }
 }

@@ -29,23 +29,20 @@ pub(crate) mod role;
 pub(crate) mod run;
 mod schedule;
 pub(crate) mod server;
-mod session;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use gazelle_garble::HalfGates;
 use gazelle_ot::OtExtension;
 use gazelle_share::{NonlinearProtocol, NonlinearTraffic, ProtocolError, Step};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-pub(crate) use plan::GmwCompiled;
-pub(crate) use session::{GmwClient, GmwServer};
-
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
-use crate::ot_session::{client_setup, made_at_setup, server_setup, setup_traffic};
+use crate::session::{CompiledStep, CompiledSteps, StepsClient, StepsServer};
 
 /// Sharing-based steps over an OT extension.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,51 +51,45 @@ pub struct Gmw<O> {
     pub ot: O,
 }
 
+// A session of steps takes a garbling scheme; it garbles none of these.
 impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
-    type Compiled = GmwCompiled;
-    type Client = GmwClient<O>;
-    type Server = GmwServer<O>;
+    type Compiled = CompiledSteps;
+    type Client = StepsClient<O, HalfGates>;
+    type Server = StepsServer<O, HalfGates>;
 
-    fn name(&self, _compiled: &GmwCompiled, _step: usize) -> &'static str {
-        "gmw"
+    fn name(&self, compiled: &CompiledSteps, step: usize) -> &'static str {
+        compiled.backend(step)
     }
 
     fn primitives(&self) -> String {
         self.ot.name()
     }
 
-    fn compile(&self, steps: Arc<[Step]>) -> Result<GmwCompiled, ProtocolError> {
-        let steps = steps
-            .iter()
-            .enumerate()
-            .map(|(i, step)| GmwStep::new(i, step, Variant::preferred(step)));
-        Ok(GmwCompiled { steps: steps.collect::<Result<_, _>>()? })
+    fn compile(&self, steps: Arc<[Step]>) -> Result<CompiledSteps, ProtocolError> {
+        CompiledSteps::new(&steps, |index, step| {
+            GmwStep::new(index, step, Variant::preferred(step)).map(CompiledStep::Gmw)
+        })
     }
 
-    fn traffic(&self, compiled: &GmwCompiled) -> NonlinearTraffic {
-        let mut made = made_at_setup(&self.ot);
-        let steps = compiled.steps.iter();
-        let (offline, online) = steps.map(|step| step.traffic(&self.ot, &mut made)).unzip();
-        NonlinearTraffic { setup: setup_traffic(&self.ot), offline, online }
+    fn traffic(&self, compiled: &CompiledSteps) -> NonlinearTraffic {
+        compiled.traffic(&self.ot, &HalfGates::default())
     }
 
     fn client(
         &self,
-        compiled: Arc<GmwCompiled>,
+        compiled: Arc<CompiledSteps>,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Client, ProtocolError> {
-        let (hash, down, up) = client_setup(&self.ot, channel, rng)?;
-        Ok(GmwClient { compiled, hash, down, up })
+        StepsClient::set_up((&self.ot, HalfGates::default()), compiled, channel, rng)
     }
 
     fn server(
         &self,
-        compiled: Arc<GmwCompiled>,
+        compiled: Arc<CompiledSteps>,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Server, ProtocolError> {
-        let (hash, down, up) = server_setup(&self.ot, channel, rng)?;
-        Ok(GmwServer { compiled, hash, down, up })
+        StepsServer::set_up((&self.ot, HalfGates::default()), compiled, channel, rng)
     }
 }

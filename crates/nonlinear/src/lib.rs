@@ -10,6 +10,7 @@ mod per_layer;
 mod pool;
 mod price;
 mod rank;
+mod session;
 mod shares;
 mod tasks;
 mod width;

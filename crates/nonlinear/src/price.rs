@@ -6,7 +6,7 @@ use gazelle_share::{ProtocolError, Step};
 use gazelle_wire::Cost;
 
 use crate::garbled::cost::step_traffic;
-use crate::garbled::program::CompiledStep;
+use crate::garbled::program::GarbledStep;
 use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
 use crate::per_layer::{PerLayer, StepChoice};
@@ -43,7 +43,7 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
             StepChoice::Gmw => gmw(Variant::FewBits),
             StepChoice::GmwFewTrips => gmw(Variant::FewTrips),
             StepChoice::Garbled => {
-                let step = CompiledStep::new(0, step)?;
+                let step = GarbledStep::new(0, step)?;
                 let mut made = 0;
                 let (offline, online) = step_traffic(&self.ot, &self.scheme, &step, &mut made);
                 let trips = if step.mask_bits > 0 { 2 } else { 1 };

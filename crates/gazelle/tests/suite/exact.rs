@@ -47,6 +47,49 @@ fn every_network_gives_the_reference_on_both_backends_whatever_is_revealed() {
     }
 }
 
+/// `GAZELLE_SLOW=1` runs 1,000 images of MNIST-C and 50 of each CIFAR network, if it is there; else a few.
+#[test]
+fn many_images_give_the_reference_on_every_output() {
+    let slow = std::env::var("GAZELLE_SLOW").is_ok_and(|value| value == "1");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let tasks = [
+        ("models/mnist_c_chameleon", 1000),
+        ("../shared/data/models/cifar10_minionn_gazelle", 50),
+        ("../shared/data/models/cifar10_resnet20", 50),
+    ];
+    for (folder, count) in tasks {
+        let path = root.join(folder).join("model.onnx");
+        let Ok(file) = std::fs::read(&path) else {
+            eprintln!("{folder}: not there, left out");
+            continue;
+        };
+        let graph = import(&file).unwrap();
+        let calibration = samples::beside(&path, &graph, 20);
+        let options = Options { calibration: calibration.clone(), ..Options::default() };
+        let network = quantise(&graph, &options).unwrap().network;
+        let choice = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();
+        let suite = choice.suite(network.architecture().nodes().len());
+        let count = if slow { count } else { 2 };
+        // Mixtures of two samples: as many different images as one likes, in the model's range.
+        let images: Vec<Vec<i64>> = (0..count)
+            .map(|number| {
+                let [a, b] = [number, number / 20 + 1].map(|i| &calibration[i % calibration.len()]);
+                let share = (number % 7) as f32 / 8.0;
+                let mix = a.iter().zip(b).map(|(a, b)| a + share * (b - a)).collect::<Vec<f32>>();
+                fixed::encode(network.architecture(), &mix).unwrap()
+            })
+            .collect();
+        for inputs in images.chunks(10) {
+            let run = run(&suite, &network, inputs);
+            for (input, inference) in inputs.iter().zip(&run.inferences) {
+                let expected = fixed::run(&network, input, Rounding::Nearest).unwrap();
+                assert_eq!(inference.values, expected, "{folder}");
+            }
+        }
+        eprintln!("{folder}: {count} of {count} equal on every output");
+    }
+}
+
 /// Without F nothing but exact steps keeps a ciphertext's error from the client: one step that rounds
 /// locally, anywhere, and there is no plan with guard bits, at neither party.
 #[test]

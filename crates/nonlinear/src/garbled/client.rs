@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::garbled::messages::{Colours, Labels};
-use crate::garbled::program::{Chunk, CompiledStep};
+use crate::garbled::program::{Chunk, GarbledStep};
 use crate::offline::plan::{OtCall, Unit};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::Made;
@@ -52,7 +52,7 @@ fn internal() -> ProtocolError {
 
 /// A step that is being prepared.
 pub(crate) struct GarbledClientStep<'a> {
-    step: &'a CompiledStep,
+    step: &'a GarbledStep,
     input: Shares,
     mask: Option<Shares>,
 }
@@ -63,7 +63,7 @@ pub(crate) type ChunkLabels = (Zeroizing<Vec<Block>>, Vec<Tweaks>);
 impl<'a> GarbledClientStep<'a> {
     /// With the client's share of the input and the mask of the output.
     pub(crate) fn new(
-        step: &'a CompiledStep,
+        step: &'a GarbledStep,
         (input, mask): (Shares, Option<Shares>),
     ) -> Result<Self, ProtocolError> {
         check_shares(&step.step, &input, mask.as_ref())?;
@@ -120,7 +120,7 @@ impl Work for GarbledClientStep<'_> {
 
 /// Evaluates one chunk: its outputs' colours.
 fn evaluate_chunk<S: GarblingScheme>(
-    step: &CompiledStep,
+    step: &GarbledStep,
     scheme: &S,
     hash_seed: &Seed,
     chunk: &Chunk,
@@ -142,7 +142,7 @@ fn evaluate_chunk<S: GarblingScheme>(
 
 /// The online phase.
 pub(crate) fn online<S: GarblingScheme>(
-    step: &CompiledStep,
+    step: &GarbledStep,
     scheme: &S,
     prepared: GarbledClientPrepared,
     channel: &mut Channel,

@@ -12,13 +12,13 @@ use gazelle_ot::OtExtension;
 use gazelle_wire::Cost;
 use gazelle_wire::traffic::framed_len;
 
-use crate::garbled::program::{Chunk, CompiledStep, Program, Stage};
+use crate::garbled::program::{Chunk, GarbledStep, Program, Stage};
 use crate::ot_session::down_cost;
 
 /// Input elements per batch: what is garbled between two messages of the client.
 const BATCH: usize = 32 << 10;
 
-impl CompiledStep {
+impl GarbledStep {
     /// The chunks in batches.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         // The first chunk is the largest. A step without elements has an empty batch: its hash seed.
@@ -47,7 +47,7 @@ impl CompiledStep {
 pub(crate) fn step_traffic<O: OtExtension, S: GarblingScheme>(
     ot: &O,
     scheme: &S,
-    step: &CompiledStep,
+    step: &GarbledStep,
     made: &mut usize,
 ) -> (Cost, Cost) {
     let mut offline = Cost { server_to_client: framed_len(16), ..Cost::default() };

@@ -16,7 +16,7 @@ use std::ops::Range;
 use gazelle_block::Block;
 use gazelle_garble::Circuit;
 use gazelle_share::step::{StepFunction, StepOutput};
-use gazelle_share::{Misuse, ProtocolError, Step, TensorShape};
+use gazelle_share::{ProtocolError, Step, TensorShape};
 use zeroize::Zeroize;
 
 use crate::chunks;
@@ -88,7 +88,7 @@ pub(crate) struct Chunk {
 
 /// A step, compiled.
 #[derive(Debug)]
-pub(crate) struct CompiledStep {
+pub(crate) struct GarbledStep {
     pub(crate) step: Step,
     pub(crate) circuits: Vec<Circuit>,
     pub(crate) programs: Vec<Program>,
@@ -101,33 +101,7 @@ pub(crate) struct CompiledStep {
     pub(crate) output_bits: usize,
 }
 
-/// The circuits and stages of all steps.
-#[derive(Debug)]
-pub struct GarbledCompiled {
-    pub(crate) steps: Vec<CompiledStep>,
-}
-
-impl GarbledCompiled {
-    /// Compiles all steps.
-    ///
-    /// # Errors
-    /// [`ProtocolError::Plan`] if a step does not fit its ring.
-    pub fn new(steps: &[Step]) -> Result<Self, ProtocolError> {
-        let steps = steps.iter().enumerate().map(|(i, step)| CompiledStep::new(i, step));
-        Ok(Self { steps: steps.collect::<Result<_, _>>()? })
-    }
-
-    /// AND gates of all steps.
-    pub fn and_count(&self) -> usize {
-        self.steps.iter().map(CompiledStep::and_count).sum()
-    }
-
-    pub(crate) fn step(&self, index: usize) -> Result<&CompiledStep, ProtocolError> {
-        self.steps.get(index).ok_or_else(|| Misuse::Step(index).into())
-    }
-}
-
-impl CompiledStep {
+impl GarbledStep {
     pub(crate) fn new(index: usize, step: &Step) -> Result<Self, ProtocolError> {
         let refuse = |why: String| ProtocolError::Plan(format!("non-linear step {index}: {why}"));
         step.check().map_err(refuse)?;

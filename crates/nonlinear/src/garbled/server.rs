@@ -16,7 +16,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::garbled::messages::{Colours, Labels};
-use crate::garbled::program::{Chunk, CompiledStep};
+use crate::garbled::program::{Chunk, GarbledStep};
 use crate::offline::plan::{OtCall, Unit};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::Made;
@@ -32,7 +32,7 @@ pub struct GarbledServerPrepared {
 
 /// A step that is being garbled.
 pub(crate) struct GarbledServerStep<'a, S> {
-    step: &'a CompiledStep,
+    step: &'a GarbledStep,
     scheme: &'a S,
     delta: Delta,
     /// Of the hash: public, fresh, ahead of the tables.
@@ -49,7 +49,7 @@ pub(crate) type ChunkOts = (Zeroizing<Vec<Block>>, Vec<Tweaks>);
 impl<'a, S> GarbledServerStep<'a, S> {
     /// With fresh seeds from `rng`.
     pub(crate) fn new(
-        step: &'a CompiledStep,
+        step: &'a GarbledStep,
         scheme: &'a S,
         delta: Delta,
         rng: &mut (dyn CryptoRng + Send),
@@ -142,7 +142,7 @@ const COINS: u8 = 0x62;
 
 /// The online phase.
 pub(crate) fn online(
-    step: &CompiledStep,
+    step: &GarbledStep,
     prepared: GarbledServerPrepared,
     input: Shares,
     channel: &mut Channel,

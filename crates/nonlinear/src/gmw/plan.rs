@@ -10,7 +10,7 @@ use std::ops::Range;
 use gazelle_convert::Operation;
 use gazelle_ot::OtExtension;
 use gazelle_share::step::StepFunction;
-use gazelle_share::{Misuse, ProtocolError, Step, TensorShape};
+use gazelle_share::{ProtocolError, Step, TensorShape};
 use gazelle_wire::Cost;
 use gazelle_wire::traffic::framed_len;
 
@@ -57,19 +57,6 @@ pub(crate) struct GmwStep {
     pub(crate) shapes: Vec<Shape>,
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) trips: Vec<Trip>,
-}
-
-/// The chains of all steps.
-#[derive(Debug)]
-pub struct GmwCompiled {
-    pub(crate) steps: Vec<GmwStep>,
-}
-
-impl GmwCompiled {
-    /// A step by number.
-    pub(crate) fn step(&self, index: usize) -> Result<&GmwStep, ProtocolError> {
-        self.steps.get(index).ok_or_else(|| Misuse::Step(index).into())
-    }
 }
 
 impl GmwStep {

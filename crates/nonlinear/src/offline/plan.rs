@@ -11,7 +11,7 @@ use gazelle_block::tweak::purpose;
 use gazelle_garble::{GarblingScheme, Tweaks};
 use gazelle_share::ProtocolError;
 
-use crate::garbled::program::CompiledStep;
+use crate::garbled::program::GarbledStep;
 use crate::gmw::plan::GmwStep;
 use crate::offline::parcel::ParcelShape;
 
@@ -23,7 +23,7 @@ pub(crate) const WINDOW: usize = 5 << 19;
 #[derive(Clone, Copy)]
 pub(crate) enum StepRef<'a> {
     Gmw(&'a GmwStep),
-    Garbled(&'a CompiledStep),
+    Garbled(&'a GarbledStep),
 }
 
 /// OTs that these steps take, S to C and C to S.
@@ -162,7 +162,7 @@ fn gmw_unit(
 
 fn garbled_unit<S: GarblingScheme>(
     index: usize,
-    step: &CompiledStep,
+    step: &GarbledStep,
     scheme: &S,
     (first, chunks): (bool, Range<usize>),
     counter: &mut TweakCounter,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gazelle_garble::HalfGates;
-use gazelle_nonlinear::Garbled;
+use gazelle_nonlinear::{Garbled, PerLayer, StepChoice};
 use gazelle_ot::{IdealOt, Iknp};
 use gazelle_share::Rounding;
 use gazelle_share::step::{StepFunction, StepOutput};
@@ -46,9 +46,11 @@ fn transcript_of_relu_is_16_b_bytes_down_and_l_bits_up() {
         output: StepOutput::Masked { bits: 20 },
     };
     let protocol = ideal();
+    let garbled = PerLayer::auto(IdealOt, HalfGates::default());
+    let price = garbled.prices(&step, StepChoice::Garbled).unwrap();
+    assert_eq!(price.and_gates, 41 * 4096);
     let compiled = protocol.compile(Arc::new([step])).unwrap();
     let traffic = protocol.traffic(&compiled);
-    assert_eq!(compiled.and_count(), 41 * 4096);
     // Four chunks of 1024.
     assert_eq!(traffic.online[0].server_to_client, 4 * framed_len(16 * 12 * 1024));
     assert_eq!(traffic.online[0].client_to_server, 4 * framed_len(20 * 1024 / 8));

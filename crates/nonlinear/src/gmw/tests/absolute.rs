@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gazelle_convert::{
     Begun, ClientShare, Execution, Extend, Known, Operation, Planes, Relu, Reshare, Rots,
 };
+use gazelle_garble::HalfGates;
 use gazelle_ot::IdealOt;
 use gazelle_prg::Prg;
 use gazelle_share::Rounding;
@@ -17,9 +18,8 @@ use gazelle_wire::testing::run_two;
 use rand_core::Rng;
 
 use crate::gmw::chain::{Before, Chain, link};
-use crate::gmw::plan::{GmwCompiled, GmwStep};
-use crate::gmw::{GmwClient, GmwServer};
-use crate::ot_session::{client_setup, server_setup};
+use crate::gmw::plan::GmwStep;
+use crate::session::{CompiledStep, CompiledSteps, StepsClient, StepsServer};
 
 /// |x| modulo `2^bits`, x > -2^(bits - 1); the client's share is known offline.
 #[derive(Debug)]
@@ -124,9 +124,9 @@ fn conformance_an_absolute_value_is_one_file_and_one_line_in_the_chain() {
     let (_, share) = run_two(
         move |mut channel| {
             let rng = &mut test_rng(2);
-            let (hash, down, up) = client_setup(&IdealOt, &mut channel, rng).unwrap();
-            let compiled = Arc::new(GmwCompiled { steps: vec![at_client] });
-            let mut client = GmwClient::<IdealOt> { compiled, hash, down, up };
+            let compiled = Arc::new(CompiledSteps { steps: vec![CompiledStep::Gmw(at_client)] });
+            let primitives = (&IdealOt, HalfGates::default());
+            let mut client = StepsClient::set_up(primitives, compiled, &mut channel, rng).unwrap();
             let output = Output::Masked(&r);
             let made = client.offline(0, &x_c, output, &mut channel, rng).unwrap();
             client.online(0, made, &mut channel).unwrap()
@@ -134,9 +134,9 @@ fn conformance_an_absolute_value_is_one_file_and_one_line_in_the_chain() {
         move |mut channel| {
             let rng = &mut test_rng(3);
             let _ = rng.next_u64();
-            let (hash, down, up) = server_setup(&IdealOt, &mut channel, rng).unwrap();
-            let compiled = Arc::new(GmwCompiled { steps: vec![at_server] });
-            let mut server = GmwServer::<IdealOt> { compiled, hash, down, up };
+            let compiled = Arc::new(CompiledSteps { steps: vec![CompiledStep::Gmw(at_server)] });
+            let primitives = (&IdealOt, HalfGates::default());
+            let mut server = StepsServer::set_up(primitives, compiled, &mut channel, rng).unwrap();
             let made = server.offline(0, &mut channel, rng).unwrap();
             server.online(0, made, x_s, &mut channel).unwrap().unwrap()
         },

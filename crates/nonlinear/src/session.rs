@@ -1,0 +1,280 @@
+//! The sessions in which steps run, each on the backend that it was compiled for.
+//!
+//! Both backends share the OT session in which the server is the sender; the other direction is set
+//! up only if some step runs on GMW.
+//!
+//! | client ([`StepsClient`]) | server ([`StepsServer`]) |
+//! |---|---|
+//! | `set_up`: OT receiver; for GMW the hash seed before it, and OT sender | OT sender; hash seed, OT receiver |
+//! | `announce`, `prepare`: the [offline phase](crate::offline) of all steps at once | the same |
+//! | `online`: that of the step's backend | the same |
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use gazelle_garble::GarblingScheme;
+use gazelle_ot::OtExtension;
+use gazelle_share::{
+    Misuse, NonlinearClient, NonlinearServer, NonlinearTraffic, Output, PreparedSteps,
+    ProtocolError, Shares, Step, StepSource,
+};
+use gazelle_wire::{Channel, Cost};
+use rand_core::CryptoRng;
+
+use crate::garbled;
+use crate::garbled::cost::step_traffic;
+use crate::garbled::program::GarbledStep;
+use crate::gmw;
+use crate::gmw::plan::GmwStep;
+use crate::offline::client::{ClientSessions, OneStep};
+use crate::offline::material::{PerLayerClientPrepared, PerLayerServerPrepared};
+use crate::offline::plan::StepRef;
+use crate::offline::server::ServerSessions;
+use crate::offline::{self, single};
+use crate::ot_session::{
+    Ot, RotHashes, client_setup, client_setup_down, down_cost, made_at_setup, server_setup,
+    server_setup_down, setup_traffic,
+};
+
+/// A step, compiled for its backend.
+#[derive(Debug)]
+pub(crate) enum CompiledStep {
+    Garbled(GarbledStep),
+    Gmw(GmwStep),
+}
+
+impl CompiledStep {
+    /// The name of its backend.
+    pub(crate) fn backend(&self) -> &'static str {
+        match self {
+            Self::Garbled(_) => "garbled",
+            Self::Gmw(_) => "gmw",
+        }
+    }
+}
+
+/// All steps, each compiled for its backend.
+#[derive(Debug)]
+pub struct CompiledSteps {
+    pub(crate) steps: Vec<CompiledStep>,
+}
+
+impl CompiledSteps {
+    /// Compiles each step by `compile`, which gets its number.
+    ///
+    /// # Errors
+    /// Those of `compile`.
+    pub(crate) fn new(
+        steps: &[Step],
+        compile: impl Fn(usize, &Step) -> Result<CompiledStep, ProtocolError>,
+    ) -> Result<Self, ProtocolError> {
+        let steps = steps.iter().enumerate().map(|(index, step)| compile(index, step));
+        Ok(Self { steps: steps.collect::<Result<_, _>>()? })
+    }
+
+    /// The name of a step's backend.
+    pub(crate) fn backend(&self, step: usize) -> &'static str {
+        // optional: a name for a report, of a step that the caller counted
+        self.steps.get(step).map_or("garbled", CompiledStep::backend)
+    }
+
+    /// What setup and each step move: offline, online.
+    pub(crate) fn traffic<O: OtExtension, S: GarblingScheme>(
+        &self,
+        ot: &O,
+        scheme: &S,
+    ) -> NonlinearTraffic {
+        let mut made = if self.uses_gmw() { made_at_setup(ot) } else { (0, 0) };
+        let cost = |step: &CompiledStep| -> (Cost, Cost) {
+            match step {
+                CompiledStep::Garbled(step) => step_traffic(ot, scheme, step, &mut made.0),
+                CompiledStep::Gmw(step) => step.traffic(ot, &mut made),
+            }
+        };
+        let (offline, online) = self.steps.iter().map(cost).unzip();
+        let setup = if self.uses_gmw() { setup_traffic(ot) } else { down_cost(ot.setup_traffic()) };
+        NonlinearTraffic { setup, offline, online }
+    }
+
+    fn refs(&self, steps: Range<usize>) -> Result<Vec<StepRef<'_>>, ProtocolError> {
+        let step = |step| match self.step(step)? {
+            CompiledStep::Garbled(step) => Ok(StepRef::Garbled(step)),
+            CompiledStep::Gmw(step) => Ok(StepRef::Gmw(step)),
+        };
+        steps.map(step).collect()
+    }
+
+    fn uses_gmw(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, CompiledStep::Gmw(_)))
+    }
+
+    fn step(&self, index: usize) -> Result<&CompiledStep, ProtocolError> {
+        self.steps.get(index).ok_or_else(|| Misuse::Step(index).into())
+    }
+}
+
+/// The client's session.
+pub struct StepsClient<O: OtExtension, S> {
+    pub(crate) compiled: Arc<CompiledSteps>,
+    pub(crate) scheme: S,
+    pub(crate) down: Ot<O::Receiver>,
+    pub(crate) gmw: Option<(RotHashes, Ot<O::Sender>)>,
+}
+
+/// The server's session.
+pub struct StepsServer<O: OtExtension, S> {
+    pub(crate) compiled: Arc<CompiledSteps>,
+    pub(crate) scheme: S,
+    pub(crate) down: Ot<O::Sender>,
+    pub(crate) gmw: Option<(RotHashes, Ot<O::Receiver>)>,
+}
+
+impl<O: OtExtension, S> StepsClient<O, S> {
+    /// Sets up the OT sessions that the steps need.
+    ///
+    /// # Errors
+    /// The link's, or the OT extension's.
+    pub(crate) fn set_up(
+        (ot, scheme): (&O, S),
+        compiled: Arc<CompiledSteps>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self, ProtocolError> {
+        if compiled.uses_gmw() {
+            let (hash, down, up) = client_setup(ot, channel, rng)?;
+            return Ok(Self { compiled, scheme, down, gmw: Some((hash, up)) });
+        }
+        let down = client_setup_down(ot, channel, rng)?;
+        Ok(Self { compiled, scheme, down, gmw: None })
+    }
+}
+
+impl<O: OtExtension, S> StepsServer<O, S> {
+    /// Sets up the OT sessions that the steps need.
+    ///
+    /// # Errors
+    /// The link's, or the OT extension's.
+    pub(crate) fn set_up(
+        (ot, scheme): (&O, S),
+        compiled: Arc<CompiledSteps>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self, ProtocolError> {
+        if compiled.uses_gmw() {
+            let (hash, down, up) = server_setup(ot, channel, rng)?;
+            return Ok(Self { compiled, scheme, down, gmw: Some((hash, up)) });
+        }
+        let down = server_setup_down(ot, channel, rng)?;
+        Ok(Self { compiled, scheme, down, gmw: None })
+    }
+}
+
+impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
+    type Prepared = PerLayerClientPrepared;
+
+    fn offline(
+        &mut self,
+        step: usize,
+        input: &Shares,
+        output: Output<'_>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Prepared, ProtocolError> {
+        let here = self.compiled.refs(step..step + 1)?;
+        let here = here.first().ok_or(Misuse::Step(step))?;
+        let mut source = OneStep::new(*here, input, output)?;
+        single(self.prepare(step..step + 1, &mut source, channel, rng)?)
+    }
+
+    fn announce(
+        &mut self,
+        steps: Range<usize>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        offline::client::announce(&self.compiled.refs(steps)?, &mut self.down, channel, rng)
+    }
+
+    fn prepare(
+        &mut self,
+        steps: Range<usize>,
+        source: &mut dyn StepSource,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        let Self { compiled, scheme, down, gmw } = self;
+        let refs = compiled.refs(steps.clone())?;
+        let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
+        let (steps, sessions) = ((&refs[..], steps.start), ClientSessions { down, gmw });
+        offline::client::prepare(steps, scheme, sessions, source, channel, rng)
+    }
+
+    fn online(
+        &mut self,
+        step: usize,
+        prepared: Self::Prepared,
+        channel: &mut Channel,
+    ) -> Result<Option<Vec<i64>>, ProtocolError> {
+        match (self.compiled.step(step)?, prepared) {
+            (CompiledStep::Garbled(step), PerLayerClientPrepared::Garbled(prepared)) => {
+                garbled::client::online(step, &self.scheme, prepared, channel)
+            }
+            (CompiledStep::Gmw(step), PerLayerClientPrepared::Gmw(prepared)) => {
+                gmw::client::online(step, prepared, channel)
+            }
+            _ => Err(Misuse::Material.into()),
+        }
+    }
+}
+
+impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
+    type Prepared = PerLayerServerPrepared;
+
+    fn offline(
+        &mut self,
+        step: usize,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Prepared, ProtocolError> {
+        single(self.prepare(step..step + 1, channel, rng)?)
+    }
+
+    fn announce(
+        &mut self,
+        steps: Range<usize>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), ProtocolError> {
+        offline::server::announce(&self.compiled.refs(steps)?, &mut self.down, channel, rng)
+    }
+
+    fn prepare(
+        &mut self,
+        steps: Range<usize>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        let Self { compiled, scheme, down, gmw } = self;
+        let refs = compiled.refs(steps)?;
+        let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
+        offline::server::prepare(&refs, scheme, ServerSessions { down, gmw }, channel, rng)
+    }
+
+    fn online(
+        &mut self,
+        step: usize,
+        prepared: Self::Prepared,
+        input: Shares,
+        channel: &mut Channel,
+    ) -> Result<Option<Shares>, ProtocolError> {
+        match (self.compiled.step(step)?, prepared) {
+            (CompiledStep::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) => {
+                garbled::server::online(step, prepared, input, channel)
+            }
+            (CompiledStep::Gmw(step), PerLayerServerPrepared::Gmw(prepared)) => {
+                gmw::server::online(step, prepared, input, channel)
+            }
+            _ => Err(Misuse::Material.into()),
+        }
+    }
+}
