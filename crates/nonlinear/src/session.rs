@@ -21,10 +21,8 @@ use gazelle_share::{
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
-use crate::garbled;
 use crate::garbled::cost::step_traffic;
 use crate::garbled::program::GarbledStep;
-use crate::gmw;
 use crate::gmw::plan::GmwStep;
 use crate::offline::client::{ClientSessions, OneStep};
 use crate::offline::material::{PerLayerClientPrepared, PerLayerServerPrepared};
@@ -217,10 +215,10 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
     ) -> Result<Option<Vec<i64>>, ProtocolError> {
         match (self.compiled.step(step)?, prepared) {
             (CompiledStep::Garbled(step), PerLayerClientPrepared::Garbled(prepared)) => {
-                garbled::client::online(step, &self.scheme, prepared, channel)
+                crate::garbled::client::online(step, &self.scheme, prepared, channel)
             }
             (CompiledStep::Gmw(step), PerLayerClientPrepared::Gmw(prepared)) => {
-                gmw::client::online(step, prepared, channel)
+                crate::gmw::client::online(step, prepared, channel)
             }
             _ => Err(Misuse::Material.into()),
         }
@@ -269,10 +267,10 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
     ) -> Result<Option<Shares>, ProtocolError> {
         match (self.compiled.step(step)?, prepared) {
             (CompiledStep::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) => {
-                garbled::server::online(step, prepared, input, channel)
+                crate::garbled::server::online(step, prepared, input, channel)
             }
             (CompiledStep::Gmw(step), PerLayerServerPrepared::Gmw(prepared)) => {
-                gmw::server::online(step, prepared, input, channel)
+                crate::gmw::server::online(step, prepared, input, channel)
             }
             _ => Err(Misuse::Material.into()),
         }

@@ -252,8 +252,8 @@ pub trait RcotReceiver: Send {
     }
 }
 
-/// The lowest bits of `blocks`, packed into `choices`.
-pub(crate) fn lowest_bits(blocks: &[Block], choices: &mut BitVec) {
+/// Packs the lowest bits of `blocks` into `choices`: a correlated OT's choice bit is its string's lowest.
+pub fn lowest_bits(blocks: &[Block], choices: &mut BitVec) {
     choices.resize(blocks.len());
     for (word, chunk) in choices.words_mut().iter_mut().zip(blocks.chunks(64)) {
         *word = 0;

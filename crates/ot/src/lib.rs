@@ -27,10 +27,11 @@ pub use auto::{AutoExtension, auto};
 pub use base::{BaseOt, BaseReceiver, BaseSender, LatticeKeysMessage, PointsMessage};
 pub use either::Either;
 pub use error::OtError;
-pub use extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker};
+pub use extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker, lowest_bits};
 pub use ferret::Ferret;
 #[cfg(any(test, feature = "testing"))]
 pub use ideal::IdealOt;
 pub use iknp::Iknp;
 pub use softspoken::SoftSpoken;
+pub use surplus::Surplus;
 pub use traffic::OtTraffic;

@@ -5,9 +5,10 @@ use zeroize::Zeroize;
 
 use crate::error::OtError;
 
-/// The tail of the last unit. Wiped on drop.
+/// Keeps the OTs of the last unit that nobody asked for yet, at one party, for an extension that makes
+/// OTs in units only. Wiped on drop.
 #[derive(Default)]
-pub(crate) struct Surplus {
+pub struct Surplus {
     blocks: Vec<Block>,
     /// Blocks at the front already handed out.
     used: usize,
@@ -18,8 +19,14 @@ pub(crate) struct Surplus {
 impl Surplus {
     /// Fills `out`: first from the surplus, then by `make`, which is asked for multiples of `unit`;
     /// what the last unit has too much is kept. `make` is told whether it is asked for the last time in
-    /// this call. After an error every call fails.
-    pub(crate) fn serve(
+    /// this call.
+    ///
+    /// # Errors
+    /// Those of `make`; [`OtError::Dead`] ever after one.
+    ///
+    /// # Panics
+    /// If `unit` is 0.
+    pub fn serve(
         &mut self,
         unit: usize,
         out: &mut [Block],
@@ -52,9 +59,9 @@ impl Surplus {
         Ok(())
     }
 
-    /// What [`serve`](Self::serve) asks `make` for, in chunks of at most `chunk`: (how many, of which
-    /// size).
-    pub(crate) fn chunks(
+    /// Lists what [`serve`](Self::serve) asks `make` for after `already_made` OTs, in chunks of at most
+    /// `chunk`, as pairs of how many and of which size: an extension states its traffic from them.
+    pub fn chunks(
         unit: usize,
         chunk: usize,
         already_made: usize,
