@@ -37,7 +37,7 @@ use crate::error::OtError;
 use crate::rows::{CHUNK, ROW_UNIT};
 
 /// Labels of the challenges and of the response's digest; a change of the protocol changes them.
-const CHALLENGE: &str = "gazelle-ot 2026 consistency challenge v2";
+const CHALLENGE: &str = "gazelle-ot 2026 consistency challenge v3";
 const RESPONSE: &str = "gazelle-ot 2026 consistency response v2";
 /// Rows of a matrix.
 const ROWS: usize = 128;
@@ -94,7 +94,8 @@ impl CheckTranscript {
 
     /// A challenge that depends on everything said so far and on `bytes`.
     pub(crate) fn challenge(&mut self, bytes: &[u8]) -> Block {
-        self.0.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        // By their digest: whole messages are hashed in parallel.
+        self.0.update(&(bytes.len() as u64).to_le_bytes()).update(blake3::hash(bytes).as_bytes());
         let mut challenge = [0; 16];
         self.0.finalize_xof().fill(&mut challenge);
         Block::from_bytes(challenge)
@@ -129,9 +130,7 @@ impl RowHashes {
     ) {
         let challenge = transcript.challenge(corrections.as_flattened());
         let powers = gf128::powers(challenge, width);
-        for (sum, row) in self.sums.iter_mut().zip(rows.chunks_exact(width)) {
-            *sum ^= gf128::inner_product_of_bytes(row, &powers);
-        }
+        gf128::add_row_products(&mut self.sums, rows, width, &powers);
     }
 
     /// The receiver's answer for this call.

@@ -1,8 +1,11 @@
 //! The one primitive: random correlated OT, extended from a few base OTs.
+#![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 
+use gazelle_block::aes::{AesIsa, Kernel, Vector, dispatch};
 use gazelle_block::{BitVec, Block, Delta};
 use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
+use zeroize::Zeroize;
 
 use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::error::OtError;
@@ -255,15 +258,30 @@ pub trait RcotReceiver: Send {
 /// Packs the lowest bits of `blocks` into `choices`: a correlated OT's choice bit is its string's lowest.
 pub fn lowest_bits(blocks: &[Block], choices: &mut BitVec) {
     choices.resize(blocks.len());
-    for (word, chunk) in choices.words_mut().iter_mut().zip(blocks.chunks(64)) {
-        *word = 0;
-        // Eight at a time, so that the shifts are constants.
-        for (byte, eight) in chunk.chunks(8).enumerate() {
-            let mut bits = 0;
-            for (place, block) in eight.iter().enumerate() {
-                bits |= (block.0 as u64 & 1) << place;
+    dispatch(AesIsa::best(), LowestBits { blocks, words: choices.words_mut() });
+}
+
+struct LowestBits<'a> {
+    blocks: &'a [Block],
+    words: &'a mut [u64],
+}
+
+impl Kernel for LowestBits<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let mut bytes = [0; 64];
+        for (word, blocks) in self.words.iter_mut().zip(self.blocks.chunks(64)) {
+            if blocks.len() < 64 {
+                bytes = [0; 64];
             }
-            *word |= bits << (8 * byte);
+            for (byte, block) in bytes.iter_mut().zip(blocks) {
+                *byte = block.0 as u8;
+            }
+            let [plane, ..] = V::byte_planes(&bytes);
+            *word = plane;
         }
+        bytes.zeroize();
     }
 }

@@ -189,8 +189,10 @@ impl RcotSender for IknpSender {
             for (width, chunk) in chunks(out, last) {
                 let corrections = ch.recv::<Corrections>(&(COLUMNS * width))?;
                 matrix.resize(128 * width);
+                if let Some(row) = matrix.0.get_mut(..width) {
+                    row.fill([0; 16]);
+                }
                 streams.fill_masked(&mut matrix.0, &corrections.0, delta.block(), width);
-                // Row 0 was zero when it was made and nothing writes to it.
                 hashes.absorb(transcript, &corrections.0, &matrix.0, width);
                 transpose::transpose(matrix.0.as_flattened(), 16 * width, chunk);
             }

@@ -14,18 +14,14 @@ pub(crate) const CHUNK: usize = 8192;
 pub(crate) struct Rows(pub(crate) Vec<[u8; 16]>);
 
 impl Rows {
-    /// Makes room for `pieces`; new ones are zero, old ones keep their contents if the size stays,
-    /// else everything is zero.
+    /// Makes room for `pieces`, whose contents are anything.
     pub(crate) fn resize(&mut self, pieces: usize) {
-        if self.0.len() != pieces {
-            if self.0.capacity() < pieces {
-                // A new buffer: one that grows would leave its rows behind unwiped.
-                self.0.as_flattened_mut().zeroize();
-                self.0 = Vec::with_capacity(pieces.max(128 * (CHUNK / ROW_UNIT + 1)));
-            }
-            self.0.clear();
-            self.0.resize(pieces, [0; 16]);
+        if self.0.capacity() < pieces {
+            // A new buffer: one that grows would leave its rows behind unwiped.
+            self.0.zeroize();
+            self.0 = Vec::with_capacity(pieces.max(128 * (CHUNK / ROW_UNIT + 1)));
         }
+        self.0.resize(pieces, [0; 16]);
     }
 }
 
@@ -53,6 +49,6 @@ impl Message for Corrections {
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        self.0.as_flattened_mut().zeroize();
+        self.0.zeroize();
     }
 }

@@ -3,8 +3,9 @@
 
 use std::arch::x86_64::{
     __m128i, __m512i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_unpackhi_epi64,
-    _mm_xor_si128, _mm512_clmulepi64_epi128, _mm512_extracti32x4_epi32, _mm512_loadu_si512,
-    _mm512_setzero_si512, _mm512_xor_si512,
+    _mm_xor_si128, _mm512_broadcast_i32x4, _mm512_clmulepi64_epi128, _mm512_extracti32x4_epi32,
+    _mm512_loadu_si512, _mm512_maskz_loadu_epi64, _mm512_setzero_si512, _mm512_shuffle_epi32,
+    _mm512_xor_si512,
 };
 
 use gazelle_prg::isa::{self, Isa};
@@ -33,6 +34,123 @@ pub(super) fn wide_inner_product(a: &[Block], b: &[Block]) -> Option<(u128, u128
         level if level >= Isa::Avx2 => Some(unsafe { sum_of_one(a, b) }),
         _ => None,
     }
+}
+
+/// [`super::add_row_products`], if the processor may use the instructions.
+pub(super) fn add_row_products(
+    sums: &mut [Block],
+    rows: &[[u8; 16]],
+    width: usize,
+    b: &[Block],
+) -> bool {
+    let can = isa::level() >= Isa::Avx512 && width > 0 && b.len() == width;
+    if can {
+        // SAFETY: the level AVX-512 includes AVX512F and VPCLMULQDQ.
+        unsafe { row_products(sums, rows, width, b) }
+    }
+    can
+}
+
+/// `sums[j] ^= sum_i values[i * lists + j] b_i` for `lists = sums.len()`, if they are a multiple of four, rows
+/// are whole, and the processor may use the instructions.
+pub(super) fn add_column_products(sums: &mut [Block], values: &[Block], b: &[Block]) -> bool {
+    let whole = !sums.is_empty() && values.len().is_multiple_of(sums.len());
+    let can = isa::level() >= Isa::Avx512 && whole && sums.len().is_multiple_of(4);
+    if can {
+        // SAFETY: the level AVX-512 includes AVX512F and VPCLMULQDQ.
+        unsafe { column_products(sums, values, b) }
+    }
+    can
+}
+
+/// Sums of products by Karatsuba's way, not reduced: of the low halves, of the high halves, and of the
+/// halves' sums; four lanes each.
+struct Sums([__m512i; 3]);
+
+impl Sums {
+    /// Both halves of every block exchanged are added to it.
+    #[target_feature(enable = "avx512f")]
+    fn folded(x: __m512i) -> __m512i {
+        _mm512_xor_si512(x, _mm512_shuffle_epi32::<0x4e>(x))
+    }
+
+    /// `folded` is that of `b`.
+    #[target_feature(enable = "avx512f,vpclmulqdq")]
+    fn add(&mut self, a: __m512i, b: __m512i, folded: __m512i) {
+        let [low, high, middle] = &mut self.0;
+        *low = _mm512_xor_si512(*low, _mm512_clmulepi64_epi128::<0x00>(a, b));
+        *high = _mm512_xor_si512(*high, _mm512_clmulepi64_epi128::<0x11>(a, b));
+        let product = _mm512_clmulepi64_epi128::<0x00>(Self::folded(a), folded);
+        *middle = _mm512_xor_si512(*middle, product);
+    }
+
+    /// The polynomials (low half, high half) of low, high and middle parts.
+    fn wide([low, high, middle]: [u128; 3]) -> (u128, u128) {
+        let middle = middle ^ low ^ high;
+        (low ^ middle << 64, high ^ middle >> 64)
+    }
+}
+
+#[target_feature(enable = "avx512f,vpclmulqdq,sse2")]
+fn row_products(sums: &mut [Block], rows: &[[u8; 16]], width: usize, b: &[Block]) {
+    let mut factors = Vec::with_capacity(width.div_ceil(4));
+    for four in b.chunks(4) {
+        let mut blocks = [Block::ZERO; 4];
+        blocks.iter_mut().zip(four).for_each(|(slot, block)| *slot = *block);
+        // SAFETY: four blocks are 64 bytes; an unaligned load.
+        let b = unsafe { _mm512_loadu_si512(blocks.as_ptr().cast()) };
+        factors.push((b, Sums::folded(b)));
+    }
+    let rest = (1u8 << (2 * (width % 4))).wrapping_sub(1);
+    for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(width)) {
+        let mut products = Sums([_mm512_setzero_si512(); 3]);
+        let (whole, tail) = row.as_chunks::<4>();
+        for (a, (b, folded)) in whole.iter().zip(&factors) {
+            // SAFETY: four pieces are 64 bytes; an unaligned load.
+            let a = unsafe { _mm512_loadu_si512(a.as_ptr().cast()) };
+            products.add(a, *b, *folded);
+        }
+        if let (false, Some((b, folded))) = (tail.is_empty(), factors.last()) {
+            // SAFETY: the mask has two bits for each piece of `tail`, so nothing beyond it is read.
+            let a = unsafe { _mm512_maskz_loadu_epi64(rest, tail.as_ptr().cast()) };
+            products.add(a, *b, *folded);
+        }
+        let (low, high) = Sums::wide(products.0.map(|part| fold(part)));
+        *sum ^= super::reduce(low, high);
+    }
+}
+
+#[target_feature(enable = "avx512f,vpclmulqdq,sse2")]
+fn column_products(sums: &mut [Block], values: &[Block], b: &[Block]) {
+    let lists = sums.len();
+    for (column, sums) in sums.chunks_exact_mut(4).enumerate() {
+        let mut products = Sums([_mm512_setzero_si512(); 3]);
+        for (row, b) in values.chunks_exact(lists).zip(b) {
+            let Some(a) = row.as_chunks::<4>().0.get(column) else { continue };
+            let b = _mm512_broadcast_i32x4(load(b.0));
+            // SAFETY: four blocks are 64 bytes; an unaligned load.
+            let a = unsafe { _mm512_loadu_si512(a.as_ptr().cast()) };
+            products.add(a, b, Sums::folded(b));
+        }
+        let parts = products.0.map(|part| lanes(part));
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            let part = |of: usize| parts.get(of).and_then(|part| part.get(lane));
+            let part = |of| part(of).copied().unwrap_or_default();
+            let (low, high) = Sums::wide([part(0), part(1), part(2)]);
+            *sum ^= super::reduce(low, high);
+        }
+    }
+}
+
+/// The four blocks of a vector.
+#[target_feature(enable = "avx512f,sse2")]
+fn lanes(x: __m512i) -> [u128; 4] {
+    [
+        store(_mm512_extracti32x4_epi32::<0>(x)),
+        store(_mm512_extracti32x4_epi32::<1>(x)),
+        store(_mm512_extracti32x4_epi32::<2>(x)),
+        store(_mm512_extracti32x4_epi32::<3>(x)),
+    ]
 }
 
 #[target_feature(enable = "pclmulqdq,sse2")]
@@ -77,10 +195,8 @@ fn sum_of_four(a: &[Block], b: &[Block]) -> (u128, u128) {
 /// The sum of the four blocks of a vector.
 #[target_feature(enable = "avx512f,sse2")]
 fn fold(x: __m512i) -> u128 {
-    store(_mm512_extracti32x4_epi32::<0>(x))
-        ^ store(_mm512_extracti32x4_epi32::<1>(x))
-        ^ store(_mm512_extracti32x4_epi32::<2>(x))
-        ^ store(_mm512_extracti32x4_epi32::<3>(x))
+    let [a, b, c, d] = lanes(x);
+    a ^ b ^ c ^ d
 }
 
 #[target_feature(enable = "pclmulqdq,sse2")]
