@@ -22,8 +22,8 @@ use gazelle_nonlinear::Garbled;
 use gazelle_ot::SoftSpoken;
 
 /// Fully connected layers, one row of weights to a response: input i of a chunk lies at X^i, its
-/// weight at X^(N-1-i), and the row's sum is the coefficient of X^(N-1). Nothing has to be zero, so
-/// that no coefficient is pinned but those of elements that lie in two places: none.
+/// weight at X^(N-1-i), and the row's sum is the coefficient of X^(N-1). Nothing has to be zero and no
+/// element lies in two places: under a fresh mask no coefficient is pinned.
 #[derive(Debug)]
 struct Rows {
     degree: usize,

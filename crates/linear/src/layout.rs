@@ -73,6 +73,9 @@ impl GroupLayout {
         let mut covered = vec![false; group.ops.len()];
         let (mut requests, mut responses) = (0, 0);
         for planned in &plan.packings {
+            if planned.ops.is_empty() {
+                return Err(bad("a packing computes no operator"));
+            }
             let mut ops = Vec::with_capacity(planned.ops.len());
             for &op in &planned.ops {
                 let slot = covered.get_mut(op as usize).ok_or_else(|| bad("no such operator"))?;

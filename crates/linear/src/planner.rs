@@ -44,7 +44,6 @@ pub(crate) fn plan_group(
     let Some(truncate_bits) = group.truncate_bits.iter().copied().min() else {
         return Err(LinearError::Operator("a group without operators"));
     };
-    let nothing = || LinearError::NoParameters { ring_bits: group.ring_bits, truncate_bits };
     let inferences = if group.revealed { 1.0 } else { inferences.max(1.0) };
     let partitions = partitions(&group.ops)?;
     let mut best: Option<(f64, GroupPlan)> = None;
@@ -71,7 +70,28 @@ pub(crate) fn plan_group(
             }
         }
     }
-    best.ok_or_else(nothing)
+    best.map_or_else(
+        || {
+            let packed = partitions.iter().any(|parts| packs(scheme, group, parts));
+            Err(if packed {
+                LinearError::NoParameters { ring_bits: group.ring_bits, truncate_bits }
+            } else {
+                LinearError::Operator("the packing scheme has nothing for it")
+            })
+        },
+        Ok,
+    )
+}
+
+/// Whether the scheme packs every part, at some degree.
+fn packs(scheme: &dyn PackingScheme, group: &LinearGroup, parts: &[Vec<usize>]) -> bool {
+    parts.iter().all(|part| {
+        let ops: Vec<_> = part.iter().filter_map(|&op| group.ops.get(op)).collect();
+        let some = |degree| {
+            scheme.candidates(&ops, degree).is_ok_and(|all| all.iter().any(|some| !some.is_empty()))
+        };
+        DEGREES.into_iter().any(some)
+    })
 }
 
 /// Ways to divide a group's operators over packings: by input shape, and by input shape and stride.

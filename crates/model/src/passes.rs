@@ -1,7 +1,7 @@
 //! Graph passes: from what the file says to what the protocol runs.
 //!
 //! Each pass keeps the function that the graph computes (up to f32 rounding). Afterwards only
-//! linear operators, ReLU, clipping, leaky ReLU, max-pool (with its ReLU), average pools by powers
+//! linear operators, ReLU, clipping, max-pool (with its ReLU), average pools by powers
 //! of two, squares, local maps and constant summands (affine maps of factor one) are left.
 
 mod affine;

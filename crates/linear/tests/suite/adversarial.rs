@@ -144,6 +144,13 @@ fn plans_that_promise_too_little_or_too_much_are_refused() {
         )
         .unwrap();
     });
+    // No scheme is asked to pack nothing.
+    refused(&|plan| {
+        let mut nothing = plan.groups[0].packings[0].clone();
+        nothing.ops.clear();
+        nothing.maps.clear();
+        plan.groups[0].packings.push(nothing);
+    });
     refused(&|plan| {
         let again = plan.groups[0].packings[0].clone();
         plan.groups[0].packings.push(again);

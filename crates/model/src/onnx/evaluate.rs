@@ -59,6 +59,11 @@ pub(super) enum Arithmetic {
 }
 
 impl Application<'_> {
+    /// What is said of a name in some list of operators that nothing computes.
+    fn without_value(&self) -> String {
+        format!("{} has a name here and no value", self.op)
+    }
+
     /// A required input.
     fn input(&self, index: usize) -> Result<&Array, String> {
         self.optional(index).ok_or_else(|| format!("input {index} is missing"))

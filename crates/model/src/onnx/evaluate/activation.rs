@@ -55,10 +55,11 @@ pub(super) fn run(call: &Application<'_>) -> Result<Array, String> {
         }
         "Softplus" => each(call, |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
         "Softsign" => each(call, |x| x / (1.0 + x.abs())),
-        _ => {
+        "ThresholdedRelu" => {
             let alpha = float("alpha", 1.0);
             each(call, |x| if x > alpha { x } else { 0.0 })
         }
+        _ => Err(call.without_value()),
     }
 }
 

@@ -110,7 +110,8 @@ fn unary(call: &Application<'_>) -> Result<Array, String> {
         "Exp" => each(call, f32::exp),
         "Log" => each(call, f32::ln),
         "Sin" => each(call, f32::sin),
-        _ => each(call, f32::cos),
+        "Cos" => each(call, f32::cos),
+        _ => Err(call.without_value()),
     }
 }
 

@@ -15,7 +15,8 @@ pub(super) fn run(call: &Application<'_>) -> Result<Array, String> {
         "Range" => range(call),
         "NonZero" => non_zero(call.input(0)?),
         "Size" => Ok(Array::ints(Vec::new(), vec![call.input(0)?.len() as i64])),
-        _ => Ok(shape_of(call.attributes, &call.input(0)?.dims)),
+        "Shape" => Ok(shape_of(call.attributes, &call.input(0)?.dims)),
+        _ => Err(call.without_value()),
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn refusal(op: &str) -> String {
         | "Sign" | "Floor" | "Ceil" | "Round" | "ThresholdedRelu" | "Shrink" | "HardMax"
         | "Hardmax" => format!("{op} jumps, which is not supported on private values"),
         _ => "this operator is not supported; end the network in front of it and do the rest in \
-              the clear, or export it as operators that are (gazelle's docs list them)"
+              the clear, or export it as operators that are (docs/from-pytorch.md lists them)"
             .into(),
     }
 }
