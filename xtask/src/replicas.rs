@@ -19,8 +19,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     if !arguments.is_empty() {
         return Err("usage: cargo xtask replicas".into());
     }
-    let haproxy = Command::new("haproxy").arg("-v").stdout(Stdio::null()).status();
-    if !haproxy.is_ok_and(|status| status.success()) {
+    if !has_haproxy() {
         return Err("HAProxy is not installed (Debian: apt-get install haproxy)".into());
     }
     let fleet = Fleet::new(root, "replicas", CLIENTS)?;
@@ -79,6 +78,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
         inputs.len()
     );
     Ok(())
+}
+
+/// Whether the proxy can be started here.
+pub(crate) fn has_haproxy() -> bool {
+    let haproxy = Command::new("haproxy").arg("-v").stdout(Stdio::null()).status();
+    haproxy.is_ok_and(|status| status.success())
 }
 
 /// A proxy with the repository's configuration; where it listens.

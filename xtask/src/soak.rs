@@ -1,7 +1,8 @@
 //! `cargo xtask soak`: many clients on one server, while hostile connections garble, stall and flood.
 //!
 //! Every answer has to be the one that a calm server gives, bit for bit; open files go back to where they
-//! were, and memory stays within what `--memory` allows beside the program itself.
+//! were, and memory stays within what `--memory` allows beside the program itself; in long runs it grows by
+//! at most 1 MiB per 1,000 inferences.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -29,43 +30,71 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let server = fleet.serve(MODEL, &["--sessions", "8", "--memory", &memory])?;
     // The calm server's answers; and everything that is made once has been made.
     let expected = fleet::answers(fleet.infer(0, &server.address, &inputs)?, &inputs)?;
+    let calm = Instant::now();
+    round(&fleet, &server, wanted.clients, &inputs, &expected)?;
+    let calm = calm.elapsed();
     settle(&server)?;
     let (files, resident) = server.holds()?;
-    println!("calm: {files} open files, {} MiB resident", resident >> 20);
+    println!(
+        "calm: {files} open files, {} MiB resident; a round of {} clients takes {:.1} s",
+        resident >> 20,
+        wanted.clients,
+        calm.as_secs_f64()
+    );
 
     let begin = Instant::now();
     let hostile = Hostile::start(wanted.hostile, &server.address);
-    let (mut rounds, mut inferences, mut most, mut first) = (0u32, 0usize, resident, None);
-    while rounds == 0 || begin.elapsed() < Duration::from_mins(wanted.minutes) {
+    let (mut inferences, mut most, mut seen, mut longest) = (0, resident, Vec::new(), 0.0f64);
+    while seen.is_empty() || begin.elapsed() < Duration::from_mins(wanted.minutes) {
+        let start = Instant::now();
         inferences += round(&fleet, &server, wanted.clients, &inputs, &expected)?;
-        rounds += 1;
+        longest = longest.max(start.elapsed().as_secs_f64());
         let (_, now) = server.holds()?;
         most = most.max(now);
-        first.get_or_insert((inferences, now));
+        seen.push((inferences as f64, now as f64));
     }
+    let mean = begin.elapsed().as_secs_f64() / seen.len() as f64;
     let connections = hostile.stop();
     settle(&server)?;
     let (files_after, after) = server.holds()?;
     println!(
-        "{rounds} rounds, {inferences} inferences, all right; {connections} hostile connections\n\
+        "{} rounds, {inferences} inferences, all right; {connections} hostile connections\n\
+         a round takes {:.2} times as long as calm, {:.2} at most\n\
          after: {files_after} open files, {} MiB resident, {} MiB at most",
+        seen.len(),
+        mean / calm.as_secs_f64(),
+        longest / calm.as_secs_f64(),
         after >> 20,
         most >> 20
     );
-    if let Some((at, resident)) = first
-        && inferences > at
-    {
-        let grown = (most as f64 - resident as f64) / f64::from(1 << 20);
-        let thousands = (inferences - at) as f64 / 1000.0;
-        println!("memory grew by {:.2} MiB per 1,000 inferences", grown / thousands);
-    }
     if files_after > files {
         return Err(format!("{files_after} open files, {files} before").into());
     }
     if most > resident + (MEMORY_MIB << 20) {
         return Err(format!("{} MiB resident: more than --memory allows", most >> 20).into());
     }
+    // Of a short run the slope says nothing: the first sessions fill what all later ones use again.
+    let settled = seen.get(seen.len() / 5..).unwrap_or_default();
+    if let Some(slope) = slope(settled)
+        && settled.len() >= 20
+    {
+        let slope = slope * 1000.0 / f64::from(1 << 20);
+        println!("memory grows by {slope:.2} MiB per 1,000 inferences");
+        if slope > 1.0 {
+            return Err("that is more than 1 MiB".into());
+        }
+    }
     Ok(())
+}
+
+/// The slope of the line nearest to the points, by least squares; `None` of fewer than two.
+fn slope(points: &[(f64, f64)]) -> Option<f64> {
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let product: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+    let square: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    (square > 0.0).then(|| product / square)
 }
 
 /// All clients at once, each over all inputs.
@@ -116,7 +145,15 @@ fn parse(arguments: &[String]) -> Result<Wanted, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, slope};
+
+    #[test]
+    fn the_slope_is_that_of_the_nearest_line() {
+        assert_eq!(slope(&[(1.0, 5.0), (2.0, 7.0), (3.0, 9.0)]), Some(2.0));
+        assert_eq!(slope(&[(0.0, 1.0), (1.0, 0.0), (2.0, 1.0)]), Some(0.0));
+        assert_eq!(slope(&[(1.0, 5.0)]), None);
+        assert_eq!(slope(&[]), None);
+    }
 
     #[test]
     fn numbers_are_read_and_nothing_else() {

@@ -1,5 +1,5 @@
 //! How the C library's allocator keeps what was freed.
-#![expect(unsafe_code, reason = "a setting of the C library")]
+#![expect(unsafe_code, reason = "settings of the C library")]
 
 /// Makes all threads share one arena; to be called before there are others.
 ///
@@ -12,5 +12,18 @@ pub(crate) fn one_arena() {
     // thread runs. It may refuse, which costs memory alone.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Gives free pages back to the system; for when a session's memory has just been freed.
+///
+/// One arena in which other sessions still hold blocks keeps all that lies below them: a server of
+/// `mnist_d_minionn` grew from 22 to 99 MiB over 1,120 inferences of short sessions (`cargo xtask soak
+/// --minutes 1`).
+pub(crate) fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `malloc_trim` may be called at any time from any thread; it touches free memory alone.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

@@ -38,11 +38,13 @@ pub(crate) fn server(
 pub(crate) struct Unconnected {
     pub(crate) failure: Failure,
     pub(crate) lost: bool,
+    /// There was a connection.
+    pub(crate) reached: bool,
 }
 
 impl From<Failure> for Unconnected {
     fn from(failure: Failure) -> Self {
-        Self { failure, lost: false }
+        Self { failure, lost: false, reached: false }
     }
 }
 
@@ -74,15 +76,16 @@ pub(crate) fn connect(link: &ClientLink, timeouts: Timeouts) -> Result<Channel, 
         ))));
     }
     gazelle_service::connect(&dialling, tls.as_ref()).map_err(|error| {
-        let (lost, hint) = match &error {
+        let (lost, reached, hint) = match &error {
             ServiceError::Unreachable { source, .. } => {
                 let refused = source.kind() == std::io::ErrorKind::ConnectionRefused;
-                (true, if refused { "; is `gazelle serve` running there?" } else { "" })
+                (true, false, if refused { "; is `gazelle serve` running there?" } else { "" })
             }
-            ServiceError::Link(_) | ServiceError::Proxy { .. } => (true, ""),
-            _ => (false, ""),
+            ServiceError::Link(_) => (true, true, ""),
+            ServiceError::Proxy { .. } => (true, false, ""),
+            _ => (false, false, ""),
         };
-        Unconnected { failure: Failure::Run(format!("{error}{hint}")), lost }
+        Unconnected { failure: Failure::Run(format!("{error}{hint}")), lost, reached }
     })
 }
 

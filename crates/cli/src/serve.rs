@@ -21,8 +21,8 @@ use gazelle::ServerLimits;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle_service::{AuditLog, Home, Metrics, Quota, QuotaStore};
 
-use crate::Outcome;
 use crate::arguments::Serve;
+use crate::{Outcome, allocator};
 use crate::failure::Failure;
 use crate::link;
 use crate::screen::tell;
@@ -161,9 +161,9 @@ fn admit(house: &Arc<House>, stream: TcpStream, peer: SocketAddr, ended: Option<
     let thread = std::thread::Builder::new().name("session".into());
     let spawned = thread.spawn(move || {
         let _alarm = Alarm(ended.as_ref());
-        if let Some(result) = host.receive(stream, peer, pass)
-            && let Some(ended) = &ended
-        {
+        let Some(result) = host.receive(stream, peer, pass) else { return };
+        allocator::give_back();
+        if let Some(ended) = &ended {
             // Nobody listens any more if another session has ended the program.
             let _ = ended.send(result.map_err(Failure::from));
         }

@@ -35,11 +35,14 @@ pub(super) struct Visit<'a> {
 struct Attempt {
     failure: Failure,
     again: bool,
+    /// The server was there, and the link was lost before it made its offer.
+    crowd: bool,
 }
 
 impl From<link::Unconnected> for Attempt {
     fn from(unconnected: link::Unconnected) -> Self {
-        Self { again: unconnected.lost, failure: unconnected.failure }
+        let link::Unconnected { failure, lost, reached } = unconnected;
+        Self { failure, again: lost, crowd: lost && reached }
     }
 }
 
@@ -59,11 +62,33 @@ impl<'a> Visit<'a> {
         Self { command, batch, digest: command.pin, known: false, failed: 0 }
     }
 
-    /// Connects and receives the server's offer; once.
+    /// Connects and receives the server's offer. A server that cannot be reached at all is not asked again;
+    /// one that was, and lost us (a crowd at its door pushes out whoever waits longest), is.
     pub(super) fn offer(&mut self) -> Result<Offer, Failure> {
-        let offer = self.ask().map_err(|attempt| attempt.failure)?;
-        (self.digest, self.known) = (Some(offer.digest()), true);
-        Ok(offer)
+        loop {
+            match self.ask() {
+                Ok(offer) => {
+                    (self.digest, self.known, self.failed) = (Some(offer.digest()), true, 0);
+                    return Ok(offer);
+                }
+                Err(attempt) if attempt.crowd && self.failed < self.command.retries => {
+                    self.pause(&attempt.failure);
+                }
+                Err(attempt) => return Err(attempt.failure),
+            }
+        }
+    }
+
+    /// Pauses before another attempt, longer each time, and says so.
+    fn pause(&mut self, failure: &Failure) {
+        let pause = PAUSE.saturating_mul(1 << self.failed.min(8)).min(LONGEST);
+        self.failed += 1;
+        let (attempt, of) = (self.failed, self.command.retries);
+        let seconds = pause.as_secs_f64();
+        self.batch.suspend(|| {
+            tell!("{failure}; attempt {attempt} of {of} to go on, in {seconds} s");
+        });
+        std::thread::sleep(pause);
     }
 
     fn ask(&self) -> Result<Offer, Attempt> {
@@ -81,11 +106,16 @@ impl<'a> Visit<'a> {
         Offer::ask(channel, &asking, &mut in_line(command, self.batch)).map_err(|error| {
             let hint = if self.known { "" } else { link::hint(&command.link_layer, &error) };
             let again = may_pass(&error) && hint.is_empty();
+            let lost = matches!(
+                error,
+                GazelleError::Channel(ChannelError::Closed | ChannelError::Io(_))
+            );
+            let crowd = again && lost;
             let failure = match hint {
                 "" => self.explain(error),
                 hint => Failure::Run(format!("{error}{hint}")),
             };
-            Attempt { failure, again }
+            Attempt { failure, again, crowd }
         })
     }
 
@@ -96,7 +126,11 @@ impl<'a> Visit<'a> {
         suite: DefaultSuite,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Failure> {
-        self.accept(offer, suite, rng).map_err(|attempt| attempt.failure)
+        match self.accept(offer, suite, rng) {
+            Ok(client) => Ok(client),
+            Err(attempt) if attempt.again => self.return_after(attempt.failure, rng),
+            Err(attempt) => Err(attempt.failure),
+        }
     }
 
     fn accept(
@@ -108,7 +142,7 @@ impl<'a> Visit<'a> {
         self.batch.begin("setup");
         let mut client: DefaultClient = offer.accept(suite, rng).map_err(|error| {
             let again = may_pass(&error);
-            Attempt { failure: self.explain(error), again }
+            Attempt { failure: self.explain(error), again, crowd: false }
         })?;
         client.observe(self.batch.observer());
         Ok(client)
@@ -145,17 +179,10 @@ impl<'a> Visit<'a> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Failure> {
         while self.failed < self.command.retries {
-            let pause = PAUSE.saturating_mul(1 << self.failed.min(8)).min(LONGEST);
-            self.failed += 1;
-            let (attempt, of) = (self.failed, self.command.retries);
-            let seconds = pause.as_secs_f64();
-            self.batch.suspend(|| {
-                tell!("{failure}; attempt {attempt} of {of} to go on, in {seconds} s");
-            });
-            std::thread::sleep(pause);
+            self.pause(&failure);
             let again = self.ask().and_then(|offer| {
                 // The same description as before, by its digest: the same suite.
-                let unknown = |error: GazelleError| Attempt { failure: error.into(), again: false };
+                let unknown = |error: GazelleError| Attempt { failure: error.into(), again: false, crowd: false };
                 let choice = Choice::parse(offer.description()).map_err(unknown)?;
                 let suite = choice.suite(offer.description().nonlinear.len());
                 self.accept(offer, suite, rng)
