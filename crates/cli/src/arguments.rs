@@ -244,6 +244,9 @@ pub(crate) struct Infer {
     /// Refuse plans that take more than so many MiB of memory
     #[arg(long, default_value_t = 16384, value_name = "MIB")]
     pub(crate) max_memory: u64,
+    /// Neither use nor keep setups on disk: every session sends its hints again
+    #[arg(long)]
+    pub(crate) no_store: bool,
     /// `fresh`: refuse servers that use a setup's hints for more than one inference
     #[arg(long, value_enum, default_value_t = HintsArgument::Reused)]
     pub(crate) hints: HintsArgument,

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod journal;
+mod shelf;
 mod visit;
 
 use std::time::{Duration, Instant};
@@ -9,18 +10,19 @@ use std::time::{Duration, Instant};
 use gazelle::backend::{Choice, DefaultSuite, planner};
 use gazelle::{Description, Hints};
 
-use crate::Outcome;
 use crate::arguments::Infer;
 use crate::failure::Failure;
 use crate::image_input::{Encoder, Notice};
 use crate::infer::ahead::{Ahead, Encoded};
 use crate::infer::journal::Journal;
+use crate::infer::shelf::ClientSetups;
 use crate::infer::visit::Visit;
 use crate::input::{Input, Source};
 use crate::notices::Notices;
 use crate::output::{self, Summary};
 use crate::progress::BatchProgress;
 use crate::screen::{self, say, tell, visible};
+use crate::{Outcome, stores};
 
 /// So long one good input is looked for while the server waits for an answer to its offer; after
 /// that the session begins without one.
@@ -48,7 +50,13 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let machine = command.link.map(|_| output::machine(command.calibrate)).transpose()?;
     let own_labels = command.labels.as_deref().map(output::read_labels).transpose()?;
     let batch = BatchProgress::new(all.saturating_sub(finished), quiet);
-    let mut visit = Visit::new(command, &batch);
+    let shelf = if command.no_store {
+        None
+    } else {
+        let store = stores::client(&command.link_layer)?;
+        Some(ClientSetups::new(store, &command.link_layer.server))
+    };
+    let mut visit = Visit::new(command, &batch, shelf);
     let offer = visit.offer()?;
     let encoder = Encoder::new(offer.description())?.clamping(command.clamp);
     if let Some(labels) = &own_labels {

@@ -23,6 +23,7 @@ mod output;
 mod progress;
 mod screen;
 mod serve;
+mod stores;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ mod house;
 mod ledger;
 pub(crate) mod models;
 mod places;
+mod setups;
 mod signals;
 mod strangers;
 
@@ -22,7 +23,6 @@ use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle_service::{AuditLog, Home, Metrics, Quota, QuotaStore};
 
 use crate::arguments::Serve;
-use crate::{Outcome, allocator};
 use crate::failure::Failure;
 use crate::link;
 use crate::screen::tell;
@@ -30,7 +30,9 @@ use crate::serve::house::House;
 use crate::serve::ledger::Ledger;
 use crate::serve::models::Models;
 use crate::serve::places::Places;
+use crate::serve::setups::Setups;
 use crate::serve::strangers::Strangers;
+use crate::{Outcome, allocator, stores};
 
 /// How long a handshake may let the server wait in all.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -53,6 +55,9 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     })?;
     check_files(command.sessions)?;
     let ledger = ledger(command, quiet)?;
+    let store = command.store.as_deref();
+    let store = store.map(|folder| stores::server(folder, &command.link_layer)).transpose()?;
+    let setups = Setups::open(store)?;
     let models = Models::load(command, quiet)?;
     let progress = Duration::from_secs(command.timeout);
     let sessions = if command.once { 1 } else { command.sessions };
@@ -63,6 +68,7 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
         handshakes: Arc::default(),
         places: Places::new(sessions, command.memory_bytes()),
         strangers: Strangers::default(),
+        setups,
         ledger,
         limits: ServerLimits {
             memory_bytes: command.memory_bytes() / sessions as u64,

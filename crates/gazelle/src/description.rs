@@ -108,6 +108,13 @@ pub(crate) fn context(suite: &[u8], description: &[u8], link: &[u8; 32]) -> [u8;
     *hasher.finalize().as_bytes()
 }
 
+/// What a kept setup is good for: sessions with this suite and description.
+pub(crate) fn kept_binding(suite: &[u8], description: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 kept setup");
+    hasher.update(&(suite.len() as u64).to_le_bytes()).update(suite).update(description);
+    *hasher.finalize().as_bytes()
+}
+
 /// What the linear setup of inference `id` is bound to, where each has one of its own.
 pub(crate) fn inference_context(context: &[u8; 32], id: u32) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 setup of one inference");

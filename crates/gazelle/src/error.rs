@@ -100,6 +100,9 @@ pub enum GazelleError {
     /// The caller's material was made in another session.
     #[error("the material belongs to another session")]
     Material,
+    /// What was kept for this session cannot be used.
+    #[error("kept material: {0}")]
+    Kept(String),
     /// The session ended with an error before.
     #[error("the session ended with an error")]
     Dead,

@@ -19,6 +19,7 @@ pub use session::{
     Observer, Progress,
     client::{Client, Inference, Learnt, Prepared},
     guest::{Activity, Guest, SessionStage},
+    kept::{ClientShelf, ServerShelf, SetupName},
     offer::{Asking, Limits, Offer, catalogue},
     server::{ServerLimits, ServerReport, Service},
     watcher::SessionWatcher,

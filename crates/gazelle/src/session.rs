@@ -3,7 +3,7 @@
 //! | client | server |
 //! |---|---|
 //! | [`Offer::receive`]: hello | description |
-//! | [`Offer::accept`]: digest; setup of both protocols | [`Service::serve`], or [`Guest`] step by step: compares; setup |
+//! | [`Offer::accept`]: digest; command, setup of both protocols | [`Service::serve`], or [`Guest`] step by step: compares; setup |
 //! | [`Client::prepare`]: command, linear groups, steps | the same |
 //! | [`Client::infer`]: command, x - r; steps | steps; the last one reveals |
 //! | [`Client::close`]: command | ends |
@@ -11,6 +11,7 @@
 mod background;
 pub(crate) mod client;
 pub(crate) mod guest;
+pub(crate) mod kept;
 mod linear_client;
 pub(crate) mod message;
 pub(crate) mod offer;

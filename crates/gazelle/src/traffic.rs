@@ -6,12 +6,12 @@ use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{Cost, Message};
 
 use crate::plan::Plan;
-use crate::session::message::{ClientCommand, MaskedInput};
+use crate::session::message::{ClientCommand, MaskedInput, SetupWish};
 
 /// Exact bytes by phase, headers included; both parties see the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlannedTraffic {
-    /// Handshake, hints and base OT: once per session.
+    /// Handshake, hints and base OT: once per session that goes on with no kept setup.
     pub setup: Cost,
     /// The first inference of a session, before its input.
     pub offline: Cost,
@@ -39,8 +39,10 @@ impl PlannedTraffic {
         };
         let input = MaskedInput::encoded_len(&MaskedInput::shape(plan.architecture()));
         let input = Cost { client_to_server: framed_len(input), server_to_client: 0 };
+        let wish = framed_len(SetupWish::encoded_len(&0));
+        let wish = command + Cost { client_to_server: wish, server_to_client: 0 };
         Self {
-            setup: handshake(description) + linear.setup + nonlinear.setup,
+            setup: handshake(description) + wish + linear.setup + nonlinear.setup,
             offline: command
                 + linear.offline.iter().copied().sum()
                 + nonlinear.offline.iter().copied().sum(),

@@ -8,6 +8,8 @@ mod adversarial;
 mod exact;
 #[path = "suite/ideal.rs"]
 mod ideal;
+#[path = "suite/kept.rs"]
+mod kept;
 #[path = "suite/networks.rs"]
 mod networks;
 #[path = "suite/parties.rs"]

@@ -7,15 +7,22 @@
 //! | [`collect`](PublicCoinClient) | <- nonce of c0' (and fresh hints, if revealed) |
 //! | [`finish`](PublicCoinClient): u | [`finish`](PublicCoinServer): v |
 //!
+//! Both may keep a setup for later sessions: the joint seed with the hints, or with the key of the hint
+//! secrets.
+//!
 //! Source: docs/protocol.md, section 3.
 
 mod client;
 mod compiled;
+mod kept;
 mod server;
 
+use std::io::Read;
 use std::sync::Arc;
 
-use gazelle_share::{LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError};
+use gazelle_share::{
+    KeptSetup, LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError,
+};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
@@ -131,6 +138,25 @@ impl LinearProtocol for PublicCoin {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PublicCoinServer, ProtocolError> {
         PublicCoinServer::setup(compiled, context, channel, rng)
+    }
+
+    fn resume_client(
+        &self,
+        groups: Arc<[LinearGroup]>,
+        plan: Arc<LinearPlan>,
+        used: u64,
+        kept: &mut dyn Read,
+    ) -> Result<PublicCoinClient, ProtocolError> {
+        PublicCoinClient::resume(self.scheme, (&groups, &plan), used, kept)
+    }
+
+    fn resume_server(
+        &self,
+        compiled: Arc<Compiled>,
+        used: u64,
+        kept: &KeptSetup,
+    ) -> Result<PublicCoinServer, ProtocolError> {
+        PublicCoinServer::resume(compiled, used, kept)
     }
 }
 

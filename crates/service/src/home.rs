@@ -61,6 +61,11 @@ impl Home {
         self.0.join("server.pem")
     }
 
+    /// Setups and material that a client keeps.
+    pub fn material(&self) -> PathBuf {
+        self.0.join("material")
+    }
+
     /// The client's identity.
     pub fn client(&self) -> PathBuf {
         self.0.join("client.pem")

@@ -9,6 +9,8 @@ pub mod keys;
 mod metrics;
 mod proxy;
 mod quota;
+mod sealed;
+mod store;
 mod tls;
 
 pub use audit::{AuditEvent, AuditLog};
@@ -19,4 +21,6 @@ pub use identity::{ClientId, Identity};
 pub use metrics::{Metrics, PhaseCount};
 pub use proxy::Proxy;
 pub use quota::{Leave, Quota, QuotaStore};
+pub use sealed::StoreKey;
+pub use store::{Content, Header, Store, Stored};
 pub use tls::{ClientTls, ServerTls};

@@ -16,7 +16,8 @@ pub mod testing;
 
 pub use error::{Misuse, ProtocolError};
 pub use linear::{
-    Guard, LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask, MaskKind,
+    Guard, KeptSetup, LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask,
+    MaskKind,
 };
 pub use local::LocalMap;
 pub use network::{

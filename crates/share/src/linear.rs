@@ -12,11 +12,13 @@
 //!
 //! Online, C sends `x - r`; S computes `W (x - r) + v` in the clear; C holds u.
 
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use gazelle_wire::{Channel, Cost, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use crate::error::{Misuse, ProtocolError};
 use crate::op::{LinearOp, LinearWeights};
@@ -212,6 +214,51 @@ pub trait LinearProtocol: Send + Sync {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Server, ProtocolError>;
+
+    /// A session at the client that goes on with a setup that was kept ([`LinearClient::keep`]) and has
+    /// served `used` inferences: no message moves. What `kept` holds is read to its end.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Peer`] if it does not fit the plan, [`ProtocolError::Caller`] from protocols that
+    /// keep nothing.
+    fn resume_client(
+        &self,
+        _groups: Arc<[LinearGroup]>,
+        _plan: Arc<Self::Plan>,
+        _used: u64,
+        _kept: &mut dyn Read,
+    ) -> Result<Self::Client, ProtocolError> {
+        Err(Misuse::Unplanned("kept setup").into())
+    }
+
+    /// The same at the server ([`LinearServer::keep`]).
+    ///
+    /// # Errors
+    /// [`ProtocolError::Peer`] if it was made for other weights or another plan,
+    /// [`ProtocolError::Caller`] from protocols that keep nothing.
+    fn resume_server(
+        &self,
+        _compiled: Arc<Self::Compiled>,
+        _used: u64,
+        _kept: &KeptSetup,
+    ) -> Result<Self::Server, ProtocolError> {
+        Err(Misuse::Unplanned("kept setup").into())
+    }
+}
+
+/// What a server keeps of a setup beyond its session.
+#[derive(Clone)]
+pub struct KeptSetup {
+    /// Of all that both parties hold of this setup: the client's [`LinearClient::kept_digest`] is the same.
+    pub digest: [u8; 32],
+    /// What [`LinearProtocol::resume_server`] needs.
+    pub secret: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for KeptSetup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeptSetup").field("digest", &self.digest).finish_non_exhaustive()
+    }
 }
 
 /// The client's session. All methods take `&self`, so that one thread sends requests while others
@@ -255,6 +302,20 @@ pub trait LinearClient: Send + Sync {
         group: usize,
         collected: Self::Collected,
     ) -> Result<Vec<Shares>, ProtocolError>;
+
+    /// The digest of what [`keep`](Self::keep) writes and of what the server keeps; `None` from protocols
+    /// that keep nothing.
+    fn kept_digest(&self) -> Option<[u8; 32]> {
+        None
+    }
+
+    /// Writes what later sessions need of this setup; nothing of it is secret from the server.
+    ///
+    /// # Errors
+    /// The writer's.
+    fn keep(&self, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The server's session. All methods take `&self`, so that one thread receives requests while others
@@ -301,4 +362,9 @@ pub trait LinearServer: Send + Sync {
         x: &Shares,
         v: &Shares,
     ) -> Result<Shares, ProtocolError>;
+
+    /// What later sessions need of this setup; `None` from protocols that keep nothing.
+    fn keep(&self) -> Option<KeptSetup> {
+        None
+    }
 }

@@ -65,6 +65,11 @@ pub(crate) struct Serve {
     /// Where inferences are counted (default: quota.redb in the folder of keys)
     #[arg(long, value_name = "FILE")]
     pub(crate) quota_file: Option<PathBuf>,
+    /// Keep setups in this folder, so that clients of before need no new one after a restart; without,
+    /// they are kept in memory. What lies there is sealed with the key of the TLS identity, or the passphrase
+    /// in `GAZELLE_PASSPHRASE`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
     /// Serve metrics for Prometheus, /healthz and /readyz by HTTP on this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<String>,

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use gazelle::backend::{Choice, DefaultClient, DefaultSuite};
 use gazelle::wire::ChannelError;
 use gazelle::wire::tcp::Timeouts;
-use gazelle::{Asking, GazelleError, Inference, Limits, Offer};
+use gazelle::{Asking, ClientShelf, GazelleError, Inference, Limits, Offer};
 use rand_core::CryptoRng;
 
 use crate::arguments::Infer;
 use crate::failure::Failure;
+use crate::infer::shelf::ClientSetups;
 use crate::link;
 use crate::progress::BatchProgress;
 use crate::screen::tell;
@@ -23,6 +24,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(super) struct Visit<'a> {
     command: &'a Infer,
     batch: &'a BatchProgress,
+    /// Setups of earlier sessions.
+    shelf: Option<ClientSetups>,
     /// The only model that is accepted: the first session's, from the second on.
     digest: Option<[u8; 32]>,
     /// There has been a session: what it was told was no misunderstanding about TLS.
@@ -58,8 +61,12 @@ fn may_pass(error: &GazelleError) -> bool {
 }
 
 impl<'a> Visit<'a> {
-    pub(super) fn new(command: &'a Infer, batch: &'a BatchProgress) -> Self {
-        Self { command, batch, digest: command.pin, known: false, failed: 0 }
+    pub(super) fn new(
+        command: &'a Infer,
+        batch: &'a BatchProgress,
+        shelf: Option<ClientSetups>,
+    ) -> Self {
+        Self { command, batch, shelf, digest: command.pin, known: false, failed: 0 }
     }
 
     /// Connects and receives the server's offer. A server that cannot be reached at all is not asked again;
@@ -106,10 +113,8 @@ impl<'a> Visit<'a> {
         Offer::ask(channel, &asking, &mut in_line(command, self.batch)).map_err(|error| {
             let hint = if self.known { "" } else { link::hint(&command.link_layer, &error) };
             let again = may_pass(&error) && hint.is_empty();
-            let lost = matches!(
-                error,
-                GazelleError::Channel(ChannelError::Closed | ChannelError::Io(_))
-            );
+            let lost =
+                matches!(error, GazelleError::Channel(ChannelError::Closed | ChannelError::Io(_)));
             let crowd = again && lost;
             let failure = match hint {
                 "" => self.explain(error),
@@ -140,7 +145,9 @@ impl<'a> Visit<'a> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Attempt> {
         self.batch.begin("setup");
-        let mut client: DefaultClient = offer.accept(suite, rng).map_err(|error| {
+        let shelf = self.shelf.as_ref().map(|shelf| shelf as &dyn ClientShelf);
+        let accepted = offer.accept_with(suite, shelf, rng);
+        let mut client: DefaultClient = accepted.map_err(|error| {
             let again = may_pass(&error);
             Attempt { failure: self.explain(error), again, crowd: false }
         })?;
@@ -182,7 +189,11 @@ impl<'a> Visit<'a> {
             self.pause(&failure);
             let again = self.ask().and_then(|offer| {
                 // The same description as before, by its digest: the same suite.
-                let unknown = |error: GazelleError| Attempt { failure: error.into(), again: false, crowd: false };
+                let unknown = |error: GazelleError| Attempt {
+                    failure: error.into(),
+                    again: false,
+                    crowd: false,
+                };
                 let choice = Choice::parse(offer.description()).map_err(unknown)?;
                 let suite = choice.suite(offer.description().nonlinear.len());
                 self.accept(offer, suite, rng)

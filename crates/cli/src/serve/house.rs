@@ -14,6 +14,7 @@ use crate::serve::handshakes::{Handshakes, Pass};
 use crate::serve::ledger::Ledger;
 use crate::serve::models::{Models, ServedModel};
 use crate::serve::places::{Places, Ticket, Visitor};
+use crate::serve::setups::Setups;
 use crate::serve::strangers::Strangers;
 
 /// How long one waits that has confirmed, and found that the place was taken by then.
@@ -27,6 +28,7 @@ pub(crate) struct House {
     pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) places: Arc<Places>,
     pub(crate) strangers: Strangers,
+    pub(crate) setups: Setups,
     pub(crate) ledger: Ledger,
     /// What one session may use.
     pub(crate) limits: ServerLimits,
@@ -223,7 +225,7 @@ impl House {
         };
         drop(pass);
         self.count();
-        let Some(record) = self.ledger.begin(number, &client, model) else {
+        let Some(record) = self.ledger.begin(number, &client, model, &self.setups) else {
             guest.dismiss();
             return None;
         };

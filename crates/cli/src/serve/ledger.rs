@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use gazelle::{InferenceReport, Phase, SessionWatcher};
+use gazelle::{InferenceReport, Phase, ServerShelf, SessionWatcher};
 use gazelle_service::{
     AuditEvent, AuditLog, Leave, Metrics, PhaseCount, Quota, QuotaStore, ServiceError,
 };
 
 use crate::serve::client::ServedClient;
 use crate::serve::models::ServedModel;
+use crate::serve::setups::{ServedSetups, Setups};
 
 /// How long a rate may make a client wait before its session ends.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -60,6 +61,7 @@ impl Ledger {
         number: u64,
         client: &'a ServedClient,
         model: &'a ServedModel,
+        setups: &'a Setups,
     ) -> Option<SessionRecord<'a>> {
         let event = AuditEvent::SessionBegin {
             session: number,
@@ -73,6 +75,7 @@ impl Ledger {
             number,
             client,
             model,
+            setups: setups.of(client),
             sums: Mutex::default(),
         })
     }
@@ -84,6 +87,7 @@ pub(crate) struct SessionRecord<'a> {
     number: u64,
     client: &'a ServedClient,
     model: &'a ServedModel,
+    setups: ServedSetups<'a>,
     sums: Mutex<SessionSums>,
 }
 
@@ -126,6 +130,10 @@ impl SessionRecord<'_> {
 }
 
 impl SessionWatcher for SessionRecord<'_> {
+    fn shelf(&self) -> Option<&dyn ServerShelf> {
+        Some(&self.setups)
+    }
+
     fn set_up(&self, setup: &Phase) {
         self.phase("setup", setup);
     }

@@ -33,6 +33,7 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
     nonlinear: N::Client,
     channel: Channel,
     setup: Phase,
+    resumed: bool,
     /// Inferences that the server still allows.
     allowance: u64,
     observer: Option<Box<Observer>>,
@@ -118,7 +119,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         channel: Channel,
         (setup, allowance): (Phase, u64),
     ) -> Self {
-        let SessionParts { plan, names, traffic, setup: linear_setup, linear, nonlinear } = parts;
+        let SessionParts { plan, names, traffic, setup: linear_setup, resumed, linear, nonlinear } =
+            parts;
         Self {
             suite,
             description,
@@ -130,6 +132,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             nonlinear,
             channel,
             setup,
+            resumed,
             allowance,
             observer: None,
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
@@ -161,6 +164,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     /// Returns what handshake and setup took.
     pub fn setup(&self) -> Phase {
         self.setup
+    }
+
+    /// Whether the session goes on with a setup that was kept.
+    pub fn resumed(&self) -> bool {
+        self.resumed
     }
 
     /// How many inferences may still be prepared; `u64::MAX` if the server does not limit them.

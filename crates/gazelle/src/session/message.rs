@@ -4,6 +4,8 @@ use gazelle_share::{Architecture, Shares};
 use gazelle_wire::packed::{pack, unpack};
 use gazelle_wire::{DecodeError, Message, PackedShape, Reader};
 
+use crate::session::kept::{NAMES, SetupName};
+
 /// What the client wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientCommand {
@@ -13,6 +15,8 @@ pub(crate) enum ClientCommand {
     Infer { id: u32 },
     /// The session is over.
     Close,
+    /// Set up both protocols; comes first. A wish with so many names of kept setups follows.
+    SetUp { names: u32 },
 }
 
 impl Message for ClientCommand {
@@ -28,6 +32,7 @@ impl Message for ClientCommand {
             Self::Prepare { id } => (1, *id),
             Self::Infer { id } => (2, *id),
             Self::Close => (3, 0),
+            Self::SetUp { names } => (4, *names),
         };
         out.push(tag);
         out.extend_from_slice(&id.to_le_bytes());
@@ -39,7 +44,93 @@ impl Message for ClientCommand {
             (1, id) => Ok(Self::Prepare { id }),
             (2, id) => Ok(Self::Infer { id }),
             (3, 0) => Ok(Self::Close),
+            (4, names) if names as usize <= NAMES => Ok(Self::SetUp { names }),
             _ => Err(DecodeError::Invalid("unknown command")),
+        }
+    }
+}
+
+/// An id for a new setup (zero: it is not to be kept), and the setups that the client would go on with.
+pub(crate) struct SetupWish {
+    pub(crate) id: [u8; 32],
+    pub(crate) names: Vec<SetupName>,
+}
+
+impl Message for SetupWish {
+    type Shape = usize;
+    const KIND: u16 = 0x0703;
+    const NAME: &'static str = "wish for a setup";
+
+    fn encoded_len(names: &usize) -> usize {
+        32 + 64 * names
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id);
+        for name in &self.names {
+            out.extend_from_slice(&name.id);
+            out.extend_from_slice(&name.digest);
+        }
+    }
+    fn decode(input: &mut Reader<'_>, names: &usize) -> Result<Self, DecodeError> {
+        let id = input.array()?;
+        let mut name = || Ok(SetupName { id: input.array()?, digest: input.array()? });
+        let names = (0..*names).map(|_| name()).collect::<Result<_, DecodeError>>()?;
+        Ok(Self { id, names })
+    }
+}
+
+/// Which of the client's setups the server knows, and how many inferences it has served. The shape is how many
+/// there were to choose from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SetupAnswer {
+    pub(crate) chosen: Option<usize>,
+    pub(crate) used: u64,
+}
+
+impl Message for SetupAnswer {
+    type Shape = usize;
+    const KIND: u16 = 0x0704;
+    const NAME: &'static str = "answer about a setup";
+
+    fn encoded_len(_: &usize) -> usize {
+        9
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.chosen.map_or(0, |chosen| chosen as u8 + 1));
+        out.extend_from_slice(&self.used.to_le_bytes());
+    }
+    fn decode(input: &mut Reader<'_>, names: &usize) -> Result<Self, DecodeError> {
+        let [chosen] = input.array()?;
+        let used = u64::from_le_bytes(input.array()?);
+        match (usize::from(chosen), used) {
+            (0, 0) => Ok(Self { chosen: None, used: 0 }),
+            (chosen, used) if (1..=*names).contains(&chosen) => {
+                Ok(Self { chosen: Some(chosen - 1), used })
+            }
+            _ => Err(DecodeError::Invalid("a setup that was not named")),
+        }
+    }
+}
+
+/// Whether the client could read the setup that both know.
+pub(crate) struct SetupVerdict(pub(crate) bool);
+
+impl Message for SetupVerdict {
+    type Shape = ();
+    const KIND: u16 = 0x0705;
+    const NAME: &'static str = "verdict on a setup";
+
+    fn encoded_len((): &()) -> usize {
+        1
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.0));
+    }
+    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        match input.array()? {
+            [0] => Ok(Self(false)),
+            [1] => Ok(Self(true)),
+            _ => Err(DecodeError::Invalid("neither taken nor not")),
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::description::{self, Description};
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::Meter;
-use crate::session::Client;
+use crate::session::kept::ClientShelf;
+use crate::session::{Client, kept};
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
 
@@ -122,11 +123,25 @@ impl Offer {
     /// [`GazelleError::Description`] or [`GazelleError::Limit`] if the offer is not acceptable
     /// (the server is told that something is), else the protocols' and the link's.
     pub fn accept<L: LinearProtocol, N: NonlinearProtocol>(
-        mut self,
+        self,
         suite: Suite<L, N>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Client<L, N>, GazelleError> {
-        match self.set_up(&suite, rng) {
+        self.accept_with(suite, None, rng)
+    }
+
+    /// As [`accept`](Self::accept); goes on with a setup of `shelf` if the server knows one of them too, and
+    /// keeps a new one there.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_with<L: LinearProtocol, N: NonlinearProtocol>(
+        mut self,
+        suite: Suite<L, N>,
+        shelf: Option<&dyn ClientShelf>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Client<L, N>, GazelleError> {
+        match self.set_up(&suite, shelf, rng) {
             Ok(parts) => {
                 let setup = self.meter.stop(&self.channel);
                 let allowance = self.inner.allowance();
@@ -142,6 +157,7 @@ impl Offer {
     fn set_up<L: LinearProtocol, N: NonlinearProtocol>(
         &mut self,
         suite: &Suite<L, N>,
+        shelf: Option<&dyn ClientShelf>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<SessionParts<L, N>, GazelleError> {
         let refuse = |error: &dyn std::fmt::Display| GazelleError::Description(error.to_string());
@@ -201,27 +217,16 @@ impl Offer {
         self.channel.begin_phase();
         self.inner.clone().accept(&mut self.channel, &suite_bytes).map_err(handshake_error)?;
         self.channel.bind(context);
-        let linear_client = linear
-            .client(
-                Arc::clone(plan.groups()),
-                Arc::clone(&linear_plan),
-                &context,
-                &mut self.channel,
-                rng,
-            )
-            .map_err(GazelleError::layer("setup of the linear layers"))?;
-        let nonlinear_client = nonlinear
-            .client(compiled, &mut self.channel, rng)
-            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        let bound = description::kept_binding(&suite_bytes, self.inner.description());
         let setup = LinearSetup { plan: linear_plan, context };
-        Ok(SessionParts {
-            plan,
-            names,
-            traffic,
-            setup,
-            linear: linear_client,
-            nonlinear: nonlinear_client,
-        })
+        let channel = &mut self.channel;
+        let linear = kept::client(suite, &plan, &setup, (shelf, &bound), channel, rng)?;
+        let nonlinear = nonlinear
+            .client(compiled, channel, rng)
+            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        linear.keep(shelf, &bound);
+        let (resumed, linear) = (linear.resumed, linear.linear);
+        Ok(SessionParts { plan, names, traffic, setup, resumed, linear, nonlinear })
     }
 
     fn check_limits(&self, plan: &Plan, traffic: &PlannedTraffic) -> Result<(), GazelleError> {
@@ -273,6 +278,7 @@ pub(crate) struct SessionParts<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) names: Vec<String>,
     pub(crate) traffic: PlannedTraffic,
     pub(crate) setup: LinearSetup<L::Plan>,
+    pub(crate) resumed: bool,
     pub(crate) linear: L::Client,
     pub(crate) nonlinear: N::Client,
 }

@@ -6,7 +6,7 @@ use gazelle_share::{LinearProtocol, LinearWeights, Network, NonlinearProtocol};
 use gazelle_wire::handshake;
 use serde_json::Value;
 
-use crate::description::{Description, ModelInfo};
+use crate::description::{self, Description, ModelInfo};
 use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan};
 use crate::report::{InferenceReport, Phase};
@@ -154,6 +154,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     /// Bytes that a session with one prepared inference is predicted to take at the server.
     pub fn session_memory(&self) -> u64 {
         memory_estimate(&self.plan, &self.traffic)
+    }
+
+    /// What setups that are kept are bound to; the weights, by the linear protocol itself.
+    pub(crate) fn kept_binding(&self) -> [u8; 32] {
+        description::kept_binding(&self.suite_bytes, &self.description)
     }
 
     /// What the client's confirmation covers besides the description.

@@ -17,6 +17,7 @@ use crate::plan::{Plan, Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::guest::{Activity, Guest, SessionStage};
+use crate::session::kept::{self, Count};
 use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::server::{ServerLimits, ServerReport, Service};
 use crate::session::watcher::{Recorder, SessionWatcher};
@@ -75,22 +76,22 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         let link = channel.link_binding();
         let context = description::context(&self.suite_bytes, &self.description, link);
         channel.bind(context);
-        let linear = self
-            .suite
-            .linear()
-            .server(Arc::clone(&self.linear), &context, channel, rng)
-            .map_err(GazelleError::layer("setup of the linear layers"))?;
+        let ClientCommand::SetUp { names } = channel.recv(&())? else {
+            return Err(GazelleError::Peer("a command before the setup".into()));
+        };
+        let linear = kept::server(self, names as usize, &context, watcher.shelf(), channel, rng)?;
         let nonlinear = self
             .suite
             .nonlinear()
             .server(Arc::clone(&self.nonlinear), channel, rng)
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
         channel.flush()?;
+        let (linear, count) = linear.keep();
         watcher.set_up(&meter.stop(channel));
         let each = self.session_memory().max(1);
         let fit = (limits.memory_bytes / each).clamp(1, usize::MAX as u64) as usize;
         let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
-        let session = ServerSession::new(self, (linear, context), nonlinear);
+        let session = ServerSession::new(self, (linear, context, count), nonlinear);
         session.run(channel, &limits, (stage, watcher), rng)
     }
 }
@@ -101,6 +102,8 @@ pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     linear: L::Server,
     /// What the first linear setup is bound to.
     context: [u8; 32],
+    /// Where the inferences of a kept setup are counted.
+    count: Option<Count<'a>>,
     nonlinear: N::Server,
     /// What the client may still ask for.
     prepared: HashMap<u32, ServerMaterial<N>>,
@@ -118,10 +121,10 @@ struct ServerMaterial<N: NonlinearProtocol> {
 impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
     pub(crate) fn new(
         server: &'a Service<L, N>,
-        (linear, context): (L::Server, [u8; 32]),
+        (linear, context, count): (L::Server, [u8; 32], Option<Count<'a>>),
         nonlinear: N::Server,
     ) -> Self {
-        Self { server, linear, context, nonlinear, prepared: HashMap::new() }
+        Self { server, linear, context, count, nonlinear, prepared: HashMap::new() }
     }
 
     /// Follows the client's commands until it leaves.
@@ -146,6 +149,9 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
             channel.begin_phase();
             match command {
                 ClientCommand::Close => return Ok(()),
+                ClientCommand::SetUp { .. } => {
+                    return Err(GazelleError::Peer("a second setup".into()));
+                }
                 ClientCommand::Prepare { id } => {
                     made += 1;
                     if self.prepared.len() >= limits.prepared || made > limits.inferences {
@@ -156,6 +162,9 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     }
                     if self.prepared.contains_key(&id) {
                         return Err(GazelleError::Peer(format!("inference {id} twice")));
+                    }
+                    if let Some(count) = &mut self.count {
+                        count.one()?;
                     }
                     if made > 1 && self.server.suite.hints() == Hints::Fresh {
                         self.set_up_again(id, channel, rng)?;

@@ -3,10 +3,16 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::report::{InferenceReport, Phase};
+use crate::session::kept::ServerShelf;
 
 /// Watches one session, from its own thread; must return soon, but for
 /// [`admit`](SessionWatcher::admit), which may make a client wait.
 pub trait SessionWatcher: Sync {
+    /// Where this client's setups are kept; none are if there is nowhere.
+    fn shelf(&self) -> Option<&dyn ServerShelf> {
+        None
+    }
+
     /// Handshake and setup are through.
     fn set_up(&self, _setup: &Phase) {}
 

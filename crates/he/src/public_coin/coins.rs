@@ -68,6 +68,16 @@ impl PublicCoins {
         Ok(Self::joint(&client, &nonce, context))
     }
 
+    /// What both parties keep of the choice beyond a session: 32 public bytes.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        self.seed
+    }
+
+    /// A choice that was [kept](Self::to_bytes).
+    pub fn kept(seed: [u8; 32]) -> Self {
+        Self { seed }
+    }
+
     /// Bytes of the joint choice.
     pub fn traffic() -> Cost {
         Cost { client_to_server: 2 * framed_len(32), server_to_client: framed_len(32) }

@@ -80,6 +80,22 @@ impl HintMessage {
         self.payload.append(&mut next.payload);
     }
 
+    /// The packed bytes, as they came.
+    pub fn bytes(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Hints that were kept.
+    ///
+    /// # Errors
+    /// [`DecodeError::Invalid`] if they are not as many bytes as `shape` takes.
+    pub fn kept(payload: Vec<u8>, shape: &HintShape) -> Result<Self, DecodeError> {
+        if payload.len() != Self::encoded_len(shape) {
+            return Err(DecodeError::Invalid("kept hints of another length"));
+        }
+        Ok(Self { payload })
+    }
+
     /// Bytes held.
     pub fn len(&self) -> usize {
         self.payload.len()

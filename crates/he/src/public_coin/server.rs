@@ -32,7 +32,8 @@ use crate::public_coin::parameters::Parameters;
 use crate::public_coin::reshare::{Reshare, server_share};
 
 /// 32 fresh secret bytes from which all hint secrets and errors of one setup follow. One per
-/// session (and one per inference for a revealed group); never stored.
+/// setup (and one per inference for a revealed group, never stored). Whoever has it and the hints has
+/// the weights: a server keeps it as it keeps those.
 pub struct HintKey {
     key: Zeroizing<[u8; 32]>,
 }
@@ -94,6 +95,17 @@ impl HintKey {
         Ok(Self { key: fresh(rng)? })
     }
 
+    /// What a server keeps of it beyond a session.
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        self.key.clone()
+    }
+
+    /// A key that was [kept](Self::to_bytes): with the same coins and binding it gives the same hints, bit for
+    /// bit.
+    pub fn kept(key: Zeroizing<[u8; 32]>) -> Self {
+        Self { key }
+    }
+
     /// The hint secrets of one group.
     pub fn source(
         &self,
@@ -126,6 +138,13 @@ impl HintKey {
 }
 
 impl HintSource {
+    /// The same source, that has served `used` inferences of earlier sessions.
+    #[must_use]
+    pub fn after(mut self, used: u64) -> Self {
+        self.served = AtomicU64::new(used);
+        self
+    }
+
     /// The hints `c1_m = sum_i w_{m,i} a_i + pa t_m + e''_m`, rounded to l+k-d bits, for a run of
     /// rows of `weights`.
     ///

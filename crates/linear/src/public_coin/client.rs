@@ -1,16 +1,18 @@
 //! The client's session.
 
+use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_he::public_coin::{
     HintMessage, HintShape, LayerSecret, PublicCoins, RequestShape, ReshareMessage,
 };
 use gazelle_share::{LinearClient, LinearGroup, Mask, MaskKind, Misuse, ProtocolError, Shares};
-use gazelle_wire::{Channel, RecvHalf, SendHalf};
+use gazelle_wire::{Channel, Message, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::compiled::{GroupState, check_inference, states};
+use super::kept::KeptDigest;
 use crate::layout::Slots;
 use crate::packing::PackingScheme;
 use crate::plan::LinearPlan;
@@ -86,6 +88,34 @@ impl PublicCoinClient {
             groups.push(ClientGroup { state, hints, inferences: AtomicU64::new(0) });
         }
         Ok(Self { groups, coins })
+    }
+
+    /// Goes on with a setup that was kept, after `used` inferences.
+    pub(super) fn resume(
+        scheme: &dyn PackingScheme,
+        (groups, plan): (&[LinearGroup], &LinearPlan),
+        used: u64,
+        kept: &mut dyn Read,
+    ) -> Result<Self, ProtocolError> {
+        let unreadable = |error: io::Error| ProtocolError::Peer(format!("a kept setup: {error}"));
+        let mut seed = [0; 32];
+        kept.read_exact(&mut seed).map_err(unreadable)?;
+        let states = states(scheme, groups, plan)?;
+        let mut groups = Vec::with_capacity(states.len());
+        for state in states {
+            let mut hints = None;
+            if !state.group.revealed {
+                let shape = hint_shape(&state, state.layout.responses);
+                let mut bytes = vec![0; HintMessage::encoded_len(&shape)];
+                kept.read_exact(&mut bytes).map_err(unreadable)?;
+                hints = Some(HintMessage::kept(bytes, &shape)?);
+            }
+            groups.push(ClientGroup { state, hints, inferences: AtomicU64::new(used) });
+        }
+        if kept.read(&mut [0]).map_err(unreadable)? > 0 {
+            return Err(ProtocolError::Peer("a kept setup with more than its hints".into()));
+        }
+        Ok(Self { groups, coins: PublicCoins::kept(seed) })
     }
 
     fn find(&self, group: usize) -> Result<&ClientGroup, ProtocolError> {
@@ -174,6 +204,22 @@ impl LinearClient for PublicCoinClient {
             .into_iter()
             .map(|words| Shares::new(state.parameters.share_bits(), words))
             .collect())
+    }
+
+    fn kept_digest(&self) -> Option<[u8; 32]> {
+        let mut digest = KeptDigest::new(&self.coins);
+        for hints in self.groups.iter().filter_map(|group| group.hints.as_ref()) {
+            digest.add(hints);
+        }
+        Some(digest.finish())
+    }
+
+    fn keep(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.coins.to_bytes())?;
+        for hints in self.groups.iter().filter_map(|group| group.hints.as_ref()) {
+            out.write_all(hints.bytes())?;
+        }
+        Ok(())
     }
 }
 

@@ -78,6 +78,16 @@ impl Compiled {
         Ok(Self { groups, plan_digest: digest_plan(plan) })
     }
 
+    /// Of the plan and all weights.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 compiled linear layers");
+        hasher.update(&self.plan_digest);
+        for group in &self.groups {
+            hasher.update(&group.weight_digest);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
     /// Bytes of weights and transforms held.
     pub fn memory_bytes(&self) -> usize {
         self.groups.iter().map(|group| group.matrix.memory_bytes()).sum()

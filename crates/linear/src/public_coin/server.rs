@@ -7,12 +7,13 @@ use gazelle_he::public_coin::{
     EncryptedRequest, HintBinding, HintKey, HintSource, PublicCoins, RequestMessage, RequestShape,
     Reshare, ResponseNoise,
 };
-use gazelle_share::{LinearServer, LinearWeights, Misuse, ProtocolError, Shares};
+use gazelle_share::{KeptSetup, LinearServer, LinearWeights, Misuse, ProtocolError, Shares};
 use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use super::client::{from_he, hint_shape};
 use super::compiled::{Compiled, CompiledGroup, check_inference};
+use super::kept::{self, KeptDigest};
 use crate::plain_kernels;
 use crate::traffic::hint_runs;
 
@@ -22,6 +23,8 @@ pub struct PublicCoinServer {
     coins: PublicCoins,
     /// As many as the model's.
     groups: Vec<ServerGroup>,
+    /// What later sessions need.
+    kept: KeptSetup,
 }
 
 /// What a session keeps of one group.
@@ -62,22 +65,22 @@ impl PublicCoinServer {
     ) -> Result<Self, ProtocolError> {
         let coins = PublicCoins::server(context, channel, rng).map_err(from_he)?;
         let key = HintKey::fresh(rng).map_err(from_he)?;
-        let groups: Vec<ServerGroup> = compiled
-            .groups
-            .iter()
-            .enumerate()
-            .map(|(number, group)| {
-                let bound = binding(&compiled, (number, group), 0);
-                let source = || key.source(&group.state.parameters, &coins, &bound);
-                ServerGroup {
-                    source: (!group.state.group.revealed).then(source),
-                    inferences: AtomicU64::new(0),
-                }
-            })
-            .collect();
-        send_hints(&compiled, &groups, channel)?;
+        let groups = server_groups(&compiled, &coins, &key, 0);
+        let digest = send_hints(&compiled, &groups, &coins, channel)?;
         channel.flush()?;
-        Ok(Self { compiled, coins, groups })
+        let kept = kept::pack(&compiled, &coins, &key, digest);
+        Ok(Self { compiled, coins, groups, kept })
+    }
+
+    /// Goes on with a setup that was kept, after `used` inferences.
+    pub(super) fn resume(
+        compiled: Arc<Compiled>,
+        used: u64,
+        kept: &KeptSetup,
+    ) -> Result<Self, ProtocolError> {
+        let (coins, key) = kept::unpack(&compiled, kept)?;
+        let groups = server_groups(&compiled, &coins, &key, used);
+        Ok(Self { compiled, coins, groups, kept: kept.clone() })
     }
 
     fn find(&self, group: usize) -> Result<(&CompiledGroup, &ServerGroup), ProtocolError> {
@@ -105,13 +108,32 @@ impl PublicCoinServer {
     }
 }
 
+/// What a session keeps of all groups, after `used` inferences of their setup.
+fn server_groups(
+    compiled: &Compiled,
+    coins: &PublicCoins,
+    key: &HintKey,
+    used: u64,
+) -> Vec<ServerGroup> {
+    let group = |(number, group): (usize, &CompiledGroup)| {
+        let bound = binding(compiled, (number, group), 0);
+        let source = || key.source(&group.state.parameters, coins, &bound).after(used);
+        ServerGroup {
+            source: (!group.state.group.revealed).then(source),
+            inferences: AtomicU64::new(used),
+        }
+    };
+    compiled.groups.iter().enumerate().map(group).collect()
+}
+
 /// Computes all hints of a setup and sends them as they are made: one thread computes the next rows
-/// while this one sends.
+/// while this one sends. The digest of what was sent.
 fn send_hints(
     compiled: &Compiled,
     groups: &[ServerGroup],
+    coins: &PublicCoins,
     channel: &mut Channel,
-) -> Result<(), ProtocolError> {
+) -> Result<[u8; 32], ProtocolError> {
     // One message computed ahead of the one that waits, one on the link.
     let (made, next) = mpsc::sync_channel(1);
     std::thread::scope(|scope| {
@@ -130,15 +152,19 @@ fn send_hints(
             }
         });
         let mut sent = Ok(());
+        let mut digest = KeptDigest::new(coins);
         for (hints, shape) in &next {
-            sent = hints.and_then(|hints| Ok(channel.send(&hints, &shape)?));
+            sent = hints.and_then(|hints| {
+                digest.add(&hints);
+                Ok(channel.send(&hints, &shape)?)
+            });
             if sent.is_err() {
                 break;
             }
         }
         drop(next);
         match worker.join() {
-            Ok(()) => sent,
+            Ok(()) => sent.map(|()| digest.finish()),
             Err(_) => Err(ProtocolError::Panicked),
         }
     })
@@ -231,5 +257,9 @@ impl LinearServer for PublicCoinServer {
         }
         let product = plain_kernels::apply(operator, weights, x.words(), group.ring_bits);
         group.add_share(op, weights, product, v)
+    }
+
+    fn keep(&self) -> Option<KeptSetup> {
+        Some(self.kept.clone())
     }
 }

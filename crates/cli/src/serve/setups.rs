@@ -1,0 +1,190 @@
+//! The server's part of kept setups: some bytes each, in memory, and in a store if there is one.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use gazelle::share::KeptSetup;
+use gazelle::{ServerShelf, SetupName};
+use gazelle_service::{Header, Store};
+
+use crate::serve::client::ServedClient;
+
+/// What the store calls them.
+const SETUP: &str = "setup";
+/// How long one is of use.
+const LASTING: Duration = Duration::from_hours(30 * 24);
+/// Setups of one client; of clients without certificates, all of them together have [`ALL`].
+const EACH: usize = 64;
+/// Setups in all.
+const ALL: usize = 1 << 16;
+
+/// A client's name, what a setup is good for, and its id.
+type Key = (String, [u8; 32], [u8; 32]);
+
+/// All setups that this server knows.
+pub(crate) struct Setups {
+    known: Mutex<HashMap<Key, Known>>,
+    store: Option<Store>,
+}
+
+#[derive(Clone)]
+struct Known {
+    setup: KeptSetup,
+    /// Inferences that were counted.
+    counted: u64,
+    made: u64,
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+impl Known {
+    fn is_fresh(&self) -> bool {
+        now() < self.made.saturating_add(LASTING.as_secs())
+    }
+}
+
+impl Setups {
+    /// Those of a store; without one they end with the process.
+    pub(crate) fn open(store: Option<Store>) -> io::Result<Self> {
+        let mut known = HashMap::new();
+        for stored in store
+            .iter()
+            .map(|store| store.list(SETUP))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+        {
+            let store = store.as_ref().ok_or(io::ErrorKind::NotFound)?;
+            let read = stored.header.and_then(|header| Ok((read(store, &header)?, header)));
+            match read {
+                Ok((Some(setup), header)) => {
+                    known.insert((header.owner, header.bound, header.id), setup);
+                }
+                Ok((None, _)) => {}
+                Err(error) => {
+                    tracing::warn!(%error, file = stored.file, "a kept setup is removed");
+                    store.remove(&stored.file)?;
+                }
+            }
+        }
+        Ok(Self { known: Mutex::new(known), store })
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The setups of one client.
+    pub(crate) fn of(&self, client: &ServedClient) -> ServedSetups<'_> {
+        let owner = match client {
+            ServedClient::Certificate(id) => id.hex(),
+            // Whoever knows the id, 32 random bytes, is the client.
+            ServedClient::Address(_) => String::new(),
+        };
+        ServedSetups { setups: self, owner }
+    }
+
+    fn write(&self, (owner, bound, id): &Key, known: &Known) -> io::Result<()> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let mut header = Header::new(SETUP, owner, *bound, *id, LASTING);
+        (header.digest, header.made) = (known.setup.digest, known.made);
+        header.until = known.made.saturating_add(LASTING.as_secs());
+        store.put(&header, true, &mut |out| {
+            out.write_all(&known.counted.to_le_bytes())?;
+            out.write_all(&known.setup.secret)
+        })
+    }
+
+    /// Makes room for one more of a client: its oldest goes, or the oldest of all.
+    fn make_room(&self, known: &mut HashMap<Key, Known>, owner: &str) {
+        known.retain(|key, known| known.is_fresh() || self.gone(key));
+        let own = known.keys().filter(|key| key.0 == owner).count();
+        let crowded = !owner.is_empty() && own >= EACH;
+        if crowded || known.len() >= ALL {
+            let candidates = known.iter().filter(|(key, _)| !crowded || key.0 == owner);
+            let oldest = candidates.min_by_key(|(_, known)| known.made).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                self.gone(&oldest);
+                known.remove(&oldest);
+            }
+        }
+    }
+
+    /// Removes a setup's file; says that it is not kept.
+    fn gone(&self, (owner, bound, id): &Key) -> bool {
+        let removed = self.store.as_ref().map(|store| store.forget(SETUP, owner, bound, id));
+        if let Some(Err(error)) = removed {
+            tracing::warn!(%error, "a kept setup cannot be removed");
+        }
+        false
+    }
+}
+
+fn read(store: &Store, header: &Header) -> io::Result<Option<Known>> {
+    let found = store.find(SETUP, &header.owner, &header.bound, &header.id)?;
+    let Some((header, mut content)) = found else { return Ok(None) };
+    let mut counted = [0; 8];
+    content.read_exact(&mut counted)?;
+    let mut secret = zeroize::Zeroizing::new(Vec::with_capacity(256));
+    content.take(256).read_to_end(&mut secret)?;
+    let setup = KeptSetup { digest: header.digest, secret };
+    Ok(Some(Known { setup, counted: u64::from_le_bytes(counted), made: header.made }))
+}
+
+/// One client's.
+pub(crate) struct ServedSetups<'a> {
+    setups: &'a Setups,
+    owner: String,
+}
+
+impl ServedSetups<'_> {
+    fn key(&self, bound: &[u8; 32], id: &[u8; 32]) -> Key {
+        (self.owner.clone(), *bound, *id)
+    }
+}
+
+impl ServerShelf for ServedSetups<'_> {
+    fn find(&self, bound: &[u8; 32], name: &SetupName) -> Option<(KeptSetup, u64)> {
+        let known = self.setups.known();
+        let found = known.get(&self.key(bound, &name.id));
+        let found = found.filter(|known| known.is_fresh() && known.setup.digest == name.digest)?;
+        Some((found.setup.clone(), found.counted))
+    }
+
+    fn keep(&self, bound: &[u8; 32], id: &[u8; 32], setup: &KeptSetup) -> bool {
+        let key = self.key(bound, id);
+        let mut known = self.setups.known();
+        // An id that another session uses is not taken from it.
+        if known.contains_key(&key) {
+            return false;
+        }
+        self.setups.make_room(&mut known, &self.owner);
+        let new = Known { setup: setup.clone(), counted: 0, made: now() };
+        let written = self.setups.write(&key, &new);
+        if let Err(error) = &written {
+            tracing::error!(%error, "a setup is not kept");
+        } else {
+            known.insert(key, new);
+        }
+        written.is_ok()
+    }
+
+    fn count(&self, bound: &[u8; 32], id: &[u8; 32], inferences: u64) -> Option<u64> {
+        let key = self.key(bound, id);
+        let mut all = self.setups.known();
+        let known = all.get_mut(&key)?;
+        let counted = known.counted.checked_add(inferences)?;
+        let new = Known { counted, ..known.clone() };
+        if let Err(error) = self.setups.write(&key, &new) {
+            tracing::error!(%error, "inferences of a kept setup cannot be counted");
+            return None;
+        }
+        *known = new;
+        Some(counted)
+    }
+}

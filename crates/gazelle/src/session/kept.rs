@@ -1,0 +1,259 @@
+//! Setups that outlive their session: who keeps them, and how both parties come to go on with one.
+//!
+//! | client | server |
+//! |---|---|
+//! | command `set up`; [`SetupWish`]: an id for a new setup, names of kept ones -> | |
+//! | | if there were names: [`SetupAnswer`]: which one, after how many inferences |
+//! | if one was chosen: [`SetupVerdict`]: whether it could be read -> | |
+//! | resumes it, or the linear protocol's setup | the same |
+//! | keeps a new setup under the new id | the same |
+//!
+//! Only the linear protocol's setup is kept, never an OT session's. Nothing in it is used up: every request
+//! has a secret of its own and every answer coins of its own, so that a party whose shelf was restored or
+//! copied repeats nothing (docs/protocol.md, 3.10).
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use gazelle_share::{KeptSetup, LinearClient, LinearProtocol, LinearServer, NonlinearProtocol};
+use gazelle_wire::Channel;
+use rand_core::{CryptoRng, Rng};
+
+use crate::error::GazelleError;
+use crate::plan::Plan;
+use crate::session::message::{ClientCommand, SetupAnswer, SetupVerdict, SetupWish};
+use crate::session::offer::LinearSetup;
+use crate::session::server::Service;
+use crate::suite::{Hints, Suite};
+
+/// Setups that a client may name at once: a service of several servers has as many.
+pub(crate) const NAMES: usize = 4;
+/// A setup that has served so many inferences begins no further session.
+const RESUMED: u64 = 1 << 16;
+/// So many it serves in all, the running sessions included: what the noise covers in the largest ring
+/// (docs/protocol.md, 3.9).
+const IN_ALL: u64 = 1 << 18;
+/// Inferences that a session counts ahead.
+const BLOCK: u64 = 64;
+
+/// What a setup is known by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SetupName {
+    /// Drawn by the client. Without certificates, who knows it may go on with the setup.
+    pub id: [u8; 32],
+    /// Of what both parties hold.
+    pub digest: [u8; 32],
+}
+
+impl std::fmt::Debug for SetupName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SetupName").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Where a client keeps setups. `bound` is the digest of model description and suite that a setup is good for.
+/// A shelf gives back what it was given or nothing.
+pub trait ClientShelf: Sync {
+    /// The setups that may be resumed, the newest first.
+    fn names(&self, bound: &[u8; 32]) -> Vec<SetupName>;
+
+    /// A setup's content.
+    ///
+    /// # Errors
+    /// If it cannot be read any more, or is not what was kept; reading may find out as well.
+    fn open(&self, bound: &[u8; 32], name: &SetupName) -> io::Result<Box<dyn Read>>;
+
+    /// Keeps what `write` writes.
+    ///
+    /// # Errors
+    /// The storage's, or `write`'s; nothing is kept then.
+    fn keep(
+        &self,
+        bound: &[u8; 32],
+        name: &SetupName,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()>;
+
+    /// Forgets a setup that the server does not know, or that cannot be read.
+    fn forget(&self, bound: &[u8; 32], name: &SetupName);
+}
+
+/// Where a server keeps the setups of one client; bound as a [`ClientShelf`]'s.
+pub trait ServerShelf: Sync {
+    /// A setup of this name, digest included, and the inferences that were counted for it.
+    fn find(&self, bound: &[u8; 32], name: &SetupName) -> Option<(KeptSetup, u64)>;
+
+    /// Keeps a setup; whether it does.
+    fn keep(&self, bound: &[u8; 32], id: &[u8; 32], setup: &KeptSetup) -> bool;
+
+    /// Counts inferences ahead, durably; how many there are in all. `None` if that cannot be done: the
+    /// setup must serve no more.
+    fn count(&self, bound: &[u8; 32], id: &[u8; 32], inferences: u64) -> Option<u64>;
+}
+
+/// The client's linear setup, and the name under which it is to be kept if it is new.
+pub(crate) struct ClientSetup<C> {
+    pub(crate) linear: C,
+    keep: Option<SetupName>,
+    pub(crate) resumed: bool,
+}
+
+/// Asks for a kept setup and goes on with it, or sets up.
+pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
+    suite: &Suite<L, N>,
+    plan: &Plan,
+    setup: &LinearSetup<L::Plan>,
+    (shelf, bound): (Option<&dyn ClientShelf>, &[u8; 32]),
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<ClientSetup<L::Client>, GazelleError> {
+    let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
+    let mut names = shelf.map(|shelf| shelf.names(bound)).unwrap_or_default();
+    names.truncate(NAMES);
+    let mut id = [0; 32];
+    if shelf.is_some() {
+        gazelle_prg::refreshed(rng)?.fill_bytes(&mut id);
+    }
+    channel.send(&ClientCommand::SetUp { names: names.len() as u32 }, &())?;
+    let wish = SetupWish { id, names };
+    channel.send(&wish, &wish.names.len())?;
+    let (groups, linear_plan) = (Arc::clone(plan.groups()), Arc::clone(&setup.plan));
+    let linear = suite.linear();
+    let failed = || GazelleError::layer("setup of the linear layers");
+    if let (Some(shelf), false) = (shelf, wish.names.is_empty()) {
+        channel.flush()?;
+        let answer: SetupAnswer = channel.recv(&wish.names.len())?;
+        for (index, name) in wish.names.iter().enumerate() {
+            if answer.chosen != Some(index) {
+                continue;
+            }
+            let (groups, linear_plan) = (Arc::clone(&groups), Arc::clone(&linear_plan));
+            let resumed = shelf.open(bound, name).map_err(|error| error.to_string());
+            let resumed = resumed.and_then(|mut kept| {
+                let resumed = linear.resume_client(groups, linear_plan, answer.used, &mut *kept);
+                resumed.map_err(|error| error.to_string())
+            });
+            channel.send(&SetupVerdict(resumed.is_ok()), &())?;
+            match resumed {
+                Ok(linear) => return Ok(ClientSetup { linear, keep: None, resumed: true }),
+                Err(error) => {
+                    tracing::warn!(%error, "a kept setup cannot be used: a new one");
+                    shelf.forget(bound, name);
+                }
+            }
+        }
+        if answer.chosen.is_none() {
+            tracing::info!("the server has none of this client's kept setups: a new one");
+            wish.names.iter().for_each(|name| shelf.forget(bound, name));
+        }
+    }
+    let client =
+        linear.client(groups, linear_plan, &setup.context, channel, rng).map_err(failed())?;
+    let keep = shelf.and_then(|_| client.kept_digest()).map(|digest| SetupName { id, digest });
+    Ok(ClientSetup { linear: client, keep, resumed: false })
+}
+
+impl<C: LinearClient> ClientSetup<C> {
+    /// Keeps a new setup; a shelf that cannot is no reason to end a session.
+    pub(crate) fn keep(&self, shelf: Option<&dyn ClientShelf>, bound: &[u8; 32]) {
+        if let (Some(shelf), Some(name)) = (shelf, &self.keep)
+            && let Err(error) = shelf.keep(bound, name, &mut |out| self.linear.keep(out))
+        {
+            tracing::warn!(%error, "the setup is not kept");
+        }
+    }
+}
+
+/// The server's linear setup, and where its inferences are counted.
+pub(crate) struct ServerSetup<'a, S> {
+    pub(crate) linear: S,
+    count: Option<Count<'a>>,
+    keep: Option<KeptSetup>,
+}
+
+/// A kept setup's count.
+pub(crate) struct Count<'a> {
+    shelf: &'a dyn ServerShelf,
+    bound: [u8; 32],
+    id: [u8; 32],
+    /// Inferences that are counted and not yet made.
+    ahead: u64,
+}
+
+/// Goes on with a setup that the client names, or sets up.
+pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
+    service: &Service<L, N>,
+    names: usize,
+    context: &[u8; 32],
+    shelf: Option<&'a dyn ServerShelf>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<ServerSetup<'a, L::Server>, GazelleError> {
+    let wish: SetupWish = channel.recv(&names)?;
+    let shelf = shelf.filter(|_| service.suite.hints() == Hints::Reused);
+    let linear = service.suite.linear();
+    let bound = service.kept_binding();
+    let mut chosen = None;
+    if let Some(shelf) = shelf {
+        chosen = wish.names.iter().enumerate().find_map(|(index, name)| {
+            let (kept, used) = shelf.find(&bound, name).filter(|(_, used)| *used < RESUMED)?;
+            let resumed = linear
+                .resume_server(Arc::clone(&service.linear), used, &kept)
+                .inspect_err(|error| tracing::info!(%error, "a kept setup is not used"))
+                .ok()?;
+            let counted = shelf.count(&bound, &name.id, BLOCK)?;
+            Some((index, name.id, counted - BLOCK, resumed))
+        });
+    }
+    if !wish.names.is_empty() {
+        let answer = SetupAnswer {
+            chosen: chosen.as_ref().map(|chosen| chosen.0),
+            used: chosen.as_ref().map_or(0, |chosen| chosen.2),
+        };
+        channel.send(&answer, &names)?;
+        channel.flush()?;
+    }
+    let count = |id, ahead| shelf.map(|shelf| Count { shelf, bound, id, ahead });
+    if let Some((_, id, _, linear)) = chosen {
+        let SetupVerdict(taken) = channel.recv(&())?;
+        if taken {
+            return Ok(ServerSetup { linear, count: count(id, BLOCK), keep: None });
+        }
+        tracing::info!("a client cannot read the setup that it kept: a new one");
+    } else if !wish.names.is_empty() {
+        tracing::info!("a client's kept setups are not known here: a new one");
+    }
+    let server = linear
+        .server(Arc::clone(&service.linear), context, channel, rng)
+        .map_err(GazelleError::layer("setup of the linear layers"))?;
+    let keep = if wish.id == [0; 32] { None } else { server.keep() };
+    let count = keep.as_ref().and_then(|_| count(wish.id, 0));
+    Ok(ServerSetup { linear: server, count, keep })
+}
+
+impl<'a, S: LinearServer> ServerSetup<'a, S> {
+    /// Keeps a new setup, if the client wants that and there is a shelf.
+    pub(crate) fn keep(self) -> (S, Option<Count<'a>>) {
+        let Self { linear, count, keep } = self;
+        let kept = |count: &Count<'_>| match &keep {
+            Some(setup) => count.shelf.keep(&count.bound, &count.id, setup),
+            None => true,
+        };
+        (linear, count.filter(kept))
+    }
+}
+
+impl Count<'_> {
+    /// One inference more; counted on the shelf before it begins.
+    pub(crate) fn one(&mut self) -> Result<(), GazelleError> {
+        if self.ahead == 0 {
+            let counted = self.shelf.count(&self.bound, &self.id, BLOCK);
+            if counted.is_none_or(|counted| counted > IN_ALL) {
+                return Err(GazelleError::Kept("its setup serves no more inferences".into()));
+            }
+            self.ahead = BLOCK;
+        }
+        self.ahead -= 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! Setups that outlive their session.
+
+use std::collections::HashMap;
+use std::io::{self, Cursor, Read, Write};
+use std::sync::{Arc, Mutex};
+
+use gazelle::backend::{Choice, DefaultService, DefaultSuite, StepProtocol};
+use gazelle::{
+    Client, ClientShelf, GazelleError, Guest, Hints, Limits, Offer, Phase, ServerLimits,
+    ServerShelf, SessionStage, SessionWatcher, SetupName,
+};
+use gazelle_share::testing::test_rng;
+use gazelle_share::{KeptSetup, LinearWeights, Network};
+use gazelle_wire::testing::run_two;
+
+use crate::networks::{evaluate, inputs, tiny};
+use crate::parties::compile;
+
+type Bound = [u8; 32];
+
+/// A client's shelf in memory, the newest setup last.
+#[derive(Default)]
+struct Shelf(Mutex<Vec<(Bound, SetupName, Vec<u8>)>>);
+
+impl ClientShelf for Shelf {
+    fn names(&self, bound: &Bound) -> Vec<SetupName> {
+        let all = self.0.lock().unwrap();
+        all.iter().rev().filter(|(b, ..)| b == bound).map(|(_, name, _)| *name).collect()
+    }
+    fn open(&self, bound: &Bound, name: &SetupName) -> io::Result<Box<dyn Read>> {
+        let all = self.0.lock().unwrap();
+        let found = all.iter().find(|(b, n, _)| (b, n) == (bound, name));
+        let bytes = found.ok_or(io::ErrorKind::NotFound)?.2.clone();
+        Ok(Box::new(Cursor::new(bytes)))
+    }
+    fn keep(
+        &self,
+        bound: &Bound,
+        name: &SetupName,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        write(&mut bytes)?;
+        self.0.lock().unwrap().push((*bound, *name, bytes));
+        Ok(())
+    }
+    fn forget(&self, bound: &Bound, name: &SetupName) {
+        self.0.lock().unwrap().retain(|(b, n, _)| (b, n) != (bound, name));
+    }
+}
+
+/// A server's, with the inferences that were counted; `full`: it cannot count.
+#[derive(Default)]
+struct Served {
+    known: Mutex<HashMap<(Bound, [u8; 32]), (KeptSetup, u64)>>,
+    full: bool,
+}
+
+impl ServerShelf for Served {
+    fn find(&self, bound: &Bound, name: &SetupName) -> Option<(KeptSetup, u64)> {
+        let known = self.known.lock().unwrap();
+        known.get(&(*bound, name.id)).filter(|(setup, _)| setup.digest == name.digest).cloned()
+    }
+    fn keep(&self, bound: &Bound, id: &[u8; 32], setup: &KeptSetup) -> bool {
+        self.known.lock().unwrap().insert((*bound, *id), (setup.clone(), 0)).is_none()
+    }
+    fn count(&self, bound: &Bound, id: &[u8; 32], inferences: u64) -> Option<u64> {
+        let mut known = self.known.lock().unwrap();
+        let counted = &mut known.get_mut(&(*bound, *id))?.1;
+        *counted += inferences;
+        (!self.full).then_some(*counted)
+    }
+}
+
+/// Answers for a session whose setups are kept.
+struct Watch(Arc<Served>);
+
+impl SessionWatcher for Watch {
+    fn shelf(&self) -> Option<&dyn ServerShelf> {
+        Some(&*self.0)
+    }
+}
+
+/// What a client saw of one session of two inferences.
+struct Seen {
+    resumed: bool,
+    setup: Phase,
+    values: Vec<Vec<i64>>,
+}
+
+fn suite(network: &Network, hints: Hints) -> DefaultSuite {
+    let choice = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();
+    Choice { hints, ..choice }.suite(network.architecture().nodes().len())
+}
+
+fn session(
+    service: &Arc<DefaultService>,
+    suite: &DefaultSuite,
+    (shelf, served): (&Arc<Shelf>, &Arc<Served>),
+    inputs: &[Vec<i64>],
+    seed: u64,
+) -> Result<Seen, GazelleError> {
+    let (suite, shelf, inputs) = (suite.clone(), Arc::clone(shelf), inputs.to_vec());
+    let (service, served) = (Arc::clone(service), Arc::clone(served));
+    let (client, server) = run_two(
+        move |channel| {
+            // The same coins in every session, as after a restored snapshot.
+            let mut rng = test_rng(seed);
+            let offer = Offer::receive(channel, Limits::default(), None)?;
+            let mut client: Client<_, _> = offer.accept_with(suite, Some(&*shelf), &mut rng)?;
+            let mut values = Vec::new();
+            for input in &inputs {
+                let prepared = client.prepare(&mut rng)?;
+                values.push(client.infer(prepared, input)?.values);
+            }
+            let (resumed, setup) = (client.resumed(), client.setup());
+            client.close()?;
+            Ok::<_, GazelleError>(Seen { resumed, setup, values })
+        },
+        move |channel| -> Result<(), GazelleError> {
+            let mut guest = Guest::greet(channel)?;
+            service.welcome(&mut guest, u64::MAX)?;
+            let (stage, watch) = (SessionStage::default(), Watch(served));
+            service.attend(guest, &ServerLimits::default(), &stage, &watch, &mut test_rng(2))
+        },
+    );
+    let seen = client?;
+    server?;
+    Ok(seen)
+}
+
+fn expected(network: &Network, inputs: &[Vec<i64>]) -> Vec<Vec<i64>> {
+    inputs.iter().map(|input| evaluate(network, input)).collect()
+}
+
+/// Values as the network's, or a unit beside: steps round.
+fn assert_near(values: &[Vec<i64>], expected: &[Vec<i64>]) {
+    for (value, expected) in values.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((value - expected).abs() <= 2, "{value} for {expected}");
+    }
+    assert_eq!(values.len(), expected.len());
+}
+
+#[test]
+fn transcript_a_second_session_sends_no_hints_and_gives_the_same_answers() {
+    let network = tiny(10);
+    let suite = suite(&network, Hints::Reused);
+    let service = compile(suite.clone(), network.clone());
+    let (shelf, served) = (Arc::default(), Arc::default());
+    let inputs = inputs(&network, 2);
+    let first = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
+    assert!(!first.resumed);
+    assert_near(&first.values, &expected(&network, &inputs));
+    let planned = service.traffic();
+    let sides = |phase: Phase| (phase.bytes_sent, phase.bytes_received);
+    assert_eq!(
+        sides(first.setup),
+        (planned.setup.client_to_server, planned.setup.server_to_client)
+    );
+    for used in [64, 128, 192] {
+        let again = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
+        assert!(again.resumed);
+        assert_near(&again.values, &expected(&network, &inputs));
+        // A name, the answer and the verdict instead of the joint seed and the hints.
+        let hints = planned.linear.setup;
+        let sent = first.setup.bytes_sent - hints.client_to_server + 64 + 9;
+        let received = first.setup.bytes_received - hints.server_to_client + 17;
+        assert_eq!(sides(again.setup), (sent, received));
+        let counted =
+            served.known.lock().unwrap().values().map(|(_, counted)| *counted).sum::<u64>();
+        assert_eq!(counted, 64 + used);
+    }
+    assert_eq!(served.known.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn either_party_may_lose_a_setup_and_a_new_one_is_made() {
+    let network = tiny(10);
+    let suite = suite(&network, Hints::Reused);
+    let service = compile(suite.clone(), network.clone());
+    let inputs = inputs(&network, 1);
+    let (shelf, served): (Arc<Shelf>, Arc<Served>) = (Arc::default(), Arc::default());
+    let run = |resumed| {
+        let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
+        assert_eq!(seen.resumed, resumed);
+        assert_near(&seen.values, &expected(&network, &inputs));
+    };
+    run(false);
+    // The server's.
+    served.known.lock().unwrap().clear();
+    run(false);
+    run(true);
+    // The client's is cut off, too long, or gone when it is opened.
+    shelf.0.lock().unwrap()[0].2.pop();
+    run(false);
+    shelf.0.lock().unwrap()[0].2.push(0);
+    run(false);
+    run(true);
+    // Both have one, of another digest.
+    shelf.0.lock().unwrap()[0].1.digest[0] ^= 1;
+    run(false);
+    assert_eq!(shelf.0.lock().unwrap().len(), 1, "what is of no use is forgotten");
+    run(true);
+    // A server that cannot count its inferences does not go on with it.
+    let full = Arc::new(Served { full: true, ..Served::default() });
+    *full.known.lock().unwrap() = served.known.lock().unwrap().clone();
+    let seen = session(&service, &suite, (&shelf, &full), &inputs, 1);
+    assert!(seen.is_err() || !seen.unwrap().resumed);
+}
+
+/// A description does not show the weights, so that the setup of another model may look like this one's. Its
+/// hint secrets under other weights would give those away (docs/protocol.md, 3.2).
+#[test]
+fn adversarial_a_setup_of_other_weights_under_the_same_description_is_not_used() {
+    let network = tiny(10);
+    let negate = |weights: &LinearWeights| LinearWeights {
+        weights: weights.weights.iter().map(|w| -w).collect(),
+        bias: weights.bias.clone(),
+    };
+    let negated = network.layers().map(|(_, weights)| negate(weights)).collect();
+    let other = Network::new(network.architecture().clone(), negated).unwrap();
+    let suite = suite(&network, Hints::Reused);
+    let services = [&network, &other].map(|network| compile(suite.clone(), network.clone()));
+    assert_eq!(services[0].description(), services[1].description());
+    let (shelf, served) = (Arc::default(), Arc::default());
+    let inputs = inputs(&network, 1);
+    let mut run = |which: usize, resumed| {
+        let service: &Arc<DefaultService> = &services[which];
+        let seen = session(service, &suite, (&shelf, &served), &inputs, 1).unwrap();
+        assert_eq!(seen.resumed, resumed);
+        assert_near(&seen.values, &expected([&network, &other][which], &inputs));
+    };
+    run(0, false);
+    run(0, true);
+    run(1, false);
+    run(1, true);
+}
+
+#[test]
+fn fresh_hints_are_never_kept() {
+    let network = tiny(10);
+    let suite = suite(&network, Hints::Fresh);
+    let service = compile(suite.clone(), network.clone());
+    let (shelf, served): (Arc<Shelf>, Arc<Served>) = (Arc::default(), Arc::default());
+    let inputs = inputs(&network, 2);
+    for _ in 0..2 {
+        let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
+        assert!(!seen.resumed);
+        assert_near(&seen.values, &expected(&network, &inputs));
+    }
+    assert!(shelf.0.lock().unwrap().is_empty() && served.known.lock().unwrap().is_empty());
+}
