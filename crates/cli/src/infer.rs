@@ -50,13 +50,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let machine = command.link.map(|_| output::machine(command.calibrate)).transpose()?;
     let own_labels = command.labels.as_deref().map(output::read_labels).transpose()?;
     let batch = BatchProgress::new(all.saturating_sub(finished), quiet);
-    let shelf = if command.no_store {
-        None
-    } else {
-        let store = stores::client(&command.link_layer)?;
-        Some(ClientSetups::new(store, &command.link_layer.server))
-    };
-    let mut visit = Visit::new(command, &batch, shelf);
+    let mut visit = Visit::new(command, &batch, shelf(command)?);
     let offer = visit.offer()?;
     let encoder = Encoder::new(offer.description())?.clamping(command.clamp);
     if let Some(labels) = &own_labels {
@@ -136,6 +130,15 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         say!("{summary}");
     }
     if failed.count > 0 { Err(failed.verdict(all)) } else { Ok(()) }
+}
+
+/// Where setups are kept, unless the command line wants none.
+fn shelf(command: &Infer) -> Result<Option<ClientSetups>, Failure> {
+    if command.no_store {
+        return Ok(None);
+    }
+    let store = stores::client(&command.link_layer)?;
+    Ok(Some(ClientSetups::new(store, &command.link_layer.server)))
 }
 
 /// Whether a server neither proves that every input fits nor says what it was calibrated with.

@@ -22,5 +22,5 @@ pub use metrics::{Metrics, PhaseCount};
 pub use proxy::Proxy;
 pub use quota::{Leave, Quota, QuotaStore};
 pub use sealed::StoreKey;
-pub use store::{Content, Header, Store, Stored};
+pub use store::{SealedContent, SealedHeader, Store, Stored};
 pub use tls::{ClientTls, ServerTls};

@@ -251,7 +251,7 @@ mod tests {
     fn properties_what_was_sealed_comes_back_at_every_edge_of_a_chunk() {
         let key = StoreKey::new([7; 32]);
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5] {
-            let body: Vec<u8> = (0..length).map(|i| (i * 31 >> 3) as u8).collect();
+            let body: Vec<u8> = (0..length).map(|i| ((i * 31) >> 3) as u8).collect();
             let sealed = seal(&key, b"header", &body);
             assert_eq!(open(&key, &sealed).unwrap(), (b"header".to_vec(), body.clone()));
             assert_ne!(sealed, seal(&key, b"header", &body), "a nonce of its own");

@@ -29,7 +29,7 @@ const ABANDONED: Duration = Duration::from_hours(1);
 /// What a sealed file is; part of it, and sealed with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Header {
+pub struct SealedHeader {
     /// Of the file.
     format: u32,
     /// `setup`, `material`, ..
@@ -50,7 +50,7 @@ pub struct Header {
     pub until: u64,
 }
 
-impl Header {
+impl SealedHeader {
     /// Of something made now that is of use for `lasting`.
     pub fn new(kind: &str, owner: &str, bound: [u8; 32], id: [u8; 32], lasting: Duration) -> Self {
         let made = now();
@@ -72,7 +72,7 @@ impl Header {
 #[derive(Debug)]
 pub struct Stored {
     /// What it is, or why that cannot be said.
-    pub header: Result<Header, io::Error>,
+    pub header: Result<SealedHeader, io::Error>,
     /// Bytes on disk.
     pub bytes: u64,
     /// Its name in the folder.
@@ -80,7 +80,7 @@ pub struct Stored {
 }
 
 /// What is read of a sealed file, after its header.
-pub type Content = Box<dyn Read + Send>;
+pub type SealedContent = Box<dyn Read + Send>;
 
 /// A folder of sealed files of one key.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl Store {
         format!("{kind}-{name}")
     }
 
-    fn file_of(&self, header: &Header) -> String {
+    fn file_of(&self, header: &SealedHeader) -> String {
         self.file(&header.kind, &header.owner, &header.bound, &header.id)
     }
 
@@ -170,7 +170,7 @@ impl Store {
     /// The disk's (it may be full) and `write`'s: then nothing has changed.
     pub fn put(
         &self,
-        header: &Header,
+        header: &SealedHeader,
         durable: bool,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -203,7 +203,7 @@ impl Store {
         owner: &str,
         bound: &[u8; 32],
         id: &[u8; 32],
-    ) -> io::Result<Option<(Header, Content)>> {
+    ) -> io::Result<Option<(SealedHeader, SealedContent)>> {
         self.read(&self.file(kind, owner, bound, id), |header| {
             (header.kind.as_str(), header.owner.as_str()) == (kind, owner)
                 && (&header.bound, &header.id) == (bound, id)
@@ -221,7 +221,7 @@ impl Store {
         owner: &str,
         bound: &[u8; 32],
         id: &[u8; 32],
-    ) -> io::Result<Option<(Header, Content)>> {
+    ) -> io::Result<Option<(SealedHeader, SealedContent)>> {
         let (name, aside) = (self.file(kind, owner, bound, id), SPENT.to_owned());
         let aside = aside + &HEXLOWER.encode(&random::<12>()?);
         match fs::rename(self.folder.join(name), self.folder.join(&aside)) {
@@ -294,8 +294,8 @@ impl Store {
     fn read(
         &self,
         file: &str,
-        fits: impl Fn(&Header) -> bool,
-    ) -> io::Result<Option<(Header, Content)>> {
+        fits: impl Fn(&SealedHeader) -> bool,
+    ) -> io::Result<Option<(SealedHeader, SealedContent)>> {
         match self.head(file, fits) {
             Ok((header, _)) if header.until < now() => {
                 self.remove(file)?;
@@ -310,12 +310,12 @@ impl Store {
     fn head(
         &self,
         file: &str,
-        fits: impl Fn(&Header) -> bool,
-    ) -> io::Result<(Header, SealedReader<File>)> {
+        fits: impl Fn(&SealedHeader) -> bool,
+    ) -> io::Result<(SealedHeader, SealedReader<File>)> {
         let opened = File::open(self.folder.join(file))?;
         let (words, content) = SealedReader::new(opened, &self.key)?;
         let foreign = || io::Error::new(io::ErrorKind::InvalidData, "it belongs elsewhere");
-        let header: Header = serde_json::from_slice(&words).map_err(|_| foreign())?;
+        let header: SealedHeader = serde_json::from_slice(&words).map_err(|_| foreign())?;
         if header.format != FORMAT || !fits(&header) {
             return Err(foreign());
         }
@@ -373,11 +373,11 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    fn put(store: &Store, header: &Header, body: &[u8]) {
+    fn put(store: &Store, header: &SealedHeader, body: &[u8]) {
         store.put(header, true, &mut |out| out.write_all(body)).unwrap();
     }
 
-    fn body(found: Option<(Header, Content)>) -> Option<Vec<u8>> {
+    fn body(found: Option<(SealedHeader, SealedContent)>) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         found?.1.read_to_end(&mut bytes).unwrap();
         Some(bytes)
@@ -387,7 +387,7 @@ mod tests {
     fn what_is_spent_is_found_by_nobody_again() {
         let folder = Folder::new("spend");
         let store = folder.store();
-        let header = Header::new("material", "alice", [1; 32], [2; 32], DAY);
+        let header = SealedHeader::new("material", "alice", [1; 32], [2; 32], DAY);
         put(&store, &header, b"secret");
         let other = folder.store();
         assert_eq!(
@@ -405,13 +405,13 @@ mod tests {
     fn files_are_bound_to_owner_purpose_and_id_and_are_not_found_by_others() {
         let folder = Folder::new("bound");
         let store = folder.store();
-        let header = Header::new("setup", "alice", [1; 32], [2; 32], DAY);
+        let header = SealedHeader::new("setup", "alice", [1; 32], [2; 32], DAY);
         put(&store, &header, b"secret");
         for (owner, bound, id) in [("bob", 1, 2), ("alice", 9, 2), ("alice", 1, 9)] {
             assert!(store.find("setup", owner, &[bound; 32], &[id; 32]).unwrap().is_none());
         }
         // Under another's name it is refused.
-        let other = Header { owner: "bob".into(), ..header.clone() };
+        let other = SealedHeader { owner: "bob".into(), ..header.clone() };
         fs::rename(folder.only("setup"), folder.0.join(store.file_of(&other))).unwrap();
         let error = store.find("setup", "bob", &[1; 32], &[2; 32]).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
@@ -422,8 +422,8 @@ mod tests {
     fn adversarial_changed_foreign_stale_and_half_written_files_are_told_and_never_used() {
         let folder = Folder::new("adversarial");
         let store = folder.store();
-        let header = Header::new("material", "alice", [1; 32], [2; 32], DAY);
-        put(&store, &header, &[5; 100_000]);
+        let header = SealedHeader::new("material", "alice", [1; 32], [2; 32], DAY);
+        put(&store, &header, &vec![5; 100_000]);
         let path = folder.only("material");
         let mut bytes = fs::read(&path).unwrap();
         bytes[90_000] ^= 1;
@@ -435,13 +435,13 @@ mod tests {
         let foreign = Store::open(&folder.0, StoreKey::new([8; 32]), false).unwrap();
         assert!(foreign.list("material").unwrap()[0].header.is_err());
         // Stale ones are removed.
-        let stale = Header { until: 1, ..header };
+        let stale = SealedHeader { until: 1, ..header };
         put(&store, &stale, b"old");
         assert!(store.find("material", "alice", &[1; 32], &[2; 32]).unwrap().is_none());
         assert!(store.list("material").unwrap().is_empty());
         // A write that fails leaves nothing.
         let full = store.put(&stale, true, &mut |out| {
-            out.write_all(&[1; 200_000])?;
+            out.write_all(&vec![1; 200_000])?;
             Err(io::Error::from(io::ErrorKind::StorageFull))
         });
         assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);

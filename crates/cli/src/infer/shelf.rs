@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use gazelle::{ClientShelf, SetupName};
-use gazelle_service::{Header, Store};
+use gazelle_service::{SealedHeader, Store};
 
 /// What the store calls them.
 pub(crate) const SETUP: &str = "setup";
@@ -69,7 +69,7 @@ impl ClientShelf for ClientSetups {
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
         self.make_room(bound)?;
-        let mut header = Header::new(SETUP, &self.server, *bound, name.id, LASTING);
+        let mut header = SealedHeader::new(SETUP, &self.server, *bound, name.id, LASTING);
         header.digest = name.digest;
         // One that is lost in a crash costs a new one.
         self.store.put(&header, false, write)

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use gazelle::share::KeptSetup;
 use gazelle::{ServerShelf, SetupName};
-use gazelle_service::{Header, Store};
+use gazelle_service::{SealedHeader, Store};
 
 use crate::serve::client::ServedClient;
 
@@ -21,16 +21,16 @@ const EACH: usize = 64;
 const ALL: usize = 1 << 16;
 
 /// A client's name, what a setup is good for, and its id.
-type Key = (String, [u8; 32], [u8; 32]);
+type SetupKey = (String, [u8; 32], [u8; 32]);
 
 /// All setups that this server knows.
 pub(crate) struct Setups {
-    known: Mutex<HashMap<Key, Known>>,
+    known: Mutex<HashMap<SetupKey, KnownSetup>>,
     store: Option<Store>,
 }
 
 #[derive(Clone)]
-struct Known {
+struct KnownSetup {
     setup: KeptSetup,
     /// Inferences that were counted.
     counted: u64,
@@ -42,7 +42,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-impl Known {
+impl KnownSetup {
     fn is_fresh(&self) -> bool {
         now() < self.made.saturating_add(LASTING.as_secs())
     }
@@ -75,7 +75,7 @@ impl Setups {
         Ok(Self { known: Mutex::new(known), store })
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<SetupKey, KnownSetup>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,9 +89,9 @@ impl Setups {
         ServedSetups { setups: self, owner }
     }
 
-    fn write(&self, (owner, bound, id): &Key, known: &Known) -> io::Result<()> {
+    fn write(&self, (owner, bound, id): &SetupKey, known: &KnownSetup) -> io::Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
-        let mut header = Header::new(SETUP, owner, *bound, *id, LASTING);
+        let mut header = SealedHeader::new(SETUP, owner, *bound, *id, LASTING);
         (header.digest, header.made) = (known.setup.digest, known.made);
         header.until = known.made.saturating_add(LASTING.as_secs());
         store.put(&header, true, &mut |out| {
@@ -101,7 +101,7 @@ impl Setups {
     }
 
     /// Makes room for one more of a client: its oldest goes, or the oldest of all.
-    fn make_room(&self, known: &mut HashMap<Key, Known>, owner: &str) {
+    fn make_room(&self, known: &mut HashMap<SetupKey, KnownSetup>, owner: &str) {
         known.retain(|key, known| known.is_fresh() || self.gone(key));
         let own = known.keys().filter(|key| key.0 == owner).count();
         let crowded = !owner.is_empty() && own >= EACH;
@@ -116,7 +116,7 @@ impl Setups {
     }
 
     /// Removes a setup's file; says that it is not kept.
-    fn gone(&self, (owner, bound, id): &Key) -> bool {
+    fn gone(&self, (owner, bound, id): &SetupKey) -> bool {
         let removed = self.store.as_ref().map(|store| store.forget(SETUP, owner, bound, id));
         if let Some(Err(error)) = removed {
             tracing::warn!(%error, "a kept setup cannot be removed");
@@ -125,7 +125,7 @@ impl Setups {
     }
 }
 
-fn read(store: &Store, header: &Header) -> io::Result<Option<Known>> {
+fn read(store: &Store, header: &SealedHeader) -> io::Result<Option<KnownSetup>> {
     let found = store.find(SETUP, &header.owner, &header.bound, &header.id)?;
     let Some((header, mut content)) = found else { return Ok(None) };
     let mut counted = [0; 8];
@@ -133,7 +133,7 @@ fn read(store: &Store, header: &Header) -> io::Result<Option<Known>> {
     let mut secret = zeroize::Zeroizing::new(Vec::with_capacity(256));
     content.take(256).read_to_end(&mut secret)?;
     let setup = KeptSetup { digest: header.digest, secret };
-    Ok(Some(Known { setup, counted: u64::from_le_bytes(counted), made: header.made }))
+    Ok(Some(KnownSetup { setup, counted: u64::from_le_bytes(counted), made: header.made }))
 }
 
 /// One client's.
@@ -143,7 +143,7 @@ pub(crate) struct ServedSetups<'a> {
 }
 
 impl ServedSetups<'_> {
-    fn key(&self, bound: &[u8; 32], id: &[u8; 32]) -> Key {
+    fn key(&self, bound: &[u8; 32], id: &[u8; 32]) -> SetupKey {
         (self.owner.clone(), *bound, *id)
     }
 }
@@ -164,7 +164,7 @@ impl ServerShelf for ServedSetups<'_> {
             return false;
         }
         self.setups.make_room(&mut known, &self.owner);
-        let new = Known { setup: setup.clone(), counted: 0, made: now() };
+        let new = KnownSetup { setup: setup.clone(), counted: 0, made: now() };
         let written = self.setups.write(&key, &new);
         if let Err(error) = &written {
             tracing::error!(%error, "a setup is not kept");
@@ -179,7 +179,7 @@ impl ServerShelf for ServedSetups<'_> {
         let mut all = self.setups.known();
         let known = all.get_mut(&key)?;
         let counted = known.counted.checked_add(inferences)?;
-        let new = Known { counted, ..known.clone() };
+        let new = KnownSetup { counted, ..known.clone() };
         if let Err(error) = self.setups.write(&key, &new) {
             tracing::error!(%error, "inferences of a kept setup cannot be counted");
             return None;

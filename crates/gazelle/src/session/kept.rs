@@ -21,13 +21,11 @@ use rand_core::{CryptoRng, Rng};
 
 use crate::error::GazelleError;
 use crate::plan::Plan;
-use crate::session::message::{ClientCommand, SetupAnswer, SetupVerdict, SetupWish};
-use crate::session::offer::LinearSetup;
-use crate::session::server::Service;
+use crate::session::message::{
+    ClientCommand, NAMES, SetupAnswer, SetupName, SetupVerdict, SetupWish,
+};
 use crate::suite::{Hints, Suite};
 
-/// Setups that a client may name at once: a service of several servers has as many.
-pub(crate) const NAMES: usize = 4;
 /// A setup that has served so many inferences begins no further session.
 const RESUMED: u64 = 1 << 16;
 /// So many it serves in all, the running sessions included: what the noise covers in the largest ring
@@ -35,21 +33,6 @@ const RESUMED: u64 = 1 << 16;
 const IN_ALL: u64 = 1 << 18;
 /// Inferences that a session counts ahead.
 const BLOCK: u64 = 64;
-
-/// What a setup is known by.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct SetupName {
-    /// Drawn by the client. Without certificates, who knows it may go on with the setup.
-    pub id: [u8; 32],
-    /// Of what both parties hold.
-    pub digest: [u8; 32],
-}
-
-impl std::fmt::Debug for SetupName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SetupName").field("digest", &self.digest).finish_non_exhaustive()
-    }
-}
 
 /// Where a client keeps setups. `bound` is the digest of model description and suite that a setup is good for.
 /// A shelf gives back what it was given or nothing.
@@ -91,6 +74,12 @@ pub trait ServerShelf: Sync {
     fn count(&self, bound: &[u8; 32], id: &[u8; 32], inferences: u64) -> Option<u64>;
 }
 
+/// What a linear setup takes at the client.
+pub(crate) struct LinearSetup<P> {
+    pub(crate) plan: Arc<P>,
+    pub(crate) context: [u8; 32],
+}
+
 /// The client's linear setup, and the name under which it is to be kept if it is new.
 pub(crate) struct ClientSetup<C> {
     pub(crate) linear: C,
@@ -108,6 +97,7 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ClientSetup<L::Client>, GazelleError> {
     let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
+    // optional: who has no shelf names no setup
     let mut names = shelf.map(|shelf| shelf.names(bound)).unwrap_or_default();
     names.truncate(NAMES);
     let mut id = [0; 32];
@@ -182,23 +172,22 @@ pub(crate) struct Count<'a> {
 
 /// Goes on with a setup that the client names, or sets up.
 pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
-    service: &Service<L, N>,
-    names: usize,
-    context: &[u8; 32],
-    shelf: Option<&'a dyn ServerShelf>,
+    suite: &Suite<L, N>,
+    compiled: &Arc<L::Compiled>,
+    (names, context): (usize, &[u8; 32]),
+    (shelf, bound): (Option<&'a dyn ServerShelf>, [u8; 32]),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ServerSetup<'a, L::Server>, GazelleError> {
     let wish: SetupWish = channel.recv(&names)?;
-    let shelf = shelf.filter(|_| service.suite.hints() == Hints::Reused);
-    let linear = service.suite.linear();
-    let bound = service.kept_binding();
+    let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
+    let linear = suite.linear();
     let mut chosen = None;
     if let Some(shelf) = shelf {
         chosen = wish.names.iter().enumerate().find_map(|(index, name)| {
             let (kept, used) = shelf.find(&bound, name).filter(|(_, used)| *used < RESUMED)?;
             let resumed = linear
-                .resume_server(Arc::clone(&service.linear), used, &kept)
+                .resume_server(Arc::clone(compiled), used, &kept)
                 .inspect_err(|error| tracing::info!(%error, "a kept setup is not used"))
                 .ok()?;
             let counted = shelf.count(&bound, &name.id, BLOCK)?;
@@ -206,9 +195,9 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
         });
     }
     if !wish.names.is_empty() {
-        let answer = SetupAnswer {
-            chosen: chosen.as_ref().map(|chosen| chosen.0),
-            used: chosen.as_ref().map_or(0, |chosen| chosen.2),
+        let answer = match &chosen {
+            Some((index, _, used, _)) => SetupAnswer { chosen: Some(*index), used: *used },
+            None => SetupAnswer { chosen: None, used: 0 },
         };
         channel.send(&answer, &names)?;
         channel.flush()?;
@@ -224,7 +213,7 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
         tracing::info!("a client's kept setups are not known here: a new one");
     }
     let server = linear
-        .server(Arc::clone(&service.linear), context, channel, rng)
+        .server(Arc::clone(compiled), context, channel, rng)
         .map_err(GazelleError::layer("setup of the linear layers"))?;
     let keep = if wish.id == [0; 32] { None } else { server.keep() };
     let count = keep.as_ref().and_then(|_| count(wish.id, 0));

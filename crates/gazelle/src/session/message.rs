@@ -4,7 +4,23 @@ use gazelle_share::{Architecture, Shares};
 use gazelle_wire::packed::{pack, unpack};
 use gazelle_wire::{DecodeError, Message, PackedShape, Reader};
 
-use crate::session::kept::{NAMES, SetupName};
+/// Setups that a client may name at once: a service of several servers has as many.
+pub(crate) const NAMES: usize = 4;
+
+/// What a setup is known by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SetupName {
+    /// Drawn by the client. Without certificates, who knows it may go on with the setup.
+    pub id: [u8; 32],
+    /// Of what both parties hold.
+    pub digest: [u8; 32],
+}
+
+impl std::fmt::Debug for SetupName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SetupName").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
 
 /// What the client wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +112,10 @@ impl Message for SetupAnswer {
         9
     }
     fn encode(&self, out: &mut Vec<u8>) {
-        out.push(self.chosen.map_or(0, |chosen| chosen as u8 + 1));
+        out.push(match self.chosen {
+            Some(chosen) => chosen as u8 + 1,
+            None => 0,
+        });
         out.extend_from_slice(&self.used.to_le_bytes());
     }
     fn decode(input: &mut Reader<'_>, names: &usize) -> Result<Self, DecodeError> {

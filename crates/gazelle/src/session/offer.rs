@@ -11,7 +11,7 @@ use crate::description::{self, Description};
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::Meter;
-use crate::session::kept::ClientShelf;
+use crate::session::kept::{ClientShelf, LinearSetup};
 use crate::session::{Client, kept};
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
@@ -264,12 +264,6 @@ pub(crate) fn memory_estimate(plan: &Plan, traffic: &PlannedTraffic) -> u64 {
     let offline: u64 = traffic.nonlinear.offline.iter().map(gazelle_wire::Cost::total).sum();
     let setup = traffic.linear.setup.server_to_client;
     (elements as u64) * 8 + offline + 2 * setup
-}
-
-/// What another linear setup of the same session takes.
-pub(crate) struct LinearSetup<P> {
-    pub(crate) plan: Arc<P>,
-    pub(crate) context: [u8; 32],
 }
 
 /// What acceptance gives to the client's session.

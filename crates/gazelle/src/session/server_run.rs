@@ -79,7 +79,9 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         let ClientCommand::SetUp { names } = channel.recv(&())? else {
             return Err(GazelleError::Peer("a command before the setup".into()));
         };
-        let linear = kept::server(self, names as usize, &context, watcher.shelf(), channel, rng)?;
+        let kept = (watcher.shelf(), self.kept_binding());
+        let wish = (names as usize, &context);
+        let linear = kept::server(&self.suite, &self.linear, wish, kept, channel, rng)?;
         let nonlinear = self
             .suite
             .nonlinear()

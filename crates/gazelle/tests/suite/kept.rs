@@ -17,6 +17,8 @@ use crate::networks::{evaluate, inputs, tiny};
 use crate::parties::compile;
 
 type Bound = [u8; 32];
+/// A binding and an id.
+type Key = (Bound, [u8; 32]);
 
 /// A client's shelf in memory, the newest setup last.
 #[derive(Default)]
@@ -52,7 +54,7 @@ impl ClientShelf for Shelf {
 /// A server's, with the inferences that were counted; `full`: it cannot count.
 #[derive(Default)]
 struct Served {
-    known: Mutex<HashMap<(Bound, [u8; 32]), (KeptSetup, u64)>>,
+    known: Mutex<HashMap<Key, (KeptSetup, u64)>>,
     full: bool,
 }
 
@@ -224,7 +226,7 @@ fn adversarial_a_setup_of_other_weights_under_the_same_description_is_not_used()
     assert_eq!(services[0].description(), services[1].description());
     let (shelf, served) = (Arc::default(), Arc::default());
     let inputs = inputs(&network, 1);
-    let mut run = |which: usize, resumed| {
+    let run = |which: usize, resumed| {
         let service: &Arc<DefaultService> = &services[which];
         let seen = session(service, &suite, (&shelf, &served), &inputs, 1).unwrap();
         assert_eq!(seen.resumed, resumed);
