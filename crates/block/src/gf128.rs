@@ -86,8 +86,13 @@ pub fn polynomials(values: &[Block], lists: usize, powers: &[Block]) -> Vec<Bloc
 
 /// `base` to the power `exponent`, in time that depends on neither.
 pub fn pow(base: Block, exponent: u128) -> Block {
+    pow_of_bits(base, exponent, 128)
+}
+
+/// As [`pow`], of an exponent below `2^bits`: time follows from `bits`.
+pub fn pow_of_bits(base: Block, exponent: u128, bits: u32) -> Block {
     let mut power = ONE;
-    for bit in (0..128).rev() {
+    for bit in (0..bits).rev() {
         power = mul(power, power);
         let times = mul(power, base);
         power ^= (power ^ times).select(exponent >> bit & 1 == 1);
@@ -182,6 +187,7 @@ mod tests {
             prop_assert!(inner_product(&[a, b], &[c, a]) == mul(a, c) ^ mul(b, a));
             prop_assert!(a == Block::ZERO || mul(a, invert(a)) == ONE);
             prop_assert!(pow(a, 5) == mul(a, mul(mul(a, a), mul(a, a))));
+            prop_assert!(pow_of_bits(a, 5, 3) == pow(a, 5) && pow_of_bits(a, 1, 1) == a);
         }
     }
 

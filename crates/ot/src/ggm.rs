@@ -15,6 +15,7 @@
 pub(crate) mod commitment;
 pub(crate) mod fused;
 pub(crate) mod level;
+mod shadow;
 
 use gazelle_block::Block;
 use gazelle_block::aes::AesIsa;
@@ -100,11 +101,17 @@ impl Grower {
         xor_all(self.isa, right_nodes, right);
     }
 
-    /// The leaves' shadows: one more hash of each, as if a level followed of which only left children
-    /// count. `out` is as long as `leaves`.
-    pub(crate) fn shadow(&mut self, leaves: &[Block], out: &mut [Block]) {
+    /// Repairs the leaves; then their shadows: one more hash of each, as if a level followed of which only
+    /// left children count. `out` is as long as `leaves`; `totals[i] ^=` the shadows of tree i.
+    pub(crate) fn shadow(
+        &mut self,
+        leaves: &mut [Block],
+        pending: Option<&Repair>,
+        out: &mut [Block],
+        totals: &mut [Block],
+    ) {
         let tweak = self.next(leaves.len());
-        self.hash.hash(tweak, leaves, out);
+        shadow::cast((&self.hash, self.isa), tweak, leaves, pending, out, totals);
     }
 
     fn next(&mut self, count: usize) -> u64 {

@@ -13,7 +13,7 @@ use super::parameters::Parameters;
 use crate::consistency::CheckTranscript;
 use crate::error::OtError;
 use crate::extension::Half;
-use crate::ggm::{Grower, Repair, TreeKind, xor_all};
+use crate::ggm::{Grower, Repair, TreeKind};
 use crate::joint::JointKeys;
 
 /// The first index of the trees' hash; it runs on over the whole session.
@@ -81,26 +81,41 @@ pub(super) struct TreeTools {
 }
 
 impl TreeTools {
-    /// The leaves' shadows, in `shadows`; returns their sum per tree.
-    pub(super) fn cast(&mut self, leaves: &[Block], trees: usize) -> Zeroizing<Vec<Block>> {
+    /// Repairs the leaves, and puts their shadows in `shadows`; returns the shadows' sum per tree.
+    pub(super) fn cast(
+        &mut self,
+        leaves: &mut [Block],
+        trees: usize,
+        pending: Option<&Repair>,
+    ) -> Zeroizing<Vec<Block>> {
         if self.shadows.len() != leaves.len() {
             self.shadows = Zeroizing::new(vec![Block::ZERO; leaves.len()]);
         }
-        self.grower.shadow(leaves, &mut self.shadows);
         let mut sums = Zeroizing::new(vec![Block::ZERO; trees]);
-        xor_all(self.grower.isa, &self.shadows, &mut sums);
+        self.grower.shadow(leaves, pending, &mut self.shadows, &mut sums);
         sums
     }
 
     /// C: a digest of the universal hashes `C_i` of each tree's shadows, under a challenge that depends
-    /// on all that the sender said.
-    pub(super) fn hash(&mut self, said: &[Block], trees: usize) -> Block {
+    /// on all that the sender said. What `missing` adds to the shadows is added to their hashes: these are
+    /// linear.
+    pub(super) fn hash(&mut self, said: &[Block], trees: usize, missing: Option<&Repair>) -> Block {
         let bytes: Vec<[u8; 16]> = said.iter().map(|block| block.to_bytes()).collect();
         let challenge = self.transcript.challenge(bytes.as_flattened());
         let powers = gf128::powers(challenge, POWERS);
+        let mut hashes = Zeroizing::new(gf128::polynomials(&self.shadows, trees, &powers));
+        if let Some(Repair { targets, fixes }) = missing {
+            let rows = self.shadows.len() / trees.max(1);
+            for ((hash, target), fix) in hashes.iter_mut().zip(targets).zip(fixes) {
+                // The target is secret, the number of its bits is not.
+                let exponent = u128::from(*target) + 1;
+                let power = gf128::pow_of_bits(challenge, exponent, rows.ilog2() + 1);
+                *hash ^= gf128::mul(power, *fix);
+            }
+        }
         let mut hasher = blake3::Hasher::new_derive_key(CHECK);
         hasher.update(&self.transcript.context());
-        for hash in Zeroizing::new(gf128::polynomials(&self.shadows, trees, &powers)).iter() {
+        for hash in hashes.iter() {
             hasher.update(&hash.to_bytes());
         }
         let mut digest = [0; 16];

@@ -37,7 +37,7 @@ use super::parameters::{Parameters, said};
 use crate::consistency::Checks;
 use crate::error::OtError;
 use crate::extension::Half;
-use crate::ggm::{Repair, repair};
+use crate::ggm::Repair;
 
 /// The check's name in errors.
 const CHECK: &str = "the check of the sender's trees";
@@ -87,10 +87,11 @@ impl Knower {
 }
 
 /// Adds to the sums of a group what the receiver checks them by.
-pub(super) fn prove(sums: &mut Vec<Block>, tools: &mut TreeTools, group: &TreeGroup<'_>) {
-    let shadows = tools.cast(group.leaves, group.trees());
+pub(super) fn prove(sums: &mut Vec<Block>, tools: &mut TreeTools, group: &mut TreeGroup<'_>) {
+    let trees = group.trees();
+    let shadows = tools.cast(group.leaves, trees, None);
     sums.extend_from_slice(&shadows);
-    let hash = tools.hash(sums, group.trees());
+    let hash = tools.hash(sums, trees, None);
     sums.push(hash);
 }
 
@@ -127,7 +128,7 @@ impl BatchParty for Knower {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Option<Repair>, OtError> {
         let mut sums = self.sums(tools, &mut group, rng);
-        prove(&mut sums, tools, &group);
+        prove(&mut sums, tools, &mut group);
         let count = sums.len();
         let ch = half.sending()?;
         ch.send(&Blocks(sums), &count)?;
@@ -212,13 +213,11 @@ impl BatchParty for Puncturer {
         let grown =
             tools.grower.grow_open(leaves, 2 * trees, paths, |_| levels.next().unwrap_or_default());
         let Some((sibling, totals)) = grown else { return Ok(None) };
-        let isa = tools.grower.isa;
-        repair(isa, leaves, &sibling.targets, &sibling.fixes);
         // The missing leaf's shadow is what all others lack.
-        let mut fixes = tools.cast(leaves, trees);
-        fixes.iter_mut().zip(shadows).for_each(|(fix, sum)| *fix ^= *sum);
-        repair(isa, &mut tools.shadows, paths, &fixes);
-        let fits = bool::from(tools.hash(said, trees).ct_eq(hash));
+        let sums = tools.cast(leaves, trees, Some(&sibling));
+        let fixes = sums.iter().zip(shadows).map(|(sum, right)| *sum ^ *right).collect();
+        let missing = Repair { targets: paths.to_vec(), fixes };
+        let fits = bool::from(tools.hash(said, trees, Some(&missing)).ct_eq(hash));
         self.checks.require(fits, CHECK)?;
         // All leaves of a tree XOR to Delta: the missing one is v ^ Delta, with lowest bit 1.
         let whole = totals.iter().zip(&sibling.fixes).map(|(total, fix)| *total ^ *fix);

@@ -8,7 +8,7 @@ use gazelle_block::hash::{HashKey, HashSeed, POINTS, POINTS_LOG2};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Places over which sums are kept apart: a multiple of the blocks of any group of vectors.
-const PLACES: usize = 16;
+pub(crate) const PLACES: usize = 16;
 
 /// Still to be done: `nodes[p * trees + i] ^= fixes[i]` where `p == targets[i]`. Secret.
 #[derive(Zeroize, ZeroizeOnDrop)]

@@ -260,7 +260,7 @@ impl BatchParty for Cheat {
         if group.first == 0 {
             sums[self.block].0 ^= 1 << 100;
         }
-        trees::prove(&mut sums, tools, &group);
+        trees::prove(&mut sums, tools, &mut group);
         let count = sums.len();
         let ch = half.sending()?;
         ch.send(&gazelle_block::Blocks(sums), &count)?;
