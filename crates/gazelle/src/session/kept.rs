@@ -26,11 +26,9 @@ use crate::session::message::{
 };
 use crate::suite::{Hints, Suite};
 
-/// A setup that has served so many inferences begins no further session.
-const RESUMED: u64 = 1 << 16;
-/// So many it serves in all, the running sessions included: what the noise covers in the largest ring
-/// (docs/protocol.md, 3.9).
-const IN_ALL: u64 = 1 << 18;
+/// So many inferences a setup serves in all, the running sessions' included: a quarter of what the noise
+/// covers in the largest ring (docs/protocol.md, 3.9), which leaves room for restored copies of the count.
+const IN_ALL: u64 = 1 << 16;
 /// Inferences that a session counts ahead.
 const BLOCK: u64 = 64;
 
@@ -57,7 +55,7 @@ pub trait ClientShelf: Sync {
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()>;
 
-    /// Forgets a setup that the server does not know, or that cannot be read.
+    /// Forgets a setup that cannot be read.
     fn forget(&self, bound: &[u8; 32], name: &SetupName);
 }
 
@@ -78,6 +76,15 @@ pub trait ServerShelf: Sync {
 pub(crate) struct LinearSetup<P> {
     pub(crate) plan: Arc<P>,
     pub(crate) context: [u8; 32],
+}
+
+/// Puts the resumed setup into the session's digest: parties that do not mean the same one, after the same
+/// number of inferences, fail in the OT sessions' checks instead of computing nonsense.
+fn bind(channel: &mut Channel, name: &SetupName, used: u64) {
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 resumed setup");
+    hasher.update(channel.binding()).update(&name.id).update(&name.digest);
+    hasher.update(&used.to_le_bytes());
+    channel.bind(*hasher.finalize().as_bytes());
 }
 
 /// The client's linear setup, and the name under which it is to be kept if it is new.
@@ -125,7 +132,10 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
             });
             channel.send(&SetupVerdict(resumed.is_ok()), &())?;
             match resumed {
-                Ok(linear) => return Ok(ClientSetup { linear, keep: None, resumed: true }),
+                Ok(linear) => {
+                    bind(channel, name, answer.used);
+                    return Ok(ClientSetup { linear, keep: None, resumed: true });
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a kept setup cannot be used: a new one");
                     shelf.forget(bound, name);
@@ -133,8 +143,8 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
             }
         }
         if answer.chosen.is_none() {
+            // Another replica behind the same address may have them.
             tracing::info!("the server has none of this client's kept setups: a new one");
-            wish.names.iter().for_each(|name| shelf.forget(bound, name));
         }
     }
     let client =
@@ -185,13 +195,18 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     let mut chosen = None;
     if let Some(shelf) = shelf {
         chosen = wish.names.iter().enumerate().find_map(|(index, name)| {
-            let (kept, used) = shelf.find(&bound, name).filter(|(_, used)| *used < RESUMED)?;
+            let (kept, used) = shelf.find(&bound, name)?;
+            if used + BLOCK > IN_ALL {
+                return None;
+            }
+            // Others may count between the two: one number, from the count, goes to both parties.
+            let counted = shelf.count(&bound, &name.id, BLOCK).filter(|all| *all <= IN_ALL)?;
+            let used = counted - BLOCK;
             let resumed = linear
                 .resume_server(Arc::clone(compiled), used, &kept)
                 .inspect_err(|error| tracing::info!(%error, "a kept setup is not used"))
                 .ok()?;
-            let counted = shelf.count(&bound, &name.id, BLOCK)?;
-            Some((index, name.id, counted - BLOCK, resumed))
+            Some((index, *name, used, resumed))
         });
     }
     if !wish.names.is_empty() {
@@ -203,10 +218,11 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
         channel.flush()?;
     }
     let count = |id, ahead| shelf.map(|shelf| Count { shelf, bound, id, ahead });
-    if let Some((_, id, _, linear)) = chosen {
+    if let Some((_, name, used, linear)) = chosen {
         let SetupVerdict(taken) = channel.recv(&())?;
         if taken {
-            return Ok(ServerSetup { linear, count: count(id, BLOCK), keep: None });
+            bind(channel, &name, used);
+            return Ok(ServerSetup { linear, count: count(name.id, BLOCK), keep: None });
         }
         tracing::info!("a client cannot read the setup that it kept: a new one");
     } else if !wish.names.is_empty() {

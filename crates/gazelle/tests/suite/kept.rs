@@ -51,17 +51,22 @@ impl ClientShelf for Shelf {
     }
 }
 
-/// A server's, with the inferences that were counted; `full`: it cannot count.
+/// A server's, with the inferences that were counted; `full`: it cannot count; `crowd`: that many count a block
+/// each after every `find`, as other sessions on the same setup would.
 #[derive(Default)]
 struct Served {
     known: Mutex<HashMap<Key, (KeptSetup, u64)>>,
     full: bool,
+    crowd: u64,
 }
 
 impl ServerShelf for Served {
     fn find(&self, bound: &Bound, name: &SetupName) -> Option<(KeptSetup, u64)> {
-        let known = self.known.lock().unwrap();
-        known.get(&(*bound, name.id)).filter(|(setup, _)| setup.digest == name.digest).cloned()
+        let mut known = self.known.lock().unwrap();
+        let entry = known.get_mut(&(*bound, name.id))?;
+        let found = (entry.0.digest == name.digest).then(|| entry.clone());
+        entry.1 += 64 * self.crowd;
+        found
     }
     fn keep(&self, bound: &Bound, id: &[u8; 32], setup: &KeptSetup) -> bool {
         self.known.lock().unwrap().insert((*bound, *id), (setup.clone(), 0)).is_none()
@@ -193,21 +198,54 @@ fn either_party_may_lose_a_setup_and_a_new_one_is_made() {
     run(false);
     run(true);
     // The client's is cut off, too long, or gone when it is opened.
-    shelf.0.lock().unwrap()[0].2.pop();
+    let newest = |change: &dyn Fn(&mut (Bound, SetupName, Vec<u8>))| {
+        change(shelf.0.lock().unwrap().last_mut().unwrap());
+    };
+    newest(&|kept| kept.2.truncate(kept.2.len() - 1));
     run(false);
-    shelf.0.lock().unwrap()[0].2.push(0);
+    newest(&|kept| kept.2.push(0));
     run(false);
     run(true);
+    assert_eq!(shelf.0.lock().unwrap().len(), 2, "what cannot be read is forgotten");
     // Both have one, of another digest.
-    shelf.0.lock().unwrap()[0].1.digest[0] ^= 1;
+    newest(&|kept| kept.1.digest[0] ^= 1);
     run(false);
-    assert_eq!(shelf.0.lock().unwrap().len(), 1, "what is of no use is forgotten");
+    assert_eq!(shelf.0.lock().unwrap().len(), 3, "what another replica may know is not");
     run(true);
     // A server that cannot count its inferences does not go on with it.
     let full = Arc::new(Served { full: true, ..Served::default() });
     *full.known.lock().unwrap() = served.known.lock().unwrap().clone();
     let seen = session(&service, &suite, (&shelf, &full), &inputs, 1);
     assert!(seen.is_err() || !seen.unwrap().resumed);
+}
+
+#[test]
+fn sessions_that_resume_one_setup_at_once_agree_on_its_count() {
+    let network = tiny(10);
+    let suite = suite(&network, Hints::Reused);
+    let service = compile(suite.clone(), network.clone());
+    let inputs = inputs(&network, 2);
+    let (shelf, served) = (Arc::default(), Arc::new(Served { crowd: 2, ..Served::default() }));
+    for resumed in [false, true, true] {
+        let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
+        assert_eq!(seen.resumed, resumed);
+        assert_near(&seen.values, &expected(&network, &inputs));
+    }
+}
+
+#[test]
+fn a_setup_that_has_served_its_inferences_is_not_resumed() {
+    let network = tiny(10);
+    let suite = suite(&network, Hints::Reused);
+    let service = compile(suite.clone(), network.clone());
+    let inputs = inputs(&network, 1);
+    let (shelf, served): (Arc<Shelf>, Arc<Served>) = (Arc::default(), Arc::default());
+    for (counted, resumed) in [(0, false), ((1 << 16) - 64, true), ((1 << 16) - 63, false)] {
+        served.known.lock().unwrap().values_mut().for_each(|(_, all)| *all = counted);
+        let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
+        assert_eq!(seen.resumed, resumed, "after {counted}");
+        assert_near(&seen.values, &expected(&network, &inputs));
+    }
 }
 
 /// A description does not show the weights, so that the setup of another model may look like this one's. Its
