@@ -20,9 +20,12 @@ type Bound = [u8; 32];
 /// A binding and an id.
 type Key = (Bound, [u8; 32]);
 
+/// What it is good for, its name, its content.
+type Kept = (Bound, SetupName, Vec<u8>);
+
 /// A client's shelf in memory, the newest setup last.
 #[derive(Default)]
-struct Shelf(Mutex<Vec<(Bound, SetupName, Vec<u8>)>>);
+struct Shelf(Mutex<Vec<Kept>>);
 
 impl ClientShelf for Shelf {
     fn names(&self, bound: &Bound) -> Vec<SetupName> {
@@ -198,9 +201,7 @@ fn either_party_may_lose_a_setup_and_a_new_one_is_made() {
     run(false);
     run(true);
     // The client's is cut off, too long, or gone when it is opened.
-    let newest = |change: &dyn Fn(&mut (Bound, SetupName, Vec<u8>))| {
-        change(shelf.0.lock().unwrap().last_mut().unwrap());
-    };
+    let newest = |change: &dyn Fn(&mut Kept)| change(shelf.0.lock().unwrap().last_mut().unwrap());
     newest(&|kept| kept.2.truncate(kept.2.len() - 1));
     run(false);
     newest(&|kept| kept.2.push(0));
