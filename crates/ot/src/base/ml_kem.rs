@@ -233,18 +233,18 @@ impl Element {
         stream.fill(&mut element.seed);
         // 704 pieces, where 630 +- 12 are needed: long reads are hashed many blocks at a time.
         let mut bytes = [0u8; 1056];
-        let mut numbers = element.numbers.iter_mut();
-        loop {
+        let mut count = 0;
+        while count < NUMBERS {
             stream.fill(&mut bytes);
-            for number in
-                bytes.as_chunks::<3>().0.iter().copied().flat_map(unpack).filter(|x| *x < Q)
-            {
-                match numbers.next() {
-                    Some(slot) => *slot = number,
-                    None => return element,
+            for number in bytes.as_chunks::<3>().0.iter().copied().flat_map(unpack) {
+                // Written in any case: which ones are too large is not to be branched on.
+                if let Some(slot) = element.numbers.get_mut(count) {
+                    *slot = number;
+                    count += usize::from(number < Q);
                 }
             }
         }
+        element
     }
 
     fn decode(bytes: &[u8; ELEMENT_BYTES]) -> Self {
