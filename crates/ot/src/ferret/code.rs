@@ -41,7 +41,8 @@ impl Code {
     /// power of two.
     pub(super) fn encode(&self, table: &[Block], first_row: u64, out: &mut [Block]) {
         debug_assert!(table.len().is_power_of_two() && table.len() <= 1 << BITS);
-        dispatch(self.isa, Encode { key: &self.key, table, first_row, out, leaves: None });
+        let leaves = None;
+        dispatch(self.isa, Encode::<ROWS> { key: &self.key, table, first_row, out, leaves });
     }
 
     /// As [`encode`](Self::encode), of a table of bits, each in a byte of its own: `out[i]` is 0 or 1.
@@ -60,9 +61,14 @@ impl Code {
         trees: usize,
         missing: Option<&Repair>,
     ) {
-        if fused::fits(trees) && out.len().is_multiple_of(ROWS) {
-            let leaves = Some((trees, missing));
-            dispatch(self.isa, Encode { key: &self.key, table, first_row, out, leaves });
+        if fused::fits(trees) && out.len().is_multiple_of(PERIOD) {
+            let (key, leaves) = (&self.key, Some((trees, missing)));
+            // Twice the registers: not where fewer do.
+            if trees == PERIOD {
+                dispatch(self.isa, Encode::<PERIOD> { key, table, first_row, out, leaves });
+            } else {
+                dispatch(self.isa, Encode::<ROWS> { key, table, first_row, out, leaves });
+            }
             return;
         }
         for leaf in out.iter_mut() {
@@ -75,7 +81,7 @@ impl Code {
     }
 }
 
-struct Encode<'a> {
+struct Encode<'a, const P: usize> {
     key: &'a AesKey,
     table: &'a [Block],
     first_row: u64,
@@ -84,22 +90,19 @@ struct Encode<'a> {
     leaves: Option<(usize, Option<&'a Repair>)>,
 }
 
-/// Blocks after which trees repeat.
-const PERIOD: usize = 8;
+/// Blocks after which trees repeat, whatever their number is.
+const PERIOD: usize = 16;
 
-/// Lowest bits and repairs of leaves, [`PERIOD`] blocks at a time.
-struct Finish<V> {
-    missing: Masked<V, PERIOD>,
+/// Lowest bits and repairs of leaves, `P` blocks at a time.
+struct Finish<V, const P: usize> {
+    missing: Masked<V, P>,
     step: V,
 }
 
-impl<V: Vector> Finish<V> {
+impl<V: Vector, const P: usize> Finish<V, P> {
     #[inline(always)]
     fn new(trees: usize, missing: Option<&Repair>) -> Self {
-        Self {
-            missing: Masked::new(missing, trees, 0),
-            step: V::splat(twice((PERIOD / trees) as u64)),
-        }
+        Self { missing: Masked::new(missing, trees, 0), step: V::splat(twice((P / trees) as u64)) }
     }
 
     #[inline(always)]
@@ -113,7 +116,7 @@ impl<V: Vector> Finish<V> {
     }
 }
 
-impl Kernel for Encode<'_> {
+impl<const P: usize> Kernel for Encode<'_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -122,13 +125,17 @@ impl Kernel for Encode<'_> {
         if table.is_empty() {
             return;
         }
-        let mut finish = leaves.map(|(trees, missing)| Finish::<V>::new(trees, missing));
+        let mut finish = leaves.map(|(trees, missing)| Finish::<V, P>::new(trees, missing));
         let mut stream = RowStream::<V>::new(key, first_row);
-        for out in out.chunks_mut(ROWS) {
+        for out in out.chunks_mut(P) {
             if let Some(finish) = &mut finish {
-                out.chunks_exact_mut(PERIOD).for_each(|leaves| finish.next(leaves));
+                finish.next(out);
             }
-            stream.add_rows(table, out);
+            if P == ROWS {
+                stream.add_rows(table, out);
+            } else {
+                out.chunks_mut(ROWS).for_each(|out| stream.add_rows(table, out));
+            }
         }
     }
 }
@@ -305,7 +312,9 @@ mod tests {
             (0..1u128 << 9).map(|i| Block(i.wrapping_mul(u128::MAX / 7))).collect();
         for isa in AesIsa::all() {
             let code = Code { isa, ..code() };
-            for (trees, rows) in [(8usize, 64usize), (4, 8), (2, 256), (1, 32), (3, 64), (8, 2)] {
+            for (trees, rows) in
+                [(8usize, 64usize), (16, 8), (4, 8), (2, 256), (1, 32), (3, 64), (8, 2)]
+            {
                 let leaves: Vec<Block> = (0..(trees * rows) as u128)
                     .map(|i| Block(i.wrapping_mul(u128::MAX / 11)))
                     .collect();

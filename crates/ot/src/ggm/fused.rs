@@ -1,5 +1,5 @@
 //! Correlated trees in one pass per level: the repair of the level above, the hash, both children and
-//! their sums. Where the number of trees divides 8; elsewhere the passes of [`level`](super::level).
+//! their sums. Where the number of trees divides 16; elsewhere the passes of [`level`](super::level).
 #![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 
 use gazelle_block::Block;
@@ -19,7 +19,7 @@ pub(crate) struct Repair {
 
 /// Whether forests of so many trees go through these kernels.
 pub(crate) const fn fits(trees: usize) -> bool {
-    matches!(trees, 1 | 2 | 4 | 8)
+    matches!(trees, 1 | 2 | 4 | 8 | 16)
 }
 
 /// Doubles a level (`nodes` has room for the children, its first half holds the parents), after
@@ -97,7 +97,11 @@ impl Kernel for Double<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        if V::BLOCKS >= 4 { self.groups::<V, 4>() } else { self.groups::<V, 8>() }
+        match (V::BLOCKS, self.trees) {
+            (4.., _) => self.groups::<V, 4>(),
+            (1, 16) => self.groups::<V, 16>(),
+            _ => self.groups::<V, 8>(),
+        }
     }
 }
 
@@ -274,7 +278,7 @@ mod tests {
         let hash = HashSeed::new(&Seed::from_bytes([7; 16]));
         let mut rng = Prg::new(&Seed::from_bytes([8; 16]), 1);
         for isa in AesIsa::all() {
-            for trees in [1, 2, 4, 8] {
+            for trees in [1, 2, 4, 8, 16] {
                 assert!(fits(trees));
                 for (parents, tweak) in [(1, 5u64), (8, 0), (64, 4090), (1024, 12), (600, 4096 - 8)]
                 {
@@ -305,6 +309,6 @@ mod tests {
                 }
             }
         }
-        assert!(!fits(3) && !fits(16));
+        assert!(!fits(3) && !fits(32));
     }
 }

@@ -1,5 +1,5 @@
 //! The leaves' shadows, one more hash of each, in one pass: the repair that is left to do of the leaves, the
-//! hash, and the sums per tree. Where the number of trees divides 8; elsewhere the passes of
+//! hash, and the sums per tree. Where the number of trees divides 16; elsewhere the passes of
 //! [`level`](super::level).
 #![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 
@@ -83,7 +83,11 @@ impl Kernel for Cast<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        if V::BLOCKS >= 4 { self.groups::<V, 4>() } else { self.groups::<V, 8>() }
+        match (V::BLOCKS, self.trees) {
+            (4.., _) => self.groups::<V, 4>(),
+            (1, 16) => self.groups::<V, 16>(),
+            _ => self.groups::<V, 8>(),
+        }
     }
 }
 
@@ -174,7 +178,7 @@ mod tests {
         let hash = HashSeed::new(&Seed::from_bytes([7; 16]));
         let mut rng = Prg::new(&Seed::from_bytes([8; 16]), 1);
         for isa in AesIsa::all() {
-            for trees in [1, 2, 3, 4, 8, 16] {
+            for trees in [1, 2, 3, 4, 8, 16, 32] {
                 for (rows, tweak) in [(1, 5u64), (8, 0), (64, 4090), (1024, 12), (600, 4096 - 8)] {
                     let mut leaves = vec![Block::ZERO; rows * trees];
                     Block::fill_random(&mut leaves, &mut rng);
