@@ -4,6 +4,8 @@
 //! Both parties run in this process, a thread each, over a simulated link. `limit` is the link
 //! itself: the time that these bytes and turns take if nothing has to be computed. The figures
 //! `predicted/<phase>` are the planner's; their `ratio_to_limit` is predicted over measured time.
+//! The figures `processor/<phase>` are processor seconds of both parties together, the mean over all
+//! repetitions: what a busy machine disturbs least.
 //! The figures `memory/<backend>/peak` come from one more run as two processes over TCP.
 
 mod layers;
@@ -25,15 +27,16 @@ use crate::networks::{self, Backend, Known, Loaded, NETWORKS};
 use session::{PHASES, Session};
 
 /// Repetitions at most; the budget of `--seconds` ends them earlier.
-const REPETITIONS: usize = 5;
+const REPETITIONS: usize = 25;
 
 /// Figures of one network, link and backend, for filters.
-const TAILS: [&str; 14] = [
+const TAILS: [&str; 15] = [
     "compile",
     "setup",
     "offline",
     "online",
     "whole",
+    "processor/",
     "predicted/setup",
     "predicted/offline",
     "predicted/online",
@@ -76,17 +79,18 @@ fn network(bench: &mut Bench, known: Known, machine: &mut Option<Machine>) -> Ou
     let name = known.name;
     let mut loaded = None;
     for backend in backends(bench, known) {
-        let ids = |link: Link| format!("inference/{name}/{}/{}", link.name(), backend.name());
+        let backend_id = backend.id(bench.rounding());
+        let ids = |link: Link| format!("inference/{name}/{}/{backend_id}", link.name());
         let mut links = bench.links();
         links.retain(|link| bench.wants_any(&ids(*link), &TAILS));
-        let memory = format!("inference/{name}/memory/{}/peak", backend.name());
+        let memory = format!("inference/{name}/memory/{backend_id}/peak");
         let separately = bench.wants(&memory) && bench.links().contains(&Link::Memory);
         if links.is_empty() && !separately {
             continue;
         }
         if loaded.is_none() {
             let start = Instant::now();
-            loaded = networks::load(known)?;
+            loaded = networks::load(known, bench.rounding())?;
             eprintln!("bench: {name} quantised in {:.1} s", start.elapsed().as_secs_f64());
         }
         let Some(loaded) = &loaded else {
@@ -158,7 +162,23 @@ fn measure(
             bench.record(&figure(&id, link, party, phase, &phases))?;
         }
     }
+    processor(bench, id, &sessions)?;
     layers::record(bench, id, &sessions)
+}
+
+/// Processor time by phase: the system counts in hundredths of a second, so the mean counts.
+fn processor(bench: &mut Bench, id: &str, sessions: &[Session]) -> Outcome {
+    for (index, phase) in PHASES.into_iter().enumerate() {
+        let id = format!("{id}/processor/{phase}");
+        if bench.wants(&id) {
+            let spent = sessions.iter().filter_map(|session| session.processor.get(index));
+            let mean = spent.sum::<f64>() / sessions.len().max(1) as f64;
+            let mut figure = Measurement::new(&id, 1, &[mean]);
+            figure.phase = phase;
+            bench.record(&figure)?;
+        }
+    }
+    Ok(())
 }
 
 /// One phase of all sessions, as one party saw it.

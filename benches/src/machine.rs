@@ -54,6 +54,15 @@ pub(crate) fn peak_rss_bytes() -> u64 {
         .map_or(0, |kib| kib * 1024)
 }
 
+/// Processor seconds of this process so far, all threads, to a hundredth; 0 where the system does not say.
+pub(crate) fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, which may hold anything: state is field 3, utime and stime 14 and 15.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    ticks as f64 / 100.0
+}
+
 /// Lets [`peak_rss_bytes`] start anew from what is resident now, where the system can do that.
 pub(crate) fn forget_peak() {
     if let Err(error) = std::fs::write("/proc/self/clear_refs", "5") {

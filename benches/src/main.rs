@@ -1,5 +1,5 @@
-//! The benchmark runner: `cargo xtask bench [suite] [--filter S] [--link L] [--model NAME] [--json FILE]`,
-//! or `cargo xtask bench --prices`.
+//! The benchmark runner: `cargo xtask bench [suite] [--filter S] [--link L] [--model NAME] [--rounding R]
+//! [--json FILE]`, or `cargo xtask bench --prices`.
 //!
 //! The first line describes the machine; then one JSON object per figure, see [`measure::Measurement`].
 //! A suite is a file `src/<suite>.rs` with `pub(crate) fn run(bench: &mut Bench) -> Outcome`, listed
@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use gazelle_model::RoundingMode;
 
 use crate::inference::Party;
 use crate::measure::{Bench, Link, Selection};
@@ -65,6 +66,9 @@ struct Arguments {
     /// A figure for every layer too (suite inference); on by itself where --model is given.
     #[arg(long)]
     layers: bool,
+    /// How networks round (suite inference): exact, or local, whose ids end in `-local`.
+    #[arg(long, default_value = "exact", value_parser = rounding)]
+    rounding: RoundingMode,
     /// Also write the lines to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -83,6 +87,14 @@ struct Arguments {
     /// Be one of the two processes of a memory figure; the job comes on standard input.
     #[arg(long, hide = true, value_enum)]
     party: Option<Party>,
+}
+
+fn rounding(name: &str) -> Result<RoundingMode, String> {
+    match name {
+        "exact" => Ok(RoundingMode::Exact),
+        "local" => Ok(RoundingMode::Local),
+        _ => Err("exact or local".into()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -118,9 +130,9 @@ fn run(arguments: Arguments) -> Outcome {
         let names = networks::NETWORKS.map(|known| known.name).join(", ");
         return Err(format!("no network `{name}`; there are {names}").into());
     }
-    let Arguments { filter, link, model, layers, seconds, calibrate, .. } = arguments;
-    let mut bench =
-        Bench::new(report, Selection { filter, link, model, layers, seconds, calibrate });
+    let Arguments { filter, link, model, layers, rounding, seconds, calibrate, .. } = arguments;
+    let selection = Selection { filter, link, model, layers, rounding, seconds, calibrate };
+    let mut bench = Bench::new(report, selection);
     for (name, suite) in SUITES {
         if wanted.is_none_or(|wanted| wanted == name) {
             suite(&mut bench)?;

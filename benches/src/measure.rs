@@ -14,6 +14,7 @@
 
 use std::time::Instant;
 
+use gazelle_model::RoundingMode;
 use serde::Serialize;
 
 use crate::Outcome;
@@ -122,6 +123,8 @@ pub(crate) struct Selection {
     pub(crate) model: Option<String>,
     /// Figures by layer.
     pub(crate) layers: bool,
+    /// How networks round.
+    pub(crate) rounding: RoundingMode,
     /// Seconds spent on repeating each figure.
     pub(crate) seconds: f64,
     /// Whether times are predicted by measured prices.
@@ -182,6 +185,11 @@ impl Bench {
     /// Whether times are predicted by prices that this run measured.
     pub(crate) fn calibrates(&self) -> bool {
         self.selection.calibrate
+    }
+
+    /// How networks round.
+    pub(crate) fn rounding(&self) -> RoundingMode {
+        self.selection.rounding
     }
 
     /// The links to measure on.

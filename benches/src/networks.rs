@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gazelle::backend::{Choice, DefaultService, DefaultSuite, StepProtocol, planner};
 use gazelle::{Description, GazelleError, ModelInfo};
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{Graph, Options, generate, import, quantise};
+use gazelle_model::{Graph, Options, RoundingMode, generate, import, quantise};
 use gazelle_share::{Network, NodeKind};
 use gazelle_wire::Link;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,12 @@ impl Backend {
             Self::Auto => "auto",
         }
     }
+
+    /// The name in ids: that of local rounding ends in `-local`.
+    pub(crate) fn id(self, rounding: RoundingMode) -> String {
+        let tail = if rounding == RoundingMode::Local { "-local" } else { "" };
+        format!("{}{tail}", self.name())
+    }
 }
 
 /// All of them.
@@ -147,7 +153,10 @@ pub(crate) fn suite(description: &Description) -> Result<DefaultSuite, GazelleEr
 }
 
 /// Loads and quantises; nothing if the file is not there.
-pub(crate) fn load(known: Known) -> Result<Option<Loaded>, Box<dyn std::error::Error>> {
+pub(crate) fn load(
+    known: Known,
+    rounding: RoundingMode,
+) -> Result<Option<Loaded>, Box<dyn std::error::Error>> {
     let (graph, calibration) = match known.source {
         Source::Folder => {
             let there = |path: &PathBuf| path.join("model.onnx").exists();
@@ -165,7 +174,7 @@ pub(crate) fn load(known: Known) -> Result<Option<Loaded>, Box<dyn std::error::E
             (graph, images)
         }
     };
-    let options = Options { calibration: calibration.clone(), ..Options::default() };
+    let options = Options { calibration: calibration.clone(), rounding, ..Options::default() };
     let quantised = quantise(&graph, &options)?;
     let first = calibration.first().ok_or("a network without samples")?;
     let architecture = &quantised.network.architecture();

@@ -10,6 +10,7 @@ use std::time::Instant;
 use gazelle::backend::DefaultClient;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle::{Limits, Offer, ServerLimits};
+use gazelle_model::RoundingMode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ struct Job {
     /// At the server.
     model: String,
     backend: Option<Backend>,
+    rounding: RoundingMode,
     /// At the client.
     address: String,
     input: Vec<i64>,
@@ -59,7 +61,12 @@ struct Done {
 /// Records `<network>/memory/<backend>/peak` of both parties, and what the server's loading and
 /// its compiled model take.
 pub(super) fn run(bench: &mut Bench, known: Known, backend: Backend, loaded: &Loaded) -> Outcome {
-    let job = Job { model: known.name.into(), backend: Some(backend), ..Job::default() };
+    let job = Job {
+        model: known.name.into(),
+        backend: Some(backend),
+        rounding: bench.rounding(),
+        ..Job::default()
+    };
     let (mut server, mut from_server) = start(Party::Server, &job)?;
     let ready: Ready = answer(&mut from_server)?;
     let job = Job { address: ready.address, input: loaded.input.clone(), ..Job::default() };
@@ -70,7 +77,8 @@ pub(super) fn run(bench: &mut Bench, known: Known, backend: Backend, loaded: &Lo
         return Err("a party's process failed".into());
     }
     loaded.check(&at_client.values)?;
-    let id = |what: &str| format!("inference/{}/memory/{}/{what}", known.name, backend.name());
+    let prefix = format!("inference/{}/memory/{}", known.name, backend.id(bench.rounding()));
+    let id = |what: &str| format!("{prefix}/{what}");
     for (what, party, seconds, bytes) in [
         ("peak", "client", at_client.seconds, at_client.peak),
         ("peak", "server", at_server.seconds, at_server.peak),
@@ -128,7 +136,7 @@ pub(crate) fn take_part(party: Party) -> Outcome {
 
 fn serve(job: &Job) -> Outcome {
     let known = networks::named(&job.model).ok_or("no such network")?;
-    let loaded = networks::load(known)?.ok_or("the network is not there")?;
+    let loaded = networks::load(known, job.rounding)?.ok_or("the network is not there")?;
     let backend = job.backend.unwrap_or(Backend::Auto);
     let server = loaded.compile(backend, Link::Memory.shaped())?;
     drop(loaded);

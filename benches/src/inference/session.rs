@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use gazelle::backend::{DefaultClient, DefaultService};
 use gazelle::{GazelleError, Layer, Limits, Offer, Phase, ServerLimits, ServerReport};
 
+use crate::machine::processor_seconds;
 use crate::measure::Link;
 use crate::networks::{self, Loaded};
 
@@ -18,6 +19,8 @@ pub(super) struct Session {
     pub(super) server: [Phase; 4],
     pub(super) client_layers: Vec<Layer>,
     pub(super) server_layers: Vec<Layer>,
+    /// Processor seconds of both parties by phase, as the client passed them.
+    pub(super) processor: [f64; 4],
 }
 
 /// Runs it and checks the result.
@@ -28,23 +31,33 @@ pub(super) fn run(
 ) -> Result<Session, Box<dyn std::error::Error>> {
     let (ours, theirs) = link.shaped().pair(Duration::from_mins(5));
     let serving = Arc::clone(server);
-    let thread = std::thread::spawn(move || -> Result<ServerReport, GazelleError> {
+    let named = std::thread::Builder::new().name("server".into());
+    let thread = named.spawn(move || -> Result<ServerReport, GazelleError> {
         serving.serve(theirs, &ServerLimits::default(), &mut gazelle::system_rng()?)
-    });
-    let start = Instant::now();
+    })?;
+    let (start, mut spent) = (Instant::now(), vec![processor_seconds()]);
     let mut rng = gazelle::system_rng()?;
     let offer = Offer::receive(ours, Limits::default(), None)?;
     let suite = networks::suite(offer.description())?;
     let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
+    spent.push(processor_seconds());
     let prepared = client.prepare(&mut rng)?;
+    spent.push(processor_seconds());
     let inference = client.infer(prepared, &loaded.input)?;
+    spent.push(processor_seconds());
     let setup = client.setup();
     let seconds = start.elapsed().as_secs_f64();
     client.close()?;
     let mut report = thread.join().map_err(|_| "the server panicked")??;
     loaded.check(&inference.values)?;
     let served = report.inferences.pop().ok_or("the server served nothing")?;
+    let mut processor = [0.0; 4];
+    for (phase, span) in processor.iter_mut().zip(spent.windows(2)) {
+        *phase = span.iter().rev().copied().reduce(|end, begin| end - begin).unwrap_or(0.0);
+    }
+    processor[3] = processor.iter().sum();
     Ok(Session {
+        processor,
         client: with_whole(setup, inference.report.offline, inference.report.online, seconds),
         server: with_whole(report.setup, served.offline, served.online, seconds),
         client_layers: inference.report.layers,

@@ -20,7 +20,7 @@ use rayon::Scope;
 
 use crate::offline::parcel::{Parcel, ParcelShape};
 use crate::offline::plan::{RunPlan, Unit};
-use crate::offline::threads::{Buffers, News, ParcelsOf, ReadGate, Stream};
+use crate::offline::threads::{Buffers, News, ReadGate, Stream};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Party, Work, own_and_peer};
 use crate::ot_session::{Extend, Made};
 use crate::tasks::{deliver, wait};
@@ -114,27 +114,21 @@ where
     let (outbox, parcels) = queue();
     std::thread::scope(|threads| {
         let (own_news, peer_news) = (news.clone(), news.clone());
-        threads.spawn(move || {
-            let shapes: ParcelsOf = own_parcels::<P>;
-            stream.speak(
-                speaking,
-                send,
-                &parcels,
-                shapes,
-                (&own_news, Event::<P>::Stream),
-                &mut own_coins,
-            );
-        });
-        threads.spawn(move || {
-            let shapes: ParcelsOf = peer_parcels::<P>;
-            stream.listen(
-                listening,
-                recv,
-                shapes,
-                (&peer_news, Event::<P>::Stream),
-                &mut peer_coins,
-            );
-        });
+        let name = if P::CLIENT { "client" } else { "server" };
+        let named = |what| std::thread::Builder::new().name(format!("{name}-{what}"));
+        let speak = move || {
+            let news = (&own_news, Event::<P>::Stream);
+            stream.speak(speaking, send, &parcels, own_parcels::<P>, news, &mut own_coins);
+        };
+        let listen = move || {
+            let news = (&peer_news, Event::<P>::Stream);
+            stream.listen(listening, recv, peer_parcels::<P>, news, &mut peer_coins);
+        };
+        let speaks = named("speaks").spawn_scoped(threads, speak);
+        if let Err(error) = speaks.and_then(|_| named("listens").spawn_scoped(threads, listen)) {
+            gate.close();
+            return Err(ProtocolError::backend(error));
+        }
         let result = rayon::in_place_scope(|pool| {
             Coordinator::new(stream, party, outbox, news).work(pool, &events)
         });
