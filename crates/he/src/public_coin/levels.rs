@@ -59,20 +59,44 @@ pub(crate) fn unpack(parameters: &Parameters, bytes: &[u8]) -> Result<Vec<u64>, 
         }
         return Ok(levels);
     }
-    let levels = parameters.levels();
-    let first = |level: u64| (level << k).div_ceil(levels);
-    let middles: Vec<u64> = (0..levels).map(|at| first(at) + first(at + 1) - 1).collect();
+    let levels = Divisor::new(parameters.levels());
+    let (count, pairs) = (levels.divisor, Divisor::new(levels.divisor * levels.divisor));
+    // The least `low` of a level; divided, because a table of all levels would not stay near the core.
+    let first = |level: u64| levels.of((level << k) + (count - 1)).0;
+    let doubled_middle = |level: u64| first(level) + first(level + 1) - 1;
     let mut doubled = Vec::with_capacity(n);
-    for mut word in packed::unpack(bytes, quarters, n / DIGITS)? {
-        for _ in 0..DIGITS {
-            doubled.extend(middles.get((word % levels) as usize));
-            word /= levels;
-        }
-        if word != 0 {
+    for word in packed::unpack(bytes, quarters, n / DIGITS)? {
+        let (high, low) = pairs.of(word);
+        let ((fourth, third), (second, first)) = (levels.of(high), levels.of(low));
+        if fourth >= count {
             return Err(DecodeError::Invalid("a level of a request"));
         }
+        doubled.extend([first, second, third, fourth].map(doubled_middle));
     }
     Ok(doubled)
+}
+
+/// Division by multiplication.
+struct Divisor {
+    divisor: u64,
+    /// `floor((2^64 - 1) / divisor)`.
+    inverse: u64,
+}
+
+impl Divisor {
+    /// By 2 or more.
+    fn new(divisor: u64) -> Self {
+        Self { divisor, inverse: u64::MAX / divisor }
+    }
+
+    /// Quotient and remainder. `inverse` lies below `2^64 / divisor` by at most 1, so the estimate
+    /// `x inverse / 2^64` below `x / divisor` by less than 1: its floor is the quotient or one less.
+    fn of(&self, x: u64) -> (u64, u64) {
+        let estimate = ((u128::from(x) * u128::from(self.inverse)) >> 64) as u64;
+        let rest = x - estimate * self.divisor;
+        let more = u64::from(rest >= self.divisor);
+        (estimate + more, rest - more * self.divisor)
+    }
 }
 
 /// Completes a level, given as [`unpack`] does, by its middle; `coin`: 0 or 1, uniform, settles which
@@ -136,6 +160,19 @@ mod tests {
             let level = f64::from(1 << k) / parameters.levels() as f64;
             assert!(variance <= (level.powi(2) + 3.0) / 12.0, "{quarters}: {variance}");
             assert!(quarters < 4 * k || squares == 0);
+        }
+    }
+
+    #[test]
+    fn division_by_multiplication_is_division() {
+        for divisor in [2u64, 3, 19, 55_108, 55_108 * 55_108, (1 << 31) - 1] {
+            let by = Divisor::new(divisor);
+            let around = |x: u64| [x.saturating_sub(1), x, x + 1];
+            let last = u64::MAX / divisor * divisor;
+            for x in [0, divisor, 7 * divisor, last - 1, u64::MAX - 1].into_iter().flat_map(around)
+            {
+                assert_eq!(by.of(x), (x / divisor, x % divisor), "{x} / {divisor}");
+            }
         }
     }
 
