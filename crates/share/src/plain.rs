@@ -5,40 +5,21 @@
 
 #![expect(clippy::indexing_slicing, reason = "lengths are made to fit before the loops")]
 
+mod element;
+mod kernel;
+
 use std::borrow::Cow;
 
 use rayon::prelude::*;
 
 use crate::op::{Conv2d, LinearOp, LinearWeights};
 use crate::shares::ring_mask;
+use kernel::{LANES, MAPS};
+
+pub use element::Element;
 
 /// Below this many multiply-adds one thread does all.
 const PARALLEL_MACS: u64 = 1 << 20;
-
-/// What a walk over a network computes with: words modulo 2^64, or floating point.
-pub trait Element: Copy + Default + Send + Sync {
-    /// A weight.
-    type Weight: Copy + Default + Send + Sync;
-    /// `self + w x`.
-    #[must_use]
-    fn mul_add(self, w: Self::Weight, x: Self) -> Self;
-}
-
-impl Element for u64 {
-    type Weight = i32;
-    #[inline]
-    fn mul_add(self, w: i32, x: Self) -> Self {
-        self.wrapping_add((w as u64).wrapping_mul(x))
-    }
-}
-
-impl Element for f32 {
-    type Weight = f32;
-    #[inline]
-    fn mul_add(self, w: f32, x: Self) -> Self {
-        self + w * x
-    }
-}
 
 /// `W x mod 2^bits`, without the bias; `bits` in 1..=64. The operator must be valid (see
 /// [`LinearOp::check`]); missing weights and inputs count as zero.
@@ -91,7 +72,7 @@ fn dot<E: Element>(row: &[E::Weight], input: &[E]) -> E {
     row.iter().zip(input).fold(E::default(), |sum, (w, x)| sum.mul_add(*w, *x))
 }
 
-/// One output map at a time, every kernel tap an axpy over rows.
+/// Some output maps at a time, some outputs of a row at a time.
 fn convolve<E: Element>(
     conv: &Conv2d,
     w: &[E::Weight],
@@ -109,18 +90,50 @@ fn convolve<E: Element>(
     let planes: Vec<Vec<E>> = (0..conv.input.channels)
         .map(|c| padded.plane(&input[c * in_plane..][..in_plane]))
         .collect();
-    let map = |(m, out): (usize, &mut [E])| {
-        let first = m / per_group * in_group;
-        for (c, kernel) in
-            w[m * taps..][..taps].chunks_exact(conv.kernel[0] * conv.kernel[1]).enumerate()
-        {
-            padded.accumulate(kernel, &planes[first + c], out, shape.width);
+    let offsets = padded.offsets();
+    // The maps of a group, some at a time: their first one, and room for their outputs.
+    let mut parts = Vec::with_capacity(conv.maps.div_ceil(MAPS) + conv.groups);
+    for (group, out) in output.chunks_exact_mut((per_group * plane).max(1)).enumerate() {
+        let firsts = (group * per_group..).step_by(MAPS);
+        parts.extend(firsts.zip(out.chunks_mut(MAPS * plane)));
+    }
+    let part = |(first, out): (usize, &mut [E])| {
+        let planes = &planes[first / per_group * in_group..][..in_group];
+        let rows: Vec<&[E::Weight]> = w[first * taps..].chunks_exact(taps.max(1)).take(MAPS).collect();
+        let place = (&*offsets, &padded);
+        if let Some(weights) = rows.first_chunk::<MAPS>().filter(|_| out.len() == MAPS * plane) {
+            maps(place, planes, weights, out);
+        } else {
+            for (row, out) in rows.iter().zip(out.chunks_exact_mut(plane)) {
+                maps(place, planes, &[*row], out);
+            }
         }
     };
     if alone {
-        output.chunks_exact_mut(plane).enumerate().for_each(map);
+        parts.into_iter().for_each(part);
     } else {
-        output.par_chunks_exact_mut(plane).enumerate().for_each(map);
+        parts.into_par_iter().for_each(part);
+    }
+}
+
+/// M output maps that read `planes`.
+fn maps<E: Element, const M: usize>(
+    (offsets, padded): (&[usize], &PaddedPlane<'_>),
+    planes: &[Vec<E>],
+    weights: &[&[E::Weight]; M],
+    out: &mut [E],
+) {
+    let shape = padded.conv.output();
+    let plane = shape.height * shape.width;
+    let mut sums = [[E::default(); LANES]; M];
+    for y in 0..shape.height {
+        for x in (0..shape.width).step_by(LANES) {
+            let count = LANES.min(shape.width - x);
+            kernel::block(planes, (offsets, padded.row(y) + x), weights, &mut sums);
+            for (out, sums) in out.chunks_exact_mut(plane).zip(&sums) {
+                out[y * shape.width + x..][..count].copy_from_slice(&sums[..count]);
+            }
+        }
     }
 }
 
@@ -145,7 +158,8 @@ impl<'a> PaddedPlane<'a> {
     fn plane<E: Element>(&self, input: &[E]) -> Vec<E> {
         let stride = self.conv.stride[1];
         let row_len = self.phase_width * stride;
-        let mut plane = vec![E::default(); self.height * row_len];
+        // A block of outputs may read beyond the last row.
+        let mut plane = vec![E::default(); self.height * row_len + LANES];
         let (top, left) = (self.conv.pads.top, self.conv.pads.left);
         for (y, row) in input.chunks_exact(self.conv.input.width).enumerate() {
             let to = &mut plane[(y + top) * row_len..][..row_len];
@@ -160,31 +174,23 @@ impl<'a> PaddedPlane<'a> {
         plane
     }
 
-    fn accumulate<E: Element>(
-        &self,
-        kernel: &[E::Weight],
-        plane: &[E],
-        out: &mut [E],
-        out_width: usize,
-    ) {
-        let [stride_y, stride_x] = self.conv.stride;
+    /// Where in a plane the taps of one channel's kernel lie, for the first output.
+    fn offsets(&self) -> Vec<usize> {
         let [dilation_y, dilation_x] = self.conv.dilation;
-        let row_len = self.phase_width * stride_x;
-        for (y, out_row) in out.chunks_exact_mut(out_width).enumerate() {
-            for (i, kernel_row) in kernel.chunks_exact(self.conv.kernel[1]).enumerate() {
-                let row = &plane[(y * stride_y + i * dilation_y) * row_len..][..row_len];
-                for (j, w) in kernel_row.iter().enumerate() {
-                    let column = j * dilation_x;
-                    let start = column % stride_x * self.phase_width + column / stride_x;
-                    axpy(*w, &row[start..start + out_width], out_row);
-                }
-            }
-        }
+        let [rows, columns] = self.conv.kernel;
+        let stride = self.conv.stride[1];
+        let taps =
+            (0..rows).flat_map(|i| (0..columns).map(move |j| (i * dilation_y, j * dilation_x)));
+        taps.map(|(row, column)| {
+            (row * stride + column % stride) * self.phase_width + column / stride
+        })
+        .collect()
     }
-}
 
-fn axpy<E: Element>(w: E::Weight, x: &[E], y: &mut [E]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y = y.mul_add(w, *x));
+    /// How far output row `y` lies behind the first.
+    fn row(&self, y: usize) -> usize {
+        y * self.conv.stride[0] * self.phase_width * self.conv.stride[1]
+    }
 }
 
 #[cfg(test)]
@@ -193,14 +199,14 @@ mod tests {
     use crate::shape::{Pads, TensorShape};
     use proptest::prelude::*;
 
-    /// The textbook sum, index by index.
-    fn naive(conv: &Conv2d, w: &[i32], x: &[u64]) -> Vec<u64> {
+    /// The textbook sum, index by index, in the order of the weights.
+    fn naive<E: Element>(conv: &Conv2d, w: &[E::Weight], x: &[E]) -> Vec<E> {
         let out = conv.output();
         let (in_group, per_group) = (conv.input.channels / conv.groups, conv.maps / conv.groups);
-        let mut y = vec![0u64; out.len()];
+        let mut y = vec![E::default(); out.len()];
         for m in 0..out.channels {
             for (oy, ox) in (0..out.height).flat_map(|a| (0..out.width).map(move |b| (a, b))) {
-                let mut sum = 0u64;
+                let mut sum = E::default();
                 for c in 0..in_group {
                     for i in 0..conv.kernel[0] {
                         for j in 0..conv.kernel[1] {
@@ -215,7 +221,7 @@ mod tests {
                                 let value = x[conv.input.index(channel, iy as usize, ix as usize)];
                                 let tap =
                                     ((m * in_group + c) * conv.kernel[0] + i) * conv.kernel[1] + j;
-                                sum = sum.wrapping_add((w[tap] as u64).wrapping_mul(value));
+                                sum = sum.mul_add(w[tap], value);
                             }
                         }
                     }
@@ -228,8 +234,8 @@ mod tests {
 
     prop_compose! {
         fn any_conv()(
-            groups in 1usize..3, in_group in 1usize..3, per_group in 1usize..3,
-            height in 1usize..9, width in 1usize..9,
+            groups in 1usize..3, in_group in 1usize..3, per_group in 1usize..7,
+            height in 1usize..9, width in 1usize..14,
             kernel in [1usize..4, 1usize..4], stride in [1usize..4, 1usize..4],
             dilation in [1usize..3, 1usize..3],
             (top, left, bottom, right) in (0usize..3, 0usize..3, 0usize..3, 0usize..3),
@@ -254,7 +260,15 @@ mod tests {
             };
             let x: Vec<u64> = (0..op.input_len()).map(|_| next()).collect();
             let weights: Vec<i32> = (0..op.weight_len()).map(|_| next() as i32 >> 20).collect();
-            let expected = naive(&conv, &weights, &x);
+            let expected: Vec<u64> = naive(&conv, &weights, &x);
+            let floats: Vec<f32> = x.iter().map(|x| (*x as i32 >> 8) as f32).collect();
+            let scaled: Vec<f32> = weights.iter().map(|w| *w as f32 * 0.37).collect();
+            let bits = |y: Vec<f32>| y.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            prop_assert_eq!(
+                bits(linear(&op, &scaled, &floats)),
+                bits(naive(&conv, &scaled, &floats)),
+                "floating point depends on the order"
+            );
             let weights = LinearWeights { weights, bias: Vec::new() };
             prop_assert_eq!(apply(&op, &weights, &x, 64), expected.clone());
             let narrow: Vec<u64> = expected.iter().map(|y| y & ring_mask(21)).collect();
