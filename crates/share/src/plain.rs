@@ -99,7 +99,8 @@ fn convolve<E: Element>(
     }
     let part = |(first, out): (usize, &mut [E])| {
         let planes = &planes[first / per_group * in_group..][..in_group];
-        let rows: Vec<&[E::Weight]> = w[first * taps..].chunks_exact(taps.max(1)).take(MAPS).collect();
+        let rows: Vec<&[E::Weight]> =
+            w[first * taps..].chunks_exact(taps.max(1)).take(MAPS).collect();
         let place = (&*offsets, &padded);
         if let Some(weights) = rows.first_chunk::<MAPS>().filter(|_| out.len() == MAPS * plane) {
             maps(place, planes, weights, out);

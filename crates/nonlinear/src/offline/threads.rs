@@ -85,13 +85,14 @@ impl Buffers {
     /// Buffers that are kept at most.
     const MOST: usize = 64;
 
-    /// A buffer for so many OTs, made before if one fits.
+    /// A buffer for so many OTs: the smallest of those made before that fits.
     fn take(&self, (count, tweak): (usize, u64)) -> Made {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |made: &Made| (count..=2 * count).contains(&made.room());
-        let mut made = match kept.iter().position(fits) {
-            Some(at) => kept.swap_remove(at),
-            None => Made::default(),
+        let rooms = kept.iter().map(Made::room).enumerate();
+        let fits = rooms.filter(|(_, room)| *room >= count).min_by_key(|(_, room)| *room);
+        let mut made = match fits {
+            Some((at, _)) if count > 0 => kept.swap_remove(at),
+            _ => Made::default(),
         };
         drop(kept);
         made.resize(count, tweak);
