@@ -27,12 +27,7 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome {
 fn group(bench: &mut Bench, parameters: Parameters) -> Outcome {
     let degree = parameters.degree();
     let mut rng = gazelle_prg::system_rng()?;
-    let (mut near, mut far) = gazelle_wire::memory::pair();
-    let server = std::thread::spawn(move || {
-        PublicCoins::server(&[0; 32], &mut far, &mut gazelle_prg::system_rng()?)
-    });
-    let coins = PublicCoins::client(&[0; 32], &mut near, &mut rng)?;
-    server.join().map_err(|_| "the server's thread panicked")??;
+    let coins = PublicCoins::from_joint(&[0; 32]);
 
     // No products: their cost is `ring/gemm` and `ring/fft-products`.
     let weights = SparseWeights::new(degree, POLYS, vec![Vec::new(); POLYS])?;

@@ -157,7 +157,7 @@ fn infer(job: &Job) -> Outcome {
     let start = Instant::now();
     let mut rng = gazelle::system_rng()?;
     let channel = tcp::connect(job.address.as_str(), &Timeouts::default())?;
-    let offer = Offer::receive(channel, Limits::default(), None)?;
+    let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
     let suite = networks::suite(offer.description())?;
     let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
     let prepared = client.prepare(&mut rng)?;

@@ -37,7 +37,7 @@ pub(super) fn run(
     })?;
     let (start, mut spent) = (Instant::now(), vec![processor_seconds()]);
     let mut rng = gazelle::system_rng()?;
-    let offer = Offer::receive(ours, Limits::default(), None)?;
+    let offer = Offer::receive(ours, Limits::default(), None, &mut rng)?;
     let suite = networks::suite(offer.description())?;
     let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
     spent.push(processor_seconds());

@@ -110,7 +110,7 @@ fn private(
     })?;
     let run = || -> Result<Vec<usize>, GazelleError> {
         let mut rng = gazelle::system_rng()?;
-        let offer = Offer::receive(ours, Limits::default(), None)?;
+        let offer = Offer::receive(ours, Limits::default(), None, &mut rng)?;
         let mut client: gazelle::backend::DefaultClient = offer.accept(suite, &mut rng)?;
         let mut classes = Vec::with_capacity(inputs.len());
         for input in inputs {

@@ -70,7 +70,7 @@ fn client(
     let channel = tcp::connect(address, &Timeouts::default())?;
     batch.follow(channel.pace());
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
-    let offer = Offer::receive(channel, Limits::default(), None)?;
+    let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
     let encoder = Encoder::new(offer.description())?;
     let suite = Choice::parse(offer.description())?.suite(offer.description().nonlinear.len());
     batch.begin("setup");

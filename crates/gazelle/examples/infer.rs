@@ -45,7 +45,7 @@ fn compile(onnx: &[u8]) -> Result<DefaultService, Box<dyn Error>> {
 fn infer(address: SocketAddr) -> Result<(), Box<dyn Error>> {
     let mut rng = system_rng()?;
     let channel = tcp::connect(address, &Timeouts::default())?;
-    let offer = Offer::receive(channel, Limits::default(), None)?;
+    let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
     let description: Description = offer.description().clone();
     let suite = Choice::parse(&description)?.suite(description.nonlinear.len());
     let mut client = offer.accept(suite, &mut rng)?;

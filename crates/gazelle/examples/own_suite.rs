@@ -61,7 +61,7 @@ fn network() -> Result<Network, ProtocolError> {
 fn infer(address: SocketAddr) -> Result<(), Box<dyn Error>> {
     let mut rng = system_rng()?;
     let channel = tcp::connect(address, &Timeouts::default())?;
-    let offer = Offer::receive(channel, Limits::default(), None)?;
+    let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
     let mut client = offer.accept(suite(), &mut rng)?;
     let prepared = client.prepare(&mut rng)?;
     // One bright pixel in the middle: its own value is multiplied by four, its neighbours' fall below 0.

@@ -97,10 +97,16 @@ impl Description {
     }
 }
 
-/// BLAKE3 over suite, description and what the link exports: binds the sub-protocols to this handshake
-/// and to this link.
-pub(crate) fn context(suite: &[u8], description: &[u8], link: &[u8; 32]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 session context");
+/// BLAKE3 over the handshake's joint coin, suite, description and what the link exports: binds the
+/// sub-protocols to this handshake and to this link. Neither party chose it alone.
+pub(crate) fn context(
+    coin: &[u8; 32],
+    suite: &[u8],
+    description: &[u8],
+    link: &[u8; 32],
+) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 session context v2");
+    hasher.update(coin);
     hasher.update(&(suite.len() as u64).to_le_bytes());
     hasher.update(suite);
     hasher.update(description);

@@ -60,8 +60,8 @@ impl PlannedTraffic {
 
 /// Returns the four messages of `gazelle_wire::handshake`.
 fn handshake(description: usize) -> Cost {
-    const ANSWER: usize = 1 + 2 + 4 + 8;
-    const CONFIRMATION: usize = 32;
+    const ANSWER: usize = 1 + 2 + 4 + 8 + 32;
+    const CONFIRMATION: usize = 64;
     Cost {
         client_to_server: framed_len(Hello::encoded_len(&())) + framed_len(CONFIRMATION),
         server_to_client: framed_len(ANSWER) + framed_len(description),

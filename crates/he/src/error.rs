@@ -17,9 +17,6 @@ pub enum HeError {
         /// Why.
         source: DecodeError,
     },
-    /// The peer opened its commitment to something else.
-    #[error("the peer's nonce does not open its commitment")]
-    Commitment,
     /// Parameters that are not 128-bit secure or do not fit together.
     #[error("parameters refused: {0}")]
     Parameters(String),

@@ -2,7 +2,7 @@
 //!
 //! | moment | client | server |
 //! |---|---|---|
-//! | setup | [`PublicCoins::client`] | [`PublicCoins::server`] |
+//! | setup | [`PublicCoins::from_joint`] | the same |
 //! | | stores the [`HintMessage`] | [`HintKey::source`], [`HintSource::hints`] |
 //! | offline | [`LayerSecret::request`] -> `r` | [`RequestMessage::reshare`] |
 //! | | | [`EncryptedRequest::open`], [`HintSource::shares`] -> `v` |

@@ -2,7 +2,7 @@
 //!
 //! | client | server |
 //! |---|---|
-//! | [`client`](PublicCoin): joint seed, stores the hints | [`server`](PublicCoin): joint seed, sends the hints |
+//! | [`client`](PublicCoin): stores the hints | [`server`](PublicCoin): sends the hints <- |
 //! | [`request`](PublicCoinClient): pb, seed of beta, kept bits -> | [`receive`](PublicCoinServer) |
 //! | [`collect`](PublicCoinClient) | <- nonce of c0' (and fresh hints, if revealed) |
 //! | [`finish`](PublicCoinClient): u | [`finish`](PublicCoinServer): v |
@@ -125,9 +125,9 @@ impl LinearProtocol for PublicCoin {
         plan: Arc<LinearPlan>,
         context: &[u8; 32],
         channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
+        _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PublicCoinClient, ProtocolError> {
-        PublicCoinClient::setup(self.scheme, (&groups, &plan), context, channel, rng)
+        PublicCoinClient::setup(self.scheme, (&groups, &plan), context, channel)
     }
 
     fn server(

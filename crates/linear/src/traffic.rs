@@ -46,11 +46,8 @@ pub(crate) fn traffic(
     plan: &LinearPlan,
     layouts: &[GroupLayout],
 ) -> LinearTraffic {
-    let mut traffic = LinearTraffic {
-        // Commitment and opening against the server's nonce.
-        setup: Cost { client_to_server: 2 * framed_len(32), server_to_client: framed_len(32) },
-        offline: Vec::with_capacity(groups.len()),
-    };
+    let mut traffic =
+        LinearTraffic { setup: Cost::default(), offline: Vec::with_capacity(groups.len()) };
     for ((group, plan), layout) in groups.iter().zip(&plan.groups).zip(layouts) {
         let bytes = group_traffic(plan, layout);
         let mut offline = Cost { client_to_server: bytes.request, server_to_client: bytes.nonce };

@@ -11,7 +11,8 @@ use crate::gmw::chain::Variant;
 use crate::gmw::plan::GmwStep;
 use crate::per_layer::{PerLayer, StepChoice};
 
-/// Exact counts of one inference's step, in a session that has made no OTs before.
+/// Counts of one inference's step, in a session that has made OTs before: what a session begins with is no
+/// step's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Price {
     /// Bytes offline, headers and the OT extension included.
@@ -32,9 +33,10 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
     /// # Errors
     /// [`ProtocolError::Plan`] if the backend does not compute the step.
     pub fn prices(&self, step: &Step, choice: StepChoice) -> Result<Price, ProtocolError> {
+        let begun = self.ot.base_count() + 1;
         let gmw = |variant| -> Result<Price, ProtocolError> {
             let step = GmwStep::new(0, step, variant)?;
-            let (offline, online) = step.traffic(&self.ot, &mut (0, 0));
+            let (offline, online) = step.traffic(&self.ot, &mut (begun, begun));
             let pairs = step.chunks.iter().map(|chunk| step.rots(chunk));
             let rots = pairs.fold((0, 0), |(a, b), (x, y)| (a + x, b + y));
             Ok(Price { offline, online, trips: step.trips.len(), and_gates: 0, rots })
@@ -44,11 +46,11 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
             StepChoice::GmwFewTrips => gmw(Variant::FewTrips),
             StepChoice::Garbled => {
                 let step = GarbledStep::new(0, step)?;
-                let mut made = 0;
+                let mut made = begun;
                 let (offline, online) = step_traffic(&self.ot, &self.scheme, &step, &mut made);
                 let trips = if step.mask_bits > 0 { 2 } else { 1 };
                 let and_gates = step.and_count();
-                Ok(Price { offline, online, trips, and_gates, rots: (made, 0) })
+                Ok(Price { offline, online, trips, and_gates, rots: (made - begun, 0) })
             }
             StepChoice::Auto => {
                 gmw(Variant::preferred(step)).or_else(|_| self.prices(step, StepChoice::Garbled))

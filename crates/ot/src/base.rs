@@ -3,13 +3,13 @@
 //!
 //! ```text
 //! sender: send                                 receiver, choices c: receive
-//! key b; B                              ──►    (needs nothing of the sender)
 //!                                              per OT: a key pair, public A
 //!                                              r_{1-c} random, r_c = A - H_c(r_{1-c})
 //!                                       ◄──    r_0, r_1
 //! A_j = r_j + H_j(r_{1-j}), j = 0, 1
-//! K_j agreed with A_j                          K agreed with A
+//! key b; B                              ──►
 //! ML-KEM: two ciphertexts               ──►
+//! K_j agreed with A_j                          K agreed with A
 //! k_j = KDF(session, what for, i, j, B, r_0, r_1, all K_j)
 //! ```
 //!
@@ -26,9 +26,10 @@
 //!
 //! A party that cheats gains nothing but a say in its *own* random strings ("endemic"), which is all that
 //! the layers above need: of `r_0` and `r_1` the receiver can have a key pair for one only, because each
-//! hashes into the other (of a lattice function's two values it can choose one). The sender's message does not depend on the receiver's, and the KDF binds both
-//! to the session ([`Channel::binding`]), the purpose, index, and role. Both messages may cross: one
-//! flight for Ristretto, two with ML-KEM.
+//! hashes into the other (of a lattice function's two values it can choose one). The KDF binds both messages
+//! to the session ([`Channel::binding`]), the purpose, index, and role. The sender speaks after the receiver:
+//! a key b chosen by what `r_0` and `r_1` are is a say in its own strings. Two flights, the second of which
+//! what follows rides on.
 //!
 //! Security: computational Diffie-Hellman in Ristretto255, module LWE (ML-KEM-512), random oracles.
 
@@ -121,17 +122,19 @@ impl BaseSender for BaseOt {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Vec<[Seed; 2]>, OtError> {
+        let points = ch.recv::<ristretto::PointsMessage>(&(2 * count))?;
+        let functions = match self {
+            Self::Hybrid => Some(ch.recv::<ml_kem::LatticeKeysMessage>(&count)?),
+            Self::Classic => None,
+        };
         let point = ristretto::SenderKey::new(rng);
         ch.send(&point.message(), &1)?;
-        ch.flush()?;
-        let points = ch.recv::<ristretto::PointsMessage>(&(2 * count))?;
         let mut kdf = BaseKdf::new(*self, purpose, ch, &point.message());
         let run = run_binding(ch, purpose);
         let mut keys = point.agree(&run, &points)?;
         kdf.both(&points.0);
         let mut lattice = Vec::new();
-        if *self == Self::Hybrid {
-            let functions = ch.recv::<ml_kem::LatticeKeysMessage>(&count)?;
+        if let Some(functions) = functions {
             let (ciphertexts, shared) = ml_kem::encapsulate(&run, &functions, rng);
             ch.send(&ciphertexts, &(2 * count))?;
             kdf.lattice(&functions, &ciphertexts);

@@ -98,6 +98,10 @@ impl<A: RcotSender, B: RcotSender> RcotSender for Either<Box<A>, Box<B>> {
         forward!(self, inner => inner.announce(count, ch, rng))
     }
 
+    fn ready(&mut self, out: &mut [Block]) -> bool {
+        forward!(self, inner => inner.ready(out))
+    }
+
     fn make(
         &mut self,
         out: &mut [Block],
@@ -120,6 +124,10 @@ impl<A: RcotReceiver, B: RcotReceiver> RcotReceiver for Either<Box<A>, Box<B>> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         forward!(self, inner => inner.announce(count, ch, rng))
+    }
+
+    fn ready(&mut self, choices: &mut BitVec, out: &mut [Block]) -> bool {
+        forward!(self, inner => inner.ready(choices, out))
     }
 
     fn make(

@@ -171,6 +171,12 @@ pub trait RcotSender: Send {
         Ok(())
     }
 
+    /// Fills `out` with OTs that are there already, if that many are: nobody says anything for them. Both
+    /// parties' sessions answer alike.
+    fn ready(&mut self, _out: &mut [Block]) -> bool {
+        false
+    }
+
     /// Makes the next `out.len()` OTs, which have been announced: `y_i`, lowest bit 0. What is sent is
     /// flushed.
     ///
@@ -195,7 +201,7 @@ pub trait RcotSender: Send {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         self.announce(out.len(), ch, rng)?;
-        if out.is_empty() {
+        if out.is_empty() || self.ready(out) {
             return Ok(());
         }
         let speaks = self.speaker() == Speaker::Sender;
@@ -219,6 +225,11 @@ pub trait RcotReceiver: Send {
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
         Ok(())
+    }
+
+    /// As [`RcotSender::ready`]; `choices` as in [`make`](Self::make).
+    fn ready(&mut self, _choices: &mut BitVec, _out: &mut [Block]) -> bool {
+        false
     }
 
     /// Makes the next `out.len()` OTs, which have been announced: `choices` is resized to as many bits
@@ -248,6 +259,9 @@ pub trait RcotReceiver: Send {
         self.announce(out.len(), ch, rng)?;
         if out.is_empty() {
             choices.resize(0);
+            return Ok(());
+        }
+        if self.ready(choices, out) {
             return Ok(());
         }
         let speaks = self.speaker() == Speaker::Receiver;

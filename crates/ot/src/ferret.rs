@@ -5,11 +5,11 @@
 //!
 //! ```text
 //! sender (Delta, retained y)                   receiver (retained b, z = y ^ b Delta)
+//! a nonce                               ──►
 //! sender: SoftSpoken's session                 receiver: SoftSpoken's session
-//!   a nonce                             ──►
 //!                                       ◄──    a nonce: keys of H and of the code from both
-//!   k + t h OTs from SoftSpoken, or from         the same
-//!   a session of a smaller set on these
+//!   k + t h OTs for the smallest set,            the same
+//!   128 to hand out first
 //! announce, per batch:                         announce:
 //!                                              noise positions a_1 .. a_t in [0, 2^h)
 //!                                       ◄──    d = b ^ 1 ^ bits of a        (t h bits)
@@ -27,7 +27,8 @@
 //!   out, and the previous ones are never used again. The first k of them are the LPN secret. They are
 //!   made when the next batch begins, so that the last batch of a session has none.
 //! - **Stages**: the first retained OTs come from a session of a smaller set, under the same Delta and keys
-//!   that follow from the same nonces; that of the smallest set has them from `SoftSpoken`.
+//!   that follow from the same nonces; that of the smallest set has them from `SoftSpoken`. They are made
+//!   when the first OTs are wanted (`stages`).
 //! - **Announcements go ahead**: the receiver's choices of all batches follow from its own coins (the
 //!   bootstrap's choices, the noise positions: `ahead`), so that it says d of many batches before it
 //!   hears anything. Nothing that a sender says changes them.
@@ -49,6 +50,7 @@ mod ahead;
 mod batch;
 mod code;
 mod parameters;
+mod stages;
 mod trees;
 
 pub use parameters::Parameters;
@@ -56,6 +58,7 @@ pub use parameters::Parameters;
 use gazelle_block::{BitVec, Block, Delta};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
+use zeroize::Zeroize;
 
 use crate::base::{BaseOt, BaseReceiver, BaseSender};
 use crate::consistency::Checks;
@@ -64,11 +67,15 @@ use crate::extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker, low
 use crate::joint;
 use crate::softspoken::SoftSpoken;
 use crate::traffic::OtTraffic;
-use batch::Batch;
+use stages::Stages;
 use trees::{Knower, Puncturer};
 
 /// What the first retained OTs come from.
 const BOOTSTRAP: SoftSpoken = SoftSpoken::K8;
+
+/// OTs of the bootstrap beyond what is retained of it: the first that a session hands out, as many as the
+/// base OTs of another one (`duplex`), which so wait for nothing.
+const SPARE: usize = 128;
 
 /// What the joint keys are for.
 const PURPOSE: &str = "ferret";
@@ -84,12 +91,35 @@ pub struct Ferret {
 /// The sender of [`Ferret`]. Wiped on drop.
 pub struct FerretSender {
     delta: Delta,
-    batch: Batch<Knower>,
+    spare: Spare,
+    stages: Stages<Knower>,
 }
 
 /// The receiver of [`Ferret`]. Wiped on drop.
 pub struct FerretReceiver {
-    batch: Batch<Puncturer>,
+    spare: Spare,
+    stages: Stages<Puncturer>,
+}
+
+/// The bootstrap's OTs that nothing retains, which a session hands out first.
+struct Spare(Vec<Block>);
+
+impl Spare {
+    /// Fills the beginning of `out`; how much of it.
+    fn fill(&mut self, out: &mut [Block]) -> usize {
+        let count = self.0.len().min(out.len());
+        for (out, spare) in out.iter_mut().zip(&mut self.0) {
+            *out = std::mem::take(spare);
+        }
+        self.0.drain(..count).for_each(drop);
+        count
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 impl Ferret {
@@ -107,6 +137,11 @@ impl Ferret {
     /// The parameters.
     pub const fn parameters(&self) -> Parameters {
         self.parameters
+    }
+
+    /// OTs of the bootstrap: what the smallest set retains, and the spare ones.
+    fn first(&self) -> usize {
+        self.parameters.stages().first().map_or(0, Parameters::retained) + SPARE
     }
 }
 
@@ -133,23 +168,15 @@ impl OtExtension for Ferret {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<FerretSender, OtError> {
-        let mut before: Box<dyn RcotSender> =
-            Box::new(BOOTSTRAP.sender_over(base, delta.clone(), ch, rng)?);
-        let mut keys = joint::sender(PURPOSE, ch, rng)?;
-        let mut stage = |parameters: Parameters, before: &mut dyn RcotSender, ch: &mut Channel| {
-            let mut retained = vec![Block::ZERO; parameters.retained()];
-            before.extend(&mut retained, ch, rng)?;
-            let party = Knower::new(delta.block());
-            let batch = Batch::new(parameters, keys, ch.binding(), retained, party);
-            keys = joint::following(keys);
-            Ok::<_, OtError>(FerretSender { delta: delta.clone(), batch })
-        };
-        let mut stages = self.parameters.stages();
-        stages.pop();
-        for parameters in stages {
-            before = Box::new(stage(parameters, &mut *before, ch)?);
-        }
-        stage(self.parameters, &mut *before, ch)
+        let opening = joint::open(ch, rng)?;
+        let mut bootstrap = BOOTSTRAP.sender_over(base, delta.clone(), ch, rng)?;
+        let keys = joint::sender(&opening, PURPOSE, ch)?;
+        let mut first = vec![Block::ZERO; self.first()];
+        bootstrap.extend(&mut first, ch, rng)?;
+        let spare = Spare(first.split_off(first.len() - SPARE));
+        let knower = || Knower::new(delta.block());
+        let stages = Stages::new(self.parameters, keys, ch.binding(), first, knower);
+        Ok(FerretSender { delta, spare, stages })
     }
 
     fn receiver_over(
@@ -158,37 +185,26 @@ impl OtExtension for Ferret {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<FerretReceiver, OtError> {
-        let mut before: Box<dyn RcotReceiver> = Box::new(BOOTSTRAP.receiver_over(base, ch, rng)?);
-        let mut keys = joint::receiver(PURPOSE, ch, rng)?;
-        let mut stage =
-            |parameters: Parameters, before: &mut dyn RcotReceiver, ch: &mut Channel| {
-                let mut retained = vec![Block::ZERO; parameters.retained()];
-                before.extend(&mut BitVec::new(), &mut retained, ch, rng)?;
-                let party = Puncturer::new(self.checks);
-                let batch = Batch::new(parameters, keys, ch.binding(), retained, party);
-                keys = joint::following(keys);
-                Ok::<_, OtError>(FerretReceiver { batch })
-            };
-        let mut stages = self.parameters.stages();
-        stages.pop();
-        for parameters in stages {
-            before = Box::new(stage(parameters, &mut *before, ch)?);
-        }
-        stage(self.parameters, &mut *before, ch)
+        let opened = joint::opened(ch)?;
+        let mut bootstrap = BOOTSTRAP.receiver_over(base, ch, rng)?;
+        let keys = joint::receiver(&opened, PURPOSE, ch, rng)?;
+        let mut first = vec![Block::ZERO; self.first()];
+        bootstrap.extend(&mut BitVec::new(), &mut first, ch, rng)?;
+        let spare = Spare(first.split_off(first.len() - SPARE));
+        let puncturer = || Puncturer::new(self.checks);
+        let stages = Stages::new(self.parameters, keys, ch.binding(), first, puncturer);
+        Ok(FerretReceiver { spare, stages })
     }
 
     fn setup_traffic_over(&self) -> OtTraffic {
-        let stages = self.parameters.stages();
-        let retained = stages.first().map_or(0, Parameters::retained);
-        let pairs = stages.iter().zip(stages.iter().skip(1));
         BOOTSTRAP.setup_traffic_over()
             + joint::traffic()
-            + BOOTSTRAP.extend_traffic(0, retained)
-            + pairs.map(|(before, after)| before.traffic(after.retained())).sum()
+            + BOOTSTRAP.extend_traffic(0, self.first())
     }
 
     fn extend_traffic(&self, already_made: usize, count: usize) -> OtTraffic {
-        self.parameters.traffic(already_made + count) - self.parameters.traffic(already_made)
+        let made = |count: usize| self.parameters.traffic(count.saturating_sub(SPARE));
+        made(already_made + count) - made(already_made)
     }
 }
 
@@ -207,7 +223,11 @@ impl RcotSender for FerretSender {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        self.batch.announce(count, ch, rng)
+        self.stages.announce(count.saturating_sub(self.spare.0.len()), ch, rng)
+    }
+
+    fn ready(&mut self, out: &mut [Block]) -> bool {
+        out.len() <= self.spare.0.len() && self.spare.fill(out) == out.len()
     }
 
     fn make(
@@ -216,7 +236,8 @@ impl RcotSender for FerretSender {
         mut half: Half<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        self.batch.serve(out, &mut half, rng)
+        let ready = self.spare.fill(out);
+        self.stages.serve(out.split_at_mut(ready).1, &mut half, rng)
     }
 }
 
@@ -231,7 +252,15 @@ impl RcotReceiver for FerretReceiver {
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        self.batch.announce(count, ch, rng)
+        self.stages.announce(count.saturating_sub(self.spare.0.len()), ch, rng)
+    }
+
+    fn ready(&mut self, choices: &mut BitVec, out: &mut [Block]) -> bool {
+        let ready = out.len() <= self.spare.0.len() && self.spare.fill(out) == out.len();
+        if ready {
+            lowest_bits(out, choices);
+        }
+        ready
     }
 
     fn make(
@@ -241,7 +270,8 @@ impl RcotReceiver for FerretReceiver {
         mut half: Half<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), OtError> {
-        self.batch.serve(out, &mut half, rng)?;
+        let ready = self.spare.fill(out);
+        self.stages.serve(out.split_at_mut(ready).1, &mut half, rng)?;
         lowest_bits(out, choices);
         Ok(())
     }

@@ -27,7 +27,7 @@ const LABEL: &str = "gazelle-ot 2026 joint keys of a session v2";
 const FOLLOWING: &str = "gazelle-ot 2026 joint keys that follow others v1";
 
 /// A party's share of the joint keys.
-struct SessionNonce([u8; 32]);
+pub(crate) struct SessionNonce([u8; 32]);
 
 impl Message for SessionNonce {
     type Shape = ();
@@ -48,35 +48,53 @@ impl Message for SessionNonce {
 /// Two public keys that follow from both nonces.
 pub(crate) type JointKeys = [Block; 2];
 
-/// The sender's side: its nonce goes out with what is sent next, the receiver's comes with what it
-/// sends next.
+/// The sender's nonce, sent: it goes with the first that a session sends, so that it costs no flight.
+///
+/// # Errors
+/// The link's.
+pub(crate) fn open(
+    ch: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<SessionNonce, OtError> {
+    let own = nonce(rng);
+    ch.send(&own, &())?;
+    Ok(own)
+}
+
+/// The sender's nonce, received.
+///
+/// # Errors
+/// The link's.
+pub(crate) fn opened(ch: &mut Channel) -> Result<SessionNonce, OtError> {
+    Ok(ch.recv(&())?)
+}
+
+/// The sender's side, after [`open`]: the receiver's nonce comes with what it sends next.
 ///
 /// # Errors
 /// The link's.
 pub(crate) fn sender(
+    own: &SessionNonce,
     purpose: &str,
     ch: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
 ) -> Result<JointKeys, OtError> {
-    let own = nonce(rng);
-    ch.send(&own, &())?;
     let other = ch.recv::<SessionNonce>(&())?;
-    Ok(keys(ch.binding(), purpose, &own, &other))
+    Ok(keys(ch.binding(), purpose, own, &other))
 }
 
-/// The receiver's side: it draws its nonce once the sender's is here.
+/// The receiver's side, after [`opened`]: it draws its nonce once the sender's is here.
 ///
 /// # Errors
 /// The link's.
 pub(crate) fn receiver(
+    other: &SessionNonce,
     purpose: &str,
     ch: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<JointKeys, OtError> {
-    let other = ch.recv::<SessionNonce>(&())?;
     let own = nonce(rng);
     ch.send(&own, &())?;
-    Ok(keys(ch.binding(), purpose, &other, &own))
+    Ok(keys(ch.binding(), purpose, other, &own))
 }
 
 /// Bytes of both nonces.

@@ -190,7 +190,8 @@ pub trait LinearProtocol: Send + Sync {
         weights: &[Vec<&LinearWeights>],
     ) -> Result<Self::Compiled, ProtocolError>;
 
-    /// Setup at the client. `context` binds the session (digest of the handshake's description).
+    /// Setup at the client. `context` binds the session (a digest of the handshake's joint coin, suite and
+    /// description), and neither party chose it alone.
     ///
     /// # Errors
     /// The link's, or [`ProtocolError::Peer`].

@@ -2,10 +2,12 @@
 //!
 //! | client | server |
 //! |---|---|
-//! | [`request`]: magic, versions, caps, model, pinned digest -> | [`greet`] |
+//! | [`request`]: magic, versions, caps, model, pinned digest, `H(n_C)` -> | [`greet`] |
 //! | is told its place in line, as often as the server likes | <- [`hold`] |
-//! | receive a [`Proposal`] | <- [`offer`] or [`refuse`]: status, version, length, allowance; description, or the digest of what is served |
-//! | [`Proposal::accept`]: BLAKE3(version, description, suite) -> | [`Offered::confirm`] compares |
+//! | receive a [`Proposal`] | <- [`offer`] or [`refuse`]: status, version, length, allowance, `n_S`; description, or the digest of what is served |
+//! | [`Proposal::accept`]: `n_C`, BLAKE3(version, coin, description, suite) -> | [`Offered::confirm`] compares |
+//!
+//! Both end with a joint coin (`coins`) that what runs behind is bound to.
 //!
 //! Who wants to know what models there are asks by [`request_catalogue`], and the server answers by
 //! [`offer_catalogue`]; that is all then.
@@ -13,6 +15,7 @@
 //! The description's length is the one length that is ever received: at most 4 MiB. Nothing
 //! secret moves before the confirmation.
 
+mod coins;
 mod messages;
 
 use crate::channel::Channel;
@@ -72,13 +75,16 @@ pub enum HandshakeError {
         /// What the client asked for.
         pinned: [u8; 32],
     },
+    /// The client's nonce is not the one that it committed to.
+    #[error("the client opened another nonce than the one that it had committed to")]
+    Commitment,
     /// The parties' descriptions or suites differ.
     #[error("the parties do not agree on the model's description or the protocol suite")]
     Confirmation,
 }
 
 /// Client: sends `hello` and waits for the description, in line if the server is full and `line` says
-/// so.
+/// so. `nonce`: fresh and uniform, the client's part of the joint coin.
 ///
 /// Cost: one round trip.
 ///
@@ -88,10 +94,13 @@ pub enum HandshakeError {
 pub fn request(
     channel: &mut Channel,
     hello: &Hello,
+    nonce: &[u8; 32],
     line: &mut Line<'_>,
 ) -> Result<Proposal, HandshakeError> {
+    let hello = &Hello { commitment: coins::commitment(nonce), ..*hello };
     let (answer, description) = answered(channel, hello, line)?;
-    let proposal = Proposal { version: answer.version, allowance: answer.allowance, description };
+    let Answer { version, allowance, nonce: server, .. } = answer;
+    let proposal = Proposal { version, allowance, nonces: [*nonce, server], description };
     let served = proposal.digest();
     match hello.pinned {
         Some(pinned) if pinned != served => Err(HandshakeError::Pinned { served, pinned }),
@@ -162,6 +171,8 @@ fn answered(
 pub struct Proposal {
     version: u16,
     allowance: u64,
+    /// The client's and the server's.
+    nonces: [[u8; 32]; 2],
     description: Vec<u8>,
 }
 
@@ -186,13 +197,17 @@ impl Proposal {
         *blake3::hash(&self.description).as_bytes()
     }
 
-    /// Confirms version, description and `suite`; one-way.
+    /// Confirms version, description and `suite`, one-way; the joint coin.
     ///
     /// # Errors
     /// The link's.
-    pub fn accept(self, channel: &mut Channel, suite: &[u8]) -> Result<(), HandshakeError> {
-        channel.send(&confirmation(self.version, &self.description, suite), &())?;
-        Ok(channel.flush()?)
+    pub fn accept(self, channel: &mut Channel, suite: &[u8]) -> Result<[u8; 32], HandshakeError> {
+        let [nonce, server] = self.nonces;
+        let coin = coins::joint(&nonce, &server);
+        let digest = confirmation(self.version, &coin, &self.description, suite);
+        channel.send(&Confirmation { nonce, digest }, &())?;
+        channel.flush()?;
+        Ok(coin)
     }
 }
 
@@ -246,6 +261,7 @@ pub fn offer_catalogue(channel: &mut Channel, catalogue: &[u8]) -> Result<(), Ha
         version: VERSIONS.highest,
         length: length as u32,
         allowance: 0,
+        nonce: [0; 32],
     };
     channel.send(&answer, &())?;
     channel.send(&DescriptionMessage(catalogue.to_vec()), &length)?;
@@ -253,7 +269,8 @@ pub fn offer_catalogue(channel: &mut Channel, catalogue: &[u8]) -> Result<(), Ha
 }
 
 /// Server: sends the description in the newest common version, and how many inferences the client may
-/// make now (`u64::MAX`: as many as it likes).
+/// make now (`u64::MAX`: as many as it likes). `nonce`: fresh and uniform, the server's part of the joint
+/// coin.
 ///
 /// # Errors
 /// No common version, or a description that is not the pinned one: the client has been told.
@@ -262,6 +279,7 @@ pub fn offer<'a>(
     channel: &mut Channel,
     hello: &Hello,
     allowance: u64,
+    nonce: [u8; 32],
     description: &'a [u8],
 ) -> Result<Offered<'a>, HandshakeError> {
     if description.len() > DESCRIPTION_BYTES {
@@ -281,7 +299,7 @@ pub fn offer<'a>(
         }
     }
     let length = description.len();
-    let answer = Answer { status: Status::Ok, version, length: length as u32, allowance };
+    let answer = Answer { status: Status::Ok, version, length: length as u32, allowance, nonce };
     channel.send(&answer, &())?;
     channel.send(&DescriptionMessage(description.to_vec()), &length)?;
     channel.flush()?;
@@ -289,7 +307,7 @@ pub fn offer<'a>(
     if let Some(pace) = channel.pace() {
         pace.allow(length as u64);
     }
-    Ok(Offered { version, description })
+    Ok(Offered { version, commitment: hello.commitment, nonce, description })
 }
 
 /// A description on offer: the client's confirmation is awaited.
@@ -297,6 +315,8 @@ pub fn offer<'a>(
 #[must_use]
 pub struct Offered<'a> {
     version: u16,
+    commitment: [u8; 32],
+    nonce: [u8; 32],
     description: &'a [u8],
 }
 
@@ -306,26 +326,32 @@ impl Offered<'_> {
         self.version
     }
 
-    /// Waits for the client's confirmation and compares.
+    /// Waits for the client's confirmation and compares; the joint coin.
     ///
     /// # Errors
-    /// [`HandshakeError::Confirmation`] if it differs, else the link's.
-    pub fn confirm(self, channel: &mut Channel, suite: &[u8]) -> Result<(), HandshakeError> {
+    /// [`HandshakeError::Commitment`] if the client's nonce is another than it had committed to,
+    /// [`HandshakeError::Confirmation`] if the digest differs, else the link's.
+    pub fn confirm(self, channel: &mut Channel, suite: &[u8]) -> Result<[u8; 32], HandshakeError> {
         let got: Confirmation = channel.recv(&())?;
-        if got == confirmation(self.version, self.description, suite) {
-            Ok(())
+        if coins::commitment(&got.nonce) != self.commitment {
+            return Err(HandshakeError::Commitment);
+        }
+        let coin = coins::joint(&got.nonce, &self.nonce);
+        if got.digest == confirmation(self.version, &coin, self.description, suite) {
+            Ok(coin)
         } else {
             Err(HandshakeError::Confirmation)
         }
     }
 }
 
-/// BLAKE3(version u16 | length u64 | description | suite), integers little-endian.
-fn confirmation(version: u16, description: &[u8], suite: &[u8]) -> Confirmation {
+/// BLAKE3(version u16 | coin | length u64 | description | suite), integers little-endian.
+fn confirmation(version: u16, coin: &[u8; 32], description: &[u8], suite: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&version.to_le_bytes());
+    hasher.update(coin);
     hasher.update(&(description.len() as u64).to_le_bytes());
     hasher.update(description);
     hasher.update(suite);
-    Confirmation(*hasher.finalize().as_bytes())
+    *hasher.finalize().as_bytes()
 }

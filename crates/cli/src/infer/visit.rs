@@ -42,6 +42,12 @@ struct Attempt {
     crowd: bool,
 }
 
+impl From<Failure> for Attempt {
+    fn from(failure: Failure) -> Self {
+        Self { again: false, crowd: false, failure }
+    }
+}
+
 impl From<link::Unconnected> for Attempt {
     fn from(unconnected: link::Unconnected) -> Self {
         let link::Unconnected { failure, lost, reached } = unconnected;
@@ -110,7 +116,9 @@ impl<'a> Visit<'a> {
             memory_bytes: command.max_memory << 20,
         };
         let asking = Asking { limits, pinned: self.digest, model: &command.model };
-        Offer::ask(channel, &asking, &mut in_line(command, self.batch)).map_err(|error| {
+        let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
+        let mut line = in_line(command, self.batch);
+        Offer::ask(channel, &asking, &mut line, &mut rng).map_err(|error| {
             let hint = if self.known { "" } else { link::hint(&command.link_layer, &error) };
             let again = may_pass(&error) && hint.is_empty();
             let lost =

@@ -208,7 +208,10 @@ impl House {
     ) -> Option<Ended> {
         let Arrival { mut guest, client, peer, socket } = arrival;
         pass.considering();
-        if let Err(error) = model.service.welcome(&mut guest, allowance) {
+        let welcomed = gazelle::system_rng()
+            .map_err(GazelleError::from)
+            .and_then(|mut rng| model.service.welcome(&mut guest, allowance, &mut rng));
+        if let Err(error) = welcomed {
             self.strangers.failed(peer, &error);
             self.ledger.metrics.refusal("handshake");
             return None;

@@ -61,7 +61,7 @@ fn adversarial_sessions_that_ask_for_nothing_give_way() {
     let idle: Vec<_> = (0..2)
         .map(|_| {
             let channel = tcp::connect(server.address.as_str(), &Timeouts::default()).unwrap();
-            let offer = Offer::receive(channel, Limits::default(), None).unwrap();
+            let offer = Offer::receive(channel, Limits::default(), None, &mut rng).unwrap();
             let choice = Choice::parse(offer.description()).unwrap();
             let suite = choice.suite(offer.description().nonlinear.len());
             offer.accept(suite, &mut rng).unwrap()

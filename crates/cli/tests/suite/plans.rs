@@ -59,6 +59,8 @@ fn inspect_says_what_servers_on_other_machines_send() {
                 assert_eq!(answers[0][phase][bytes], predicted[phase][bytes], "{isa} {phase}");
             }
         }
+        assert_eq!(answers[0]["setup"]["turns"], predicted["setup"]["turns"]);
+        assert!(predicted["setup"]["turns"].as_u64().unwrap() <= 3);
     }
     assert_eq!(digests[0], digests[1]);
 }

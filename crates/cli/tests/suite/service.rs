@@ -58,10 +58,11 @@ fn ask(server: &Server, count: usize, more: &[&str]) -> std::process::Output {
 /// A session of our own, set up and silent.
 fn session(server: &Server) -> DefaultClient {
     let channel = tcp::connect(server.address.as_str(), &Timeouts::default()).unwrap();
-    let offer = Offer::receive(channel, Limits::default(), None).unwrap();
+    let mut rng = gazelle::system_rng().unwrap();
+    let offer = Offer::receive(channel, Limits::default(), None, &mut rng).unwrap();
     let choice = Choice::parse(offer.description()).unwrap();
     let suite = choice.suite(offer.description().nonlinear.len());
-    offer.accept(suite, &mut gazelle::system_rng().unwrap()).unwrap()
+    offer.accept(suite, &mut rng).unwrap()
 }
 
 #[test]

@@ -36,7 +36,7 @@ where
     let serving =
         thread::spawn(move || server.serve(theirs, &ServerLimits::default(), &mut system_rng()?));
     let mut rng = system_rng()?;
-    let offer = Offer::receive(ours, Limits::default(), None)?;
+    let offer = Offer::receive(ours, Limits::default(), None, &mut rng)?;
     let mut client = offer.accept(suite.clone(), &mut rng)?;
     let prepared = client.prepare(&mut rng)?;
     let values = client.infer(prepared, &[300, 500])?.values;

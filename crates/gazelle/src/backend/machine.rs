@@ -29,9 +29,11 @@ pub struct Machine {
     pub description_byte_ns: f64,
     /// Base OTs, once per session.
     pub base_ot_ns: f64,
-    /// OT setup in one direction beyond them, by what the session is made for: SoftSpokenOT, and Ferret's
-    /// sets in the order of their sizes.
-    pub ot_setup_ns: [f64; 5],
+    /// OT setup in one direction beyond them: SoftSpokenOT's and Ferret's.
+    pub ot_setup_ns: [f64; 2],
+    /// What Ferret makes in front of a session's first OTs in one direction, by its sets in the order of
+    /// their sizes.
+    pub ot_start_ns: [f64; 4],
     /// Per polynomial of hints, at N = 2048.
     pub hint_ns: f64,
     /// Per multiply-add of a linear layer, for its hints.
@@ -85,24 +87,26 @@ impl Machine {
     /// # Errors
     /// The sessions'.
     pub fn calibrate() -> Result<Self, GazelleError> {
-        let (base_ot_ns, ot_setup_ns) = probe::ot_setups()?;
-        let mut machine = Self { base_ot_ns, ot_setup_ns, ..Self::here() };
+        let (base_ot_ns, ot_setup_ns, ot_start_ns) = probe::ot_setups()?;
+        let mut machine = Self { base_ot_ns, ot_setup_ns, ot_start_ns, ..Self::here() };
         machine.linear()?;
         machine.steps(StepProtocol::Garbled)?;
         machine.steps(StepProtocol::Gmw)?;
         Ok(machine)
     }
 
-    /// OT setup in one direction beyond the base OTs, for a session's extension.
-    pub(crate) fn ot_setup_ns(&self, ot: AnyOt) -> f64 {
-        let [soft_spoken, first, small, medium, large] = self.ot_setup_ns;
+    /// OT setup in one direction beyond the base OTs, for a session's extension; and what the session
+    /// begins with when OTs are wanted.
+    pub(crate) fn ot_setup_ns(&self, ot: AnyOt) -> (f64, f64) {
+        let [soft_spoken, ferret_setup] = self.ot_setup_ns;
+        let [first, small, medium, large] = self.ot_start_ns;
         match ot.extension(BaseOt::default()) {
-            Either::First(_) | Either::Second(Either::First(_)) => soft_spoken,
+            Either::First(_) | Either::Second(Either::First(_)) => (soft_spoken, 0.0),
             Either::Second(Either::Second(ferret)) => match ferret.parameters() {
-                Parameters::FIRST => first,
-                Parameters::SMALL => small,
-                Parameters::MEDIUM => medium,
-                _ => large,
+                Parameters::FIRST => (ferret_setup, first),
+                Parameters::SMALL => (ferret_setup, small),
+                Parameters::MEDIUM => (ferret_setup, medium),
+                _ => (ferret_setup, large),
             },
         }
     }
@@ -130,7 +134,7 @@ impl Machine {
             more(wide.offline_ns, empty.offline_ns),
             narrow.polynomials - empty.polynomials,
         );
-        let ots = self.base_ot_ns + self.ot_setup_ns(AnyOt::default());
+        let ots = self.base_ot_ns + self.ot_setup_ns(AnyOt::default()).0;
         self.handshake_ns = (empty.setup_ns - ots).max(0.1 * empty.setup_ns);
         self.online_mac_ns = (wide.linear_online_ns / wide.macs).max(0.005);
         Ok(())

@@ -16,10 +16,10 @@ use crate::plan::Plan;
 use crate::report::Phase;
 use crate::traffic::PlannedTraffic;
 
-/// Round trips of the setup: handshake, coins and hints, base OTs in one direction.
-const SETUP_ROUND_TRIPS: f64 = 4.0;
-/// Round trips that the base OTs of the second direction (GMW) add.
-const SECOND_DIRECTION_ROUND_TRIPS: f64 = 4.0;
+/// Round trips of the setup: hello and description; confirmation, and hints with the base OTs' first message.
+const SETUP_ROUND_TRIPS: f64 = 2.0;
+/// Round trips that the second direction's OTs (GMW) add.
+const SECOND_DIRECTION_ROUND_TRIPS: f64 = 1.0;
 /// One-way messages behind the linear layers' talk until both parties have all corrections and tables:
 /// the OTs of both directions stream while it goes on.
 const OFFLINE_HALF_ROUND_TRIPS: f64 = 2.0;
@@ -68,8 +68,9 @@ pub fn choose(
         });
     }
     // GMW sets up OTs in the second direction too.
-    let second = machine.ot_setup_ns(ot) * 1e-9
-        + link.round_trip.as_secs_f64() * SECOND_DIRECTION_ROUND_TRIPS;
+    let (set_up, start) = machine.ot_setup_ns(ot);
+    let second =
+        (set_up + start) * 1e-9 + link.round_trip.as_secs_f64() * SECOND_DIRECTION_ROUND_TRIPS;
     if gained * f64::from(inferences.max(1)) <= second {
         choices = vec![StepProtocol::Garbled; steps.len()];
     }
@@ -270,10 +271,16 @@ pub fn predict(
         second_direction |= price.and_gates == 0;
         let (before, after) = step_times(&price, machine);
         run.compute_ns += before.compute_ns;
-        run.cost += before.cost;
         online += after.on(link).0;
         online_turns += after.half_round_trips;
     }
+    let directions = if second_direction { 2.0 } else { 1.0 };
+    let (ot_setup_ns, ot_start_ns) = machine.ot_setup_ns(choice.ot);
+    run.compute_ns += directions * ot_start_ns;
+    run.cost = Cost {
+        client_to_server: traffic.offline.client_to_server - linear.client_to_server,
+        server_to_client: traffic.offline.server_to_client - linear.server_to_client,
+    };
     let (seconds, waits) = run.on(link);
     offline += seconds;
     idle += waits;
@@ -283,7 +290,6 @@ pub fn predict(
         + work.fresh_hints * machine.hint_ns
         + work.fresh_macs * machine.hint_mac_ns;
     offline += (background * 1e-9 - idle).max(0.0);
-    let directions = if second_direction { 2.0 } else { 1.0 };
     let setup_turns = 2.0 * SETUP_ROUND_TRIPS
         + if second_direction { 2.0 * SECOND_DIRECTION_ROUND_TRIPS } else { 0.0 };
     let described = description.to_bytes()?.len() as f64;
@@ -296,7 +302,7 @@ pub fn predict(
     let fixed = machine.handshake_ns
         + described * machine.description_byte_ns
         + machine.base_ot_ns
-        + directions * machine.ot_setup_ns(choice.ot);
+        + directions * ot_setup_ns;
     let phase = |cost: Cost, seconds: f64, half_round_trips: f64| Phase {
         seconds,
         bytes_sent: cost.client_to_server,

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use gazelle_share::{LinearProtocol, NonlinearProtocol};
 use gazelle_wire::Channel;
 use gazelle_wire::handshake::{self, Hello, Status};
+use rand_core::CryptoRng;
 
 use crate::error::GazelleError;
 use crate::report::Meter;
@@ -25,6 +26,8 @@ pub struct Guest {
     pub(crate) channel: Channel,
     pub(crate) meter: Meter,
     hello: Hello,
+    /// The handshake's joint coin, once it has confirmed.
+    pub(crate) coin: Option<[u8; 32]>,
 }
 
 impl Guest {
@@ -35,7 +38,7 @@ impl Guest {
     pub fn greet(mut channel: Channel) -> Result<Self, GazelleError> {
         let meter = Meter::start(&channel);
         match handshake::greet(&mut channel) {
-            Ok(hello) => Ok(Self { channel, meter, hello }),
+            Ok(hello) => Ok(Self { channel, meter, hello, coin: None }),
             Err(error) => {
                 channel.send_error();
                 Err(handshake_error(error))
@@ -111,14 +114,23 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     /// # Errors
     /// Versions or models that do not match (the client has been told), a wrong confirmation, or
     /// the link's.
-    pub fn welcome(&self, guest: &mut Guest, allowance: u64) -> Result<(), GazelleError> {
+    pub fn welcome(
+        &self,
+        guest: &mut Guest,
+        allowance: u64,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
         let channel = &mut guest.channel;
-        let result = handshake::offer(channel, &guest.hello, allowance, self.description())
+        let mut nonce = [0; 32];
+        rng.fill_bytes(&mut nonce);
+        let result = handshake::offer(channel, &guest.hello, allowance, nonce, self.description())
             .and_then(|offered| offered.confirm(channel, self.suite_bytes()));
-        result.map_err(|error| {
+        let coin = result.map_err(|error| {
             channel.send_error();
             handshake_error(error)
-        })
+        })?;
+        guest.coin = Some(coin);
+        Ok(())
     }
 }
 

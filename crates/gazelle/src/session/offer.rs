@@ -68,8 +68,9 @@ impl Offer {
         channel: Channel,
         limits: Limits,
         pinned: Option<[u8; 32]>,
+        rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self, GazelleError> {
-        Self::ask(channel, &Asking { limits, pinned, model: "" }, &mut |_| false)
+        Self::ask(channel, &Asking { limits, pinned, model: "" }, &mut |_| false, rng)
     }
 
     /// As [`receive`](Self::receive), of a model by name, and in line if the server is full: `line` is told
@@ -81,6 +82,7 @@ impl Offer {
         mut channel: Channel,
         asking: &Asking<'_>,
         line: &mut Line<'_>,
+        rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self, GazelleError> {
         let Asking { limits, pinned, model } = *asking;
         let model = ModelName::new(model).ok_or(GazelleError::NoModel)?;
@@ -91,7 +93,10 @@ impl Offer {
             ..Caps::default()
         };
         let hello = Hello { caps, pinned, model, ..Hello::default() };
-        let inner = handshake::request(&mut channel, &hello, line).map_err(handshake_error)?;
+        let mut nonce = [0; 32];
+        rng.fill_bytes(&mut nonce);
+        let inner =
+            handshake::request(&mut channel, &hello, &nonce, line).map_err(handshake_error)?;
         match Description::parse(inner.description()) {
             Ok(description) => Ok(Self { channel, inner, description, limits, meter }),
             Err(error) => {
@@ -212,10 +217,11 @@ impl Offer {
         );
         self.check_limits(&plan, &traffic)?;
         let suite_bytes = Description::suite_bytes(suite, &names);
-        let link = self.channel.link_binding();
-        let context = description::context(&suite_bytes, self.inner.description(), link);
         self.channel.begin_phase();
-        self.inner.clone().accept(&mut self.channel, &suite_bytes).map_err(handshake_error)?;
+        let inner = self.inner.clone();
+        let coin = inner.accept(&mut self.channel, &suite_bytes).map_err(handshake_error)?;
+        let link = self.channel.link_binding();
+        let context = description::context(&coin, &suite_bytes, self.inner.description(), link);
         self.channel.bind(context);
         let bound = description::kept_binding(&suite_bytes, self.inner.description());
         let setup = LinearSetup { plan: linear_plan, context };

@@ -36,7 +36,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerReport, GazelleError> {
         let mut guest = Guest::greet(channel)?;
-        self.welcome(&mut guest, u64::MAX)?;
+        self.welcome(&mut guest, u64::MAX, rng)?;
         let recorder = Recorder::default();
         self.attend(guest, limits, &SessionStage::default(), &recorder, rng)?;
         let (setup, inferences) = recorder.into_parts();
@@ -70,11 +70,13 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         (stage, watcher): (&SessionStage, &dyn SessionWatcher),
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), GazelleError> {
-        let Guest { channel, meter, .. } = guest;
+        let Guest { channel, meter, coin, .. } = guest;
+        let coin =
+            coin.ok_or_else(|| GazelleError::Defect("a guest who was not welcomed".into()))?;
         stage.set(Activity::Setup);
         channel.begin_phase();
         let link = channel.link_binding();
-        let context = description::context(&self.suite_bytes, &self.description, link);
+        let context = description::context(&coin, &self.suite_bytes, &self.description, link);
         channel.bind(context);
         let ClientCommand::SetUp { names } = channel.recv(&())? else {
             return Err(GazelleError::Peer("a command before the setup".into()));

@@ -60,11 +60,13 @@ fn with_number(text: &str, at: usize, number: &str) -> String {
 fn offered(data: &[u8]) {
     let Ok(parsed) = Description::parse(data) else { return };
     let Ok(choice) = Choice::parse(&parsed) else { return };
-    // An answer that says ok, version 1, and the length; the description; nothing further.
+    // An answer that says ok, version 1, the length, allowance and nonce; the description; nothing
+    // further.
     let length = (data.len() as u32).to_le_bytes();
-    let stream = [&[0, 1, 0], length.as_slice(), data].concat();
+    let stream = [&[0, 1, 0], length.as_slice(), &[1; 8 + 32], data].concat();
     let limits = Limits { traffic_bytes: 1 << 30, memory_bytes: 1 << 26 };
-    let Ok(offer) = Offer::receive(Channel::from_payloads(stream), limits, None) else { return };
+    let channel = Channel::from_payloads(stream);
+    let Ok(offer) = Offer::receive(channel, limits, None, &mut rng(1)) else { return };
     let steps = parsed.nonlinear.len().min(1 << 10);
     let _ = offer.accept(choice.suite(steps), &mut rng(1));
 }
@@ -136,7 +138,7 @@ fn splice(honest: &[u8], data: &[u8]) -> Vec<u8> {
 
 fn session(channel: Channel) -> Result<Vec<i64>, GazelleError> {
     let rng = &mut rng(1);
-    let offer = Offer::receive(channel, Limits::default(), None)?;
+    let offer = Offer::receive(channel, Limits::default(), None, rng)?;
     let choice = Choice::parse(offer.description())?;
     let mut client = offer.accept(choice.suite(2), rng)?;
     let prepared = client.prepare(rng)?;

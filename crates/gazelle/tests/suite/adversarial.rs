@@ -27,7 +27,7 @@ fn session<L: LinearProtocol, N: NonlinearProtocol>(
 ) -> Result<Vec<i64>, GazelleError> {
     let mut rng = test_rng(3);
     let mut client: Client<L, N> =
-        Offer::receive(channel, Limits::default(), None)?.accept(suite, &mut rng)?;
+        Offer::receive(channel, Limits::default(), None, &mut rng)?.accept(suite, &mut rng)?;
     let prepared = client.prepare(&mut rng)?;
     let inference = client.infer(prepared, input)?;
     client.close()?;
@@ -119,7 +119,7 @@ fn a_session_of_random_bytes_is_an_error() {
     proptest!(ProptestConfig::with_cases(200), |(bytes in proptest::collection::vec(any::<u8>(), 0..400))| {
         let result = server.serve(replay(bytes.clone()), &ServerLimits::default(), &mut test_rng(1));
         prop_assert!(result.is_err());
-        let result = Offer::receive(replay(bytes), Limits::default(), None);
+        let result = Offer::receive(replay(bytes), Limits::default(), None, &mut test_rng(1));
         prop_assert!(result.is_err());
     });
 }
@@ -145,7 +145,8 @@ fn a_client_refuses_what_exceeds_its_limits() {
     let limits = Limits { traffic_bytes: 1000, ..Limits::default() };
     let (result, served) = gazelle_wire::testing::run_two(
         move |channel| {
-            Offer::receive(channel, limits, None)?.accept(ideal(), &mut test_rng(1)).map(drop)
+            let mut rng = test_rng(1);
+            Offer::receive(channel, limits, None, &mut rng)?.accept(ideal(), &mut rng).map(drop)
         },
         move |channel| server.serve(channel, &ServerLimits::default(), &mut test_rng(2)),
     );
@@ -158,7 +159,9 @@ fn a_client_refuses_what_exceeds_its_limits() {
 fn a_pinned_model_that_the_server_does_not_have_is_refused() {
     let server = compile(ideal(), tiny(0));
     let (result, served) = gazelle_wire::testing::run_two(
-        move |channel| Offer::receive(channel, Limits::default(), Some([1; 32])).map(drop),
+        move |channel| {
+            Offer::receive(channel, Limits::default(), Some([1; 32]), &mut test_rng(1)).map(drop)
+        },
         move |channel| server.serve(channel, &ServerLimits::default(), &mut test_rng(2)),
     );
     assert!(matches!(result, Err(GazelleError::Pinned { pinned, .. }) if pinned == [1; 32]));
@@ -177,8 +180,9 @@ fn material_cannot_be_used_in_another_session_and_inputs_must_fit() {
     let open = || {
         let (ours, theirs) = memory::pair();
         let thread = serve(theirs);
-        let offer = Offer::receive(ours, Limits::default(), None).unwrap();
-        (offer.accept(ideal(), &mut test_rng(1)).unwrap(), thread)
+        let mut rng = test_rng(1);
+        let offer = Offer::receive(ours, Limits::default(), None, &mut rng).unwrap();
+        (offer.accept(ideal(), &mut rng).unwrap(), thread)
     };
     let (mut first, first_thread) = open();
     let (mut second, second_thread) = open();
@@ -203,8 +207,8 @@ fn a_server_refuses_more_waiting_material_than_allowed() {
     let (client, served) = gazelle_wire::testing::run_two(
         |channel| {
             let mut rng = test_rng(1);
-            let mut client =
-                Offer::receive(channel, Limits::default(), None)?.accept(ideal(), &mut rng)?;
+            let mut client = Offer::receive(channel, Limits::default(), None, &mut rng)?
+                .accept(ideal(), &mut rng)?;
             let mut waiting = Vec::new();
             for _ in 0..3 {
                 waiting.push(client.prepare(&mut rng)?);

@@ -116,7 +116,7 @@ fn session(
         move |channel| {
             // The same coins in every session, as after a restored snapshot.
             let mut rng = test_rng(seed);
-            let offer = Offer::receive(channel, Limits::default(), None)?;
+            let offer = Offer::receive(channel, Limits::default(), None, &mut test_rng(8))?;
             let mut client: Client<_, _> = offer.accept_with(suite, Some(&*shelf), &mut rng)?;
             let mut values = Vec::new();
             for input in &inputs {
@@ -129,7 +129,7 @@ fn session(
         },
         move |channel| -> Result<(), GazelleError> {
             let mut guest = Guest::greet(channel)?;
-            service.welcome(&mut guest, u64::MAX)?;
+            service.welcome(&mut guest, u64::MAX, &mut test_rng(7))?;
             let (stage, watch) = (SessionStage::default(), Watch(served));
             service.attend(guest, &ServerLimits::default(), &stage, &watch, &mut test_rng(2))
         },

@@ -31,7 +31,7 @@ where
     let (client, server) = run_two(
         move |channel| -> Result<(Phase, Vec<Inference>), GazelleError> {
             let mut rng = test_rng(1);
-            let offer = Offer::receive(channel, Limits::default(), None)?;
+            let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
             let mut client: Client<L, N> = offer.accept(suite, &mut rng)?;
             let mut inferences = Vec::new();
             for input in &inputs {
@@ -64,6 +64,8 @@ pub(crate) fn assert_traffic(run: &Run) {
     let swapped = |phase: &Phase| (phase.bytes_received, phase.bytes_sent);
     assert_eq!(sides(&run.setup), planned(run.planned.setup), "setup at the client");
     assert_eq!(swapped(&run.server.setup), planned(run.planned.setup), "setup at the server");
+    assert!(run.setup.turns <= 3, "{} turns of the setup at the client", run.setup.turns);
+    assert!(run.server.setup.turns <= 3, "{} at the server", run.server.setup.turns);
     let first = &run.inferences[0].report;
     assert_eq!(sides(&first.offline), planned(run.planned.offline), "offline at the client");
     assert_eq!(sides(&first.online), planned(run.planned.online), "online at the client");

@@ -104,6 +104,24 @@ fn traffic_is_exact_with_a_silent_extension_too() {
     assert_traffic(&run);
 }
 
+/// Hello; confirmation; the base OTs' second flight. With one direction of OTs the last is the client's.
+#[test]
+fn transcript_a_setup_takes_three_turns_whatever_the_extension_and_two_with_garbled_circuits() {
+    let network = tiny(TRUNCATE);
+    for ot in
+        [AnyOt::Iknp, AnyOt::For(1), AnyOt::For(1 << 17), AnyOt::For(1 << 18), AnyOt::For(1 << 22)]
+    {
+        // IKNP has no trees: what the client says in its second OT session is the last.
+        let both = if ot == AnyOt::Iknp { 2 } else { 3 };
+        for (step, turns) in [(StepProtocol::Gmw, both), (StepProtocol::Garbled, 2)] {
+            let choice = Choice { ot, ..Choice::all(step) };
+            let run = run(&choice.suite(2), &network, &inputs(&network, 2));
+            assert_eq!(run.setup.turns, turns, "{ot:?}, {}", step.name());
+            assert_traffic(&run);
+        }
+    }
+}
+
 #[test]
 fn a_changed_frame_is_an_error_or_a_wrong_result_and_the_next_client_is_served() {
     let mutations = [

@@ -55,7 +55,7 @@ fn adversarial_parties_that_disagree_on_hints_do_not_begin() {
     let server = compile(suite(Hints::Fresh), network);
     let (client, server) = run_two(
         move |channel| {
-            let offer = Offer::receive(channel, Limits::default(), None)?;
+            let offer = Offer::receive(channel, Limits::default(), None, &mut test_rng(1))?;
             let client: Result<Client<_, _>, _> =
                 offer.accept(suite(Hints::Reused), &mut test_rng(1));
             client.map(drop)
@@ -88,8 +88,8 @@ fn adversarial_a_client_gets_no_more_inferences_than_its_sessions_may_make_toget
         let (server, inputs, quota) = (server.clone(), inputs.clone(), quota.clone());
         let (client, server) = run_two(
             move |channel| {
-                let offer = Offer::receive(channel, Limits::default(), None)?;
                 let mut rng = test_rng(1);
+                let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
                 let mut client = offer.accept(suite(Hints::Reused), &mut rng)?;
                 let mut made = 0;
                 for input in &inputs {
@@ -102,7 +102,7 @@ fn adversarial_a_client_gets_no_more_inferences_than_its_sessions_may_make_toget
             },
             move |channel| {
                 let mut guest = Guest::greet(channel)?;
-                server.welcome(&mut guest, u64::MAX)?;
+                server.welcome(&mut guest, u64::MAX, &mut test_rng(3))?;
                 let (limits, stage) = (ServerLimits::default(), SessionStage::default());
                 server.attend(guest, &limits, &stage, &quota, &mut test_rng(2))
             },

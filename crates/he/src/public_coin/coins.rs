@@ -1,22 +1,12 @@
-//! The joint public seed and its expansion to the `a_i` and `pa` (docs/protocol.md, 3.1).
+//! The public seed of a linear setup and its expansion to the `a_i` and `pa` (docs/protocol.md, 3.1).
 //!
-//! | client | server |
-//! |---|---|
-//! | [`PublicCoins::client`]: commit to `n_C` -> | [`PublicCoins::server`] |
-//! | | <- `n_S` |
-//! | open `n_C` -> | check |
-//!
-//! seed = H(label, `n_C`, `n_S`, context); the context binds plan and model. The server fixes its
-//! nonce before it sees the client's, the client before it sees the server's: neither chooses.
+//! It follows from 32 bytes that neither party chose alone, which the caller has of the session's
+//! handshake: the client committed to its part before the server said its own, and opened it after.
 
 use gazelle_prg::sample;
 use gazelle_ring::Polys;
-use gazelle_wire::{Channel, Cost, DecodeError, Message, Reader, traffic::framed_len};
-use rand_core::CryptoRng;
 use rayon::prelude::*;
-use subtle::ConstantTimeEq;
 
-use crate::error::HeError;
 use crate::public_coin::expand::{CoinKind, derive, first_stream};
 use crate::public_coin::parameters::Parameters;
 
@@ -28,46 +18,6 @@ pub struct PublicCoins {
 }
 
 impl PublicCoins {
-    /// The client's side of the joint choice. `context`: digest of plan and model.
-    ///
-    /// Cost: 32 bytes, 32 bytes back, 32 bytes; see [`PublicCoins::traffic`].
-    ///
-    /// # Errors
-    /// The link's.
-    pub fn client(
-        context: &[u8; 32],
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Self, HeError> {
-        let mut nonce = [0u8; 32];
-        rng.fill_bytes(&mut nonce);
-        channel.send(&Commitment(commitment(&nonce, context)), &())?;
-        let Nonce(server) = channel.recv(&())?;
-        channel.send(&Nonce(nonce), &())?;
-        channel.flush()?;
-        Ok(Self::joint(&nonce, &server, context))
-    }
-
-    /// The server's side.
-    ///
-    /// # Errors
-    /// The link's; [`HeError::Commitment`] if the client opens another nonce.
-    pub fn server(
-        context: &[u8; 32],
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Self, HeError> {
-        let Commitment(committed) = channel.recv(&())?;
-        let mut nonce = [0u8; 32];
-        rng.fill_bytes(&mut nonce);
-        channel.send(&Nonce(nonce), &())?;
-        let Nonce(client) = channel.recv(&())?;
-        if !bool::from(commitment(&client, context).ct_eq(&committed)) {
-            return Err(HeError::Commitment);
-        }
-        Ok(Self::joint(&client, &nonce, context))
-    }
-
     /// What both parties keep of the choice beyond a session: 32 public bytes.
     pub fn to_bytes(&self) -> [u8; 32] {
         self.seed
@@ -78,9 +28,10 @@ impl PublicCoins {
         Self { seed }
     }
 
-    /// Bytes of the joint choice.
-    pub fn traffic() -> Cost {
-        Cost { client_to_server: 2 * framed_len(32), server_to_client: framed_len(32) }
+    /// The coins of a linear setup. `joint`: 32 bytes of this setup alone that neither party chose, bound
+    /// to plan and model, such as a hash of a session's joint coin (the handshake's) and all of that.
+    pub fn from_joint(joint: &[u8; 32]) -> Self {
+        Self { seed: blake3::derive_key("gazelle-he 2026 public seed of a setup", joint) }
     }
 
     /// The request polynomials `a_first .. a_{first + count}`, uniform below `2^{l+k}`. Indices run
@@ -111,12 +62,6 @@ impl PublicCoins {
         &self.seed
     }
 
-    fn joint(client: &[u8; 32], server: &[u8; 32], context: &[u8; 32]) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("gazelle-he 2026 joint public seed");
-        hasher.update(client).update(server).update(context);
-        Self { seed: *hasher.finalize().as_bytes() }
-    }
-
     /// Separated by kind, N, log2 q and index.
     fn expand(&self, parameters: &Parameters, kind: CoinKind, index: u64, out: &mut [u64]) {
         let bits = parameters.modulus_bits();
@@ -125,56 +70,12 @@ impl PublicCoins {
     }
 }
 
-fn commitment(nonce: &[u8; 32], context: &[u8; 32]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("gazelle-he 2026 commitment to a nonce");
-    hasher.update(nonce).update(context);
-    *hasher.finalize().as_bytes()
-}
-
-/// The client's commitment.
-struct Commitment([u8; 32]);
-
-/// A nonce, or the opening of the commitment to it.
-struct Nonce([u8; 32]);
-
-macro_rules! thirty_two_bytes {
-    ($type:ident, $kind:literal, $name:literal) => {
-        impl Message for $type {
-            type Shape = ();
-            const KIND: u16 = $kind;
-            const NAME: &'static str = $name;
-
-            fn encoded_len((): &()) -> usize {
-                32
-            }
-            fn encode(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.0);
-            }
-            fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-                Ok(Self(input.array()?))
-            }
-        }
-    };
-}
-thirty_two_bytes!(Commitment, 0x0200, "commitment to a nonce");
-thirty_two_bytes!(Nonce, 0x0201, "nonce of the public seed");
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn coins(tag: u8) -> PublicCoins {
-        PublicCoins::joint(&[tag; 32], &[7; 32], &[8; 32])
-    }
-
-    #[test]
-    fn the_seed_depends_on_both_nonces_and_the_context() {
-        let joint = PublicCoins::joint(&[1; 32], &[2; 32], &[3; 32]);
-        assert_ne!(joint, PublicCoins::joint(&[9; 32], &[2; 32], &[3; 32]));
-        assert_ne!(joint, PublicCoins::joint(&[1; 32], &[9; 32], &[3; 32]));
-        assert_ne!(joint, PublicCoins::joint(&[1; 32], &[2; 32], &[9; 32]));
-        assert_ne!(commitment(&[1; 32], &[3; 32]), commitment(&[2; 32], &[3; 32]));
-        assert_ne!(commitment(&[1; 32], &[3; 32]), commitment(&[1; 32], &[4; 32]));
+        PublicCoins::from_joint(&[tag; 32])
     }
 
     #[test]

@@ -3,25 +3,22 @@
 use gazelle_prg::{Prg, Seed};
 use gazelle_ring::SparseWeights;
 use gazelle_ring::weights::Term;
+use gazelle_wire::Message;
 use gazelle_wire::message::decode_all;
-use gazelle_wire::{Channel, Message};
 
 use crate::public_coin::{
     EncryptedRequest, HintBinding, HintKey, HintMessage, HintShape, LayerSecret, Parameters,
     Pinned, PublicCoins, RequestMessage, RequestShape, ReshareMessage, ResponseNoise,
 };
 
-/// A peer that says `data` in the joint choice of the seed, to both roles; then one group with a
-/// request, hints and a nonce made of `data`, whose first five bytes choose the parameters.
+/// One group with a request, hints and a nonce made of `data`, whose first five bytes choose the
+/// parameters.
 ///
 /// # Panics
 /// Only on a defect.
 pub fn messages(data: &[u8]) {
     let rng = &mut Prg::new(&Seed::from_bytes([9; 16]), 0);
-    let mut channel = Channel::from_payloads(data.to_vec());
-    let _ = PublicCoins::server(&[1; 32], &mut channel, rng);
-    let mut channel = Channel::from_payloads(data.to_vec());
-    let Ok(coins) = PublicCoins::client(&[1; 32], &mut channel, rng) else { return };
+    let coins = PublicCoins::from_joint(&[1; 32]);
     let Some(([ring, noise, kept, dropped, quarters], rest)) = data.split_first_chunk::<5>() else {
         return;
     };

@@ -7,21 +7,13 @@ use gazelle_he::public_coin::{
 use gazelle_prg::{Prg, Seed, sample};
 use gazelle_ring::weights::Term;
 use gazelle_ring::{DenseWeights, Polys, SparseWeights, WeightMatrix};
-use gazelle_wire::testing::run_two;
 
 pub(crate) fn rng(tag: u8) -> Prg {
     Prg::new(&Seed::from_bytes([tag; 16]), 0)
 }
 
 pub(crate) fn coins(tag: u8) -> PublicCoins {
-    let (client, server) = run_two(
-        move |mut channel| PublicCoins::client(&[5; 32], &mut channel, &mut rng(tag)).unwrap(),
-        move |mut channel| {
-            PublicCoins::server(&[5; 32], &mut channel, &mut rng(tag + 100)).unwrap()
-        },
-    );
-    assert_eq!(client, server);
-    client
+    PublicCoins::from_joint(&[tag; 32])
 }
 
 pub(crate) fn uniform(prg: &mut Prg, bits: u32, len: usize) -> Vec<u64> {

@@ -2,13 +2,9 @@
 //! secrets are beside the code (`client`, `server`, `coins`).
 
 use std::collections::HashSet;
-use std::sync::mpsc;
 
-use gazelle_he::public_coin::{
-    EncryptedRequest, HintBinding, HintKey, Parameters, PublicCoins, Requested,
-};
+use gazelle_he::public_coin::{EncryptedRequest, HintBinding, HintKey, Parameters, Requested};
 use gazelle_wire::Message;
-use gazelle_wire::testing::run_two;
 
 use super::group::{Group, binding, coins, noise, random_terms, rng};
 
@@ -21,42 +17,10 @@ fn group() -> Group {
     Group::new(parameters(), 2, rows, false)
 }
 
-/// 3.1: the server's nonce is on the wire before the client's is opened, so the server cannot choose
-/// the seed; the client is bound by its commitment, so it cannot either.
 #[test]
-fn the_server_commits_to_its_nonce_before_it_sees_the_clients() {
-    let (order, seen) = mpsc::channel();
-    let at_server = order.clone();
-    run_two(
-        move |mut channel| {
-            // The client by hand: it sends the commitment and stops until the nonce is there.
-            channel.send(&Raw::<0x0200>([9; 32]), &()).unwrap();
-            let Raw(_) = channel.recv::<Raw<0x0201>>(&()).unwrap();
-            order.send("client got the server's nonce").unwrap();
-            channel.send(&Raw::<0x0201>([3; 32]), &()).unwrap();
-            channel.flush().unwrap();
-        },
-        move |mut channel| {
-            let result = PublicCoins::server(&[5; 32], &mut channel, &mut rng(1));
-            at_server.send("server is done").unwrap();
-            assert!(matches!(result, Err(gazelle_he::HeError::Commitment)));
-        },
-    );
-    let order: Vec<_> = seen.iter().collect();
-    assert_eq!(order, ["client got the server's nonce", "server is done"]);
-}
-
-#[test]
-fn the_public_seed_differs_between_sessions_and_contexts() {
-    let seeds: Vec<PublicCoins> = [1, 2].map(coins).into();
-    assert_ne!(seeds[0], seeds[1]);
-    let (client, server) = run_two(
-        |mut channel| PublicCoins::client(&[6; 32], &mut channel, &mut rng(1)).unwrap(),
-        // Another context at the server: its check of the opening fails.
-        |mut channel| PublicCoins::server(&[7; 32], &mut channel, &mut rng(101)).is_err(),
-    );
-    assert!(server);
-    assert_ne!(client, seeds[0]);
+fn the_public_seed_is_that_of_the_joint_bytes() {
+    assert_eq!(coins(1), coins(1));
+    assert_ne!(coins(1), coins(2));
 }
 
 /// 3.1, 3.3: nothing of two requests is the same, within a group and across groups and inferences.
@@ -171,26 +135,6 @@ fn a_fresh_response_per_inference_serves_the_revealed_layer() {
     group.hints = stale;
     let (errors, _) = group.errors(2, &mut rng(28));
     assert!(errors.iter().any(|e| (e.abs() as f64) > 1000.0 * bound));
-}
-
-struct Raw<const KIND: u16>([u8; 32]);
-
-impl<const KIND: u16> Message for Raw<KIND> {
-    type Shape = ();
-    const KIND: u16 = KIND;
-    const NAME: &'static str = "raw";
-    fn encoded_len((): &()) -> usize {
-        32
-    }
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
-    fn decode(
-        input: &mut gazelle_wire::Reader<'_>,
-        (): &(),
-    ) -> Result<Self, gazelle_wire::DecodeError> {
-        Ok(Self(input.array()?))
-    }
 }
 
 #[test]

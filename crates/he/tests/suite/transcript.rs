@@ -1,30 +1,11 @@
-//! Exact lengths and turns.
+//! Exact lengths.
 
 use gazelle_he::public_coin::{
-    HintMessage, HintShape, Parameters, PublicCoins, RequestMessage, RequestShape, ReshareMessage,
+    HintMessage, HintShape, Parameters, RequestMessage, RequestShape, ReshareMessage,
 };
 use gazelle_wire::Message;
-use gazelle_wire::testing::run_two;
 
 use super::group::{Group, random_terms, rng};
-
-#[test]
-fn the_joint_seed_takes_three_messages_of_32_bytes() {
-    let (client, server) = run_two(
-        |mut channel| {
-            PublicCoins::client(&[5; 32], &mut channel, &mut rng(1)).unwrap();
-            channel.traffic()
-        },
-        |mut channel| {
-            PublicCoins::server(&[5; 32], &mut channel, &mut rng(2)).unwrap();
-            channel.traffic()
-        },
-    );
-    let cost = PublicCoins::traffic();
-    assert_eq!((cost.client_to_server, cost.server_to_client), (80, 40));
-    assert_eq!((client.sent, client.received, client.turns), (80, 40, 1));
-    assert_eq!((server.sent, server.received, server.turns), (40, 80, 1));
-}
 
 #[test]
 fn messages_have_the_lengths_that_the_shapes_say() {

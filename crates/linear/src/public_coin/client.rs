@@ -71,10 +71,9 @@ impl PublicCoinClient {
         (groups, plan): (&[LinearGroup], &LinearPlan),
         context: &[u8; 32],
         channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self, ProtocolError> {
         let states = states(scheme, groups, plan)?;
-        let coins = PublicCoins::client(context, channel, rng).map_err(from_he)?;
+        let coins = PublicCoins::from_joint(context);
         let mut groups = Vec::with_capacity(states.len());
         for state in states {
             let mut hints = None;
@@ -271,7 +270,7 @@ pub(super) fn from_he(error: gazelle_he::HeError) -> ProtocolError {
     use gazelle_he::HeError;
     match error {
         HeError::Channel(error) => ProtocolError::Channel(error),
-        HeError::Malformed { .. } | HeError::Commitment => ProtocolError::Peer(error.to_string()),
+        HeError::Malformed { .. } => ProtocolError::Peer(error.to_string()),
         other => ProtocolError::backend(other),
     }
 }

@@ -63,7 +63,7 @@ impl PublicCoinServer {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self, ProtocolError> {
-        let coins = PublicCoins::server(context, channel, rng).map_err(from_he)?;
+        let coins = PublicCoins::from_joint(context);
         let key = HintKey::fresh(rng).map_err(from_he)?;
         let groups = server_groups(&compiled, &coins, &key, 0);
         let digest = send_hints(&compiled, &groups, &coins, channel)?;

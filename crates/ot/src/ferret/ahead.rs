@@ -9,8 +9,9 @@
 //! outputs over bits, which stay in L2: about 2 ns each.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use gazelle_block::{BitVec, Block};
+use gazelle_block::BitVec;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -38,32 +39,33 @@ impl Zeroize for VecDequeOfPaths {
 }
 
 impl ChoicesAhead {
-    /// From the session's first retained OTs.
-    pub(super) fn start(&mut self, parameters: &Parameters, retained: &[Block]) {
-        debug_assert_eq!(retained.len(), parameters.retained());
-        self.retained = retained.iter().map(|z| u8::from(z.lsb())).collect();
+    /// From the choices of the session's first retained OTs, a byte each.
+    pub(super) fn start(&mut self, choices: Vec<u8>) {
+        self.retained = choices;
     }
 
     /// Draws the noise positions of the next batch, whose first row is `row`; its corrections d,
-    /// `[tree][level]`.
+    /// `[tree][level]`, and the choices of its first `ahead` outputs, a byte each.
     pub(super) fn next(
         &mut self,
         parameters: &Parameters,
-        code: &Code,
-        row: u64,
+        (code, row): (&Code, u64),
+        ahead: usize,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> BitVec {
+    ) -> (BitVec, Vec<u8>) {
         let depth = parameters.h();
         let paths: Vec<u32> = (0..parameters.t()).map(|_| rng.next_u32() >> (32 - depth)).collect();
         let (secret, for_trees) = self.retained.split_at(parameters.k().min(self.retained.len()));
         let turns = paths.iter().flat_map(|path| (0..depth).map(move |d| (path >> d & 1) as u8));
         let corrections = turns.zip(for_trees).map(|(turn, b)| turn ^ b == 0).collect();
-        let mut next = noise(parameters, &paths);
+        let mut first = noise(parameters, &paths, 0..ahead);
+        code.encode_bits(secret, row, &mut first);
+        let mut next = noise(parameters, &paths, parameters.usable()..parameters.n());
         code.encode_bits(secret, row + parameters.usable() as u64, &mut next);
         self.retained.zeroize();
         self.retained = next;
         self.announced.0.push_back(paths);
-        corrections
+        (corrections, first)
     }
 
     /// The noise positions of the next batch to begin.
@@ -72,20 +74,22 @@ impl ChoicesAhead {
     }
 }
 
-/// Which of a batch's last `k + t h` outputs are noise positions, a byte each: groups of trees one after
+/// Which of a batch's outputs in `range` are noise positions, a byte each: groups of trees one after
 /// another, `[place][tree]`.
-fn noise(parameters: &Parameters, paths: &[u32]) -> Vec<u8> {
-    // The first group of which something is retained, and what of it is not.
-    let whole = parameters.usable() / (parameters.group() << parameters.h());
-    let skipped = parameters.usable() - whole * (parameters.group() << parameters.h());
+fn noise(parameters: &Parameters, paths: &[u32], range: Range<usize>) -> Vec<u8> {
+    let group = parameters.group() << parameters.h();
+    // The first group of the range, and what of it lies before.
+    let (whole, skipped) = (range.start / group, range.start % group);
+    let groups = range.end.div_ceil(group) - whole;
     // A buffer that grew would leave its contents behind unwiped.
-    let mut noise = Vec::with_capacity(skipped + parameters.retained());
-    for paths in paths.chunks(parameters.group()).skip(whole) {
+    let mut noise = Vec::with_capacity(groups * group);
+    for paths in paths.chunks(parameters.group()).skip(whole).take(groups) {
         for place in 0..1u32 << parameters.h() {
             // 1 if they are equal: both are below 2^31.
             noise.extend(paths.iter().map(|path| ((path ^ place).wrapping_sub(1) >> 31) as u8));
         }
     }
+    noise.truncate(range.end - whole * group);
     noise.drain(..skipped).for_each(drop);
     noise
 }
@@ -102,14 +106,16 @@ mod tests {
         let mut rng = Prg::new(&Seed::from_bytes([3; 16]), 0);
         let paths: Vec<u32> =
             (0..SET.t()).map(|_| rand_core::Rng::next_u32(&mut rng) >> (32 - SET.h())).collect();
-        let noise = noise(&SET, &paths);
-        assert_eq!(noise.len(), SET.retained());
         let group = SET.group() << SET.h();
-        for (at, noise) in (SET.usable()..).zip(noise) {
-            let trees = SET.trees_of(at / group);
-            let (place, tree) = (at % group / trees, at % group % trees);
-            let path = paths[at / group * SET.group() + tree];
-            assert_eq!(noise == 1, path as usize == place, "output {at}");
+        for range in [SET.usable()..SET.n(), 0..0, 0..1, 0..group + 7, 3..SET.n()] {
+            let noise = noise(&SET, &paths, range.clone());
+            assert_eq!(noise.len(), range.len());
+            for (at, noise) in range.zip(noise) {
+                let trees = SET.trees_of(at / group);
+                let (place, tree) = (at % group / trees, at % group % trees);
+                let path = paths[at / group * SET.group() + tree];
+                assert_eq!(noise == 1, path as usize == place, "output {at}");
+            }
         }
     }
 }

@@ -29,17 +29,20 @@ pub(super) trait BatchParty {
     /// Whether this party's messages make the OTs.
     const SPEAKS: bool;
 
-    /// The first retained OTs, on which the first batch lives.
-    fn start(&mut self, _parameters: &Parameters, _retained: &[Block]) {}
+    /// The choices of the first retained OTs, on which the first batch lives, a byte each; none at the
+    /// party with Delta.
+    fn start(&mut self, _choices: Vec<u8>) {}
 
-    /// Announces one more batch, whose first row of the code is `row`: noise positions.
+    /// Announces one more batch, whose first row of the code is `row`: noise positions. Returns the choices
+    /// of its first `ahead` outputs, a byte each; nothing at the party with Delta.
     fn announce(
         &mut self,
         parameters: &Parameters,
         rows: (&Code, u64),
+        ahead: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError>;
+    ) -> Result<Vec<u8>, OtError>;
 
     /// The start of a batch that was announced.
     fn begin(&mut self) -> Result<(), OtError>;
@@ -150,16 +153,16 @@ pub(super) struct Batch<P> {
 }
 
 impl<P: BatchParty> Batch<P> {
+    /// A session that waits for its first retained OTs: [`start`](Self::start) and [`supply`](Self::supply).
+    ///
     /// - `keys`: public and joint, for the trees' hash and for the code.
     /// - `binding`: what the channel is bound to.
-    pub(super) fn new(
+    pub(super) fn waiting(
         parameters: Parameters,
         [hash, code]: JointKeys,
         binding: &[u8; 32],
-        retained: Vec<Block>,
-        mut party: P,
+        party: P,
     ) -> Self {
-        party.start(&parameters, &retained);
         let transcript = CheckTranscript::new("ferret", binding, &[hash]);
         let hash = HashSeed::new(&Seed::from_bytes(hash.to_bytes()));
         Self {
@@ -171,7 +174,7 @@ impl<P: BatchParty> Batch<P> {
                 shadows: Zeroizing::default(),
             },
             party,
-            next: retained,
+            next: Vec::new(),
             retained: Vec::new(),
             // The first batch begins by going one batch on.
             row: (parameters.n() as u64).wrapping_neg(),
@@ -182,6 +185,38 @@ impl<P: BatchParty> Batch<P> {
             used: 0,
             dead: false,
         }
+    }
+
+    /// The choices of the first retained OTs, a byte each; none at the party with Delta.
+    pub(super) fn start(&mut self, choices: Vec<u8>) {
+        self.party.start(choices);
+    }
+
+    /// The first retained OTs.
+    pub(super) fn supply(&mut self, retained: Vec<Block>) {
+        self.next = retained;
+    }
+
+    /// Whether nothing was announced yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.announced == 0
+    }
+
+    /// Announces the first batch; the choices of its first `count` outputs, as [`BatchParty::announce`].
+    pub(super) fn announce_first(
+        &mut self,
+        count: usize,
+        ch: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Vec<u8>, OtError> {
+        if self.dead {
+            return Err(OtError::Dead);
+        }
+        self.dead = true;
+        let choices = self.party.announce(&self.parameters, (&self.code, 0), count, ch, rng)?;
+        self.announced = 1;
+        self.dead = false;
+        Ok(choices)
     }
 
     /// Announces the batches that the next `count` OTs take, as far as they have not yet been.
@@ -199,7 +234,7 @@ impl<P: BatchParty> Batch<P> {
         let any = self.announced < wanted;
         while self.announced < wanted {
             let row = self.announced as u64 * self.parameters.n() as u64;
-            self.party.announce(&self.parameters, (&self.code, row), ch, rng)?;
+            self.party.announce(&self.parameters, (&self.code, row), 0, ch, rng)?;
             self.announced += 1;
         }
         if any && !P::SPEAKS {
@@ -250,6 +285,9 @@ impl<P: BatchParty> Batch<P> {
     ) -> Result<&'a mut [Block], OtError> {
         let Self { parameters, retained, next, leaves, .. } = self;
         if self.group == parameters.groups() {
+            if next.len() != parameters.retained() {
+                return Err(OtError::Unannounced);
+            }
             // The old ones are wiped and never used again.
             retained.zeroize();
             *retained = std::mem::replace(next, Vec::with_capacity(parameters.retained()));

@@ -129,7 +129,8 @@ impl Parameters {
         OtTraffic { sender_to_receiver: 0, receiver_to_sender }
     }
 
-    /// Bytes that a session has sent once it has made `count` OTs.
+    /// Bytes that a session has sent once it has made `count` OTs: those of the stages under it go in
+    /// front of the first.
     pub(super) fn traffic(&self, count: usize) -> OtTraffic {
         let of_groups = |groups: usize| {
             let sums = |trees: usize| framed_len(16 * said(trees, self.depth as usize));
@@ -138,10 +139,13 @@ impl Parameters {
             if groups > last { whole + sums(self.trees_of(last)) } else { whole }
         };
         let Some(last) = count.checked_sub(1) else { return OtTraffic::default() };
+        let under = self.before.map_or_else(OtTraffic::default, |set| set.traffic(self.retained()));
         let (batches, place) = (last / self.usable(), last % self.usable());
         let groups = place / (self.group << self.depth) + 1;
         let sums = batches as u64 * of_groups(self.groups()) + of_groups(groups);
-        self.announced(count) + OtTraffic { sender_to_receiver: sums, receiver_to_sender: 0 }
+        under
+            + self.announced(count)
+            + OtTraffic { sender_to_receiver: sums, receiver_to_sender: 0 }
     }
 }
 

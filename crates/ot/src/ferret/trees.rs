@@ -108,11 +108,12 @@ impl BatchParty for Knower {
         &mut self,
         parameters: &Parameters,
         _rows: (&Code, u64),
+        _ahead: usize,
         ch: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
+    ) -> Result<Vec<u8>, OtError> {
         self.announced.push_back(ch.recv(&(parameters.t() * parameters.h() as usize))?);
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn begin(&mut self) -> Result<(), OtError> {
@@ -161,19 +162,21 @@ impl Drop for Puncturer {
 impl BatchParty for Puncturer {
     const SPEAKS: bool = false;
 
-    fn start(&mut self, parameters: &Parameters, retained: &[Block]) {
-        self.ahead.start(parameters, retained);
+    fn start(&mut self, choices: Vec<u8>) {
+        self.ahead.start(choices);
     }
 
     fn announce(
         &mut self,
         parameters: &Parameters,
-        (code, row): (&Code, u64),
+        rows: (&Code, u64),
+        ahead: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
-        let corrections = self.ahead.next(parameters, code, row, rng);
-        Ok(ch.send(&corrections, &corrections.len())?)
+    ) -> Result<Vec<u8>, OtError> {
+        let (corrections, choices) = self.ahead.next(parameters, rows, ahead, rng);
+        ch.send(&corrections, &corrections.len())?;
+        Ok(choices)
     }
 
     fn begin(&mut self) -> Result<(), OtError> {

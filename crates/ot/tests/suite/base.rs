@@ -1,6 +1,7 @@
 //! Base OTs: the functionality, exact bytes, and degenerate points.
 
 use curve25519_dalek::RistrettoPoint;
+use curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED;
 use curve25519_dalek::ristretto::CompressedRistretto;
 use curve25519_dalek::traits::Identity;
 use gazelle_ot::{BaseOt, LatticeKeysMessage, PointsMessage};
@@ -106,7 +107,7 @@ fn adversarial_degenerate_points_from_the_receiver_are_refused_by_index() {
     for point in degenerate() {
         let ((), result) = run_two(
             move |mut ch| {
-                let first = ch.recv::<PointsMessage>(&1).unwrap().0[0];
+                let first = RISTRETTO_BASEPOINT_COMPRESSED;
                 ch.send(&PointsMessage(vec![first, first, first, point]), &4).unwrap();
                 ch.flush().unwrap();
             },

@@ -48,6 +48,9 @@ fn softspoken_sends_one_bit_per_tree_but_the_first() {
     }
 }
 
+/// OTs that Ferret's setup leaves for its first calls.
+const SPARE: usize = 128;
+
 /// Ferret's setup: base OTs, nonces; trees with their commitment, and the bootstrap's check.
 const DOWN: u64 = 8 + 256 * 32 + 8 + 32;
 const UP: u64 = 8 + 32 + 8 + 16 * 257 + 8 + 32 * 17 + 8 + 32 + 15 * 16 + 8 + 48;
@@ -55,7 +58,8 @@ const UP: u64 = 8 + 32 + 8 + 16 * 257 + 8 + 32 * 17 + 8 + 32 + 15 * 16 + 8 + 48;
 #[test]
 fn ferret_sends_one_block_per_level_and_tree_and_two_to_check_and_one_bit_back() {
     let both = |down, up| OtTraffic { sender_to_receiver: down, receiver_to_sender: up };
-    // Groups of a batch that hold what it hands out; bytes of a group and of the last, smaller one.
+    // Groups of a batch that hold what it hands out; bytes of a group and of the last, smaller one. A
+    // stage's groups, of which `down` hold what is retained of them, go in front of the first OTs.
     for (set, stages, down, groups, [group, last], up) in [
         (Parameters::FIRST, 0, 0, [38, 48], [8 + 16 * 9 * 16 + 16, 8 + 4 * 9 * 16 + 16], 756),
         (Parameters::SMALL, 1, 20, [193, 213], [8 + 8 * 10 * 16 + 16, 8 + 4 * 10 * 16 + 16], 1913),
@@ -70,20 +74,22 @@ fn ferret_sends_one_block_per_level_and_tree_and_two_to_check_and_one_bit_back()
         ),
     ] {
         let ferret = Ferret::new(set).with_base(BaseOt::Classic);
-        // `FIRST` retains 38,816 OTs of the bootstrap; `down` of its groups hold what this set retains.
-        let bootstrap = UP + 6 * 8 + 15 * 38_912 / 8;
-        let setup = both(DOWN + down * (8 + 16 * 9 * 16 + 16), bootstrap + stages * (8 + 756));
-        assert_eq!(ferret.setup_traffic(), setup);
+        // `FIRST` retains 38,816 OTs of the bootstrap; 128 more are handed out first.
+        let bootstrap = UP + 6 * 8 + 15 * 39_040 / 8;
+        assert_eq!(ferret.setup_traffic(), both(DOWN, bootstrap));
+        assert_eq!(ferret.extend_traffic(0, SPARE), both(0, 0));
         let [usable, all] = groups;
-        let first = both(usable * group, 8 + up);
-        assert_eq!(ferret.extend_traffic(0, set.usable()), first);
+        let under = both(down * (8 + 16 * 9 * 16 + 16), stages * (8 + 756));
+        let first = both(usable * group, 8 + up) + under;
+        assert_eq!(ferret.extend_traffic(0, SPARE + set.usable()), first);
         // The rest of a batch, which feeds the next one, is made when that begins.
         let second = both((all - usable - 1) * group + last + usable * group, 8 + up);
-        assert_eq!(ferret.extend_traffic(set.usable(), set.usable()), second);
-        assert_eq!(ferret.extend_traffic(set.usable(), 0), both(0, 0));
-        let one = ferret.extend_traffic(0, 1);
-        assert_eq!(one, both(group, 8 + up));
-        assert_eq!(one + ferret.extend_traffic(1, set.usable() - 1), first);
+        let made = SPARE + set.usable();
+        assert_eq!(ferret.extend_traffic(made, set.usable()), second);
+        assert_eq!(ferret.extend_traffic(made, 0), both(0, 0));
+        let one = ferret.extend_traffic(0, SPARE + 1);
+        assert_eq!(one, both(group, 8 + up) + under);
+        assert_eq!(one + ferret.extend_traffic(SPARE + 1, set.usable() - 1), first);
     }
 }
 
@@ -109,6 +115,42 @@ fn turns<O: OtExtension + 'static>(extension: &O) -> (u64, u64) {
             (ch.traffic() - before).turns
         },
     )
+}
+
+/// Both directions, each party sending and receiving in turn: the first party's setup message; the other's
+/// base OTs, trees, corrections and flips; the second session's trees and corrections.
+fn turns_of_both_directions<O: OtExtension + 'static>(extension: &O) -> (u64, u64) {
+    let (one, two) = (extension.clone(), extension.clone());
+    run_two(
+        move |mut ch| {
+            let mut rng = rng(1);
+            let delta = Delta::random(&mut rng);
+            gazelle_ot::duplex::sender_first(&one, delta, &mut ch, &mut rng).unwrap();
+            ch.flush().unwrap();
+            ch.traffic().turns
+        },
+        move |mut ch| {
+            let mut rng = rng(2);
+            let delta = Delta::random(&mut rng);
+            gazelle_ot::duplex::receiver_first(&two, delta, &mut ch, &mut rng).unwrap();
+            ch.flush().unwrap();
+            ch.traffic().turns
+        },
+    )
+}
+
+#[test]
+fn both_directions_are_set_up_in_three_flights() {
+    // IKNP has nothing to say in the third.
+    assert_eq!(turns_of_both_directions(&Iknp::new()), (1, 0));
+    for turns in [
+        turns_of_both_directions(&SoftSpoken::K8),
+        turns_of_both_directions(&Ferret::new(Parameters::FIRST)),
+        turns_of_both_directions(&Ferret::new(Parameters::MEDIUM)),
+        turns_of_both_directions(&Ferret::new(Parameters::LARGE)),
+    ] {
+        assert_eq!(turns, (1, 1));
+    }
 }
 
 #[test]

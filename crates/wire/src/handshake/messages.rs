@@ -49,6 +49,8 @@ pub struct Hello {
     pub model: ModelName,
     /// BLAKE3 of the only description that it accepts.
     pub pinned: Option<[u8; 32]>,
+    /// To the client's nonce; [`request`](super::request) sets it.
+    pub commitment: [u8; 32],
 }
 
 impl Default for Hello {
@@ -59,6 +61,7 @@ impl Default for Hello {
             catalogue: false,
             model: ModelName::default(),
             pinned: None,
+            commitment: [0; 32],
         }
     }
 }
@@ -133,7 +136,7 @@ impl Message for Hello {
     const NAME: &'static str = "hello";
 
     fn encoded_len((): &()) -> usize {
-        8 + 2 * 2 + 3 * 8 + 1 + ModelName::BYTES + 1 + 32
+        8 + 2 * 2 + 3 * 8 + 1 + ModelName::BYTES + 1 + 32 + 32
     }
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend(MAGIC);
@@ -146,6 +149,7 @@ impl Message for Hello {
         out.extend(self.model.0);
         out.push(u8::from(self.pinned.is_some()));
         out.extend(self.pinned.unwrap_or_default());
+        out.extend(self.commitment);
     }
     fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
         if input.array()? != MAGIC {
@@ -171,7 +175,8 @@ impl Message for Hello {
             ([1], digest) => Some(digest),
             _ => return Err(DecodeError::Invalid("a pinned digest without its flag")),
         };
-        Ok(Self { versions, caps, catalogue, model, pinned })
+        let commitment = input.array()?;
+        Ok(Self { versions, caps, catalogue, model, pinned, commitment })
     }
 }
 
@@ -180,12 +185,14 @@ pub(super) struct Answer {
     pub(super) version: u16,
     pub(super) length: u32,
     pub(super) allowance: u64,
+    /// The server's part of the joint coin; zero if no session follows.
+    pub(super) nonce: [u8; 32],
 }
 
 impl Answer {
     /// One that no description follows.
     pub(super) fn refusal(status: Status, length: u32) -> Self {
-        Self { status, version: 0, length, allowance: 0 }
+        Self { status, version: 0, length, allowance: 0, nonce: [0; 32] }
     }
 }
 
@@ -195,7 +202,7 @@ impl Message for Answer {
     const NAME: &'static str = "answer";
 
     fn encoded_len((): &()) -> usize {
-        1 + 2 + 4 + 8
+        1 + 2 + 4 + 8 + 32
     }
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(match self.status {
@@ -211,6 +218,7 @@ impl Message for Answer {
         out.extend(self.version.to_le_bytes());
         out.extend(self.length.to_le_bytes());
         out.extend(self.allowance.to_le_bytes());
+        out.extend(self.nonce);
     }
     fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
         let status = match input.array()? {
@@ -227,7 +235,8 @@ impl Message for Answer {
         let version = u16::from_le_bytes(input.array()?);
         let length = u32::from_le_bytes(input.array()?);
         let allowance = u64::from_le_bytes(input.array()?);
-        Ok(Self { status, version, length, allowance })
+        let nonce = input.array()?;
+        Ok(Self { status, version, length, allowance, nonce })
     }
 }
 
@@ -268,8 +277,11 @@ impl Message for Served {
     }
 }
 
-#[derive(PartialEq, Eq)]
-pub(super) struct Confirmation(pub(super) [u8; 32]);
+pub(super) struct Confirmation {
+    /// The client's part of the joint coin.
+    pub(super) nonce: [u8; 32],
+    pub(super) digest: [u8; 32],
+}
 
 impl Message for Confirmation {
     type Shape = ();
@@ -277,12 +289,13 @@ impl Message for Confirmation {
     const NAME: &'static str = "confirmation";
 
     fn encoded_len((): &()) -> usize {
-        32
+        64
     }
     fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.0);
+        out.extend(self.nonce);
+        out.extend(self.digest);
     }
     fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        Ok(Self(input.array()?))
+        Ok(Self { nonce: input.array()?, digest: input.array()? })
     }
 }

@@ -31,13 +31,13 @@ pub fn frames(data: &[u8]) {
 /// If a description beyond the limit is accepted: that would be a defect.
 pub fn handshakes(data: &[u8]) {
     if let Ok(offer) =
-        handshake::request(&mut replay(data.to_vec()), &Hello::default(), &mut |_| true)
+        handshake::request(&mut replay(data.to_vec()), &Hello::default(), &[1; 32], &mut |_| true)
     {
         assert!(offer.description().len() <= handshake::DESCRIPTION_BYTES);
     }
     let mut channel = replay(data.to_vec());
     if let Ok(hello) = handshake::greet(&mut channel)
-        && let Ok(offered) = handshake::offer(&mut channel, &hello, 1, b"description")
+        && let Ok(offered) = handshake::offer(&mut channel, &hello, 1, [2; 32], b"description")
     {
         let _ = offered.confirm(&mut channel, b"suite");
     }

@@ -147,6 +147,6 @@ proptest! {
         bytes.extend(length.to_le_bytes());
         bytes.extend(kind.to_le_bytes());
         bytes.extend(tail);
-        prop_assert!(handshake::request(&mut replay(bytes), &handshake::Hello::default(), &mut |_| true).is_err());
+        prop_assert!(handshake::request(&mut replay(bytes), &handshake::Hello::default(), &[1; 32], &mut |_| true).is_err());
     }
 }

@@ -12,7 +12,7 @@ fn serve(
 ) -> impl FnOnce(gazelle_wire::Channel) -> Result<Hello, HandshakeError> + Send + 'static {
     move |mut channel| {
         let hello = greet(&mut channel)?;
-        offer(&mut channel, &hello, 7, &description)?.confirm(&mut channel, suite)?;
+        offer(&mut channel, &hello, 7, [9; 32], &description)?.confirm(&mut channel, suite)?;
         Ok(hello)
     }
 }
@@ -22,7 +22,7 @@ fn visit(
     suite: &'static [u8],
 ) -> impl FnOnce(gazelle_wire::Channel) -> Result<Vec<u8>, HandshakeError> + Send + 'static {
     move |mut channel| {
-        let offer = request(&mut channel, &hello, &mut |_| false)?;
+        let offer = request(&mut channel, &hello, &[5; 32], &mut |_| false)?;
         let description = offer.description().to_vec();
         assert_eq!((offer.version(), offer.allowance()), (1, 7));
         offer.accept(&mut channel, suite)?;
@@ -42,8 +42,42 @@ fn both_end_with_the_same_description() {
         };
         let (client, server) = run_two(visit(hello, b"s"), serve(description.clone(), b"s"));
         assert_eq!(client.unwrap(), description);
-        assert_eq!(server.unwrap(), hello);
+        let served = server.unwrap();
+        assert_ne!(served.commitment, [0; 32]);
+        assert_eq!(Hello { commitment: [0; 32], ..served }, hello);
     }
+}
+
+#[test]
+fn both_end_with_the_same_coin_that_depends_on_both_nonces() {
+    let toss = |client: u8, server: u8| {
+        let (at_client, at_server) = run_two(
+            move |mut channel| {
+                let hello = Hello::default();
+                let offer = request(&mut channel, &hello, &[client; 32], &mut |_| false).unwrap();
+                offer.accept(&mut channel, b"s").unwrap()
+            },
+            move |mut channel| {
+                let hello = greet(&mut channel).unwrap();
+                let offered = offer(&mut channel, &hello, 7, [server; 32], b"x").unwrap();
+                offered.confirm(&mut channel, b"s").unwrap()
+            },
+        );
+        assert_eq!(at_client, at_server);
+        at_client
+    };
+    let coin = toss(1, 2);
+    assert!(toss(3, 2) != coin && toss(1, 3) != coin && toss(2, 1) != coin);
+}
+
+#[test]
+fn adversarial_a_client_that_opens_another_nonce_is_caught() {
+    let (_, server) = run_two(visit(Hello::default(), b""), |mut channel| {
+        // As if the hello had committed to another one.
+        let hello = Hello { commitment: [7; 32], ..greet(&mut channel)? };
+        offer(&mut channel, &hello, 7, [9; 32], b"x")?.confirm(&mut channel, b"")
+    });
+    assert!(matches!(server, Err(HandshakeError::Commitment)));
 }
 
 #[test]
@@ -80,7 +114,7 @@ fn a_server_that_ignores_the_pin_is_caught_by_the_client() {
     let hello = Hello { pinned: Some([1; 32]), ..Hello::default() };
     let (client, _) = run_two(visit(hello, b""), |mut channel| {
         let hello = Hello { pinned: None, ..greet(&mut channel)? };
-        offer(&mut channel, &hello, 7, b"other")?.confirm(&mut channel, b"")
+        offer(&mut channel, &hello, 7, [9; 32], b"other")?.confirm(&mut channel, b"")
     });
     assert!(matches!(client, Err(HandshakeError::Pinned { .. })));
 }
@@ -89,7 +123,7 @@ fn a_server_that_ignores_the_pin_is_caught_by_the_client() {
 fn adversarial_a_server_that_speaks_of_a_pin_that_was_not_set_is_refused() {
     let (client, _) = run_two(visit(Hello::default(), b""), |mut channel| {
         let hello = Hello { pinned: Some([1; 32]), ..greet(&mut channel)? };
-        offer(&mut channel, &hello, 7, b"other")?.confirm(&mut channel, b"")
+        offer(&mut channel, &hello, 7, [9; 32], b"other")?.confirm(&mut channel, b"")
     });
     assert!(matches!(client, Err(HandshakeError::Refused)));
 }
@@ -109,7 +143,7 @@ fn a_full_server_tells_the_place_in_line_until_it_is_the_clients_turn() {
     let (client, server) = run_two(
         |mut channel| {
             let mut places = Vec::new();
-            let offer = request(&mut channel, &Hello::default(), &mut |place| {
+            let offer = request(&mut channel, &Hello::default(), &[5; 32], &mut |place| {
                 places.push(place);
                 true
             })?;
@@ -121,7 +155,7 @@ fn a_full_server_tells_the_place_in_line_until_it_is_the_clients_turn() {
             for place in [3, 2, 2, 1] {
                 hold(&mut channel, place)?;
             }
-            offer(&mut channel, &hello, u64::MAX, b"x")?.confirm(&mut channel, b"")
+            offer(&mut channel, &hello, u64::MAX, [9; 32], b"x")?.confirm(&mut channel, b"")
         },
     );
     server.unwrap();
@@ -178,7 +212,7 @@ fn names_of_models_are_short_text() {
 fn a_description_beyond_the_limit_is_not_offered() {
     let (mut channel, _peer) = gazelle_wire::memory::pair();
     let description = vec![0; DESCRIPTION_BYTES + 1];
-    let error = offer(&mut channel, &Hello::default(), 0, &description).unwrap_err();
+    let error = offer(&mut channel, &Hello::default(), 0, [9; 32], &description).unwrap_err();
     assert!(matches!(error, HandshakeError::Description { got } if got == DESCRIPTION_BYTES + 1));
     assert_eq!(channel.traffic().sent, 0);
 }

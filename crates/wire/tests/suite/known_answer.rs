@@ -69,7 +69,7 @@ fn a_long_message_takes_a_header_per_mebibyte() {
 }
 
 #[test]
-fn the_hello_of_version_one_is_142_bytes() {
+fn the_hello_of_version_one_is_174_bytes() {
     let hello = handshake::Hello {
         caps: handshake::Caps { traffic_bytes: 1, memory_bytes: 2, features: 0 },
         model: handshake::ModelName::new("digits").unwrap(),
@@ -78,15 +78,17 @@ fn the_hello_of_version_one_is_142_bytes() {
     };
     let ((), (), recording) = testing::run_two_recorded(
         move |mut channel| {
-            handshake::request(&mut channel, &hello, &mut |_| false).unwrap_err();
+            handshake::request(&mut channel, &hello, &[3; 32], &mut |_| false).unwrap_err();
         },
         |mut channel| {
             handshake::greet(&mut channel).unwrap();
             handshake::refuse(&mut channel, handshake::Status::Busy).unwrap();
         },
     );
+    let label = "gazelle-wire 2026 commitment to the client's nonce";
+    let commitment = hex(&blake3::derive_key(label, &[3; 32]));
     let expected = [
-        "1000 0000 86000000",
+        "1000 0000 a6000000",
         "67617a656c6c6500 0100 0100",
         "0100000000000000 0200000000000000 0000000000000000",
         "00",
@@ -94,13 +96,15 @@ fn the_hello_of_version_one_is_142_bytes() {
         &"00".repeat(58),
         "01",
         &"5a".repeat(32),
+        &commitment,
     ];
     assert_eq!(hex(&recording.sent()), expected.concat().replace(' ', ""));
     assert_eq!(
         hex(&recording.received()),
-        "110000000f00000001000000000000" /* allowance: */
+        "110000002f00000001000000000000" /* allowance: */
             .to_owned()
             + "0000000000000000"
+            + &"00".repeat(32) // nonce
     );
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gazelle_block::Delta;
+use gazelle_block::{BitVec, Block, Delta};
 use gazelle_ot::ferret::Parameters;
-use gazelle_ot::{BaseOt, Ferret, OtExtension, SoftSpoken};
+use gazelle_ot::{BaseOt, Ferret, OtExtension, RcotReceiver, RcotSender, SoftSpoken};
 use gazelle_share::{
     Conv2d, LinearOp, LinearWeights, LocalMap, Network, NetworkBuilder, Pads, StepFunction,
     TensorId, TensorShape,
@@ -94,7 +94,8 @@ fn session(
     });
     let mut rng = gazelle_prg::system_rng()?;
     let suite = choice.suite(network.architecture().nodes().len());
-    let mut client = Offer::receive(ours, Limits::default(), None)?.accept(suite, &mut rng)?;
+    let mut client =
+        Offer::receive(ours, Limits::default(), None, &mut rng)?.accept(suite, &mut rng)?;
     let input = vec![1i64; network.architecture().input().shape.len()];
     let setup = client.setup().seconds;
     let prepared = client.prepare(&mut rng)?;
@@ -130,33 +131,44 @@ fn counts(server: &DefaultService, choice: &Choice) -> Result<Measured, GazelleE
     Ok(run)
 }
 
-/// The base OTs, and OT setup in one direction beyond them, by extension; best of two.
-pub(super) fn ot_setups() -> Result<(f64, [f64; 5]), GazelleError> {
+/// The base OTs; OT setup in one direction beyond them, of SoftSpokenOT and Ferret; and what comes in
+/// front of the first OTs, by Ferret's set. Best of three.
+pub(super) fn ot_setups() -> Result<(f64, [f64; 2], [f64; 4]), GazelleError> {
     // The same session on base OTs that take a fraction of the time.
-    let classic = ot_setup(&SoftSpoken::K8.with_base(BaseOt::Classic))?;
-    let base = (ot_setup(&SoftSpoken::K8)? - classic).max(0.1 * classic);
-    let of = |set| ot_setup(&Ferret::new(set).with_base(BaseOt::Classic));
+    let classic = ot_setup(&SoftSpoken::K8.with_base(BaseOt::Classic), 0)?;
+    let base = (ot_setup(&SoftSpoken::K8, 0)? - classic).max(0.1 * classic);
+    let of = |set, count| ot_setup(&Ferret::new(set).with_base(BaseOt::Classic), count);
+    let silent = of(Parameters::FIRST, 0)?;
     let sets = [Parameters::FIRST, Parameters::SMALL, Parameters::MEDIUM, Parameters::LARGE];
-    let [first, small, medium, large] = sets.map(of);
-    Ok((base, [classic, first?, small?, medium?, large?]))
+    // One beyond those that the setup leaves.
+    let first = SoftSpoken::K8.base_count() + 1;
+    let start = |set| Ok::<_, GazelleError>((of(set, first)? - silent).max(0.1 * silent));
+    let [first, small, medium, large] = sets.map(start);
+    Ok((base, [classic, silent], [first?, small?, medium?, large?]))
 }
 
-fn ot_setup<O: OtExtension>(ot: &O) -> Result<f64, GazelleError> {
+/// Setup, and `count` OTs.
+fn ot_setup<O: OtExtension>(ot: &O, count: usize) -> Result<f64, GazelleError> {
     let mut best = f64::INFINITY;
-    for _ in 0..2 {
+    for _ in 0..3 {
         let (mut ours, mut theirs) = memory::pair();
         let failed = |_| GazelleError::Panicked;
         let start = Instant::now();
         let receive = |channel: &mut Channel| -> Result<(), GazelleError> {
             let mut rng = gazelle_prg::system_rng()?;
-            ot.receiver(channel, &mut rng).map_err(failed)?;
+            let mut session = ot.receiver(channel, &mut rng).map_err(failed)?;
+            let mut out = vec![Block::ZERO; count];
+            session.extend(&mut BitVec::new(), &mut out, channel, &mut rng).map_err(failed)?;
             Ok(channel.flush()?)
         };
         std::thread::scope(|scope| {
             let receiver = scope.spawn(|| receive(&mut theirs));
             let mut rng = gazelle_prg::system_rng()?;
             let delta = Delta::random(&mut rng);
-            let sent = ot.sender(delta, &mut ours, &mut rng).map_err(failed).map(drop);
+            let sent = ot.sender(delta, &mut ours, &mut rng).and_then(|mut session| {
+                session.extend(&mut vec![Block::ZERO; count], &mut ours, &mut rng)
+            });
+            let sent = sent.map_err(failed);
             let flushed = ours.flush();
             receiver.join().map_err(|_| GazelleError::Panicked)??;
             sent?;

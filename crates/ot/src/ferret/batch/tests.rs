@@ -15,6 +15,20 @@ fn rng(role: u8) -> Prg {
     Prg::new(&Seed::from_bytes([11; 16]), role)
 }
 
+/// A session on these retained OTs.
+fn session<P: BatchParty>(
+    set: Parameters,
+    keys: JointKeys,
+    binding: &[u8; 32],
+    retained: Vec<Block>,
+    party: P,
+) -> Batch<P> {
+    let mut batch = Batch::waiting(set, keys, binding, party);
+    batch.start(retained.iter().map(|block| u8::from(block.lsb())).collect());
+    batch.supply(retained);
+    batch
+}
+
 /// Announces and makes.
 fn serve<P: BatchParty>(
     batch: &mut Batch<P>,
@@ -43,8 +57,8 @@ impl Pair {
         let y: Vec<Block> = y.into_iter().map(Block::without_lsb).collect();
         let z = y.iter().map(|y| *y ^ delta.select(choices.next_u32() & 1 == 1)).collect();
         Self {
-            knower: Batch::new(SET, [Block(77), Block(78)], &[0; 32], y, Knower::new(delta)),
-            puncturer: Batch::new(SET, [Block(77), Block(78)], &[0; 32], z, Puncturer::default()),
+            knower: session(SET, [Block(77), Block(78)], &[0; 32], y, Knower::new(delta)),
+            puncturer: session(SET, [Block(77), Block(78)], &[0; 32], z, Puncturer::default()),
             delta,
             rngs: [rng(4), rng(5)],
         }
@@ -239,10 +253,11 @@ impl BatchParty for Cheat {
         &mut self,
         parameters: &Parameters,
         rows: (&Code, u64),
+        ahead: usize,
         ch: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), OtError> {
-        self.honest.announce(parameters, rows, ch, rng)
+    ) -> Result<Vec<u8>, OtError> {
+        self.honest.announce(parameters, rows, ahead, ch, rng)
     }
 
     fn begin(&mut self) -> Result<(), OtError> {
@@ -279,9 +294,9 @@ fn against_a_cheat(
     let group = SET.group();
     let cheat = Cheat { honest: Knower::new(delta), block: level * group + 1 };
     let keys = [Block(77), Block(78)];
-    let mut cheat = Batch::new(SET, keys, &[0; 32], knower.next.clone(), cheat);
+    let mut cheat = session(SET, keys, &[0; 32], knower.next.clone(), cheat);
     let party = Puncturer::new(checks);
-    let mut honest = Batch::new(SET, keys, &[0; 32], puncturer.next.clone(), party);
+    let mut honest = session(SET, keys, &[0; 32], puncturer.next.clone(), party);
     let (mut a, mut b) = memory::pair();
     let mut out = vec![Block::ZERO; SET.usable()];
     let mut sent = vec![Block::ZERO; SET.usable()];
