@@ -197,6 +197,10 @@ pub(crate) struct Infer {
     /// How long to stand in line if the server is full
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) wait: u64,
+    /// Inferences at once, in so many sessions that share one setup: fills a link with a long round trip.
+    /// The server may have fewer places for one client
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) jobs: u8,
     /// How often in a row a lost connection is made again, after pauses from half a second to half a
     /// minute; the batch goes on where it was
     #[arg(long, value_name = "N", default_value_t = 5)]

@@ -1,6 +1,7 @@
 //! `gazelle infer`: the client.
 
 mod ahead;
+mod jobs;
 mod journal;
 mod shelf;
 mod visit;
@@ -14,6 +15,7 @@ use crate::arguments::Infer;
 use crate::failure::Failure;
 use crate::image_input::{Encoder, Notice};
 use crate::infer::ahead::{Ahead, Encoded};
+use crate::infer::jobs::Answered;
 use crate::infer::journal::Journal;
 use crate::infer::shelf::ClientSetups;
 use crate::infer::visit::Visit;
@@ -49,7 +51,8 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     };
     let machine = command.link.map(|_| output::machine(command.calibrate)).transpose()?;
     let own_labels = command.labels.as_deref().map(output::read_labels).transpose()?;
-    let batch = BatchProgress::new(all.saturating_sub(finished), quiet);
+    let left = all.saturating_sub(finished);
+    let batch = BatchProgress::new(left, quiet);
     let mut visit = Visit::new(command, &batch, shelf(command)?);
     let offer = visit.offer()?;
     let encoder = Encoder::new(offer.description())?.clamping(command.clamp);
@@ -67,7 +70,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         Ahead::start(first.into_iter().chain(inputs), move |input| Encoded::new(&own, input))?;
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let suite = terms(command, offer.description(), all, quiet)?;
-    let mut client = visit.begin(offer, suite, &mut rng)?;
+    let client = visit.begin(offer, suite, &mut rng)?;
     let mut predicted = match (command.link, machine) {
         (Some(link), Some(machine)) => {
             let description = client.description();
@@ -83,18 +86,16 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let mut layers = command.layers || verbose;
     let mut notices = Notices::new(quiet);
     batch.start();
-    while let Some(input) = ahead.next() {
-        let Encoded { name, values, notices: new } = match input {
-            Ok(input) => input,
-            Err(failure) => {
-                failed.note(failure, &batch)?;
-                continue;
-            }
+    // Kept at hand while the session itself is away at its inputs.
+    let model = client.description().model.clone();
+    let labels = own_labels.as_deref().unwrap_or(output::labels(&model));
+    let more = usize::from(command.jobs - 1).min(left.saturating_sub(1));
+    jobs::run(ahead, (visit, client), more, |came| {
+        let Answered { name, notices: new, inference } = match came {
+            Ok(answer) => *answer,
+            Err(failure) => return failed.note(failure, &batch),
         };
-        let inference = visit.infer(&mut client, &values, &mut rng)?;
-        let model = &client.description().model;
-        let labels = own_labels.as_deref().unwrap_or(output::labels(model));
-        let mut object = output::object(&name, &inference, model, labels, command.top);
+        let mut object = output::object(&name, &inference, &model, labels, command.top);
         object.unlike_calibration = new.contains(&Notice::Unlike);
         object.setup = setup.take();
         object.predicted = predicted.take();
@@ -118,12 +119,8 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
             }
             Ok(())
         })?;
-        if let Some(journal) = &mut journal {
-            journal.add(&name)?;
-        }
-    }
-    ahead.end()?;
-    client.close()?;
+        journal.as_mut().map_or(Ok(()), |journal| journal.add(&name))
+    })?;
     drop(batch);
     notices.end();
     if !command.json && !quiet {

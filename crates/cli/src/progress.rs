@@ -34,7 +34,8 @@ struct ProgressState {
     since: Instant,
     /// Bytes that had moved when the phase began.
     before: u64,
-    pace: Option<Pace>,
+    /// Of all links there were.
+    paces: Vec<Pace>,
     /// Whether lines about slow phases are printed.
     lines: bool,
     /// When the current phase was last spoken of.
@@ -47,8 +48,8 @@ struct ProgressState {
 
 impl ProgressState {
     fn moved(&self) -> u64 {
-        let (written, read) = self.pace.as_ref().map_or((0, 0), Pace::moved);
-        written + read - self.before
+        let moved = self.paces.iter().map(Pace::moved);
+        moved.map(|(written, read)| written + read).sum::<u64>() - self.before
     }
 
     /// `4.1 MB (117 kB/s)`.
@@ -91,7 +92,7 @@ impl BatchProgress {
             phase: "connecting",
             since: now,
             before: 0,
-            pace: None,
+            paces: Vec::new(),
             lines: !quiet,
             reminded: now,
             done: 0,
@@ -124,12 +125,9 @@ impl BatchProgress {
         self.turn_to(phase);
     }
 
-    /// Counts the bytes of this link from now on.
+    /// Counts the bytes of this link too.
     pub(crate) fn follow(&self, pace: Option<Pace>) {
-        let mut state = lock(&self.state);
-        state.pace = pace;
-        state.before = 0;
-        state.before = state.moved();
+        lock(&self.state).paces.extend(pace);
     }
 
     /// What sessions report to.

@@ -14,6 +14,8 @@ mod crowds;
 mod datasets;
 #[path = "suite/forms.rs"]
 mod forms;
+#[path = "suite/jobs.rs"]
+mod jobs;
 #[path = "suite/plans.rs"]
 mod plans;
 #[path = "suite/program.rs"]

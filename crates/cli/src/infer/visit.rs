@@ -1,9 +1,11 @@
 //! A client's sessions with its server: when the link is lost, another begins where the last one ended.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gazelle::backend::{Choice, DefaultClient, DefaultSuite};
 use gazelle::wire::ChannelError;
+use gazelle::wire::handshake::Line;
 use gazelle::wire::tcp::Timeouts;
 use gazelle::{Asking, ClientShelf, GazelleError, Inference, Limits, Offer};
 use rand_core::CryptoRng;
@@ -25,7 +27,7 @@ pub(super) struct Visit<'a> {
     command: &'a Infer,
     batch: &'a BatchProgress,
     /// Setups of earlier sessions.
-    shelf: Option<ClientSetups>,
+    shelf: Option<Arc<ClientSetups>>,
     /// The only model that is accepted: the first session's, from the second on.
     digest: Option<[u8; 32]>,
     /// There has been a session: what it was told was no misunderstanding about TLS.
@@ -72,14 +74,30 @@ impl<'a> Visit<'a> {
         batch: &'a BatchProgress,
         shelf: Option<ClientSetups>,
     ) -> Self {
+        let shelf = shelf.map(Arc::new);
         Self { command, batch, shelf, digest: command.pin, known: false, failed: 0 }
+    }
+
+    /// The same server and model again, for a session beside this one's.
+    pub(super) fn another(&self) -> Self {
+        let Self { command, batch, digest, known, .. } = *self;
+        Self { command, batch, shelf: self.shelf.clone(), digest, known, failed: 0 }
+    }
+
+    /// A session beside others; none, with a word of why, if the server has no place for it now.
+    pub(super) fn join(&mut self, rng: &mut (dyn CryptoRng + Send)) -> Option<DefaultClient> {
+        let joined = self.ask(&mut |_| false).and_then(|offer| self.accept_known(offer, rng));
+        let note = |attempt: &Attempt| {
+            self.batch.suspend(|| tell!("one session less: {}", attempt.failure));
+        };
+        joined.inspect_err(note).ok()
     }
 
     /// Connects and receives the server's offer. A server that cannot be reached at all is not asked again;
     /// one that was, and lost us (a crowd at its door pushes out whoever waits longest), is.
     pub(super) fn offer(&mut self) -> Result<Offer, Failure> {
         loop {
-            match self.ask() {
+            match self.ask(&mut in_line(self.command, self.batch)) {
                 Ok(offer) => {
                     (self.digest, self.known, self.failed) = (Some(offer.digest()), true, 0);
                     return Ok(offer);
@@ -104,7 +122,7 @@ impl<'a> Visit<'a> {
         std::thread::sleep(pause);
     }
 
-    fn ask(&self) -> Result<Offer, Attempt> {
+    fn ask(&self, line: &mut Line<'_>) -> Result<Offer, Attempt> {
         let command = self.command;
         let timeouts =
             Timeouts { progress: Duration::from_secs(command.timeout), ..Timeouts::default() };
@@ -117,8 +135,7 @@ impl<'a> Visit<'a> {
         };
         let asking = Asking { limits, pinned: self.digest, model: &command.model };
         let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
-        let mut line = in_line(command, self.batch);
-        Offer::ask(channel, &asking, &mut line, &mut rng).map_err(|error| {
+        Offer::ask(channel, &asking, line, &mut rng).map_err(|error| {
             let hint = if self.known { "" } else { link::hint(&command.link_layer, &error) };
             let again = may_pass(&error) && hint.is_empty();
             let lost =
@@ -153,7 +170,7 @@ impl<'a> Visit<'a> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Attempt> {
         self.batch.begin("setup");
-        let shelf = self.shelf.as_ref().map(|shelf| shelf as &dyn ClientShelf);
+        let shelf = self.shelf.as_ref().map(|shelf| &**shelf as &dyn ClientShelf);
         let accepted = offer.accept_with(suite, shelf, rng);
         let mut client: DefaultClient = accepted.map_err(|error| {
             let again = may_pass(&error);
@@ -161,6 +178,17 @@ impl<'a> Visit<'a> {
         })?;
         client.observe(self.batch.observer());
         Ok(client)
+    }
+
+    /// Accepts the same description as before, by its digest: the same suite.
+    fn accept_known(
+        &self,
+        offer: Offer,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<DefaultClient, Attempt> {
+        let choice = Choice::parse(offer.description()).map_err(Failure::from)?;
+        let suite = choice.suite(offer.description().nonlinear.len());
+        self.accept(offer, suite, rng)
     }
 
     /// One prediction; in a new session of the same model if the link is lost, as often as the command line
@@ -195,17 +223,9 @@ impl<'a> Visit<'a> {
     ) -> Result<DefaultClient, Failure> {
         while self.failed < self.command.retries {
             self.pause(&failure);
-            let again = self.ask().and_then(|offer| {
-                // The same description as before, by its digest: the same suite.
-                let unknown = |error: GazelleError| Attempt {
-                    failure: error.into(),
-                    again: false,
-                    crowd: false,
-                };
-                let choice = Choice::parse(offer.description()).map_err(unknown)?;
-                let suite = choice.suite(offer.description().nonlinear.len());
-                self.accept(offer, suite, rng)
-            });
+            let again = self
+                .ask(&mut in_line(self.command, self.batch))
+                .and_then(|offer| self.accept_known(offer, rng));
             match again {
                 Ok(client) => {
                     self.batch.begin("offline");
