@@ -63,12 +63,24 @@ impl Fleet {
 
     /// A server of a model of this repository, as the vendor.
     pub(crate) fn serve(&self, model: &str, more: &[&str]) -> Result<FleetServer, Failure> {
+        self.serve_at(model, "127.0.0.1:0", more)
+    }
+
+    /// The same on an address. What it says from then on is appended to `server.log` in the fleet's folder.
+    pub(crate) fn serve_at(
+        &self,
+        model: &str,
+        address: &str,
+        more: &[&str],
+    ) -> Result<FleetServer, Failure> {
+        let log = self.folder.join("server.log");
+        let mut log = fs::OpenOptions::new().create(true).append(true).open(log)?;
         let model = self.root.join("models").join(model).join("model.onnx");
         let mut child = self
             .command("vendor")
             .arg("serve")
             .arg(model)
-            .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+            .args(["--listen", address, "--metrics", "127.0.0.1:0"])
             .args(more)
             .stderr(Stdio::piped())
             .spawn()?;
@@ -85,11 +97,19 @@ impl Fleet {
             if let Some(address) = line.trim().strip_prefix("listening on ") {
                 let address = address.to_owned();
                 // The rest is read as it comes, so that the server never waits for us.
-                std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+                std::thread::spawn(move || std::io::copy(&mut lines, &mut log));
                 return Ok(FleetServer { child, address, metrics });
             }
             text.push_str(&line);
+            log.write_all(line.as_bytes())?;
         }
+    }
+
+    /// Any command of a client; what it says comes back.
+    pub(crate) fn client(&self, client: usize, arguments: &[&str]) -> Result<Child, Failure> {
+        let mut command = self.command(&client_name(client));
+        command.env("RUST_LOG", "info").args(arguments);
+        Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
     }
 
     /// Samples of a model of this repository.

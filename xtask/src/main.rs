@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod dist;
 mod estimate;
 mod fleet;
@@ -27,6 +28,8 @@ usage: cargo xtask <chore>
   tidy               the rules of the house that no compiler checks
   house              the figures behind some of them: repeated names, public surface, import circles
   bench [...]        cargo run --release -p gazelle-benches -- ...
+  crash              clients and a server are killed while they prepare and use stored material: no entry is
+                     used twice, every store can be read, what survives is good [--kills N]
   dist               the release program with manual and completions as target/dist/*.tar.gz and
                      its SHA-256 [--profile NAME]
   generate NAME FILE an ONNX file of resnet50, squeezenet1.1, densenet121 or mobilenet-v1
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(&root()),
         "house" => tidy::house(&root()),
         "bench" => bench::run(&root(), &rest),
+        "crash" => crash::run(&root(), &rest),
         "dist" => dist::run(&root(), &rest),
         "generate" => generate::run(&root(), &rest),
         "estimate" => estimate::run(rest.iter().any(|argument| argument == "--check")),

@@ -2,6 +2,7 @@
 
 mod keys;
 mod link;
+mod material;
 mod serve;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use keys::{Keys, KeysCommand};
 pub(crate) use link::{ClientLink, ServerLink};
+pub(crate) use material::{Material, MaterialCommand, Prepare};
 pub(crate) use serve::Serve;
 
 /// What `--help` begins with.
@@ -50,6 +52,10 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Classify images with a server's model, privately
     Infer(Infer),
+    /// Make material for later inferences now, stored by both parties; `infer` uses it
+    Prepare(Prepare),
+    /// What this client keeps: setups, and material that was made ahead
+    Material(Material),
     /// What a server offers to this client
     Models(Models),
     /// Certificates, by which servers and clients recognise each other
@@ -248,7 +254,7 @@ pub(crate) struct Infer {
     /// Refuse plans that take more than so many MiB of memory
     #[arg(long, default_value_t = 16384, value_name = "MIB")]
     pub(crate) max_memory: u64,
-    /// Neither use nor keep setups on disk: every session sends its hints again
+    /// Use and keep neither setups nor material on disk: every session sends its hints again
     #[arg(long)]
     pub(crate) no_store: bool,
     /// `fresh`: refuse servers that use a setup's hints for more than one inference

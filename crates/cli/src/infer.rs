@@ -3,7 +3,7 @@
 mod ahead;
 mod jobs;
 mod journal;
-mod shelf;
+pub(crate) mod shelf;
 mod visit;
 
 use std::time::{Duration, Instant};
@@ -71,6 +71,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let suite = terms(command, offer.description(), all, quiet)?;
     let client = visit.begin(offer, suite, &mut rng)?;
+    visit.tell_stored(quiet || command.json);
     let mut predicted = match (command.link, machine) {
         (Some(link), Some(machine)) => {
             let description = client.description();

@@ -16,10 +16,12 @@ mod keys;
 mod link;
 mod log;
 mod manual;
+mod material;
 mod model_file;
 mod models;
 mod notices;
 mod output;
+mod prepare;
 mod progress;
 mod screen;
 mod serve;
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         Command::Inspect(command) => inspect::run(command),
         Command::Serve(command) => serve::run(command, quiet),
         Command::Infer(command) => infer::run(command, quiet, verbose),
+        Command::Prepare(command) => prepare::run(command, quiet),
+        Command::Material(command) => material::run(command),
         Command::Models(command) => models::run(command),
         Command::Keys(command) => keys::run(command, quiet),
         Command::Completions(command) => manual::completions(command),

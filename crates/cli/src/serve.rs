@@ -57,7 +57,7 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     let ledger = ledger(command, quiet)?;
     let store = command.store.as_deref();
     let store = store.map(|folder| stores::server(folder, &command.link_layer)).transpose()?;
-    let setups = Setups::open(store)?;
+    let setups = Setups::open(store, command.store_mib << 20)?;
     let models = Models::load(command, quiet)?;
     let progress = Duration::from_secs(command.timeout);
     let sessions = if command.once { 1 } else { command.sessions };

@@ -48,7 +48,7 @@ pub(crate) struct ServerBit {
 impl ClientBit {
     /// Offline, before the exchange, modulo `2^bits`; takes one position.
     pub(crate) fn begin(bits: u32, from_server: &mut RotRecv<'_>) -> Self {
-        let (rho, k) = from_server.words();
+        let (rho, k) = from_server.words(bits);
         let k = Zeroizing::new(k);
         let share = |(lane, k): (usize, &u64)| bit(&rho, lane).wrapping_sub(k << 1);
         let share = Zeroizing::new(k.iter().enumerate().map(share).collect::<Vec<u64>>());
@@ -85,7 +85,7 @@ impl ServerBit {
         to_client: &mut RotSend<'_>,
         coins: &mut impl Rng,
     ) -> (Self, Planes) {
-        let (k0, k1) = to_client.words();
+        let (k0, k1) = to_client.words(bits);
         let (k0, k1) = (Zeroizing::new(k0), Zeroizing::new(k1));
         let sigma: Vec<u64> = (0..k0.len().div_ceil(64)).map(|_| coins.next_u64()).collect();
         let (mut t, mut share) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));

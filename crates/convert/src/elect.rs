@@ -57,7 +57,7 @@ pub(crate) struct ServerElect {
 impl ClientElect {
     /// Offline: takes one position of as many lanes as there are pairs.
     pub(crate) fn begin(rows: usize, from_server: &mut RotRecv<'_>) -> Self {
-        let (phi, k) = from_server.words();
+        let (phi, k) = from_server.words(ROW_BITS);
         let k = Zeroizing::new(k);
         Self { rows, phi, k: Planes::from_words(&k, ROW_BITS) }
     }
@@ -84,7 +84,7 @@ impl ClientElect {
 impl ServerElect {
     /// Offline: takes one position of as many lanes as there are pairs.
     pub(crate) fn begin(rows: usize, to_client: &mut RotSend<'_>) -> Self {
-        let (k0, mut rho) = to_client.words();
+        let (k0, mut rho) = to_client.words(ROW_BITS);
         rho.iter_mut().zip(&k0).for_each(|(rho, k0)| *rho ^= k0);
         let (k0, rho) = (Zeroizing::new(k0), Zeroizing::new(rho));
         Self {

@@ -138,7 +138,7 @@ pub(crate) struct ServerExtend {
 impl ClientExtend {
     /// Offline, before the exchange, from `2^from` to `2^to`, `from < to`; takes one position.
     pub(crate) fn begin(from: u32, to: u32, from_server: &mut RotRecv<'_>) -> Self {
-        let (rho, k) = from_server.words();
+        let (rho, k) = from_server.words(to - from);
         let k = Zeroizing::new(k);
         Self { from, to, rho, pi: Planes::from_words(&k, to - from), own: Vec::new() }
     }
@@ -182,7 +182,7 @@ impl ServerExtend {
         to_client: &mut RotSend<'_>,
         rng: &mut impl Rng,
     ) -> (Self, Planes) {
-        let (k0, k1) = to_client.words();
+        let (k0, k1) = to_client.words(to - from);
         let (k0, k1) = (Zeroizing::new(k0), Zeroizing::new(k1));
         let sigma: Vec<u64> = (0..k0.len().div_ceil(64)).map(|_| rng.next_u64()).collect();
         let t: Zeroizing<Vec<u64>> = k0

@@ -145,9 +145,9 @@ impl ClientFused {
         from_server: &mut RotRecv<'_>,
         to_server: &mut RotSend<'_>,
     ) -> (Self, Planes) {
-        let (choice, k) = from_server.words();
-        let (y0, y1) = to_server.words();
-        let (z0, z1) = to_server.words();
+        let (choice, k) = from_server.words(to);
+        let (y0, y1) = to_server.words(2 * to - from);
+        let (z0, z1) = to_server.words(to - from);
         let strings = [k, y0, y1, z0, z1].map(Zeroizing::new);
         let [k, y0, y1, z0, z1] = &strings;
         let width = to - from;
@@ -225,9 +225,9 @@ impl ServerFused {
         to_client: &mut RotSend<'_>,
         from_client: &mut RotRecv<'_>,
     ) -> Self {
-        let (k0, k1) = to_client.words();
-        let (choice, y) = from_client.words();
-        let (sigma, z) = from_client.words();
+        let (k0, k1) = to_client.words(to);
+        let (choice, y) = from_client.words(2 * to - from);
+        let (sigma, z) = from_client.words(to - from);
         let strings = [k0, k1, y, z].map(Zeroizing::new);
         let [k0, k1, y, z] = &strings;
         let delta: Zeroizing<Vec<u64>> =

@@ -32,6 +32,7 @@ pub use planes::Planes;
 pub use relu::Relu;
 pub use reshare::Reshare;
 pub use reveal::{Reveal, Sharing};
+pub use rot::RotLog;
 pub use select::Keep;
 pub use sign::Sign;
 pub use square::Square;

@@ -22,7 +22,7 @@ use gazelle_block::{BitVec, Block};
 use gazelle_prg::Prg;
 
 use crate::planes::Planes;
-use crate::rot::{RotRecv, RotSend};
+use crate::rot::{Kept, RotLog, RotRecv, RotSend};
 
 /// When the client knows its share of an operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,6 +159,29 @@ impl<'a> Rots<'a> {
             recv: RotRecv::new(hashes[1], received.tweak, received.blocks, choices),
             lanes: 0,
         }
+    }
+
+    /// What was put down before, in place of OTs.
+    pub fn kept(log: &'a RotLog) -> Self {
+        let [sent, received] = log.parts();
+        let (send, recv) = (RotSend::kept(Kept::new(sent)), RotRecv::kept(Kept::new(received)));
+        Self { send, recv, lanes: 0 }
+    }
+
+    /// Puts down what is taken from now on.
+    pub fn record(&mut self) {
+        self.send.record();
+        self.recv.record();
+    }
+
+    /// What was put down, if anything was.
+    pub fn into_log(self) -> Option<RotLog> {
+        Some(RotLog::new([self.send.into_log()?, self.recv.into_log()?]))
+    }
+
+    /// Whether a log was taken to its end, and no further.
+    pub fn is_spent(&self) -> bool {
+        self.send.is_spent() && self.recv.is_spent()
     }
 
     /// Sets the number of lanes of the operation that follows.

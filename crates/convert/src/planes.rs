@@ -146,6 +146,11 @@ impl Planes {
     }
 
     /// All words, plane after plane.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// The same, to be changed.
     pub(crate) fn words_mut(&mut self) -> &mut [u64] {
         &mut self.words
     }

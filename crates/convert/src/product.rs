@@ -57,7 +57,7 @@ impl ClientProduct {
         let mut rho = Planes::zeros(lanes, 0);
         let mut share = Zeroizing::new(vec![0u64; lanes]);
         for i in 0..bits {
-            let (choices, k) = from_server.words();
+            let (choices, k) = from_server.words(bits - i);
             let k = Zeroizing::new(k);
             share.iter_mut().zip(k.iter()).for_each(|(p, k)| *p = p.wrapping_add(*k << i));
             rho.push(&choices);
@@ -108,7 +108,7 @@ impl ServerProduct {
         let mut a = Zeroizing::new(Vec::new());
         let mut share = Zeroizing::new(vec![0u64; lanes]);
         for i in 0..bits {
-            let (k0, k1) = to_client.words();
+            let (k0, k1) = to_client.words(bits - i);
             let (k0, mut delta) = (Zeroizing::new(k0), Zeroizing::new(k1));
             delta
                 .iter_mut()

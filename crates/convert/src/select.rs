@@ -36,7 +36,7 @@ pub(crate) struct Select {
 impl Select {
     /// Offline, either party: takes one position of each direction.
     pub(crate) fn begin(bits: u32, send: &mut RotSend<'_>, recv: &mut RotRecv<'_>) -> Self {
-        Self::from_strings(bits, send.words(), recv.words())
+        Self::from_strings(bits, send.words(bits), recv.words(bits))
     }
 
     /// From the two strings sent, and the choice and string received.

@@ -18,6 +18,7 @@ pub use planner::Prediction;
 
 use crate::description::Description;
 use crate::error::GazelleError;
+use crate::session::client::Prepared;
 use crate::session::{Client, Service};
 use crate::suite::{Hints, Suite};
 
@@ -29,6 +30,9 @@ pub type DefaultSuite = Suite<PublicCoin, Nonlinear>;
 pub type DefaultService = Service<PublicCoin, Nonlinear>;
 /// A client with the program's suite.
 pub type DefaultClient = Client<PublicCoin, Nonlinear>;
+
+/// A client's material with the program's suite.
+pub type DefaultPrepared = Prepared<Nonlinear>;
 
 /// What computes the non-linear steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -121,6 +121,13 @@ pub(crate) fn kept_binding(suite: &[u8], description: &[u8]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// What a server's half of stored material is good for: `kept`, and the linear protocol's digest of its weights.
+pub(crate) fn material_binding(kept: &[u8; 32], weights: &[u8; 32]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 stored material");
+    hasher.update(kept).update(weights);
+    *hasher.finalize().as_bytes()
+}
+
 /// What the linear setup of inference `id` is bound to, where each has one of its own.
 pub(crate) fn inference_context(context: &[u8; 32], id: u32) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 setup of one inference");

@@ -17,12 +17,13 @@ pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
     Observer, Progress,
-    client::{Client, Inference, Learnt, Prepared},
+    client::{Claim, Client, Inference, Learnt, Prepared},
     guest::{Activity, Guest, SessionStage},
     kept::{ClientShelf, ServerShelf},
     message::SetupName,
     offer::{Asking, Limits, Offer, catalogue},
     server::{ServerLimits, ServerReport, Service},
+    stored::WriteInto,
     watcher::SessionWatcher,
 };
 pub use suite::{Hints, Suite};

@@ -18,6 +18,7 @@ pub(crate) mod offer;
 pub(crate) mod server;
 mod server_run;
 mod step_shares;
+pub(crate) mod stored;
 pub(crate) mod watcher;
 
 pub(crate) use client::Client;

@@ -24,5 +24,7 @@ mod replay;
 mod scale;
 #[path = "suite/sharing.rs"]
 mod sharing;
+#[path = "suite/stored.rs"]
+mod stored;
 #[path = "suite/traffic.rs"]
 mod traffic;

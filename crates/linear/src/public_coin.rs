@@ -158,6 +158,14 @@ impl LinearProtocol for PublicCoin {
     ) -> Result<PublicCoinServer, ProtocolError> {
         PublicCoinServer::resume(compiled, used, kept)
     }
+
+    fn server_of_stored(
+        &self,
+        compiled: Arc<Compiled>,
+    ) -> Result<(PublicCoinServer, [u8; 32]), ProtocolError> {
+        let digest = compiled.digest();
+        Ok((PublicCoinServer::of_stored(compiled), digest))
+    }
 }
 
 fn check_counts(

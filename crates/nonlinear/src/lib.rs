@@ -12,6 +12,7 @@ mod price;
 mod rank;
 mod session;
 mod shares;
+mod stored;
 mod tasks;
 mod width;
 

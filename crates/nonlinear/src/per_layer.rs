@@ -96,4 +96,18 @@ where
     ) -> Result<Self::Server, ProtocolError> {
         StepsServer::set_up((&self.ot, self.scheme.clone()), compiled, channel, rng)
     }
+
+    fn client_of_stored(
+        &self,
+        compiled: Arc<CompiledSteps>,
+    ) -> Result<Self::Client, ProtocolError> {
+        Ok(StepsClient::of_stored(self.scheme.clone(), compiled))
+    }
+
+    fn server_of_stored(
+        &self,
+        compiled: Arc<CompiledSteps>,
+    ) -> Result<Self::Server, ProtocolError> {
+        Ok(StepsServer::of_stored(self.scheme.clone(), compiled))
+    }
 }

@@ -9,6 +9,7 @@
 //! | `announce`, `prepare`: the [offline phase](crate::offline) of all steps at once | the same |
 //! | `online`: that of the step's backend | the same |
 
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,9 +22,13 @@ use gazelle_share::{
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
+use crate::garbled::client::GarbledClientPrepared;
 use crate::garbled::cost::step_traffic;
 use crate::garbled::program::GarbledStep;
+use crate::garbled::server::GarbledServerPrepared;
+use crate::gmw::client::GmwClientPrepared;
 use crate::gmw::plan::GmwStep;
+use crate::gmw::server::GmwServerPrepared;
 use crate::offline::client::{ClientSessions, OneStep};
 use crate::offline::material::{PerLayerClientPrepared, PerLayerServerPrepared};
 use crate::offline::plan::StepRef;
@@ -111,23 +116,39 @@ impl CompiledSteps {
     }
 }
 
+/// The error of who prepares in a session that has no OTs.
+fn no_setup() -> ProtocolError {
+    Misuse::Unplanned("preparation without a setup").into()
+}
+
 /// The client's session.
 pub struct StepsClient<O: OtExtension, S> {
     pub(crate) compiled: Arc<CompiledSteps>,
     pub(crate) scheme: S,
-    pub(crate) down: Ot<O::Receiver>,
-    pub(crate) gmw: Option<(RotHashes, Ot<O::Sender>)>,
+    /// Nothing in a session that uses stored material alone.
+    down: Option<Ot<O::Receiver>>,
+    gmw: Option<(RotHashes, Ot<O::Sender>)>,
+    /// Whether what is prepared is to be stored.
+    record: bool,
 }
 
 /// The server's session.
 pub struct StepsServer<O: OtExtension, S> {
     pub(crate) compiled: Arc<CompiledSteps>,
     pub(crate) scheme: S,
-    pub(crate) down: Ot<O::Sender>,
-    pub(crate) gmw: Option<(RotHashes, Ot<O::Receiver>)>,
+    /// Nothing in a session that uses stored material alone.
+    down: Option<Ot<O::Sender>>,
+    gmw: Option<(RotHashes, Ot<O::Receiver>)>,
+    /// Whether what is prepared is to be stored.
+    record: bool,
 }
 
 impl<O: OtExtension, S> StepsClient<O, S> {
+    /// A session that uses stored material, and makes none.
+    pub(crate) fn of_stored(scheme: S, compiled: Arc<CompiledSteps>) -> Self {
+        Self { compiled, scheme, down: None, gmw: None, record: false }
+    }
+
     /// Sets up the OT sessions that the steps need.
     ///
     /// # Errors
@@ -140,14 +161,20 @@ impl<O: OtExtension, S> StepsClient<O, S> {
     ) -> Result<Self, ProtocolError> {
         if compiled.uses_gmw() {
             let (hash, down, up) = client_setup(ot, channel, rng)?;
-            return Ok(Self { compiled, scheme, down, gmw: Some((hash, up)) });
+            let (down, gmw) = (Some(down), Some((hash, up)));
+            return Ok(Self { compiled, scheme, down, gmw, record: false });
         }
         let down = client_setup_down(ot, channel, rng)?;
-        Ok(Self { compiled, scheme, down, gmw: None })
+        Ok(Self { compiled, scheme, down: Some(down), gmw: None, record: false })
     }
 }
 
 impl<O: OtExtension, S> StepsServer<O, S> {
+    /// A session that uses stored material, and makes none.
+    pub(crate) fn of_stored(scheme: S, compiled: Arc<CompiledSteps>) -> Self {
+        Self { compiled, scheme, down: None, gmw: None, record: false }
+    }
+
     /// Sets up the OT sessions that the steps need.
     ///
     /// # Errors
@@ -160,10 +187,11 @@ impl<O: OtExtension, S> StepsServer<O, S> {
     ) -> Result<Self, ProtocolError> {
         if compiled.uses_gmw() {
             let (hash, down, up) = server_setup(ot, channel, rng)?;
-            return Ok(Self { compiled, scheme, down, gmw: Some((hash, up)) });
+            let (down, gmw) = (Some(down), Some((hash, up)));
+            return Ok(Self { compiled, scheme, down, gmw, record: false });
         }
         let down = server_setup_down(ot, channel, rng)?;
-        Ok(Self { compiled, scheme, down, gmw: None })
+        Ok(Self { compiled, scheme, down: Some(down), gmw: None, record: false })
     }
 }
 
@@ -190,7 +218,8 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), ProtocolError> {
-        offline::client::announce(&self.compiled.refs(steps)?, &mut self.down, channel, rng)
+        let down = self.down.as_mut().ok_or_else(no_setup)?;
+        offline::client::announce(&self.compiled.refs(steps)?, down, channel, rng)
     }
 
     fn prepare(
@@ -200,11 +229,34 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
-        let Self { compiled, scheme, down, gmw } = self;
+        let Self { compiled, scheme, down, gmw, record } = self;
+        let (down, record) = (down.as_mut().ok_or_else(no_setup)?, *record);
         let refs = compiled.refs(steps.clone())?;
         let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
-        let (steps, sessions) = ((&refs[..], steps.start), ClientSessions { down, gmw });
+        let (steps, sessions) = ((&refs[..], steps.start), ClientSessions { down, gmw, record });
         offline::client::prepare(steps, scheme, sessions, source, channel, rng)
+    }
+
+    fn record(&mut self, on: bool) {
+        self.record = on;
+    }
+
+    fn store(&self, prepared: &Self::Prepared, out: &mut dyn Write) -> io::Result<()> {
+        match prepared {
+            PerLayerClientPrepared::Garbled(prepared) => prepared.store(out),
+            PerLayerClientPrepared::Gmw(prepared) => prepared.store(out),
+        }
+    }
+
+    fn load(&self, step: usize, input: &mut dyn Read) -> Result<Self::Prepared, ProtocolError> {
+        Ok(match self.compiled.step(step)? {
+            CompiledStep::Garbled(step) => PerLayerClientPrepared::Garbled(
+                GarbledClientPrepared::load(step, &self.scheme, input)?,
+            ),
+            CompiledStep::Gmw(step) => {
+                PerLayerClientPrepared::Gmw(GmwClientPrepared::load(step, input)?)
+            }
+        })
     }
 
     fn online(
@@ -243,7 +295,8 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), ProtocolError> {
-        offline::server::announce(&self.compiled.refs(steps)?, &mut self.down, channel, rng)
+        let down = self.down.as_mut().ok_or_else(no_setup)?;
+        offline::server::announce(&self.compiled.refs(steps)?, down, channel, rng)
     }
 
     fn prepare(
@@ -252,10 +305,33 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
-        let Self { compiled, scheme, down, gmw } = self;
+        let Self { compiled, scheme, down, gmw, record } = self;
+        let (down, record) = (down.as_mut().ok_or_else(no_setup)?, *record);
         let refs = compiled.refs(steps)?;
         let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
-        offline::server::prepare(&refs, scheme, ServerSessions { down, gmw }, channel, rng)
+        offline::server::prepare(&refs, scheme, ServerSessions { down, gmw, record }, channel, rng)
+    }
+
+    fn record(&mut self, on: bool) {
+        self.record = on;
+    }
+
+    fn store(&self, prepared: &Self::Prepared, out: &mut dyn Write) -> io::Result<()> {
+        match prepared {
+            PerLayerServerPrepared::Garbled(prepared) => prepared.store(out),
+            PerLayerServerPrepared::Gmw(prepared) => prepared.store(out),
+        }
+    }
+
+    fn load(&self, step: usize, input: &mut dyn Read) -> Result<Self::Prepared, ProtocolError> {
+        Ok(match self.compiled.step(step)? {
+            CompiledStep::Garbled(step) => {
+                PerLayerServerPrepared::Garbled(GarbledServerPrepared::load(step, input)?)
+            }
+            CompiledStep::Gmw(step) => {
+                PerLayerServerPrepared::Gmw(GmwServerPrepared::load(step, input)?)
+            }
+        })
     }
 
     fn online(

@@ -245,6 +245,18 @@ pub trait LinearProtocol: Send + Sync {
     ) -> Result<Self::Server, ProtocolError> {
         Err(Misuse::Unplanned("kept setup").into())
     }
+
+    /// A session at the server that only computes [online](LinearServer::online), with stored material; and the
+    /// digest of plan and weights that such material is good for.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Caller`] from protocols whose material cannot be stored.
+    fn server_of_stored(
+        &self,
+        _compiled: Arc<Self::Compiled>,
+    ) -> Result<(Self::Server, [u8; 32]), ProtocolError> {
+        Err(Misuse::Unplanned("stored material").into())
+    }
 }
 
 /// What a server keeps of a setup beyond its session.

@@ -6,6 +6,7 @@
 //! | `announce`; `prepare` for many steps, or per step: `offline(x_C, r)` | the same |
 //! | per step: `online` | `online(x_S)` -> f(x) - r |
 
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use gazelle_wire::{Channel, Cost, Traffic};
 use rand_core::CryptoRng;
 
-use crate::error::ProtocolError;
+use crate::error::{Misuse, ProtocolError};
 use crate::shares::Shares;
 use crate::step::Step;
 
@@ -118,6 +119,29 @@ pub trait NonlinearProtocol: Send + Sync {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Server, ProtocolError>;
+
+    /// A session at the client that uses stored material ([`NonlinearClient::load`]) and makes none: no setup, no
+    /// message.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Caller`] from protocols whose material cannot be stored.
+    fn client_of_stored(
+        &self,
+        _compiled: Arc<Self::Compiled>,
+    ) -> Result<Self::Client, ProtocolError> {
+        Err(Misuse::Unplanned("stored material").into())
+    }
+
+    /// The same at the server.
+    ///
+    /// # Errors
+    /// As [`client_of_stored`](Self::client_of_stored).
+    fn server_of_stored(
+        &self,
+        _compiled: Arc<Self::Compiled>,
+    ) -> Result<Self::Server, ProtocolError> {
+        Err(Misuse::Unplanned("stored material").into())
+    }
 }
 
 /// The client's session.
@@ -179,6 +203,26 @@ pub trait NonlinearClient: Send {
         Ok(all)
     }
 
+    /// What is prepared from now on is to be [stored](Self::store), and loaded before it is used.
+    fn record(&mut self, _on: bool) {}
+
+    /// Writes a step's material, made under [`record`](Self::record); no state of an OT session is part of it.
+    ///
+    /// # Errors
+    /// The writer's; [`io::ErrorKind::Unsupported`] for material that was made to be used at once, and from
+    /// protocols that store none.
+    fn store(&self, _prepared: &Self::Prepared, _out: &mut dyn Write) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Reads the material of `step` again.
+    ///
+    /// # Errors
+    /// The reader's, or [`ProtocolError::Caller`] if it is none of this step.
+    fn load(&self, _step: usize, _input: &mut dyn Read) -> Result<Self::Prepared, ProtocolError> {
+        Err(Misuse::Material.into())
+    }
+
     /// Computes `step`; the revealed values if it reveals.
     ///
     /// # Errors
@@ -237,6 +281,25 @@ pub trait NonlinearServer: Send {
             all.push((prepared, StepCost::since(start, before, channel)));
         }
         Ok(all)
+    }
+
+    /// As [`NonlinearClient::record`].
+    fn record(&mut self, _on: bool) {}
+
+    /// As [`NonlinearClient::store`].
+    ///
+    /// # Errors
+    /// The same.
+    fn store(&self, _prepared: &Self::Prepared, _out: &mut dyn Write) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// As [`NonlinearClient::load`].
+    ///
+    /// # Errors
+    /// The same.
+    fn load(&self, _step: usize, _input: &mut dyn Read) -> Result<Self::Prepared, ProtocolError> {
+        Err(Misuse::Material.into())
     }
 
     /// Computes `step` on the server's share of x; gives `f(x) - r`, or nothing if it reveals.

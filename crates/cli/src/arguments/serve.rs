@@ -65,11 +65,14 @@ pub(crate) struct Serve {
     /// Where inferences are counted (default: quota.redb in the folder of keys)
     #[arg(long, value_name = "FILE")]
     pub(crate) quota_file: Option<PathBuf>,
-    /// Keep setups in this folder, so that clients of before need no new one after a restart; without,
-    /// they are kept in memory. What lies there is sealed with the key of the TLS identity, or the passphrase
+    /// Keep setups in this folder, so that clients of before need no new one after a restart (without,
+    /// they are kept in memory), and material that clients make ahead. What lies there is sealed with the key of the TLS identity, or the passphrase
     /// in `GAZELLE_PASSPHRASE`
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
+    /// Material in --store at most
+    #[arg(long, value_name = "MIB", default_value_t = 16384, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) store_mib: u64,
     /// Serve metrics for Prometheus, /healthz and /readyz by HTTP on this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<String>,

@@ -1,13 +1,17 @@
 //! Setups that this client keeps of a server.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use gazelle::{ClientShelf, SetupName};
-use gazelle_service::{SealedHeader, Store};
+use gazelle_service::{SealedContent, SealedHeader, Store};
+
+use crate::failure::Failure;
 
 /// What the store calls them.
 pub(crate) const SETUP: &str = "setup";
+pub(crate) const MATERIAL: &str = "material";
 /// How long a setup is of use; servers keep theirs as long.
 pub(crate) const LASTING: Duration = Duration::from_hours(30 * 24);
 /// Setups of one model at one address: more servers than these behind it are set up again in turn.
@@ -25,6 +29,24 @@ pub(crate) struct ClientSetups {
 impl ClientSetups {
     pub(crate) fn new(store: Store, server: &str) -> Self {
         Self { store, server: server.to_owned() }
+    }
+
+    /// The entries of material for a model, the oldest first.
+    pub(crate) fn entries(&self, bound: &[u8; 32]) -> VecDeque<[u8; 32]> {
+        let found = entries(&self.store, &self.server, bound).inspect_err(|error| {
+            tracing::warn!(%error, "the material that was made ahead cannot be listed");
+        });
+        found.into_iter().flatten().collect()
+    }
+
+    /// Takes an entry: nobody finds it again, not even after a crash. Nothing if another process has.
+    pub(crate) fn take(
+        &self,
+        bound: &[u8; 32],
+        id: &[u8; 32],
+    ) -> io::Result<Option<SealedContent>> {
+        let taken = self.store.spend(MATERIAL, &self.server, bound, id)?;
+        Ok(taken.map(|(_, content)| content))
     }
 
     /// Makes room: the oldest go.
@@ -80,4 +102,15 @@ impl ClientShelf for ClientSetups {
             tracing::warn!(%error, "a kept setup cannot be removed");
         }
     }
+}
+
+/// The ids of a server's entries in this client's store, the oldest first.
+pub(crate) fn entries(
+    store: &Store,
+    server: &str,
+    bound: &[u8; 32],
+) -> Result<Vec<[u8; 32]>, Failure> {
+    let headers = store.list(MATERIAL)?.into_iter().rev().filter_map(|stored| stored.header.ok());
+    let own = headers.filter(|header| header.owner == server && header.bound == *bound);
+    Ok(own.map(|header| header.id).collect())
 }

@@ -1,9 +1,10 @@
 //! A client's sessions with its server: when the link is lost, another begins where the last one ended.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gazelle::backend::{Choice, DefaultClient, DefaultSuite};
+use gazelle::backend::{Choice, DefaultClient, DefaultPrepared, DefaultSuite};
 use gazelle::wire::ChannelError;
 use gazelle::wire::handshake::Line;
 use gazelle::wire::tcp::Timeouts;
@@ -28,6 +29,8 @@ pub(super) struct Visit<'a> {
     batch: &'a BatchProgress,
     /// Setups of earlier sessions.
     shelf: Option<Arc<ClientSetups>>,
+    /// Material that was made ahead.
+    entries: VecDeque<[u8; 32]>,
     /// The only model that is accepted: the first session's, from the second on.
     digest: Option<[u8; 32]>,
     /// There has been a session: what it was told was no misunderstanding about TLS.
@@ -74,14 +77,15 @@ impl<'a> Visit<'a> {
         batch: &'a BatchProgress,
         shelf: Option<ClientSetups>,
     ) -> Self {
-        let shelf = shelf.map(Arc::new);
-        Self { command, batch, shelf, digest: command.pin, known: false, failed: 0 }
+        let (shelf, entries) = (shelf.map(Arc::new), VecDeque::new());
+        Self { command, batch, shelf, entries, digest: command.pin, known: false, failed: 0 }
     }
 
     /// The same server and model again, for a session beside this one's.
     pub(super) fn another(&self) -> Self {
         let Self { command, batch, digest, known, .. } = *self;
-        Self { command, batch, shelf: self.shelf.clone(), digest, known, failed: 0 }
+        let (shelf, entries) = (self.shelf.clone(), VecDeque::new());
+        Self { command, batch, shelf, entries, digest, known, failed: 0 }
     }
 
     /// A session beside others; none, with a word of why, if the server has no place for it now.
@@ -164,15 +168,21 @@ impl<'a> Visit<'a> {
     }
 
     fn accept(
-        &self,
+        &mut self,
         offer: Offer,
         suite: DefaultSuite,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Attempt> {
         self.batch.begin("setup");
-        let shelf = self.shelf.as_ref().map(|shelf| &**shelf as &dyn ClientShelf);
-        let accepted = offer.accept_with(suite, shelf, rng);
-        let mut client: DefaultClient = accepted.map_err(|error| {
+        let accepted = offer.accept_unprepared(suite).and_then(|mut client: DefaultClient| {
+            let shelf = self.shelf.as_ref();
+            self.entries = shelf.map(|shelf| shelf.entries(client.bound())).unwrap_or_default();
+            if self.entries.is_empty() {
+                client.set_up(self.setups(), rng)?;
+            }
+            Ok(client)
+        });
+        let mut client = accepted.map_err(|error| {
             let again = may_pass(&error);
             Attempt { failure: self.explain(error), again, crowd: false }
         })?;
@@ -182,13 +192,54 @@ impl<'a> Visit<'a> {
 
     /// Accepts the same description as before, by its digest: the same suite.
     fn accept_known(
-        &self,
+        &mut self,
         offer: Offer,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Attempt> {
         let choice = Choice::parse(offer.description()).map_err(Failure::from)?;
         let suite = choice.suite(offer.description().nonlinear.len());
         self.accept(offer, suite, rng)
+    }
+
+    fn setups(&self) -> Option<&dyn ClientShelf> {
+        self.shelf.as_ref().map(|shelf| &**shelf as &dyn ClientShelf)
+    }
+
+    /// Says that there is material that was made ahead.
+    pub(super) fn tell_stored(&self, quiet: bool) {
+        let count = self.entries.len();
+        if !quiet && count > 0 {
+            self.batch
+                .suspend(|| tell!("with material that was made ahead, for {count} inferences"));
+        }
+    }
+
+    /// Material for one inference: made ahead, or now.
+    fn prepared(
+        &mut self,
+        client: &mut DefaultClient,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<DefaultPrepared, GazelleError> {
+        while let (Some(shelf), Some(entry)) = (&self.shelf, self.entries.pop_front()) {
+            let id = data_id(&entry);
+            let taken = shelf.take(client.bound(), &entry).inspect_err(|error| {
+                tracing::warn!(id, %error, "material that was made ahead is lost");
+            });
+            let Ok(Some(mut content)) = taken else { continue };
+            let Some(claim) = client.claim(&entry)? else {
+                tracing::info!(id, "the server does not have this material any more");
+                continue;
+            };
+            match client.load(claim, &mut *content) {
+                Ok(prepared) => {
+                    tracing::info!(id, "material that was made ahead is used");
+                    return Ok(prepared);
+                }
+                Err(error) => tracing::warn!(id, %error, "material that was made ahead is lost"),
+            }
+        }
+        client.set_up(self.setups(), rng)?;
+        client.prepare(rng)
     }
 
     /// One prediction; in a new session of the same model if the link is lost, as often as the command line
@@ -200,7 +251,8 @@ impl<'a> Visit<'a> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Inference, Failure> {
         loop {
-            let result = client.prepare(rng).and_then(|prepared| client.infer(prepared, values));
+            let prepared = self.prepared(client, rng);
+            let result = prepared.and_then(|prepared| client.infer(prepared, values));
             match result {
                 Ok(inference) => {
                     self.failed = 0;
@@ -241,6 +293,13 @@ impl<'a> Visit<'a> {
     fn explain(&self, error: GazelleError) -> Failure {
         self.batch.explain(error, self.command.timeout)
     }
+}
+
+/// An entry in logs: the beginning of its id.
+fn data_id(entry: &[u8; 32]) -> String {
+    // optional: 32 bytes begin with 8
+    let first = entry.first_chunk().copied().unwrap_or_default();
+    format!("{:016x}", u64::from_be_bytes(first))
 }
 
 /// Stands in line for as long as the command line says, and tells the place when it changes.

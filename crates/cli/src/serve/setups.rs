@@ -1,19 +1,24 @@
 //! The server's part of kept setups: some bytes each, in memory, and in a store if there is one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use gazelle::share::KeptSetup;
-use gazelle::{ServerShelf, SetupName};
+use gazelle::{ServerShelf, SetupName, WriteInto};
 use gazelle_service::{SealedHeader, Store};
 
 use crate::serve::client::ServedClient;
 
 /// What the store calls them.
 const SETUP: &str = "setup";
-/// How long one is of use.
+const MATERIAL: &str = "material";
+/// How long material is of use.
+const MATERIAL_LASTING: Duration = Duration::from_hours(30 * 24);
+/// Entries of one client.
+const ENTRIES_EACH: usize = 1024;
+/// How long a setup is of use.
 const LASTING: Duration = Duration::from_hours(30 * 24);
 /// Setups of one client; of clients without certificates, all of them together have [`ALL`].
 const EACH: usize = 64;
@@ -27,6 +32,8 @@ type SetupKey = (String, [u8; 32], [u8; 32]);
 pub(crate) struct Setups {
     known: Mutex<HashMap<SetupKey, KnownSetup>>,
     store: Option<Store>,
+    /// Bytes of material in the store at most.
+    most: u64,
 }
 
 #[derive(Clone)]
@@ -50,7 +57,7 @@ impl KnownSetup {
 
 impl Setups {
     /// Those of a store; without one they end with the process.
-    pub(crate) fn open(store: Option<Store>) -> io::Result<Self> {
+    pub(crate) fn open(store: Option<Store>, most: u64) -> io::Result<Self> {
         let mut known = HashMap::new();
         for stored in store
             .iter()
@@ -72,7 +79,20 @@ impl Setups {
                 }
             }
         }
-        Ok(Self { known: Mutex::new(known), store })
+        // Of another key, changed, or of no use any more.
+        for stored in store
+            .iter()
+            .map(|store| store.list(MATERIAL))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+        {
+            if let (Err(error), Some(store)) = (&stored.header, &store) {
+                tracing::warn!(%error, file = stored.file, "stored material is removed");
+                store.remove(&stored.file)?;
+            }
+        }
+        Ok(Self { known: Mutex::new(known), store, most })
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<SetupKey, KnownSetup>> {
@@ -186,5 +206,66 @@ impl ServerShelf for ServedSetups<'_> {
         }
         *known = new;
         Some(counted)
+    }
+
+    fn keep_entry(&self, bound: &[u8; 32], entry: &[u8; 32], write: &mut WriteInto<'_>) -> bool {
+        let Some(store) = &self.setups.store else { return false };
+        let kept = self.room(store).and_then(|room| {
+            if !room {
+                return Err(io::Error::other(
+                    "no room for more material (--store-mib, 1,024 a client)",
+                ));
+            }
+            let header = SealedHeader::new(MATERIAL, &self.owner, *bound, *entry, MATERIAL_LASTING);
+            store.put(&header, true, write)
+        });
+        kept.inspect_err(|error| tracing::error!(%error, "material is not stored")).is_ok()
+    }
+
+    fn take_entry(&self, bound: &[u8; 32], entry: &[u8; 32]) -> Option<Box<dyn Read + Send>> {
+        let store = self.setups.store.as_ref()?;
+        let taken = store.spend(MATERIAL, &self.owner, bound, entry);
+        let taken =
+            taken.inspect_err(|error| tracing::warn!(%error, "material is lost")).ok()??;
+        // optional: 32 bytes begin with 8
+        let first = entry.first_chunk().copied().unwrap_or_default();
+        let id = format!("{:016x}", u64::from_be_bytes(first));
+        tracing::info!(id, "material that was made ahead is taken");
+        Some(taken.1)
+    }
+
+    fn compare_entries(&self, bound: &[u8; 32], entries: &[[u8; 32]]) -> Vec<bool> {
+        let Some(store) = &self.setups.store else { return vec![false; entries.len()] };
+        let all = store.list(MATERIAL).inspect_err(|error| {
+            tracing::error!(%error, "material cannot be listed");
+        });
+        let mut known = HashSet::new();
+        for stored in all.into_iter().flatten() {
+            let Ok(header) = &stored.header else { continue };
+            if (&header.owner, &header.bound) != (&self.owner, bound) {
+                continue;
+            }
+            if entries.contains(&header.id) {
+                known.insert(header.id);
+            } else if !self.owner.is_empty()
+                && let Err(error) = store.remove(&stored.file)
+            {
+                // Clients without certificates are not told apart: theirs end with time.
+                tracing::warn!(%error, "material without its other half cannot be removed");
+            }
+        }
+        entries.iter().map(|entry| known.contains(entry)).collect()
+    }
+}
+
+impl ServedSetups<'_> {
+    /// Whether one more entry of this client has room.
+    fn room(&self, store: &Store) -> io::Result<bool> {
+        let (mut own, mut bytes) = (0, 0);
+        for stored in store.list(MATERIAL)? {
+            bytes += stored.bytes;
+            own += usize::from(stored.header.is_ok_and(|header| header.owner == self.owner));
+        }
+        Ok(own < ENTRIES_EACH && bytes < self.setups.most)
     }
 }

@@ -1,5 +1,9 @@
 //! The client's session.
 
+mod entries;
+
+pub use entries::Claim;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,8 +18,8 @@ use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
-use crate::session::kept::LinearSetup;
-use crate::session::message::{ClientCommand, MaskedInput};
+use crate::session::kept::{self, ClientShelf, LinearSetup};
+use crate::session::message::{ClientCommand, EntryIds, MaskedInput};
 use crate::session::offer::SessionParts;
 use crate::session::step_shares::StepShares;
 use crate::session::{Observer, Progress, linear_client};
@@ -30,8 +34,13 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
     names: Vec<String>,
     traffic: PlannedTraffic,
     linear_setup: LinearSetup<L::Plan>,
-    linear: L::Client,
-    nonlinear: N::Client,
+    /// What setups and material that are kept are good for.
+    bound: [u8; 32],
+    compiled: Arc<N::Compiled>,
+    /// The session's protocols, once they are set up.
+    made: Option<(L::Client, N::Client)>,
+    /// For stored material.
+    stored: Option<N::Client>,
     channel: Channel,
     setup: Phase,
     resumed: bool,
@@ -48,6 +57,8 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
 pub struct Prepared<N: NonlinearProtocol> {
     session: u64,
     id: u32,
+    /// It was made in another session.
+    stored: bool,
     input_mask: Shares,
     steps: Vec<<N::Client as NonlinearClient>::Prepared>,
     offline: Phase,
@@ -120,8 +131,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         channel: Channel,
         (setup, allowance): (Phase, u64),
     ) -> Self {
-        let SessionParts { plan, names, traffic, setup: linear_setup, resumed, linear, nonlinear } =
-            parts;
+        let SessionParts { plan, names, traffic, setup: linear_setup, bound, compiled } = parts;
         Self {
             suite,
             description,
@@ -129,11 +139,13 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             names,
             traffic,
             linear_setup,
-            linear,
-            nonlinear,
+            bound,
+            compiled,
+            made: None,
+            stored: None,
             channel,
             setup,
-            resumed,
+            resumed: false,
             allowance,
             observer: None,
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
@@ -177,6 +189,51 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.allowance
     }
 
+    /// Sets up both protocols, once; goes on with a setup of `shelf` if the server knows one of them too, and keeps
+    /// a new one there. Sessions that use stored material alone need none.
+    ///
+    /// # Errors
+    /// The protocols' and the link's, and the session is dead afterwards.
+    pub fn set_up(
+        &mut self,
+        shelf: Option<&dyn ClientShelf>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
+        self.alive()?;
+        if self.made.is_some() {
+            return Ok(());
+        }
+        let result = self.set_up_inner(shelf, rng);
+        self.bury(result)
+    }
+
+    fn set_up_inner(
+        &mut self,
+        shelf: Option<&dyn ClientShelf>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
+        let channel = &mut self.channel;
+        let meter = Meter::start(channel);
+        channel.begin_phase();
+        let kept = (shelf, &self.bound);
+        let linear = kept::client(&self.suite, &self.plan, &self.linear_setup, kept, channel, rng)?;
+        let nonlinear = self
+            .suite
+            .nonlinear()
+            .client(Arc::clone(&self.compiled), channel, rng)
+            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        linear.keep(shelf, &self.bound);
+        self.resumed = linear.resumed;
+        self.made = Some((linear.linear, nonlinear));
+        self.setup += meter.stop(&self.channel);
+        Ok(())
+    }
+
+    /// What setups and material that are kept are good for: sessions with this description and suite.
+    pub fn bound(&self) -> &[u8; 32] {
+        &self.bound
+    }
+
     /// Makes the material of one inference with the server.
     ///
     /// # Errors
@@ -187,14 +244,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Prepared<N>, GazelleError> {
         self.alive()?;
-        match &mut self.allowance {
-            0 => return Err(GazelleError::Allowance),
-            &mut u64::MAX => {}
-            left => *left -= 1,
-        }
+        self.charge()?;
         // Masks, noise positions and keys do not repeat where this process was cloned or restored.
         let mut rng = gazelle_prg::refreshed(rng)?;
-        let result = self.prepare_inner(&mut rng);
+        let result = self.prepare_inner(None, &mut rng);
         self.bury(result)
     }
 
@@ -228,6 +281,16 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         Ok(self.channel.flush()?)
     }
 
+    /// One inference less of those that the server allows.
+    fn charge(&mut self) -> Result<(), GazelleError> {
+        match &mut self.allowance {
+            0 => return Err(GazelleError::Allowance),
+            &mut u64::MAX => {}
+            left => *left -= 1,
+        }
+        Ok(())
+    }
+
     fn alive(&self) -> Result<(), GazelleError> {
         if self.dead {
             return Err(GazelleError::Dead);
@@ -257,21 +320,32 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         Ok(Shares::new(tensor.ring_bits, input.iter().map(|value| *value as u64).collect()))
     }
 
+    /// `entry`: the material is to be stored under it.
     fn prepare_inner(
         &mut self,
+        entry: Option<&[u8; 32]>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Prepared<N>, GazelleError> {
         self.channel.begin_phase();
         let meter = Meter::start(&self.channel);
         let id = self.next;
         self.next = id.wrapping_add(1);
-        self.channel.send(&ClientCommand::Prepare { id }, &())?;
+        match entry {
+            Some(entry) => {
+                self.channel.send(&ClientCommand::Keep { id }, &())?;
+                self.channel.send(&EntryIds(vec![*entry]), &1)?;
+            }
+            None => self.channel.send(&ClientCommand::Prepare { id }, &())?,
+        }
         self.channel.flush()?;
         if self.suite.hints() == Hints::Fresh && id > 0 {
             self.set_up_again(id, rng)?;
         }
-        let (plan, linear) = (&self.plan, &self.linear);
-        let talk = Talk { nonlinear: &mut self.nonlinear, channel: &mut self.channel, rng };
+        let plan = &self.plan;
+        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
+        let linear = &*linear;
+        nonlinear.record(entry.is_some());
+        let talk = Talk { nonlinear, channel: &mut self.channel, rng };
         let observer = self.observer.as_deref();
         let made = std::thread::scope(|scope| {
             let finish = |group, collected| linear.finish(group, collected);
@@ -284,6 +358,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         Ok(Prepared {
             session: self.session,
             id,
+            stored: false,
             input_mask,
             steps,
             offline,
@@ -302,9 +377,12 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let context = description::inference_context(context, id);
         let (groups, plan) = (Arc::clone(self.plan.groups()), Arc::clone(plan));
         let linear = self.suite.linear();
-        self.linear = linear
+        let linear = linear
             .client(groups, plan, &context, &mut self.channel, rng)
             .map_err(GazelleError::layer("setup of the linear layers"))?;
+        if let Some(made) = &mut self.made {
+            made.0 = linear;
+        }
         Ok(())
     }
 
@@ -313,8 +391,12 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         prepared: Prepared<N>,
         input: Shares,
     ) -> Result<Inference, GazelleError> {
-        let Prepared { id, input_mask, steps, offline, groups_offline, steps_offline, .. } =
-            prepared;
+        let Prepared {
+            id, stored, input_mask, steps, offline, groups_offline, steps_offline, ..
+        } = prepared;
+        let own = self.made.as_mut().map(|(_, nonlinear)| nonlinear);
+        let session = if stored { self.stored.as_mut() } else { own };
+        let session = session.ok_or_else(no_setup)?;
         self.channel.begin_phase();
         let meter = Meter::start(&self.channel);
         self.channel.send(&ClientCommand::Infer { id }, &())?;
@@ -329,8 +411,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         for (step, prepared) in steps.into_iter().enumerate() {
             let meter = Meter::start(&self.channel);
             let name = self.plan.step_name(step);
-            let values = self
-                .nonlinear
+            let values = session
                 .online(step, prepared, &mut self.channel)
                 .map_err(GazelleError::layer(name))?;
             steps_online.push(meter.stop(&self.channel));
@@ -368,6 +449,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let ranked = classes.is_some();
         Ok(Inference { values, scale, ranked, report: InferenceReport { offline, online, layers } })
     }
+}
+
+/// A defect: material of a session without a setup.
+fn no_setup() -> GazelleError {
+    GazelleError::Defect("a session without a setup".into())
 }
 
 /// What the protocol thread of an offline phase uses.

@@ -24,6 +24,7 @@ use crate::plan::Plan;
 use crate::session::message::{
     ClientCommand, NAMES, SetupAnswer, SetupName, SetupVerdict, SetupWish,
 };
+use crate::session::stored::WriteInto;
 use crate::suite::{Hints, Suite};
 
 /// So many inferences a setup serves in all, the running sessions' included: a quarter of what the noise
@@ -70,6 +71,21 @@ pub trait ServerShelf: Sync {
     /// Counts inferences ahead, durably; how many there are in all. `None` if that cannot be done: the
     /// setup must serve no more.
     fn count(&self, bound: &[u8; 32], id: &[u8; 32], inferences: u64) -> Option<u64>;
+
+    /// Stores an entry's half durably; whether it did. Its `bound` covers the weights.
+    fn keep_entry(&self, _bound: &[u8; 32], _entry: &[u8; 32], _write: &mut WriteInto<'_>) -> bool {
+        false
+    }
+
+    /// Takes an entry off the store: it is on disk that it is gone before this returns. Nothing if there is none.
+    fn take_entry(&self, _bound: &[u8; 32], _entry: &[u8; 32]) -> Option<Box<dyn Read + Send>> {
+        None
+    }
+
+    /// Which of these entries there are; all others of this client and `bound` are dropped.
+    fn compare_entries(&self, _bound: &[u8; 32], entries: &[[u8; 32]]) -> Vec<bool> {
+        vec![false; entries.len()]
+    }
 }
 
 /// What a linear setup takes at the client.

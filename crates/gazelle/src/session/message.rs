@@ -7,6 +7,54 @@ use gazelle_wire::{DecodeError, Message, PackedShape, Reader};
 /// Setups that a client may name at once: a service of several servers has as many.
 pub(crate) const NAMES: usize = 4;
 
+/// Entries that are compared at once.
+pub(crate) const ENTRIES: usize = 4096;
+
+/// Ids of entries, as many as the shape says.
+pub(crate) struct EntryIds(pub(crate) Vec<[u8; 32]>);
+
+impl Message for EntryIds {
+    type Shape = usize;
+    const KIND: u16 = 0x0706;
+    const NAME: &'static str = "ids of entries";
+
+    fn encoded_len(count: &usize) -> usize {
+        32 * count
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        for id in &self.0 {
+            out.extend_from_slice(id);
+        }
+    }
+    fn decode(input: &mut Reader<'_>, count: &usize) -> Result<Self, DecodeError> {
+        (0..*count).map(|_| input.array()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Whether the server has stored, taken or still has each of so many entries.
+pub(crate) struct EntriesThere(pub(crate) Vec<bool>);
+
+impl Message for EntriesThere {
+    type Shape = usize;
+    const KIND: u16 = 0x0707;
+    const NAME: &'static str = "entries that are there";
+
+    fn encoded_len(count: &usize) -> usize {
+        *count
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.0.iter().map(|there| u8::from(*there)));
+    }
+    fn decode(input: &mut Reader<'_>, count: &usize) -> Result<Self, DecodeError> {
+        let there = |byte: &u8| match byte {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(DecodeError::Invalid("an entry that is neither there nor not")),
+        };
+        input.take(*count)?.iter().map(there).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// What a setup is known by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SetupName {
@@ -33,6 +81,12 @@ pub(crate) enum ClientCommand {
     Close,
     /// Set up both protocols; comes first. A wish with so many names of kept setups follows.
     SetUp { names: u32 },
+    /// As `Prepare`; both store their halves under the entry's id, which follows.
+    Keep { id: u32 },
+    /// Take the entry whose id follows off the stores; known as `id` from then on.
+    Use { id: u32 },
+    /// The client's entries follow, so many: drop all others of it.
+    Compare { entries: u32 },
 }
 
 impl Message for ClientCommand {
@@ -49,6 +103,9 @@ impl Message for ClientCommand {
             Self::Infer { id } => (2, *id),
             Self::Close => (3, 0),
             Self::SetUp { names } => (4, *names),
+            Self::Keep { id } => (5, *id),
+            Self::Use { id } => (6, *id),
+            Self::Compare { entries } => (7, *entries),
         };
         out.push(tag);
         out.extend_from_slice(&id.to_le_bytes());
@@ -60,6 +117,9 @@ impl Message for ClientCommand {
             (1, id) => Ok(Self::Prepare { id }),
             (2, id) => Ok(Self::Infer { id }),
             (3, 0) => Ok(Self::Close),
+            (5, id) => Ok(Self::Keep { id }),
+            (6, id) => Ok(Self::Use { id }),
+            (7, entries) if entries as usize <= ENTRIES => Ok(Self::Compare { entries }),
             (4, names) if names as usize <= NAMES => Ok(Self::SetUp { names }),
             _ => Err(DecodeError::Invalid("unknown command")),
         }

@@ -11,8 +11,8 @@ use crate::description::{self, Description};
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::Meter;
+use crate::session::Client;
 use crate::session::kept::{ClientShelf, LinearSetup};
-use crate::session::{Client, kept};
 use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
 
@@ -141,16 +141,31 @@ impl Offer {
     /// # Errors
     /// As [`accept`](Self::accept).
     pub fn accept_with<L: LinearProtocol, N: NonlinearProtocol>(
-        mut self,
+        self,
         suite: Suite<L, N>,
         shelf: Option<&dyn ClientShelf>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Client<L, N>, GazelleError> {
-        match self.set_up(&suite, shelf, rng) {
+        let mut client = self.accept_unprepared(suite)?;
+        client.set_up(shelf, rng)?;
+        Ok(client)
+    }
+
+    /// Validates and confirms as [`accept`](Self::accept), without a setup: for sessions that use stored material,
+    /// and may [set up](Client::set_up) later.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_unprepared<L: LinearProtocol, N: NonlinearProtocol>(
+        mut self,
+        suite: Suite<L, N>,
+    ) -> Result<Client<L, N>, GazelleError> {
+        match self.confirm(&suite) {
             Ok(parts) => {
-                let setup = self.meter.stop(&self.channel);
+                let handshake = self.meter.stop(&self.channel);
                 let allowance = self.inner.allowance();
-                Ok(Client::new(suite, self.description, parts, self.channel, (setup, allowance)))
+                let start = (handshake, allowance);
+                Ok(Client::new(suite, self.description, parts, self.channel, start))
             }
             Err(error) => {
                 self.channel.send_error();
@@ -159,11 +174,9 @@ impl Offer {
         }
     }
 
-    fn set_up<L: LinearProtocol, N: NonlinearProtocol>(
+    fn confirm<L: LinearProtocol, N: NonlinearProtocol>(
         &mut self,
         suite: &Suite<L, N>,
-        shelf: Option<&dyn ClientShelf>,
-        rng: &mut (dyn CryptoRng + Send),
     ) -> Result<SessionParts<L, N>, GazelleError> {
         let refuse = |error: &dyn std::fmt::Display| GazelleError::Description(error.to_string());
         let description = &self.description;
@@ -225,14 +238,7 @@ impl Offer {
         self.channel.bind(context);
         let bound = description::kept_binding(&suite_bytes, self.inner.description());
         let setup = LinearSetup { plan: linear_plan, context };
-        let channel = &mut self.channel;
-        let linear = kept::client(suite, &plan, &setup, (shelf, &bound), channel, rng)?;
-        let nonlinear = nonlinear
-            .client(compiled, channel, rng)
-            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
-        linear.keep(shelf, &bound);
-        let (resumed, linear) = (linear.resumed, linear.linear);
-        Ok(SessionParts { plan, names, traffic, setup, resumed, linear, nonlinear })
+        Ok(SessionParts { plan, names, traffic, setup, bound, compiled })
     }
 
     fn check_limits(&self, plan: &Plan, traffic: &PlannedTraffic) -> Result<(), GazelleError> {
@@ -278,9 +284,9 @@ pub(crate) struct SessionParts<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) names: Vec<String>,
     pub(crate) traffic: PlannedTraffic,
     pub(crate) setup: LinearSetup<L::Plan>,
-    pub(crate) resumed: bool,
-    pub(crate) linear: L::Client,
-    pub(crate) nonlinear: N::Client,
+    /// What setups and material that are kept are good for.
+    pub(crate) bound: [u8; 32],
+    pub(crate) compiled: Arc<N::Compiled>,
 }
 
 /// Returns the handshake's errors in the terms of sessions.

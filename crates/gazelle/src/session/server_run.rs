@@ -17,9 +17,10 @@ use crate::plan::{Plan, Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::guest::{Activity, Guest, SessionStage};
-use crate::session::kept::{self, Count};
-use crate::session::message::{ClientCommand, MaskedInput};
+use crate::session::kept::{self, Count, ServerShelf};
+use crate::session::message::{ClientCommand, EntriesThere, EntryIds, MaskedInput};
 use crate::session::server::{ServerLimits, ServerReport, Service};
+use crate::session::stored;
 use crate::session::watcher::{Recorder, SessionWatcher};
 use crate::suite::Hints;
 
@@ -78,43 +79,36 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         let link = channel.link_binding();
         let context = description::context(&coin, &self.suite_bytes, &self.description, link);
         channel.bind(context);
-        let ClientCommand::SetUp { names } = channel.recv(&())? else {
-            return Err(GazelleError::Peer("a command before the setup".into()));
-        };
-        let kept = (watcher.shelf(), self.kept_binding());
-        let wish = (names as usize, &context);
-        let linear = kept::server(&self.suite, &self.linear, wish, kept, channel, rng)?;
-        let nonlinear = self
-            .suite
-            .nonlinear()
-            .server(Arc::clone(&self.nonlinear), channel, rng)
-            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
-        channel.flush()?;
-        let (linear, count) = linear.keep();
-        watcher.set_up(&meter.stop(channel));
         let each = self.session_memory().max(1);
         let fit = (limits.memory_bytes / each).clamp(1, usize::MAX as u64) as usize;
         let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
-        let session = ServerSession::new(self, (linear, context, count), nonlinear);
-        session.run(channel, &limits, (stage, watcher), rng)
+        let mut session = ServerSession::new(self, context);
+        session.run(channel, meter, &limits, (stage, watcher), rng)
     }
 }
 
 /// One client's session.
 pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     server: &'a Service<L, N>,
-    linear: L::Server,
     /// What the first linear setup is bound to.
     context: [u8; 32],
+    /// The session's protocols, once they are set up.
+    made: Option<Protocols<L, N>>,
+    /// For stored material.
+    stored: Option<Protocols<L, N>>,
     /// Where the inferences of a kept setup are counted.
     count: Option<Count<'a>>,
-    nonlinear: N::Server,
     /// What the client may still ask for.
     prepared: HashMap<u32, ServerMaterial<N>>,
 }
 
+/// Both protocols' sessions.
+type Protocols<L, N> = (<L as LinearProtocol>::Server, <N as NonlinearProtocol>::Server);
+
 /// The server's half of one prepared inference.
 struct ServerMaterial<N: NonlinearProtocol> {
+    /// It was made in another session.
+    stored: bool,
     shares: Vec<Vec<Shares>>,
     steps: Vec<<N::Server as NonlinearServer>::Prepared>,
     offline: Phase,
@@ -123,26 +117,26 @@ struct ServerMaterial<N: NonlinearProtocol> {
 }
 
 impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
-    pub(crate) fn new(
-        server: &'a Service<L, N>,
-        (linear, context, count): (L::Server, [u8; 32], Option<Count<'a>>),
-        nonlinear: N::Server,
-    ) -> Self {
-        Self { server, linear, context, count, nonlinear, prepared: HashMap::new() }
+    pub(crate) fn new(server: &'a Service<L, N>, context: [u8; 32]) -> Self {
+        let prepared = HashMap::new();
+        Self { server, context, made: None, stored: None, count: None, prepared }
     }
 
     /// Follows the client's commands until it leaves.
     pub(crate) fn run(
-        mut self,
+        &mut self,
         channel: &mut Channel,
+        meter: &Meter,
         limits: &ServerLimits,
-        (stage, watcher): (&SessionStage, &dyn SessionWatcher),
+        (stage, watcher): (&SessionStage, &'a dyn SessionWatcher),
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), GazelleError> {
-        let mut made = 0usize;
+        let (mut made, mut begun) = (0usize, false);
         loop {
             let waits = !self.prepared.is_empty();
-            stage.set(if waits { Activity::Prepared } else { Activity::Idle });
+            if begun {
+                stage.set(if waits { Activity::Prepared } else { Activity::Idle });
+            }
             channel.begin_phase();
             let command = match channel.recv::<ClientCommand>(&()) {
                 Ok(command) => command,
@@ -153,10 +147,42 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
             channel.begin_phase();
             match command {
                 ClientCommand::Close => return Ok(()),
-                ClientCommand::SetUp { .. } => {
-                    return Err(GazelleError::Peer("a second setup".into()));
+                ClientCommand::SetUp { names } => {
+                    stage.set(Activity::Setup);
+                    self.set_up(names as usize, watcher.shelf(), channel, rng)?;
+                    if !std::mem::replace(&mut begun, true) {
+                        watcher.set_up(&meter.stop(channel));
+                    }
                 }
-                ClientCommand::Prepare { id } => {
+                ClientCommand::Compare { entries } => {
+                    let count = entries as usize;
+                    let EntryIds(entries) = channel.recv(&count)?;
+                    let there = self.compare(watcher.shelf(), &entries);
+                    channel.send(&EntriesThere(there), &count)?;
+                    channel.flush()?;
+                }
+                ClientCommand::Use { id } => {
+                    if !std::mem::replace(&mut begun, true) {
+                        watcher.set_up(&meter.stop(channel));
+                    }
+                    let EntryIds(entry) = channel.recv(&1)?;
+                    if self.prepared.len() >= limits.prepared || self.prepared.contains_key(&id) {
+                        return Err(GazelleError::Peer("more inferences than allowed".into()));
+                    }
+                    let found = self.take(watcher.shelf(), &entry);
+                    let there = vec![found.is_some()];
+                    if let Some(material) = found {
+                        self.prepared.insert(id, material);
+                    }
+                    channel.send(&EntriesThere(there), &1)?;
+                    channel.flush()?;
+                }
+                ClientCommand::Prepare { id } | ClientCommand::Keep { id } => {
+                    let mut entry = None;
+                    if matches!(command, ClientCommand::Keep { .. }) {
+                        let EntryIds(ids) = channel.recv(&1)?;
+                        entry = ids.first().copied();
+                    }
                     made += 1;
                     if self.prepared.len() >= limits.prepared || made > limits.inferences {
                         return Err(GazelleError::Peer("more inferences than allowed".into()));
@@ -175,8 +201,14 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     }
                     // As at the client: coins do not repeat where this process was cloned or restored.
                     let mut rng = gazelle_prg::refreshed(rng)?;
-                    let prepared = self.offline(channel, &mut rng)?;
-                    self.prepared.insert(id, prepared);
+                    let prepared = self.offline(entry.is_some(), channel, &mut rng)?;
+                    if let Some(entry) = entry {
+                        let there = vec![self.keep(watcher.shelf(), &entry, &prepared)];
+                        channel.send(&EntriesThere(there), &1)?;
+                        channel.flush()?;
+                    } else {
+                        self.prepared.insert(id, prepared);
+                    }
                 }
                 ClientCommand::Infer { id } => {
                     let prepared = self
@@ -189,6 +221,98 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         }
     }
 
+    /// Both protocols' setup, once.
+    fn set_up(
+        &mut self,
+        names: usize,
+        shelf: Option<&'a dyn ServerShelf>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
+        if self.made.is_some() {
+            return Err(GazelleError::Peer("a second setup".into()));
+        }
+        let server = self.server;
+        let kept = (shelf, server.kept_binding());
+        let wish = (names, &self.context);
+        let linear = kept::server(&server.suite, &server.linear, wish, kept, channel, rng)?;
+        let nonlinear = server
+            .suite
+            .nonlinear()
+            .server(Arc::clone(&server.nonlinear), channel, rng)
+            .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        channel.flush()?;
+        let (linear, count) = linear.keep();
+        (self.made, self.count) = (Some((linear, nonlinear)), count);
+        Ok(())
+    }
+
+    /// The protocols of stored material, and what it is bound to.
+    fn stored(&mut self) -> Result<[u8; 32], GazelleError> {
+        let server = self.server;
+        let failed = || GazelleError::layer("stored material");
+        let (linear, digest) =
+            server.suite.linear().server_of_stored(Arc::clone(&server.linear)).map_err(failed())?;
+        if self.stored.is_none() {
+            let nonlinear = server
+                .suite
+                .nonlinear()
+                .server_of_stored(Arc::clone(&server.nonlinear))
+                .map_err(failed())?;
+            self.stored = Some((linear, nonlinear));
+        }
+        Ok(description::material_binding(&server.kept_binding(), &digest))
+    }
+
+    /// Stores material; whether it did.
+    fn keep(
+        &mut self,
+        shelf: Option<&dyn ServerShelf>,
+        entry: &[u8; 32],
+        material: &ServerMaterial<N>,
+    ) -> bool {
+        let (Some(shelf), Ok(bound)) = (shelf, self.stored()) else { return false };
+        let Some((_, nonlinear)) = &self.made else { return false };
+        let (shares, steps) = (&material.shares, &material.steps);
+        shelf.keep_entry(&bound, entry, &mut |out| {
+            stored::write_server(nonlinear, shares, steps, out)
+        })
+    }
+
+    /// Takes an entry off the store, and reads all of it.
+    fn take(
+        &mut self,
+        shelf: Option<&dyn ServerShelf>,
+        entry: &[[u8; 32]],
+    ) -> Option<ServerMaterial<N>> {
+        let bound = self
+            .stored()
+            .inspect_err(|error| tracing::info!(%error, "an entry is not used"))
+            .ok()?;
+        let mut content = shelf?.take_entry(&bound, entry.first()?)?;
+        let (_, nonlinear) = self.stored.as_ref()?;
+        let plan = &self.server.plan;
+        let read = stored::read_server(nonlinear, plan, &mut *content);
+        let (shares, steps) =
+            read.inspect_err(|error| tracing::warn!(%error, "an entry is lost")).ok()?;
+        Some(ServerMaterial {
+            stored: true,
+            shares,
+            offline: Phase::default(),
+            groups: vec![Phase::default(); plan.groups().len()],
+            step_phases: vec![Phase::default(); steps.len()],
+            steps,
+        })
+    }
+
+    /// Which entries there are; drops the client's others.
+    fn compare(&mut self, shelf: Option<&dyn ServerShelf>, entries: &[[u8; 32]]) -> Vec<bool> {
+        match (shelf, self.stored()) {
+            (Some(shelf), Ok(bound)) => shelf.compare_entries(&bound, entries),
+            _ => vec![false; entries.len()],
+        }
+    }
+
     /// A linear setup for inference `id` alone.
     fn set_up_again(
         &mut self,
@@ -198,20 +322,27 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
     ) -> Result<(), GazelleError> {
         let context = description::inference_context(&self.context, id);
         let linear = self.server.suite.linear();
-        self.linear = linear
+        let linear = linear
             .server(Arc::clone(&self.server.linear), &context, channel, rng)
             .map_err(GazelleError::layer("setup of the linear layers"))?;
+        if let Some(made) = &mut self.made {
+            made.0 = linear;
+        }
         channel.flush()?;
         Ok(())
     }
 
+    /// `record`: the material is to be stored.
     fn offline(
         &mut self,
+        record: bool,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerMaterial<N>, GazelleError> {
         let plan = &self.server.plan;
-        let (linear, nonlinear) = (&self.linear, &mut self.nonlinear);
+        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
+        let linear = &*linear;
+        nonlinear.record(record);
         let meter = Meter::start(channel);
         let (range, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
         nonlinear.announce(range.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
@@ -233,7 +364,8 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
             for (phase, seconds) in groups.iter_mut().zip(seconds) {
                 phase.seconds += seconds;
             }
-            Ok(ServerMaterial { shares, steps, offline: meter.stop(channel), groups, step_phases })
+            let offline = meter.stop(channel);
+            Ok(ServerMaterial { stored: false, shares, steps, offline, groups, step_phases })
         })
     }
 
@@ -243,7 +375,9 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<InferenceReport, GazelleError> {
-        let ServerMaterial { mut shares, steps, offline, groups, step_phases } = prepared;
+        let ServerMaterial { stored, mut shares, steps, offline, groups, step_phases } = prepared;
+        let protocols = if stored { &mut self.stored } else { &mut self.made };
+        let (linear, nonlinear) = protocols.as_mut().ok_or_else(no_setup)?;
         let server = self.server;
         let plan = &server.plan;
         let architecture = plan.architecture();
@@ -266,8 +400,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         .map(|v| std::mem::replace(v, Shares::zero(1, 0)))
                         .ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
                     let bits = architecture.tensor(node.output).ring_bits;
-                    let y = self
-                        .linear
+                    let y = linear
                         .online(group, position, weights, tensors.get(first)?, &v)
                         .map_err(GazelleError::layer(&node.name))?;
                     tensors.set(node.output, y.reduce(bits));
@@ -297,8 +430,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     };
                     let prepared =
                         steps.next().ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
-                    let result = self
-                        .nonlinear
+                    let result = nonlinear
                         .online(number, prepared, input, channel)
                         .map_err(GazelleError::layer(&node.name))?;
                     if let Some(share) = result {
@@ -319,6 +451,11 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         );
         Ok(InferenceReport { offline, online, layers })
     }
+}
+
+/// A client that prepares without a setup.
+fn no_setup() -> GazelleError {
+    GazelleError::Peer("a command before the setup".into())
 }
 
 /// Reads and answers the requests of all groups; times and bytes of each.

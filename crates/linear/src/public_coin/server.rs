@@ -23,8 +23,8 @@ pub struct PublicCoinServer {
     coins: PublicCoins,
     /// As many as the model's.
     groups: Vec<ServerGroup>,
-    /// What later sessions need.
-    kept: KeptSetup,
+    /// What later sessions need; nothing where there was no setup.
+    kept: Option<KeptSetup>,
 }
 
 /// What a session keeps of one group.
@@ -69,7 +69,7 @@ impl PublicCoinServer {
         let digest = send_hints(&compiled, &groups, &coins, channel)?;
         channel.flush()?;
         let kept = kept::pack(&compiled, &coins, &key, digest);
-        Ok(Self { compiled, coins, groups, kept })
+        Ok(Self { compiled, coins, groups, kept: Some(kept) })
     }
 
     /// Goes on with a setup that was kept, after `used` inferences.
@@ -80,7 +80,12 @@ impl PublicCoinServer {
     ) -> Result<Self, ProtocolError> {
         let (coins, key) = kept::unpack(&compiled, kept)?;
         let groups = server_groups(&compiled, &coins, &key, used);
-        Ok(Self { compiled, coins, groups, kept: kept.clone() })
+        Ok(Self { compiled, coins, groups, kept: Some(kept.clone()) })
+    }
+
+    /// Without a setup: computes online alone.
+    pub(super) fn of_stored(compiled: Arc<Compiled>) -> Self {
+        Self { compiled, coins: PublicCoins::kept([0; 32]), groups: Vec::new(), kept: None }
     }
 
     fn find(&self, group: usize) -> Result<(&CompiledGroup, &ServerGroup), ProtocolError> {
@@ -245,7 +250,8 @@ impl LinearServer for PublicCoinServer {
         x: &Shares,
         v: &Shares,
     ) -> Result<Shares, ProtocolError> {
-        let (CompiledGroup { state, .. }, _) = self.find(group)?;
+        let compiled = self.compiled.groups.get(group).ok_or(Misuse::Group(group))?;
+        let CompiledGroup { state, .. } = compiled;
         let group = &state.group;
         let operator = group.ops.get(op).ok_or(Misuse::Unplanned("operator"))?;
         if x.len() != operator.input_len() {
@@ -260,6 +266,6 @@ impl LinearServer for PublicCoinServer {
     }
 
     fn keep(&self) -> Option<KeptSetup> {
-        Some(self.kept.clone())
+        self.kept.clone()
     }
 }

@@ -5,6 +5,7 @@
     reason = "chunks are compiled from the step whose shares were checked"
 )]
 
+use std::io::{self, Read, Write};
 use std::sync::mpsc::sync_channel;
 
 use gazelle_block::{BitVec, Block};
@@ -24,6 +25,7 @@ use crate::offline::plan::{OtCall, Unit};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::Made;
 use crate::shares::check_shares;
+use crate::stored::{get, get_blocks, get_bytes, get_seed, put, put_blocks, put_seed, refused};
 use crate::width::result_width;
 
 /// The client's material of one step: its labels and all tables.
@@ -48,6 +50,46 @@ impl Drop for PreparedChunk {
 
 fn internal() -> ProtocolError {
     ProtocolError::Defect("the compiled step does not fit itself")
+}
+
+impl GarbledClientPrepared {
+    /// Writes the material.
+    pub(crate) fn store(&self, out: &mut dyn Write) -> io::Result<()> {
+        put_seed(out, &self.hash_seed)?;
+        for chunk in &self.chunks {
+            put_blocks(out, &chunk.labels)?;
+            out.write_all(&chunk.tables)?;
+            let first: Vec<u64> = chunk.tweaks.iter().map(Tweaks::first_batch).collect();
+            put(out, &first)?;
+        }
+        Ok(())
+    }
+
+    /// Reads it again.
+    pub(crate) fn load<S: GarblingScheme>(
+        step: &GarbledStep,
+        scheme: &S,
+        input: &mut dyn Read,
+    ) -> Result<Self, ProtocolError> {
+        let hash_seed = get_seed(input)?;
+        let read = |chunk: &Chunk| {
+            let program = step.program(chunk);
+            let mut labels = get_blocks(input, step.ots(chunk))?;
+            let tables = get_bytes(input, step.table_len(scheme, program))?;
+            let first = get(input)?;
+            if first.len() != program.stages.len() {
+                return Err(refused());
+            }
+            let tweaks = program.stages.iter().zip(first.iter());
+            let tweaks = tweaks.map(|(stage, first)| {
+                Tweaks::restore(*first, &step.circuits[stage.circuit], stage.lanes)
+            });
+            let tweaks = tweaks.collect();
+            Ok(PreparedChunk { labels: std::mem::take(&mut *labels), tables, tweaks })
+        };
+        let chunks = step.chunks.iter().map(read).collect::<Result<_, ProtocolError>>()?;
+        Ok(Self { hash_seed, chunks })
+    }
 }
 
 /// A step that is being prepared.

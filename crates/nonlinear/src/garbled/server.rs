@@ -5,6 +5,8 @@
     reason = "chunks are compiled from the step whose shares were checked"
 )]
 
+use std::io::{self, Read, Write};
+
 use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_convert::{Planes, yao};
 use gazelle_garble::garble_into;
@@ -21,6 +23,7 @@ use crate::offline::plan::{OtCall, Unit};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::Made;
 use crate::shares::check_input;
+use crate::stored::{get_bits, get_blocks, get_seed, put_bits, put_blocks, put_seed, refused};
 
 /// The server's material of one step: Delta and the seed encode its labels, the permute bits decode.
 pub struct GarbledServerPrepared {
@@ -28,6 +31,25 @@ pub struct GarbledServerPrepared {
     zero_labels: Seed,
     /// Per chunk, `[wire][output]`.
     permute: Vec<BitVec>,
+}
+
+impl GarbledServerPrepared {
+    /// Writes the material.
+    pub(crate) fn store(&self, out: &mut dyn Write) -> io::Result<()> {
+        put_blocks(out, &[self.delta.block()])?;
+        put_seed(out, &self.zero_labels)?;
+        self.permute.iter().try_for_each(|bits| put_bits(out, bits))
+    }
+
+    /// Reads it again.
+    pub(crate) fn load(step: &GarbledStep, input: &mut dyn Read) -> Result<Self, ProtocolError> {
+        let delta = get_blocks(input, 1)?;
+        let delta = delta.first().and_then(|block| Delta::from_block(*block).ok());
+        let zero_labels = get_seed(input)?;
+        let read = |chunk: &Chunk| get_bits(input, step.output_bits * chunk.outputs.len());
+        let permute = step.chunks.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { delta: delta.ok_or_else(refused)?, zero_labels, permute })
+    }
 }
 
 /// A step that is being garbled.

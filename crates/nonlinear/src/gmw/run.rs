@@ -163,6 +163,16 @@ impl<'a, R: Role> ChunkRun<'a, R> {
 }
 
 impl GmwStep {
+    /// Bits of the peer's corrections of a chunk.
+    pub(crate) fn corrections<R: Role>(&self, chunk: &Chunk) -> usize {
+        let links = self.chain.links.iter().zip(&self.shape_of(chunk).gathers);
+        links
+            .map(|(link, gather)| {
+                R::own_and_peer(link.operation.offline_planes()).1 * gather.lanes()
+            })
+            .sum()
+    }
+
     /// Hands a chunk's executions the peer's corrections, one after the other.
     pub(crate) fn correct<R: Role>(
         &self,

@@ -2,12 +2,15 @@
 
 #![expect(clippy::indexing_slicing, reason = "chunks are compiled from the step that was checked")]
 
+use std::io::{self, Read, Write};
+
 use gazelle_block::{BitVec, Block};
-use gazelle_convert::Rots;
+use gazelle_convert::{RotLog, Rots};
 use gazelle_prg::{Prg, Seed};
 use gazelle_share::step::StepOutput;
 use gazelle_share::{Misuse, ProtocolError, Shares};
 use gazelle_wire::Channel;
+use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::gmw::online::online as run_online;
@@ -19,11 +22,27 @@ use crate::offline::plan::{OtCall, Unit};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::{Made, RotHashes};
 use crate::shares::check_input;
+use crate::stored::{
+    get_bits, get_log, get_seed, put_bits, put_log, put_seed, refused, unrecorded,
+};
 
 /// The server's material of one step.
 pub struct GmwServerPrepared {
-    chunks: Vec<Executions>,
+    chunks: Vec<ReadyServerChunk>,
+    /// Of the step's coins.
+    seed: Seed,
 }
+
+/// A chunk's.
+pub(crate) struct ReadyServerChunk {
+    /// None yet if the chunk is to be stored.
+    executions: Executions,
+    /// What they are begun from again: what the OTs gave, and the client's corrections.
+    stored: Option<(RotLog, BitVec)>,
+}
+
+/// A chunk's executions without the client's corrections, and what its OTs gave if it is to be stored.
+pub(crate) type BegunServerChunk = (Executions, Option<RotLog>);
 
 /// PRG domain of the server's own coins.
 const COINS: u8 = 0x63;
@@ -36,18 +55,73 @@ pub(crate) struct GmwServerStep<'a> {
     pub(crate) delta: Zeroizing<Block>,
     /// For the server's own coins.
     pub(crate) seed: Seed,
+    /// Whether the material is to be stored.
+    pub(crate) record: bool,
+}
+
+/// Begins chunk `index` of a step; its corrections.
+fn begin_chunk(
+    step: &GmwStep,
+    index: usize,
+    seed: &Seed,
+    rots: &mut Rots<'_>,
+) -> (Executions, BitVec) {
+    let shape = step.shape_of(&step.chunks[index]);
+    let mut coins = Prg::new(&seed.fork(COINS, index as u64), COINS);
+    let mut message = BitVec::new();
+    let mut begun = Executions::with_capacity(shape.gathers.len());
+    for (link, gather) in step.chain.links.iter().zip(&shape.gathers) {
+        rots.set_lanes(gather.lanes());
+        let begins = link.operation.server(rots, &mut coins);
+        message.extend(&begins.corrections.to_bits());
+        begun.push_back(begins.execution);
+    }
+    (begun, message)
+}
+
+impl GmwServerPrepared {
+    /// Writes material that was made to be stored.
+    pub(crate) fn store(&self, out: &mut dyn Write) -> io::Result<()> {
+        put_seed(out, &self.seed)?;
+        for chunk in &self.chunks {
+            let (log, corrections) = chunk.stored.as_ref().ok_or_else(unrecorded)?;
+            put_log(out, log)?;
+            put_bits(out, corrections)?;
+        }
+        Ok(())
+    }
+
+    /// Reads it again.
+    pub(crate) fn load(step: &GmwStep, input: &mut dyn Read) -> Result<Self, ProtocolError> {
+        let seed = get_seed(input)?;
+        let mut read =
+            |chunk| Ok((get_log(input)?, get_bits(input, step.corrections::<Server>(chunk))?));
+        let stored: Vec<(RotLog, BitVec)> =
+            step.chunks.iter().map(&mut read).collect::<Result<_, ProtocolError>>()?;
+        let begin = |(index, (log, corrections)): (usize, &(RotLog, BitVec))| {
+            let mut rots = Rots::kept(log);
+            let (mut executions, _) = begin_chunk(step, index, &seed, &mut rots);
+            if !rots.is_spent() {
+                return Err(refused());
+            }
+            step.correct::<Server>(&step.chunks[index], &mut executions, corrections);
+            Ok(ReadyServerChunk { executions, stored: None })
+        };
+        let chunks = stored.par_iter().enumerate().map(begin);
+        Ok(Self { chunks: chunks.collect::<Result<_, ProtocolError>>()?, seed: seed.clone() })
+    }
 }
 
 impl GmwServerStep<'_> {
     /// The material, once all chunks are ready.
-    pub(crate) fn close(chunks: Vec<Executions>) -> GmwServerPrepared {
-        GmwServerPrepared { chunks }
+    pub(crate) fn close(&self, chunks: Vec<ReadyServerChunk>) -> GmwServerPrepared {
+        GmwServerPrepared { chunks, seed: self.seed.clone() }
     }
 }
 
 impl Work for GmwServerStep<'_> {
-    type Begun = Executions;
-    type Ready = Executions;
+    type Begun = BegunServerChunk;
+    type Ready = ReadyServerChunk;
 
     fn begin(
         &self,
@@ -55,34 +129,33 @@ impl Work for GmwServerStep<'_> {
         call: &OtCall,
         down: &Made,
         up: &Made,
-    ) -> Result<Beginning<Executions>, ProtocolError> {
-        let index = call.chunks.start;
-        let shape = self.step.shape_of(&self.step.chunks[index]);
+    ) -> Result<Beginning<BegunServerChunk>, ProtocolError> {
         let mut rots = Rots::new(
             [&self.hash.down, &self.hash.up],
             (down.correlated(), *self.delta),
             (up.correlated(), &up.choices),
         );
-        let mut coins = Prg::new(&self.seed.fork(COINS, index as u64), COINS);
-        let mut message = BitVec::new();
-        let mut begun = Executions::with_capacity(shape.gathers.len());
-        for (link, gather) in self.step.chain.links.iter().zip(&shape.gathers) {
-            rots.set_lanes(gather.lanes());
-            let begins = link.operation.server(&mut rots, &mut coins);
-            message.extend(&begins.corrections.to_bits());
-            begun.push_back(begins.execution);
+        if self.record {
+            rots.record();
         }
-        Ok((vec![begun], message))
+        let (begun, message) = begin_chunk(self.step, call.chunks.start, &self.seed, &mut rots);
+        Ok((vec![(begun, rots.into_log())], message))
     }
 
     fn finish(
         &self,
         chunk: usize,
-        mut begun: Executions,
+        (mut executions, log): BegunServerChunk,
         heard: Heard,
-    ) -> Result<FinishedChunk<Executions>, ProtocolError> {
-        self.step.correct::<Server>(&self.step.chunks[chunk], &mut begun, &heard.bits()?);
-        Ok((begun, None))
+    ) -> Result<FinishedChunk<ReadyServerChunk>, ProtocolError> {
+        let corrections = heard.bits()?;
+        let Some(log) = log else {
+            self.step.correct::<Server>(&self.step.chunks[chunk], &mut executions, &corrections);
+            return Ok((ReadyServerChunk { executions, stored: None }, None));
+        };
+        // They are begun again when the material is used.
+        let executions = Executions::new();
+        Ok((ReadyServerChunk { executions, stored: Some((log, corrections)) }, None))
     }
 }
 
@@ -94,7 +167,8 @@ pub(crate) fn online(
     channel: &mut Channel,
 ) -> Result<Option<Shares>, ProtocolError> {
     check_input(&step.step, &input)?;
-    if prepared.chunks.len() != step.chunks.len() {
+    let stored = |chunk: &ReadyServerChunk| chunk.stored.is_some();
+    if prepared.chunks.len() != step.chunks.len() || prepared.chunks.iter().any(stored) {
         return Err(Misuse::Material.into());
     }
     let input = step.step.prepare_server(input, step.chain.ring);
@@ -102,7 +176,7 @@ pub(crate) fn online(
         .chunks
         .iter()
         .zip(prepared.chunks)
-        .map(|(chunk, executions)| (executions, input.words()[chunk.inputs.clone()].to_vec()))
+        .map(|(chunk, ready)| (ready.executions, input.words()[chunk.inputs.clone()].to_vec()))
         .collect();
     let results =
         run_online::<Server>(step, chunks, |trip| matches!(trip, Trip::Down(_)), channel)?;

@@ -1,7 +1,6 @@
 //! The client's side of an offline phase: OT receiver from the server, OT sender to it.
 
 use gazelle_block::{BitVec, Block};
-use gazelle_convert::Planes;
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::{RcotReceiver, RcotSender};
 use gazelle_prg::Seed;
@@ -11,8 +10,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::garbled::client::{ChunkLabels, GarbledClientStep, PreparedChunk};
-use crate::gmw::client::GmwClientStep;
-use crate::gmw::run::Executions;
+use crate::gmw::client::{BegunChunk, GmwClientStep, ReadyChunk};
 use crate::offline::coordinator::{Sessions, run};
 use crate::offline::material::PerLayerClientPrepared;
 use crate::offline::plan::{OtCall, RunPlan, StepRef, Unit, ots};
@@ -24,6 +22,8 @@ use crate::shares::check_shares;
 pub(crate) struct ClientSessions<'a, D, U> {
     pub(crate) down: &'a mut Ot<D>,
     pub(crate) gmw: Option<(&'a RotHashes, &'a mut Ot<U>)>,
+    /// Whether the material is to be stored.
+    pub(crate) record: bool,
 }
 
 /// Says what goes ahead of everything else in these steps' offline phase.
@@ -45,7 +45,7 @@ pub(crate) fn prepare<D: RcotReceiver, U: RcotSender, S: GarblingScheme>(
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<PreparedSteps<PerLayerClientPrepared>, ProtocolError> {
-    let ClientSessions { down, gmw } = sessions;
+    let ClientSessions { down, gmw, record } = sessions;
     let (hash, mut up) = gmw.unzip();
     let tweaks = up.as_deref_mut().map(|up| &mut up.tweaks);
     let plan = RunPlan::new(steps, scheme, &mut down.tweaks, tweaks)?;
@@ -59,7 +59,7 @@ pub(crate) fn prepare<D: RcotReceiver, U: RcotSender, S: GarblingScheme>(
     let counts = ots(steps);
     down.announce(counts.0, channel, rng)?;
     up.announce(counts.1, channel, rng)?;
-    let party = ClientParty { steps, first, keys, source };
+    let party = ClientParty { steps, first, keys, source, record };
     run(&plan, party, Sessions::new(&mut down, up), channel, rng)
 }
 
@@ -98,6 +98,7 @@ struct ClientParty<'a> {
     /// The hash of random OTs, and the Delta of those from C to S.
     keys: Option<(&'a RotHashes, Zeroizing<Block>)>,
     source: &'a mut dyn StepSource,
+    record: bool,
 }
 
 /// A step of either backend.
@@ -107,12 +108,12 @@ enum ClientStep<'a> {
 }
 
 enum ClientBegun {
-    Gmw(Executions),
+    Gmw(BegunChunk),
     Garbled(ChunkLabels),
 }
 
 enum ClientReady {
-    Gmw((Executions, Planes)),
+    Gmw(ReadyChunk),
     Garbled(PreparedChunk),
 }
 
@@ -129,7 +130,7 @@ impl<'a> Party for ClientParty<'a> {
         let shares = self.source.shares(self.first + step)?;
         Ok(match (self.steps.get(step), &self.keys) {
             (Some(StepRef::Gmw(step)), Some((hash, delta))) => {
-                ClientStep::Gmw(GmwClientStep::new(step, hash, delta.clone(), shares)?)
+                ClientStep::Gmw(GmwClientStep::new(step, hash, delta.clone(), shares, self.record)?)
             }
             (Some(StepRef::Garbled(step)), _) => {
                 ClientStep::Garbled(GarbledClientStep::new(step, shares)?)

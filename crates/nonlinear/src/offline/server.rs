@@ -10,8 +10,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::garbled::server::{ChunkOts, GarbledServerStep};
-use crate::gmw::run::Executions;
-use crate::gmw::server::GmwServerStep;
+use crate::gmw::server::{BegunServerChunk, GmwServerStep, ReadyServerChunk};
 use crate::offline::coordinator::{Sessions, run};
 use crate::offline::material::PerLayerServerPrepared;
 use crate::offline::plan::{OtCall, RunPlan, StepRef, Unit, ots};
@@ -22,6 +21,8 @@ use crate::ot_session::{Extend, Made, Ot, Receiving, RotHashes, Sending, Silent}
 pub(crate) struct ServerSessions<'a, D, U> {
     pub(crate) down: &'a mut Ot<D>,
     pub(crate) gmw: Option<(&'a RotHashes, &'a mut Ot<U>)>,
+    /// Whether the material is to be stored.
+    pub(crate) record: bool,
 }
 
 /// Hears what goes ahead of everything else in these steps' offline phase.
@@ -42,7 +43,7 @@ pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<PreparedSteps<PerLayerServerPrepared>, ProtocolError> {
-    let ServerSessions { down, gmw } = sessions;
+    let ServerSessions { down, gmw, record } = sessions;
     let (hash, mut up) = gmw.unzip();
     let tweaks = up.as_deref_mut().map(|up| &mut up.tweaks);
     let plan = RunPlan::new(steps, scheme, &mut down.tweaks, tweaks)?;
@@ -57,7 +58,7 @@ pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
     down.announce(counts.0, channel, rng)?;
     up.announce(counts.1, channel, rng)?;
     let coins = Prg::new(&Seed::random(rng), COINS);
-    let party = ServerParty { steps, scheme, hash, delta, coins };
+    let party = ServerParty { steps, scheme, hash, delta, coins, record };
     run(&plan, party, Sessions::new(&mut down, up), channel, rng)
 }
 
@@ -71,6 +72,7 @@ struct ServerParty<'a, S> {
     /// Of the OTs from S to C.
     delta: Delta,
     coins: Prg,
+    record: bool,
 }
 
 /// A step of either backend.
@@ -80,12 +82,12 @@ enum ServerStep<'a, S> {
 }
 
 enum ServerBegun {
-    Gmw(Executions),
+    Gmw(BegunServerChunk),
     Garbled(ChunkOts),
 }
 
 enum ServerReady {
-    Gmw(Executions),
+    Gmw(ReadyServerChunk),
     Garbled(BitVec),
 }
 
@@ -103,7 +105,7 @@ impl<'a, S: GarblingScheme> Party for ServerParty<'a, S> {
             (Some(StepRef::Gmw(step)), Some(hash)) => {
                 let delta = Zeroizing::new(self.delta.block());
                 let seed = Seed::random(&mut self.coins);
-                ServerStep::Gmw(GmwServerStep { step, hash, delta, seed })
+                ServerStep::Gmw(GmwServerStep { step, hash, delta, seed, record: self.record })
             }
             (Some(StepRef::Garbled(step)), _) => {
                 let (delta, coins) = (self.delta.clone(), &mut self.coins);
@@ -121,13 +123,13 @@ impl<'a, S: GarblingScheme> Party for ServerParty<'a, S> {
         _seed: Option<Seed>,
     ) -> Result<PerLayerServerPrepared, ProtocolError> {
         Ok(match work {
-            ServerStep::Gmw(_) => {
+            ServerStep::Gmw(step) => {
                 let chunks = ready.into_iter().map(|ready| match ready {
                     ServerReady::Gmw(chunk) => Ok(chunk),
                     ServerReady::Garbled(_) => Err(defect()),
                 });
                 let chunks = chunks.collect::<Result<_, _>>()?;
-                PerLayerServerPrepared::Gmw(GmwServerStep::close(chunks))
+                PerLayerServerPrepared::Gmw(step.close(chunks))
             }
             ServerStep::Garbled(step) => {
                 let permute = ready.into_iter().map(|ready| match ready {

@@ -1,0 +1,70 @@
+//! `gazelle prepare`: material for later inferences, made now and stored by both parties.
+
+use std::time::{Duration, Instant};
+
+use gazelle::backend::Choice;
+use gazelle::wire::tcp::Timeouts;
+use gazelle::{Asking, Offer};
+use gazelle_service::SealedHeader;
+use rand_core::Rng;
+
+use crate::arguments::Prepare;
+use crate::failure::Failure;
+use crate::infer::shelf::{ClientSetups, MATERIAL, entries};
+use crate::screen::{tell, visible};
+use crate::{Outcome, link, stores};
+
+/// Compares both stores, then makes one entry after the other.
+pub(crate) fn run(command: &Prepare, quiet: bool) -> Outcome {
+    let server = command.link_layer.server.as_str();
+    let store = stores::client(&command.link_layer)?;
+    let setups = ClientSetups::new(stores::client(&command.link_layer)?, server);
+    let progress = Duration::from_secs(command.timeout);
+    let timeouts = Timeouts { progress, ..Timeouts::default() };
+    let channel = link::connect(&command.link_layer, timeouts).map_err(|error| error.failure)?;
+    let until = Instant::now() + Duration::from_secs(command.wait);
+    let asking = Asking { model: &command.model, ..Asking::default() };
+    let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
+    let mut line = |_| Instant::now() < until;
+    let offer = Offer::ask(channel, &asking, &mut line, &mut rng).map_err(|error| {
+        Failure::Run(format!("{error}{}", link::hint(&command.link_layer, &error)))
+    })?;
+    let suite = Choice::parse(offer.description())?.suite(offer.description().nonlinear.len());
+    let mut client = offer.accept_unprepared(suite)?;
+    let bound = *client.bound();
+    let own = entries(&store, server, &bound)?;
+    for (id, there) in own.iter().zip(client.compare(&own)?) {
+        if !there {
+            store.forget(MATERIAL, server, &bound, id)?;
+            tracing::info!("an entry that the server does not have is dropped");
+        }
+    }
+    client.set_up(Some(&setups), &mut rng)?;
+    let label = client.description().model.name.clone();
+    let lasting = Duration::from_hours(24 * command.days);
+    for number in 1..=command.count {
+        let start = Instant::now();
+        let mut id = [0; 32];
+        rng.fill_bytes(&mut id);
+        let mut header = SealedHeader::new(MATERIAL, server, bound, id, lasting);
+        header.label.clone_from(&label);
+        let kept =
+            client.prepare_to_keep(&id, &mut |write| store.put(&header, true, write), &mut rng);
+        if !matches!(kept, Ok(true)) {
+            store.forget(MATERIAL, server, &bound, &id)?;
+        }
+        if !kept? {
+            return Err(Failure::Run(
+                "the server did not store its half: it keeps material only with `serve --store DIR`, \
+                 and so much of each client"
+                    .into(),
+            ));
+        }
+        if !quiet {
+            let seconds = start.elapsed().as_secs_f64();
+            tell!("{number} of {} for {}: {seconds:.2} s", command.count, visible(&label));
+        }
+    }
+    client.close()?;
+    Ok(())
+}
