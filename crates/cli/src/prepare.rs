@@ -45,11 +45,11 @@ pub(crate) fn run(command: &Prepare, quiet: bool) -> Outcome {
     for number in 1..=command.count {
         let start = Instant::now();
         let mut id = [0; 32];
-        rng.fill_bytes(&mut id);
+        // With entropy of this moment: a process that was copied would name two entries alike.
+        gazelle::refreshed(&mut rng).map_err(Failure::run("random numbers"))?.fill_bytes(&mut id);
         let mut header = SealedHeader::new(MATERIAL, server, bound, id, lasting);
         header.label.clone_from(&label);
-        let kept =
-            client.prepare_to_keep(&id, &mut |write| store.put(&header, true, write), &mut rng);
+        let kept = client.prepare_to_keep(&id, &mut |write| store.create(&header, write), &mut rng);
         if !matches!(kept, Ok(true)) {
             store.forget(MATERIAL, server, &bound, &id)?;
         }

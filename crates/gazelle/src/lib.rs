@@ -34,6 +34,6 @@ pub use traffic::PlannedTraffic;
 #[doc = include_str!("../../../docs/swapping.md")]
 pub struct Swapping;
 
-pub use gazelle_prg::{isa, system_rng};
+pub use gazelle_prg::{isa, refreshed, system_rng};
 pub use gazelle_share as share;
 pub use gazelle_wire as wire;

@@ -174,6 +174,32 @@ impl Store {
         durable: bool,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
+        self.place(header, durable, write, |aside, place| fs::rename(aside, place))
+    }
+
+    /// Keeps what is not there yet, on disk when this returns.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); [`io::ErrorKind::AlreadyExists`] if something of this name is there.
+    pub fn create(
+        &self,
+        header: &SealedHeader,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.place(header, true, write, |aside, place| {
+            // Unlike a rename, a link replaces nothing.
+            fs::hard_link(aside, place)?;
+            fs::remove_file(aside)
+        })
+    }
+
+    fn place(
+        &self,
+        header: &SealedHeader,
+        durable: bool,
+        write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+        into_place: impl Fn(&Path, &Path) -> io::Result<()>,
+    ) -> io::Result<()> {
         let aside = self.folder.join(format!("{PARTIAL}{}", HEXLOWER.encode(&random::<12>()?)));
         let words = serde_json::to_vec(header).map_err(io::Error::other)?;
         let written = private(&aside, true).and_then(|file| {
@@ -183,7 +209,7 @@ impl Store {
             if durable {
                 file.sync_all()?;
             }
-            fs::rename(&aside, self.folder.join(self.file_of(header)))
+            into_place(&aside, &self.folder.join(self.file_of(header)))
         });
         if written.is_err() {
             // What is left of a failed attempt is of no use to anybody.
@@ -399,6 +425,19 @@ mod tests {
         assert!(other.list("material").unwrap().is_empty());
         assert_eq!(body(spent).unwrap(), b"secret");
         assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_there_is_not_replaced_by_what_is_created() {
+        let folder = Folder::new("create");
+        let store = folder.store();
+        let header = SealedHeader::new("material", "alice", [1; 32], [2; 32], DAY);
+        store.create(&header, &mut |out| out.write_all(b"first")).unwrap();
+        let again = store.create(&header, &mut |out| out.write_all(b"second")).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        let found = store.find("material", "alice", &[1; 32], &[2; 32]).unwrap();
+        assert_eq!(body(found).unwrap(), b"first");
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
     }
 
     #[test]

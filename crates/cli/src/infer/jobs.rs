@@ -41,7 +41,7 @@ enum Came {
 struct JobInputs {
     state: Mutex<Handed>,
     told: Condvar,
-    /// JobInputs that may be underway or wait to be told.
+    /// Inputs that may be underway or wait to be told.
     most: usize,
 }
 

@@ -217,7 +217,8 @@ impl ServerShelf for ServedSetups<'_> {
                 ));
             }
             let header = SealedHeader::new(MATERIAL, &self.owner, *bound, *entry, MATERIAL_LASTING);
-            store.put(&header, true, write)
+            // Never in place of another's: two halves under one id would not belong together.
+            store.create(&header, write)
         });
         kept.inspect_err(|error| tracing::error!(%error, "material is not stored")).is_ok()
     }
