@@ -66,6 +66,11 @@ impl SealedHeader {
             until: made.saturating_add(lasting.as_secs()),
         }
     }
+
+    /// Whether it is of no use any more.
+    pub fn is_over(&self) -> bool {
+        self.until < now()
+    }
 }
 
 /// A file of a store as a listing has it.
@@ -323,7 +328,7 @@ impl Store {
         fits: impl Fn(&SealedHeader) -> bool,
     ) -> io::Result<Option<(SealedHeader, SealedContent)>> {
         match self.head(file, fits) {
-            Ok((header, _)) if header.until < now() => {
+            Ok((header, _)) if header.is_over() => {
                 self.remove(file)?;
                 Ok(None)
             }

@@ -18,6 +18,9 @@ use crate::link;
 use crate::progress::BatchProgress;
 use crate::screen::tell;
 
+/// So many entries in a row that a server does not have: it is another one.
+const UNKNOWN: usize = 4;
+
 /// The first pause before a new attempt; each further one is twice as long.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest.
@@ -220,16 +223,22 @@ impl<'a> Visit<'a> {
         client: &mut DefaultClient,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultPrepared, GazelleError> {
+        let mut unknown = 0;
         while let (Some(shelf), Some(entry)) = (&self.shelf, self.entries.pop_front()) {
             let id = data_id(&entry);
+            // It stays here until the server has taken its half: another replica may be the one that has it.
+            let Some(claim) = client.claim(&entry)? else {
+                tracing::info!(id, "the server does not have this material");
+                unknown += 1;
+                if unknown == UNKNOWN {
+                    self.entries.clear();
+                }
+                continue;
+            };
             let taken = shelf.take(client.bound(), &entry).inspect_err(|error| {
                 tracing::warn!(id, %error, "material that was made ahead is lost");
             });
             let Ok(Some(mut content)) = taken else { continue };
-            let Some(claim) = client.claim(&entry)? else {
-                tracing::info!(id, "the server does not have this material any more");
-                continue;
-            };
             match client.load(claim, &mut *content) {
                 Ok(prepared) => {
                     tracing::info!(id, "material that was made ahead is used");

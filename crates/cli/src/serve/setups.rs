@@ -74,23 +74,13 @@ impl Setups {
                 }
                 Ok((None, _)) => {}
                 Err(error) => {
-                    tracing::warn!(%error, file = stored.file, "a kept setup is removed");
-                    store.remove(&stored.file)?;
+                    // It may be another key's, or the disk's mood: nothing is removed that cannot be read.
+                    tracing::warn!(%error, file = stored.file, "a kept setup cannot be read");
                 }
             }
         }
-        // Of another key, changed, or of no use any more.
-        for stored in store
-            .iter()
-            .map(|store| store.list(MATERIAL))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-        {
-            if let (Err(error), Some(store)) = (&stored.header, &store) {
-                tracing::warn!(%error, file = stored.file, "stored material is removed");
-                store.remove(&stored.file)?;
-            }
+        if let Some(store) = &store {
+            sweep(store)?;
         }
         Ok(Self { known: Mutex::new(known), store, most })
     }
@@ -262,6 +252,7 @@ impl ServerShelf for ServedSetups<'_> {
 impl ServedSetups<'_> {
     /// Whether one more entry of this client has room.
     fn room(&self, store: &Store) -> io::Result<bool> {
+        sweep(store)?;
         let (mut own, mut bytes) = (0, 0);
         for stored in store.list(MATERIAL)? {
             bytes += stored.bytes;
@@ -269,4 +260,20 @@ impl ServedSetups<'_> {
         }
         Ok(own < ENTRIES_EACH && bytes < self.setups.most)
     }
+}
+
+/// Removes material whose time is over; tells of what cannot be read.
+fn sweep(store: &Store) -> io::Result<()> {
+    for stored in store.list(MATERIAL)? {
+        match stored.header {
+            Ok(header) if header.is_over() => {
+                store.remove(&stored.file)?;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, file = stored.file, "stored material cannot be read");
+            }
+        }
+    }
+    Ok(())
 }

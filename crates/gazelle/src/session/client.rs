@@ -48,7 +48,10 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
     allowance: u64,
     observer: Option<Box<Observer>>,
     session: u64,
+    /// Of the next material, made here or in another session.
     next: u32,
+    /// Inferences that were prepared in this session.
+    made_here: u32,
     dead: bool,
 }
 
@@ -150,6 +153,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             observer: None,
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
             next: 0,
+            made_here: 0,
             dead: false,
         }
     }
@@ -338,9 +342,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             None => self.channel.send(&ClientCommand::Prepare { id }, &())?,
         }
         self.channel.flush()?;
-        if self.suite.hints() == Hints::Fresh && id > 0 {
+        if self.suite.hints() == Hints::Fresh && self.made_here > 0 {
             self.set_up_again(id, rng)?;
         }
+        self.made_here = self.made_here.saturating_add(1);
         let plan = &self.plan;
         let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
         let linear = &*linear;

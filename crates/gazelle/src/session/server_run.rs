@@ -98,6 +98,8 @@ pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     stored: Option<Protocols<L, N>>,
     /// Where the inferences of a kept setup are counted.
     count: Option<Count<'a>>,
+    /// The last material's number: numbers rise, so that none names two setups of `--hints fresh`.
+    last: Option<u32>,
     /// What the client may still ask for.
     prepared: HashMap<u32, ServerMaterial<N>>,
 }
@@ -119,7 +121,7 @@ struct ServerMaterial<N: NonlinearProtocol> {
 impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
     pub(crate) fn new(server: &'a Service<L, N>, context: [u8; 32]) -> Self {
         let prepared = HashMap::new();
-        Self { server, context, made: None, stored: None, count: None, prepared }
+        Self { server, context, made: None, stored: None, count: None, last: None, prepared }
     }
 
     /// Follows the client's commands until it leaves.
@@ -166,9 +168,10 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         watcher.set_up(&meter.stop(channel));
                     }
                     let EntryIds(entry) = channel.recv(&1)?;
-                    if self.prepared.len() >= limits.prepared || self.prepared.contains_key(&id) {
+                    if self.prepared.len() >= limits.prepared {
                         return Err(GazelleError::Peer("more inferences than allowed".into()));
                     }
+                    self.number(id)?;
                     let found = self.take(watcher.shelf(), &entry);
                     let there = vec![found.is_some()];
                     if let Some(material) = found {
@@ -190,9 +193,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     if !watcher.admit() {
                         return Err(GazelleError::Allowance);
                     }
-                    if self.prepared.contains_key(&id) {
-                        return Err(GazelleError::Peer(format!("inference {id} twice")));
-                    }
+                    self.number(id)?;
                     if let Some(count) = &mut self.count {
                         count.one()?;
                     }
@@ -219,6 +220,15 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                 }
             }
         }
+    }
+
+    /// A number that was not there before.
+    fn number(&mut self, id: u32) -> Result<(), GazelleError> {
+        if self.last.is_some_and(|last| id <= last) {
+            return Err(GazelleError::Peer(format!("inference {id} after a later one")));
+        }
+        self.last = Some(id);
+        Ok(())
     }
 
     /// Both protocols' setup, once.

@@ -54,7 +54,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     }
 
     /// Asks the server to take an entry off its store. If it has, the client takes it off its own, durably, and
-    /// then [loads](Self::load) it; if not, the client's half is of no use.
+    /// then [loads](Self::load) it; if not, another replica behind the same address may have it.
     ///
     /// Cost: a round trip.
     ///
