@@ -114,9 +114,15 @@ pub(crate) fn context(
     *hasher.finalize().as_bytes()
 }
 
-/// What a kept setup is good for: sessions with this suite and description.
+/// How this build derives coins, hint secrets and material from seeds. Raise the number whenever expansion,
+/// samplers, order of groups or the layout of stored material change: what was kept under other rules would be
+/// read without an error and give nonsense.
+const DERIVATION: &str = concat!(env!("CARGO_PKG_VERSION"), ", derivation 1");
+
+/// What a kept setup is good for: sessions with this suite and description, by builds that derive alike.
 pub(crate) fn kept_binding(suite: &[u8], description: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 kept setup");
+    hasher.update(&(DERIVATION.len() as u64).to_le_bytes()).update(DERIVATION.as_bytes());
     hasher.update(&(suite.len() as u64).to_le_bytes()).update(suite).update(description);
     *hasher.finalize().as_bytes()
 }
