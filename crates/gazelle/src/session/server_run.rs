@@ -1,5 +1,7 @@
 //! The server's session: handshake, setup, then the client's commands, offline and online phases.
 
+mod entries;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +22,6 @@ use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::kept::{self, Count, ServerShelf};
 use crate::session::message::{ClientCommand, EntriesThere, EntryIds, MaskedInput};
 use crate::session::server::{ServerLimits, ServerReport, Service};
-use crate::session::stored;
 use crate::session::watcher::{Recorder, SessionWatcher};
 use crate::suite::Hints;
 
@@ -255,72 +256,6 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         let (linear, count) = linear.keep();
         (self.made, self.count) = (Some((linear, nonlinear)), count);
         Ok(())
-    }
-
-    /// The protocols of stored material, and what it is bound to.
-    fn stored(&mut self) -> Result<[u8; 32], GazelleError> {
-        let server = self.server;
-        let failed = || GazelleError::layer("stored material");
-        let (linear, digest) =
-            server.suite.linear().server_of_stored(Arc::clone(&server.linear)).map_err(failed())?;
-        if self.stored.is_none() {
-            let nonlinear = server
-                .suite
-                .nonlinear()
-                .server_of_stored(Arc::clone(&server.nonlinear))
-                .map_err(failed())?;
-            self.stored = Some((linear, nonlinear));
-        }
-        Ok(description::material_binding(&server.kept_binding(), &digest))
-    }
-
-    /// Stores material; whether it did.
-    fn keep(
-        &mut self,
-        shelf: Option<&dyn ServerShelf>,
-        entry: &[u8; 32],
-        material: &ServerMaterial<N>,
-    ) -> bool {
-        let (Some(shelf), Ok(bound)) = (shelf, self.stored()) else { return false };
-        let Some((_, nonlinear)) = &self.made else { return false };
-        let (shares, steps) = (&material.shares, &material.steps);
-        shelf.keep_entry(&bound, entry, &mut |out| {
-            stored::write_server(nonlinear, shares, steps, out)
-        })
-    }
-
-    /// Takes an entry off the store, and reads all of it.
-    fn take(
-        &mut self,
-        shelf: Option<&dyn ServerShelf>,
-        entry: &[[u8; 32]],
-    ) -> Option<ServerMaterial<N>> {
-        let bound = self
-            .stored()
-            .inspect_err(|error| tracing::info!(%error, "an entry is not used"))
-            .ok()?;
-        let mut content = shelf?.take_entry(&bound, entry.first()?)?;
-        let (_, nonlinear) = self.stored.as_ref()?;
-        let plan = &self.server.plan;
-        let read = stored::read_server(nonlinear, plan, &mut *content);
-        let (shares, steps) =
-            read.inspect_err(|error| tracing::warn!(%error, "an entry is lost")).ok()?;
-        Some(ServerMaterial {
-            stored: true,
-            shares,
-            offline: Phase::default(),
-            groups: vec![Phase::default(); plan.groups().len()],
-            step_phases: vec![Phase::default(); steps.len()],
-            steps,
-        })
-    }
-
-    /// Which entries there are; drops the client's others.
-    fn compare(&mut self, shelf: Option<&dyn ServerShelf>, entries: &[[u8; 32]]) -> Vec<bool> {
-        match (shelf, self.stored()) {
-            (Some(shelf), Ok(bound)) => shelf.compare_entries(&bound, entries),
-            _ => vec![false; entries.len()],
-        }
     }
 
     /// A linear setup for inference `id` alone.

@@ -1,0 +1,84 @@
+//! Material of other sessions at the server: stored, compared with the client's, taken to be used.
+
+use std::sync::Arc;
+
+use gazelle_share::{LinearProtocol, NonlinearProtocol};
+
+use super::{ServerMaterial, ServerSession};
+use crate::description;
+use crate::error::GazelleError;
+use crate::report::Phase;
+use crate::session::kept::ServerShelf;
+use crate::session::stored;
+
+impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
+    /// The protocols of stored material, and what it is bound to.
+    pub(super) fn stored(&mut self) -> Result<[u8; 32], GazelleError> {
+        let server = self.server;
+        let failed = || GazelleError::layer("stored material");
+        let (linear, digest) =
+            server.suite.linear().server_of_stored(Arc::clone(&server.linear)).map_err(failed())?;
+        if self.stored.is_none() {
+            let nonlinear = server
+                .suite
+                .nonlinear()
+                .server_of_stored(Arc::clone(&server.nonlinear))
+                .map_err(failed())?;
+            self.stored = Some((linear, nonlinear));
+        }
+        Ok(description::material_binding(&server.kept_binding(), &digest))
+    }
+
+    /// Stores material; whether it did.
+    pub(super) fn keep(
+        &mut self,
+        shelf: Option<&dyn ServerShelf>,
+        entry: &[u8; 32],
+        material: &ServerMaterial<N>,
+    ) -> bool {
+        let (Some(shelf), Ok(bound)) = (shelf, self.stored()) else { return false };
+        let Some((_, nonlinear)) = &self.made else { return false };
+        let (shares, steps) = (&material.shares, &material.steps);
+        shelf.keep_entry(&bound, entry, &mut |out| {
+            stored::write_server(nonlinear, shares, steps, out)
+        })
+    }
+
+    /// Takes an entry off the store, and reads all of it.
+    pub(super) fn take(
+        &mut self,
+        shelf: Option<&dyn ServerShelf>,
+        entry: &[[u8; 32]],
+    ) -> Option<ServerMaterial<N>> {
+        let bound = self
+            .stored()
+            .inspect_err(|error| tracing::info!(%error, "an entry is not used"))
+            .ok()?;
+        let mut content = shelf?.take_entry(&bound, entry.first()?)?;
+        let (_, nonlinear) = self.stored.as_ref()?;
+        let plan = &self.server.plan;
+        let read = stored::read_server(nonlinear, plan, &mut *content);
+        let (shares, steps) =
+            read.inspect_err(|error| tracing::warn!(%error, "an entry is lost")).ok()?;
+        Some(ServerMaterial {
+            stored: true,
+            shares,
+            offline: Phase::default(),
+            groups: vec![Phase::default(); plan.groups().len()],
+            step_phases: vec![Phase::default(); steps.len()],
+            steps,
+        })
+    }
+
+    /// Which entries there are; drops the client's others.
+    pub(super) fn compare(
+        &mut self,
+        shelf: Option<&dyn ServerShelf>,
+        entries: &[[u8; 32]],
+    ) -> Vec<bool> {
+        match (shelf, self.stored()) {
+            (Some(shelf), Ok(bound)) => shelf.compare_entries(&bound, entries),
+            _ => vec![false; entries.len()],
+        }
+    }
+}
