@@ -13,7 +13,7 @@ use gazelle_share::testing::test_rng;
 use gazelle_share::{KeptSetup, LinearWeights, Network};
 use gazelle_wire::testing::run_two;
 
-use crate::networks::{evaluate, inputs, tiny};
+use crate::networks::{evaluate, exactly, inputs, tiny};
 use crate::parties::compile;
 
 type Bound = [u8; 32];
@@ -143,24 +143,16 @@ fn expected(network: &Network, inputs: &[Vec<i64>]) -> Vec<Vec<i64>> {
     inputs.iter().map(|input| evaluate(network, input)).collect()
 }
 
-/// Values as the network's, or a unit beside: steps round.
-fn assert_near(values: &[Vec<i64>], expected: &[Vec<i64>]) {
-    for (value, expected) in values.iter().flatten().zip(expected.iter().flatten()) {
-        assert!((value - expected).abs() <= 2, "{value} for {expected}");
-    }
-    assert_eq!(values.len(), expected.len());
-}
-
 #[test]
 fn transcript_a_second_session_sends_no_hints_and_gives_the_same_answers() {
-    let network = tiny(10);
+    let network = exactly(&tiny(10));
     let suite = suite(&network, Hints::Reused);
     let service = compile(suite.clone(), network.clone());
     let (shelf, served) = (Arc::default(), Arc::default());
     let inputs = inputs(&network, 2);
     let first = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
     assert!(!first.resumed);
-    assert_near(&first.values, &expected(&network, &inputs));
+    assert_eq!(first.values, expected(&network, &inputs));
     let planned = service.traffic();
     let sides = |phase: Phase| (phase.bytes_sent, phase.bytes_received);
     assert_eq!(
@@ -170,7 +162,7 @@ fn transcript_a_second_session_sends_no_hints_and_gives_the_same_answers() {
     for used in [64, 128, 192] {
         let again = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
         assert!(again.resumed);
-        assert_near(&again.values, &expected(&network, &inputs));
+        assert_eq!(again.values, expected(&network, &inputs));
         // A name, the answer and the verdict instead of the joint seed and the hints.
         let hints = planned.linear.setup;
         let sent = first.setup.bytes_sent - hints.client_to_server + 64 + 9;
@@ -185,7 +177,7 @@ fn transcript_a_second_session_sends_no_hints_and_gives_the_same_answers() {
 
 #[test]
 fn either_party_may_lose_a_setup_and_a_new_one_is_made() {
-    let network = tiny(10);
+    let network = exactly(&tiny(10));
     let suite = suite(&network, Hints::Reused);
     let service = compile(suite.clone(), network.clone());
     let inputs = inputs(&network, 1);
@@ -193,7 +185,7 @@ fn either_party_may_lose_a_setup_and_a_new_one_is_made() {
     let run = |resumed| {
         let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
         assert_eq!(seen.resumed, resumed);
-        assert_near(&seen.values, &expected(&network, &inputs));
+        assert_eq!(seen.values, expected(&network, &inputs));
     };
     run(false);
     // The server's.
@@ -222,7 +214,7 @@ fn either_party_may_lose_a_setup_and_a_new_one_is_made() {
 
 #[test]
 fn sessions_that_resume_one_setup_at_once_agree_on_its_count() {
-    let network = tiny(10);
+    let network = exactly(&tiny(10));
     let suite = suite(&network, Hints::Reused);
     let service = compile(suite.clone(), network.clone());
     let inputs = inputs(&network, 2);
@@ -230,13 +222,13 @@ fn sessions_that_resume_one_setup_at_once_agree_on_its_count() {
     for resumed in [false, true, true] {
         let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
         assert_eq!(seen.resumed, resumed);
-        assert_near(&seen.values, &expected(&network, &inputs));
+        assert_eq!(seen.values, expected(&network, &inputs));
     }
 }
 
 #[test]
 fn a_setup_that_has_served_its_inferences_is_not_resumed() {
-    let network = tiny(10);
+    let network = exactly(&tiny(10));
     let suite = suite(&network, Hints::Reused);
     let service = compile(suite.clone(), network.clone());
     let inputs = inputs(&network, 1);
@@ -245,7 +237,7 @@ fn a_setup_that_has_served_its_inferences_is_not_resumed() {
         served.known.lock().unwrap().values_mut().for_each(|(_, all)| *all = counted);
         let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
         assert_eq!(seen.resumed, resumed, "after {counted}");
-        assert_near(&seen.values, &expected(&network, &inputs));
+        assert_eq!(seen.values, expected(&network, &inputs));
     }
 }
 
@@ -253,7 +245,7 @@ fn a_setup_that_has_served_its_inferences_is_not_resumed() {
 /// hint secrets under other weights would give those away (docs/protocol.md, 3.2).
 #[test]
 fn adversarial_a_setup_of_other_weights_under_the_same_description_is_not_used() {
-    let network = tiny(10);
+    let network = exactly(&tiny(10));
     let negate = |weights: &LinearWeights| LinearWeights {
         weights: weights.weights.iter().map(|w| -w).collect(),
         bias: weights.bias.clone(),
@@ -269,7 +261,7 @@ fn adversarial_a_setup_of_other_weights_under_the_same_description_is_not_used()
         let service: &Arc<DefaultService> = &services[which];
         let seen = session(service, &suite, (&shelf, &served), &inputs, 1).unwrap();
         assert_eq!(seen.resumed, resumed);
-        assert_near(&seen.values, &expected([&network, &other][which], &inputs));
+        assert_eq!(seen.values, expected([&network, &other][which], &inputs));
     };
     run(0, false);
     run(0, true);
@@ -279,7 +271,7 @@ fn adversarial_a_setup_of_other_weights_under_the_same_description_is_not_used()
 
 #[test]
 fn fresh_hints_are_never_kept() {
-    let network = tiny(10);
+    let network = exactly(&tiny(10));
     let suite = suite(&network, Hints::Fresh);
     let service = compile(suite.clone(), network.clone());
     let (shelf, served): (Arc<Shelf>, Arc<Served>) = (Arc::default(), Arc::default());
@@ -287,7 +279,7 @@ fn fresh_hints_are_never_kept() {
     for _ in 0..2 {
         let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
         assert!(!seen.resumed);
-        assert_near(&seen.values, &expected(&network, &inputs));
+        assert_eq!(seen.values, expected(&network, &inputs));
     }
     assert!(shelf.0.lock().unwrap().is_empty() && served.known.lock().unwrap().is_empty());
 }

@@ -3,8 +3,8 @@
 use gazelle_share::shares::to_signed;
 use gazelle_share::testing::test_rng;
 use gazelle_share::{
-    LinearOp, LinearWeights, LocalMap, Network, NetworkBuilder, NodeKind, Pads, Step, StepFunction,
-    TensorId, TensorShape, Window, plain,
+    Architecture, LinearOp, LinearWeights, LocalMap, Network, NetworkBuilder, NodeKind, Pads,
+    Rounding, Step, StepFunction, TensorId, TensorShape, Window, plain,
 };
 use rand_core::Rng;
 
@@ -135,6 +135,37 @@ pub(crate) fn tiny(truncate: u32) -> Network {
     let relu = b.step("relu", StepFunction::Relu, conv, None);
     let logits = b.fully_connected("fc", relu, 3);
     b.reveal(logits)
+}
+
+/// The same network with three guard bits, which take up the errors of three linear outputs, and steps that round
+/// exactly: it gives what [`evaluate`] says, bit for bit.
+pub(crate) fn exactly(network: &Network) -> Network {
+    const GUARD: u32 = 3;
+    let guarded = |id: TensorId| {
+        let revealed = id == network.architecture().output();
+        !revealed && !network.architecture().is_masked(id)
+    };
+    let mut parts = network.architecture().clone().into_parts();
+    for (index, tensor) in parts.tensors.iter_mut().enumerate() {
+        if guarded(TensorId::new(index)) {
+            tensor.guard_bits = GUARD;
+            tensor.ring_bits += GUARD;
+        }
+    }
+    let mut weights: Vec<LinearWeights> = network.layers().map(|(_, w)| w.clone()).collect();
+    for (node, weights) in parts.nodes.iter_mut().zip(&mut weights) {
+        match &mut node.kind {
+            NodeKind::Step(step) => {
+                step.input_bits += GUARD;
+                step.rounding = Rounding::Exact { guard_bits: GUARD };
+            }
+            NodeKind::Local(LocalMap::AddBias) if guarded(node.output) => {
+                weights.bias.iter_mut().for_each(|bias| *bias <<= GUARD);
+            }
+            NodeKind::Local(_) | NodeKind::Linear(_) => {}
+        }
+    }
+    Network::new(Architecture::new(parts).unwrap(), weights).unwrap()
 }
 
 /// Inputs in -4..=3.
