@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gazelle::backend::Choice;
 use gazelle::wire::memory;
 use gazelle::{Description, GazelleError, Learnt, Limits, Offer, ServerLimits};
+use gazelle_host::Loaded;
 use gazelle_model::fixed::{self, Rounding};
 use gazelle_model::reveal;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::image_input::Encoder;
 use crate::input::{self, Input};
-use crate::model_file::Loaded;
+use crate::model_file;
 use crate::output;
 use crate::screen::say;
 
@@ -72,7 +73,7 @@ pub(crate) fn measure(
     let mut both = Vec::new();
     for (index, item) in listed.iter().enumerate() {
         let input = read(&folder.join(&item.file))?;
-        f32.add(largest(&model.plaintext(&encoder, &input)?) == item.class);
+        f32.add(largest(&model_file::plaintext(model, &encoder, &input)?) == item.class);
         let (encoded, _) = encoder.encode(&input)?;
         let values =
             fixed::run(network, &encoded, Rounding::Nearest).map_err(Failure::run(&input.name))?;

@@ -7,13 +7,14 @@ use gazelle::backend::{Choice, DefaultService, Machine, Prediction, planner};
 use gazelle::wire::Link;
 use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{Description, GazelleError, Limits, Offer, ServerLimits, ServerReport};
+use gazelle_host::Loaded;
 
 use crate::Outcome;
 use crate::arguments::Demo;
 use crate::failure::Failure;
 use crate::image_input::Encoder;
 use crate::input::{Content, Input};
-use crate::model_file::{self, Loaded};
+use crate::model_file;
 use crate::output::Summary;
 use crate::progress::BatchProgress;
 use crate::screen::{self, say, visible};
@@ -24,7 +25,7 @@ pub(crate) fn run(command: &Demo, quiet: bool, verbose: bool) -> Outcome {
     let (model, inputs) = model_file::embedded(command.backend, command.images)?;
     let talk = !command.json && !quiet;
     if talk {
-        say!("{}\n\n", model.summary());
+        say!("{}\n\n", model_file::summary(&model));
     }
     let server = Arc::new(model.compile()?);
     let predicted = if talk && verbose {
@@ -83,7 +84,7 @@ fn client(
         let (values, _) = encoder.encode(input)?;
         let prepared = client.prepare(&mut rng)?;
         let inference = client.infer(prepared, &values)?;
-        let plaintext = model.plaintext(&encoder, input)?;
+        let plaintext = model_file::plaintext(model, &encoder, input)?;
         let info = &client.description().model;
         let mut object = output::object(&input.name, &inference, info, output::labels(info), 3);
         let plain = output::ranking(&plaintext, output::labels(info), 3);

@@ -39,6 +39,12 @@ impl From<gazelle::GazelleError> for Failure {
     }
 }
 
+impl From<gazelle_host::HostError> for Failure {
+    fn from(error: gazelle_host::HostError) -> Self {
+        Self::Run(error.to_string())
+    }
+}
+
 impl From<gazelle_service::ServiceError> for Failure {
     fn from(error: gazelle_service::ServiceError) -> Self {
         Self::Run(error.to_string())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gazelle::wire::tcp::Timeouts;
+use gazelle_host::CatalogueEntry;
 
 use crate::Outcome;
 use crate::arguments::Models;
@@ -10,7 +11,6 @@ use crate::failure::Failure;
 use crate::link;
 use crate::output;
 use crate::screen::{say, visible};
-use crate::serve::models::CatalogueEntry;
 
 /// Asks, and prints a line for each.
 pub(crate) fn run(command: &Models) -> Outcome {

@@ -3,35 +3,22 @@
 //! A connection shakes hands (a pool of its own), stands in line, then takes a place for its session.
 //! Each has a thread from beginning to end.
 
-mod client;
-mod handshakes;
-mod house;
-mod ledger;
-pub(crate) mod models;
-mod places;
-mod setups;
+mod models;
 mod signals;
-mod strangers;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use gazelle::ServerLimits;
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
+use gazelle_host::{Ended, House, HouseRules, Ledger, Models, Setups};
 use gazelle_service::{AuditLog, Home, Metrics, Quota, QuotaStore};
 
 use crate::arguments::Serve;
 use crate::failure::Failure;
 use crate::link;
 use crate::screen::tell;
-use crate::serve::house::House;
-use crate::serve::ledger::Ledger;
-use crate::serve::models::Models;
-use crate::serve::places::Places;
-use crate::serve::setups::Setups;
-use crate::serve::strangers::Strangers;
 use crate::{Outcome, allocator, stores};
 
 /// How long a handshake may let the server wait in all.
@@ -58,28 +45,20 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     let store = command.store.as_deref();
     let store = store.map(|folder| stores::server(folder, &command.link_layer)).transpose()?;
     let setups = Setups::open(store, command.store_mib << 20)?;
-    let models = Models::load(command, quiet)?;
+    let models = Models::new(models::load_all(command, quiet)?)?;
     let progress = Duration::from_secs(command.timeout);
-    let sessions = if command.once { 1 } else { command.sessions };
-    let house = Arc::new(House {
-        models,
+    let rules = HouseRules {
         tls,
         timeouts: Timeouts { handshake: HANDSHAKE.min(progress), progress, ..Timeouts::default() },
-        handshakes: Arc::default(),
-        places: Places::new(sessions, command.memory_bytes()),
-        strangers: Strangers::default(),
-        setups,
-        ledger,
-        limits: ServerLimits {
-            memory_bytes: command.memory_bytes() / sessions as u64,
-            ..ServerLimits::default()
-        },
+        sessions: if command.once { 1 } else { command.sessions },
+        memory_bytes: command.memory_bytes(),
         wait: Duration::from_secs(command.wait),
-    });
+    };
+    let house = Arc::new(House::new(models, setups, ledger, rules));
     let (ended, end) = channel();
     signals::follow(Arc::clone(&house), command.clone(), ended.clone())?;
     tell!("listening on {}", listener.local_addr()?);
-    house.ledger.metrics.set_ready(true);
+    house.metrics().set_ready(true);
     let once = command.once;
     std::thread::Builder::new()
         .name("accept".into())
@@ -119,13 +98,13 @@ fn ledger(command: &Serve, quiet: bool) -> Result<Ledger, Failure> {
     Ok(Ledger { metrics, audit, quota })
 }
 
-/// Whether the system gives enough file descriptors: four for each connection that there may be.
+/// Whether the system gives enough file descriptors: four for each connection.
 fn check_files(sessions: usize) -> Result<(), Failure> {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find_map(|line| {
         line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<usize>().ok()
     });
-    let needed = 64 + 4 * (sessions + handshakes::ALL);
+    let needed = House::files(sessions);
     match soft {
         Some(soft) if soft < needed => Err(Failure::Run(format!(
             "{sessions} sessions take up to {needed} open files, this process may have {soft}: raise \
@@ -141,8 +120,11 @@ fn accept(listener: &TcpListener, house: &Arc<House>, once: bool, ended: &Sender
     loop {
         match listener.accept() {
             Ok((stream, peer)) => {
-                let ended = once.then(|| ended.clone());
-                admit(house, stream, peer, ended);
+                let alarm = Alarm(once.then(|| ended.clone()));
+                house.admit(stream, peer, move |result| {
+                    allocator::give_back();
+                    alarm.tell(result);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection failed");
@@ -152,40 +134,23 @@ fn accept(listener: &TcpListener, house: &Arc<House>, once: bool, ended: &Sender
     }
 }
 
-/// Gives a connection a thread, unless too many are waiting. `ended` is told of the session's end.
-fn admit(house: &Arc<House>, stream: TcpStream, peer: SocketAddr, ended: Option<Sender<Outcome>>) {
-    let address = peer.ip().to_canonical();
-    let pass = match house.handshakes.admit(&stream, address) {
-        Ok(Some(pass)) => pass,
-        Ok(None) => {
-            house.ledger.metrics.refusal("crowded");
-            return house.strangers.turned_away(peer, &"too many are waiting");
-        }
-        Err(error) => return tracing::warn!(%peer, %error, "a connection failed"),
-    };
-    let host = Arc::clone(house);
-    let thread = std::thread::Builder::new().name("session".into());
-    let spawned = thread.spawn(move || {
-        let _alarm = Alarm(ended.as_ref());
-        let Some(result) = host.receive(stream, peer, pass) else { return };
-        allocator::give_back();
-        if let Some(ended) = &ended {
+/// With `--once`, who is told of the session's end; a thread that panics ends the program: nobody would
+/// hear of it else.
+struct Alarm(Option<Sender<Outcome>>);
+
+impl Alarm {
+    fn tell(&self, result: Ended) {
+        if let Some(ended) = &self.0 {
             // Nobody listens any more if another session has ended the program.
             let _ = ended.send(result.map_err(Failure::from));
         }
-    });
-    if let Err(error) = spawned {
-        tracing::error!(%error, "no thread for a session");
     }
 }
 
-/// With `--once`, a session's thread that panics ends the program: nobody would hear of it else.
-struct Alarm<'a>(Option<&'a Sender<Outcome>>);
-
-impl Drop for Alarm<'_> {
+impl Drop for Alarm {
     fn drop(&mut self) {
         if std::thread::panicking()
-            && let Some(ended) = self.0
+            && let Some(ended) = &self.0
         {
             let _ = ended.send(Err(Failure::Run("the session's thread panicked".into())));
         }
@@ -200,8 +165,9 @@ mod tests {
     fn a_panic_in_a_session_is_heard_of() {
         let (ended, end) = channel();
         let panics = std::thread::spawn(move || {
-            let _alarm = Alarm(Some(&ended));
-            assert!(ended.send(Ok(())).is_err(), "the receiver lives");
+            let alarm = Alarm(Some(ended));
+            alarm.tell(Ok(()));
+            assert!(alarm.0.is_none(), "there is a receiver");
         });
         assert!(panics.join().is_err());
         assert!(end.recv().unwrap().is_ok());

@@ -3,7 +3,7 @@
 use super::{File, crate_of};
 
 /// The table of docs/architecture.md. Development dependencies are exempt.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("wire", &[]),
     ("prg", &[]),
     ("block", &["prg", "wire"]),
@@ -34,7 +34,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
         ],
     ),
     ("service", &["wire"]),
-    ("cli", &["gazelle", "model", "service"]),
+    ("host", &["gazelle", "model", "service"]),
+    ("cli", &["gazelle", "host", "model", "service"]),
 ];
 
 /// The modules of `gazelle` that put suites together.

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use gazelle_host::House;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::Outcome;
 use crate::arguments::Serve;
-use crate::serve::house::House;
-
-/// How often a draining server looks whether all sessions have ended.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::failure::Failure;
+use crate::serve::models;
 
 /// Follows signals from a thread of its own; the end is told to `ended`.
 pub(crate) fn follow(house: Arc<House>, command: Serve, ended: Sender<Outcome>) -> Outcome {
@@ -40,12 +39,7 @@ pub(crate) fn follow(house: Arc<House>, command: Serve, ended: Sender<Outcome>) 
 /// Lets running inferences finish, then ends the program with exit code 0.
 fn drain(house: &House, patience: Duration, ended: &Sender<Outcome>) {
     tracing::info!(seconds = patience.as_secs(), "stopping: no new sessions");
-    let until = Instant::now() + patience;
-    let mut left = house.close();
-    while left > 0 && Instant::now() < until {
-        std::thread::sleep(LOOK);
-        left = house.close();
-    }
+    let left = house.drain(patience);
     if left > 0 {
         tracing::warn!(sessions = left, "stopped while inferences were running");
     } else {
@@ -58,8 +52,10 @@ fn drain(house: &House, patience: Duration, ended: &Sender<Outcome>) {
 /// Exchanges the models, or keeps all of them.
 fn reload(house: &House, command: &Serve) {
     tracing::info!("loading the models again");
-    match house.models.reload(command) {
-        Ok(()) => tracing::info!(models = house.models.all().len(), "models exchanged"),
+    let new = models::load_all(command, true)
+        .and_then(|new| house.models().exchange(new).map_err(Failure::from));
+    match new {
+        Ok(()) => tracing::info!(models = house.models().count(), "models exchanged"),
         Err(failure) => tracing::error!(%failure, "the models stay as they were"),
     }
 }

@@ -9,7 +9,7 @@ use gazelle::share::KeptSetup;
 use gazelle::{ServerShelf, SetupName, WriteInto};
 use gazelle_service::{SealedHeader, Store};
 
-use crate::serve::client::ServedClient;
+use crate::client::ServedClient;
 
 /// What the store calls them.
 const SETUP: &str = "setup";
@@ -29,7 +29,7 @@ const ALL: usize = 1 << 16;
 type SetupKey = (String, [u8; 32], [u8; 32]);
 
 /// All setups that this server knows.
-pub(crate) struct Setups {
+pub struct Setups {
     known: Mutex<HashMap<SetupKey, KnownSetup>>,
     store: Option<Store>,
     /// Bytes of material in the store at most.
@@ -56,8 +56,11 @@ impl KnownSetup {
 }
 
 impl Setups {
-    /// Those of a store; without one they end with the process.
-    pub(crate) fn open(store: Option<Store>, most: u64) -> io::Result<Self> {
+    /// Those of a store, with at most `most` bytes of material; without one they end with the process.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn open(store: Option<Store>, most: u64) -> io::Result<Self> {
         let mut known = HashMap::new();
         for stored in store
             .iter()

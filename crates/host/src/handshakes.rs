@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Connections in the handshake at most.
-pub(super) const ALL: usize = 128;
+pub(crate) const ALL: usize = 128;
 /// Of these, from one address.
 const EACH: usize = 32;
 /// So long a client may look at the description before it has to give way to newcomers.

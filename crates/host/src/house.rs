@@ -2,38 +2,55 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gazelle::wire::Channel;
 use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{GazelleError, Guest, ServerLimits, SessionStage};
-use gazelle_service::{Leave, ServerTls, ServiceError};
+use gazelle_service::{Leave, Metrics, ServerTls, ServiceError};
 
-use crate::serve::client::ServedClient;
-use crate::serve::handshakes::{Handshakes, Pass};
-use crate::serve::ledger::Ledger;
-use crate::serve::models::{Models, ServedModel};
-use crate::serve::places::{Places, Ticket, Visitor};
-use crate::serve::setups::Setups;
-use crate::serve::strangers::Strangers;
+use crate::client::ServedClient;
+use crate::handshakes::{self, Handshakes, Pass};
+use crate::ledger::Ledger;
+use crate::models::{Models, ServedModel};
+use crate::places::{Places, Ticket, Visitor};
+use crate::setups::Setups;
+use crate::strangers::Strangers;
 
 /// How long one waits that has confirmed, and found that the place was taken by then.
 const CONFIRMED_WAITS: Duration = Duration::from_secs(30);
+/// How often a draining house looks whether all sessions have ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What a house allows.
+#[derive(Debug)]
+pub struct HouseRules {
+    /// Mutual TLS; none where something else protects the link.
+    pub tls: Option<ServerTls>,
+    /// Of links.
+    pub timeouts: Timeouts,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// Bytes that all sessions together may be predicted to take.
+    pub memory_bytes: u64,
+    /// How long a client may stand in line.
+    pub wait: Duration,
+}
 
 /// All that the threads of connections share.
-pub(crate) struct House {
-    pub(crate) models: Models,
-    pub(crate) tls: Option<ServerTls>,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) handshakes: Arc<Handshakes>,
-    pub(crate) places: Arc<Places>,
-    pub(crate) strangers: Strangers,
-    pub(crate) setups: Setups,
-    pub(crate) ledger: Ledger,
+pub struct House {
+    models: Models,
+    tls: Option<ServerTls>,
+    timeouts: Timeouts,
+    handshakes: Arc<Handshakes>,
+    places: Arc<Places>,
+    strangers: Strangers,
+    setups: Setups,
+    ledger: Ledger,
     /// What one session may use.
-    pub(crate) limits: ServerLimits,
+    limits: ServerLimits,
     /// How long a client may stand in line.
-    pub(crate) wait: Duration,
+    wait: Duration,
 }
 
 /// A client on its way in.
@@ -46,14 +63,89 @@ struct Arrival {
 }
 
 /// How a session ended that had begun.
-pub(crate) type Ended = Result<(), GazelleError>;
+pub type Ended = Result<(), GazelleError>;
 
 impl House {
+    /// A house with some models.
+    pub fn new(models: Models, setups: Setups, ledger: Ledger, rules: HouseRules) -> Self {
+        let HouseRules { tls, timeouts, sessions, memory_bytes, wait } = rules;
+        Self {
+            models,
+            tls,
+            timeouts,
+            handshakes: Arc::default(),
+            places: Places::new(sessions, memory_bytes),
+            strangers: Strangers::default(),
+            setups,
+            ledger,
+            limits: ServerLimits {
+                memory_bytes: memory_bytes / sessions.max(1) as u64,
+                ..ServerLimits::default()
+            },
+            wait,
+        }
+    }
+
+    /// Open files that a house of so many sessions may take: four for each connection that there may be.
+    pub fn files(sessions: usize) -> usize {
+        64 + 4 * (sessions + handshakes::ALL)
+    }
+
+    /// The models.
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Counts and times of all sessions.
+    pub fn metrics(&self) -> &Metrics {
+        &self.ledger.metrics
+    }
+
+    /// Gives a connection a thread, unless too many are waiting. `ended` is called in it when the session
+    /// has ended, if there was one; else it is dropped.
+    pub fn admit(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        ended: impl FnOnce(Ended) + Send + 'static,
+    ) {
+        let address = peer.ip().to_canonical();
+        let pass = match self.handshakes.admit(&stream, address) {
+            Ok(Some(pass)) => pass,
+            Ok(None) => {
+                self.ledger.metrics.refusal("crowded");
+                return self.strangers.turned_away(peer, &"too many are waiting");
+            }
+            Err(error) => return tracing::warn!(%peer, %error, "a connection failed"),
+        };
+        let house = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("session".into());
+        let spawned = thread.spawn(move || {
+            if let Some(result) = house.receive(stream, peer, pass) {
+                ended(result);
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread for a session");
+        }
+    }
+
     /// No new sessions; how many are left.
-    pub(crate) fn close(&self) -> usize {
+    pub fn close(&self) -> usize {
         self.ledger.metrics.set_ready(false);
         let left = self.places.close();
         self.count();
+        left
+    }
+
+    /// Lets running inferences finish for so long; how many sessions are left then.
+    pub fn drain(&self, patience: Duration) -> usize {
+        let until = Instant::now() + patience;
+        let mut left = self.close();
+        while left > 0 && Instant::now() < until {
+            std::thread::sleep(LOOK);
+            left = self.close();
+        }
         left
     }
 
@@ -64,7 +156,7 @@ impl House {
     }
 
     /// Receives a connection; `None` if it never became a session.
-    pub(crate) fn receive(&self, stream: TcpStream, peer: SocketAddr, pass: Pass) -> Option<Ended> {
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, pass: Pass) -> Option<Ended> {
         let arrival = self.greet(stream, peer)?;
         if arrival.guest.wants_catalogue() {
             self.catalogue(arrival);

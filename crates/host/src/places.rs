@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use gazelle::wire::pace::Pace;
 use gazelle::{Activity, SessionStage};
 
-use crate::serve::client::ServedClient;
+use crate::client::ServedClient;
 
 /// How long a session may let the server wait, while others wait for its place, before it asks
 /// for something; an honest client decodes its next picture in that time.

@@ -8,20 +8,22 @@ use gazelle_service::{
     AuditEvent, AuditLog, Leave, Metrics, PhaseCount, Quota, QuotaStore, ServiceError,
 };
 
-use crate::serve::client::ServedClient;
-use crate::serve::models::ServedModel;
-use crate::serve::setups::{ServedSetups, Setups};
+use crate::client::ServedClient;
+use crate::models::ServedModel;
+use crate::setups::{ServedSetups, Setups};
 
 /// How long a rate may make a client wait before its session ends.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The server's books.
 #[derive(Debug)]
-pub(crate) struct Ledger {
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) audit: Option<AuditLog>,
+pub struct Ledger {
+    /// Counts of everything.
+    pub metrics: Arc<Metrics>,
+    /// Who asked what, and how it ended.
+    pub audit: Option<AuditLog>,
     /// What each client may do with each model, and where that is counted.
-    pub(crate) quota: Option<(Quota, QuotaStore)>,
+    pub quota: Option<(Quota, QuotaStore)>,
 }
 
 /// Seconds since 1970.

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod client;
+mod error;
+mod handshakes;
+mod house;
+mod inspection;
+mod ledger;
+mod loaded;
+mod models;
+mod places;
+mod setups;
+mod strangers;
+
+pub use error::HostError;
+pub use house::{Ended, House, HouseRules};
+pub use inspection::{Guarantee, Inspection, PlannedLayer};
+pub use ledger::Ledger;
+pub use loaded::{Loaded, ModelFile, Wanted, choose, load};
+pub use models::{CatalogueEntry, Models, ServedModel};
+pub use setups::Setups;
