@@ -105,10 +105,12 @@ fn multiply(
     let mut packed = vec![[0u64; STRIP]; STRIPS * COLUMNS];
     let mut expanded = Zeroizing::new(vec![[0i64; ROWS]; COLUMNS]);
     let mut sums = [[0u64; STRIP]; ROWS];
+    // COLUMNS taps at a time: their strips (128 KiB) stay in the second-level cache while all maps pass over them.
     for (part, taps) in taps.chunks(COLUMNS).enumerate() {
         for (packed, bases) in packed.chunks_mut(COLUMNS).zip(bases.chunks(STRIP)) {
             for (slot, &tap) in packed.iter_mut().zip(taps) {
                 let (first, last) = (bases[0], bases[bases.len() - 1]);
+                // Sixteen neighbours in a row of the image, the usual case at stride 1, are one copy.
                 if bases.len() == STRIP && last - first == STRIP - 1 {
                     slot.copy_from_slice(&image[first + tap..first + tap + STRIP]);
                 } else {
@@ -121,6 +123,7 @@ fn multiply(
         for (group, out) in out.chunks_mut(ROWS).enumerate() {
             for lane in 0..ROWS {
                 let row = group * ROWS + lane;
+                // The buffer is used again: a row that this block lacks must not hold the last block's weights.
                 if row >= rows {
                     for weights in expanded.iter_mut() {
                         weights[lane] = 0;

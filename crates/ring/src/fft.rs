@@ -104,6 +104,7 @@ impl Fft {
         if !degree.is_power_of_two() || !DEGREES.contains(&degree) {
             return Err(RingError::Degree { got: degree });
         }
+        // A plan is made once per process: its tables take the time of many transforms.
         let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = plans.iter().find(|plan| plan.degree == degree) {
             return Ok(found.clone());
@@ -139,6 +140,7 @@ impl Twiddles {
         let half = degree / 2;
         let method = Method::UserProvided { base_algo: FftAlgo::Dif4, base_n: base(half) };
         let angle = |j: usize| PI * j as f64 / degree as f64;
+        // The inverse's factor 2/N goes into the untwisting, where it costs nothing.
         let scale = 1.0 / half as f64;
         Self {
             plan: Plan::new(half, method),

@@ -94,12 +94,14 @@ unsafe fn expand_aes_ni(keys: &mut [AesKey]) {
             ($at:literal, $constant:literal) => {
                 let assist =
                     _mm_shuffle_epi32::<0xff>(_mm_aeskeygenassist_si128::<$constant>(state));
+                // Each word is added to all words above it: two doubling shifts do what three single ones would.
                 state = _mm_xor_si128(state, _mm_slli_si128::<4>(state));
                 state = _mm_xor_si128(state, _mm_slli_si128::<8>(state));
                 state = _mm_xor_si128(state, assist);
                 put($at, state);
             };
         }
+        // One line per round, not a loop: the constant is part of the instruction.
         round!(1, 0x01);
         round!(2, 0x02);
         round!(3, 0x04);
@@ -123,6 +125,7 @@ fn byte_planes_256(bytes: &[u8; 64]) -> [u64; 8] {
         for (place, half) in halves.iter_mut().enumerate() {
             // SAFETY: the instructions exist (see above).
             let mask = unsafe {
+                // The mask takes the top bit of each byte; doubling every byte brings up the next one.
                 let mask = _mm256_movemask_epi8(*half);
                 *half = _mm256_add_epi8(*half, *half);
                 mask
@@ -141,6 +144,7 @@ fn byte_planes_512(bytes: &[u8; 64]) -> [u64; 8] {
     for plane in planes.iter_mut().rev() {
         // SAFETY: the instructions exist (see above).
         unsafe {
+            // The mask takes the top bit of each byte; doubling every byte brings up the next one.
             *plane = _mm512_movepi8_mask(all);
             all = _mm512_add_epi8(all, all);
         }
@@ -260,6 +264,7 @@ macro_rules! vector {
             fn double_halves(self) -> Self {
                 // SAFETY: the instructions exist (see above).
                 unsafe {
+                    // Below AVX-512 nothing shifts the sign of 64 bits down: that of the upper 32 goes over both.
                     let carries = $right::<31>($shuffle::<0xf5>(self.0));
                     Self($add(self.0, self.0)).xor_and(Self(carries), Self($low_byte))
                 }
@@ -294,6 +299,8 @@ macro_rules! vector {
             fn bit(self, k: u32) -> Self {
                 // SAFETY: the instructions exist (see above).
                 unsafe {
+                    // k is known at run time alone: a count in a register. Bit k goes up to the sign, then the sign
+                    // down over the whole block.
                     let count = _mm_cvtsi32_si128(31 - k as i32);
                     Self($right::<31>($left($shuffle::<0x00>(self.0), count)))
                 }
@@ -306,6 +313,8 @@ macro_rules! vector {
                 for state in &mut out {
                     *state = state.xor(*first);
                 }
+                // All states of a round, then the next round: an AES instruction takes several cycles, but one or two
+                // start in each, so that independent states fill the wait.
                 for key in middle {
                     for state in &mut out {
                         // SAFETY: the instruction exists (see above).

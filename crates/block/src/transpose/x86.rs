@@ -23,6 +23,7 @@ const WIDE: usize = 512;
 pub(super) fn dispatch(rows: &[u8], stride: usize, out: &mut [Block]) {
     match isa::level() {
         Isa::Portable => super::portable(rows, stride, out),
+        // The wide kernel turns 8 by 8 bits by GFNI's matrix product; without it the bits go through masks as in AVX2.
         Isa::Avx512 if has_gfni() => run_avx512(rows, stride, out),
         level if level >= Isa::Avx2 => run_avx2(rows, stride, out),
         _ => run_sse2(rows, stride, out),
@@ -209,6 +210,7 @@ unsafe fn avx512(rows: *const u8, stride: usize, out: &mut [Block; WIDE]) {
             *reg = unsafe { _mm512_loadu_si512(rows.add((8 * g + i) * stride).cast()) };
         }
         // Transpose 8 by 8 quadwords: swap row bit 0 with the half, then rows with lanes.
+        // Three rounds that exchange one bit of the row number with one of the quadword number each.
         let a = regs;
         for i in 0..4 {
             regs[2 * i] = _mm512_unpacklo_epi64(a[2 * i], a[2 * i + 1]);

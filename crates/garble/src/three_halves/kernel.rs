@@ -39,6 +39,7 @@ impl Kernel for GarbleThreeHalves<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         let lanes = self.out.len();
+        // Two vectors of lanes at a time: their twelve hashes hide the latency of AES.
         let whole = lanes - lanes % (2 * V::BLOCKS);
         garble_lanes::<V, 2, 12>(&mut self, 0..whole);
         if whole < lanes {
@@ -63,6 +64,7 @@ fn garble_lanes<V: Vector, const U: usize, const M: usize>(
     let (a_shift, b_shift) = (V::splat(work.shifts[0]), V::splat(work.shifts[1]));
     let (high, zero, ones) = (V::splat(HIGH), V::splat(Block::ZERO), V::splat(Block(1)));
     let delta = V::splat(work.delta);
+    // The combinations of Delta are the same for all gates: made once per call.
     let (w_delta, delta_swapped) = (delta.sigma(), delta.swap_halves());
     let w2_delta = w_delta.xor(delta);
     let delta_doubled = delta.double_halves();
@@ -172,6 +174,7 @@ impl Kernel for EvaluateThreeHalves<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         let lanes = self.out.len();
+        // Two vectors of lanes at a time: their six hashes hide the latency of AES.
         let whole = lanes - lanes % (2 * V::BLOCKS);
         evaluate_lanes::<V, 2, 6>(&mut self, 0..whole);
         if whole < lanes {

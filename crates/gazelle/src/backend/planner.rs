@@ -43,6 +43,8 @@ pub fn choose(
     let link = Link { bits_per_second: link.bits_per_second.min(FASTEST_BITS_PER_SECOND), ..link };
     let plan = Plan::new(architecture.clone())?;
     let steps = plan.steps();
+    // The extension depends on how many OTs there are, their number on the choices: all steps by OT is
+    // where large networks end up.
     let all_gmw = Choice::all(StepProtocol::Gmw);
     let ot = AnyOt::For(rots(steps, &all_gmw.steps));
     let mut gained = 0.0;
@@ -54,12 +56,14 @@ pub fn choose(
         };
         let by_time = |a: &(f64, StepProtocol), b: &(f64, StepProtocol)| a.0.total_cmp(&b.0);
         let garbled = of(StepProtocol::Garbled);
+        // Two chains for the same step: few bits where the link is narrow, few trips where it is long.
         let gmw = [StepProtocol::Gmw, StepProtocol::GmwFewTrips].into_iter().filter_map(of);
         choices.push(match (garbled, gmw.min_by(by_time)) {
             (Some((slow, _)), Some((fast, protocol))) if fast < slow => {
                 gained += slow - fast;
                 protocol
             }
+            // Whatever OTs cost to set up, there is no other way.
             (None, Some((_, protocol))) => {
                 gained = f64::INFINITY;
                 protocol
@@ -71,6 +75,7 @@ pub fn choose(
     let (set_up, start) = machine.ot_setup_ns(ot);
     let second =
         (set_up + start) * 1e-9 + link.round_trip.as_secs_f64() * SECOND_DIRECTION_ROUND_TRIPS;
+    // Steps are compared one by one, the second direction is paid once: it must be worth it for all of them.
     if gained * f64::from(inferences.max(1)) <= second {
         choices = vec![StepProtocol::Garbled; steps.len()];
     }
@@ -254,6 +259,7 @@ pub fn predict(
     let linear: Cost = traffic.linear.offline.iter().copied().sum();
     // The requests of all linear layers travel in one direction, their answers in the other.
     let talk = Stretch { compute_ns: 0.0, cost: linear, half_round_trips: 2.0 };
+    // While one party waits for the other's message the background work of the linear layers goes on.
     let (mut offline, mut idle) = talk.on(link);
     let mut run = Stretch { half_round_trips: OFFLINE_HALF_ROUND_TRIPS, ..Stretch::default() };
     let entry = Stretch {
@@ -289,6 +295,7 @@ pub fn predict(
         + work.macs * machine.offline_mac_ns
         + work.fresh_hints * machine.hint_ns
         + work.fresh_macs * machine.hint_mac_ns;
+    // Only what did not fit into the waiting takes time of its own.
     offline += (background * 1e-9 - idle).max(0.0);
     let setup_turns = 2.0 * SETUP_ROUND_TRIPS
         + if second_direction { 2.0 * SECOND_DIRECTION_ROUND_TRIPS } else { 0.0 };

@@ -170,6 +170,7 @@ impl Budget {
         dropped: u32,
         holds: impl Fn(&Parameters) -> bool,
     ) -> Option<Parameters> {
+        // The closed form may be off by rounding in its last place; the full check decides.
         (0..=dropped).rev().find_map(|dropped| {
             parameters(self.degree, self.ring_bits, self.noise_bits, quarters, dropped)?
                 .with_guard_bits(self.guard_bits)

@@ -88,6 +88,7 @@ impl Search<'_> {
                 let Candidate { mut plan, estimate } = candidate;
                 plan.ops = ops.iter().map(|&op| op as u32).collect();
                 let packing = self.scheme.packing(&operators, self.degree, &plan)?;
+                // The first packing defines masks for what it holds, so that many positions need no pin.
                 let held = if pinned { 0 } else { packing.elements() };
                 let pins = packing.marked().saturating_sub(held) as f64;
                 let Some(cost) = self.cost(&mut wanted, &estimate, pins) else { continue };
@@ -157,10 +158,13 @@ impl Search<'_> {
             // Terms of one response meet all of its useful coefficients, other maps' included.
             let outputs = wanted.op.output_shape().len() as f64;
             let useful = outputs * per_output * of_op.maps as f64 * p.multiply_add_ns;
+            // When it compiles, the server takes the cheaper way for each operator: direct sums of the useful
+            // coefficients, or products by FFT.
             useful_ns += useful.min(fourier);
             let terms = of_op.all_maps as f64 * per_output;
             whole_ns += (tiles * terms * n * p.multiply_add_ns).min(fourier);
         }
+        // Hints serve all inferences of a setup: their part of the price is divided among those planned for.
         let once = 1.0 / self.inferences;
         let weighing = Weighing { requests, responses: responses * once };
         let (bits, ..) = self.budget.choose(&norms.iter().copied(), weighing)?;

@@ -152,6 +152,7 @@ impl Chain {
             if k != 1 || !(2..=MAX_ALL_PAIRS).contains(&n) {
                 return Err("comparing all pairs serves the largest of 2 to 64 values");
             }
+            // Indices alone are revealed: no value is ever extended or shared anew.
             let elect = Elect { rows: n };
             let reveal = Reveal { bits: elect.result_bits(), sharing: Sharing::Xor };
             let (ring, mut links) = truncated(step, b + 1, Before::Take, spare);
@@ -161,6 +162,7 @@ impl Chain {
             return Ok(Self { ring, keys: None, links });
         }
         let keys = step.index_bits();
+        // A difference of two values takes a bit more than they do; the index below makes all keys distinct.
         let bits = b + 1 + keys;
         if bits > 62 {
             return Err("values with their index are too wide");
@@ -179,6 +181,7 @@ impl Chain {
         if bits > 62 {
             return Err("the square is too wide");
         }
+        // The input's ring already reaches as far as the square needs: no extension before it.
         let known = left >= bits - 1;
         let width = if known { bits - 1 } else { b + 1 };
         let (ring, mut links) = truncated(step, width, Before::Take, spare);
@@ -254,6 +257,7 @@ impl Chain {
             }
             StepFunction::MaxPool { window, relu: rectify } => {
                 let unit = TensorShape { channels: 1, ..step.input };
+                // The chain is the same for every channel, so the tree of one serves.
                 let tree = MaxTree::new(window, unit).ok_or(EMPTY)?;
                 let (ring, mut links) = truncated(step, b + 1, Before::Take, spare);
                 maxima(&mut links, b + 1, tree.depth());

@@ -132,6 +132,8 @@ fn fold_body<const FUSED: bool>(x: &[u64], shift: u32, twist: &[FourierBlock], f
 fn fold_small_body<const FUSED: bool>(x: &[i64], twist: &[FourierBlock], folded: &mut [c64]) {
     let (low, high) = x.split_at(x.len() / 2);
     for (((z, w), a), b) in folded.iter_mut().zip(values(twist)).zip(low).zip(high) {
+        // An integer added to the mantissa of 1.5 * 2^52 is the integer as a double: no conversion of 64-bit words
+        // is needed, which AVX2 does not have.
         let a = f64::from_bits(MAGIC.to_bits().wrapping_add(*a as u64)) - MAGIC;
         let b = f64::from_bits(MAGIC.to_bits().wrapping_add(*b as u64)) - MAGIC;
         (z.re, z.im) = cmul::<FUSED>(a, b, w);

@@ -51,6 +51,8 @@ fn avx512(weights: &[[i64; ROWS]], panel: &[[u64; STRIP]], acc: &mut [[u64; STRI
         _mm512_add_epi64, _mm512_loadu_si512, _mm512_mullo_epi64, _mm512_set1_epi64,
         _mm512_setzero_si512, _mm512_storeu_si512,
     };
+    // 16 sums, 2 operands and a weight: all in registers, so that each word of the panel is loaded once for
+    // eight rows.
     let mut sums = [[_mm512_setzero_si512(); 2]; ROWS];
     for (weights, column) in weights.iter().zip(panel) {
         let (low, high) = column.split_at(STRIP / 2);
@@ -84,8 +86,10 @@ fn avx2(weights: &[[i64; ROWS]], panel: &[[u64; STRIP]], acc: &mut [[u64; STRIP]
         _mm256_setzero_si256, _mm256_slli_epi64, _mm256_srli_epi64, _mm256_storeu_si256,
     };
     const LANES: usize = 4;
+    // A 64-bit product takes three 32-bit ones; weights below 2^31 and a signed low half make do with two.
     let half = _mm256_set1_epi64x(1 << 31);
     for quarter in 0..STRIP / LANES {
+        // Half the rows at a time: two sums each are eight of the sixteen registers.
         for rows in [0, ROWS / 2] {
             let mut low_sums = [_mm256_setzero_si256(); ROWS / 2];
             let mut high_sums = [_mm256_setzero_si256(); ROWS / 2];

@@ -29,6 +29,7 @@ pub fn shift_mul_add(w: i64, shift: usize, x: &[u64], out: &mut [u64]) {
         return;
     };
     mul_add(w, head, high);
+    // What is shifted past X^N comes back with the opposite sign.
     mul_add(w.wrapping_neg(), tail, low);
 }
 
@@ -42,12 +43,14 @@ fn portable(w: i64, x: &[u64], out: &mut [u64]) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 fn avx512(w: i64, x: &[u64], out: &mut [u64]) {
+    // The same loop: here the compiler may use the wide product of AVX-512 DQ.
     portable(w, x, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn avx2(w: i64, x: &[u64], out: &mut [u64]) {
+    // The same loop, in vectors of four words.
     portable(w, x, out);
 }
 

@@ -68,6 +68,7 @@ fn portable<E: Element, const M: usize>(
     weights: &[&[E::Weight]; M],
     out: &mut [[E; LANES]; M],
 ) {
+    // Local sums: through `out` the compiler would have to store and load them at every tap.
     let mut sums = [[E::default(); LANES]; M];
     let taps = offsets.len();
     for (channel, plane) in planes.iter().enumerate() {

@@ -86,6 +86,7 @@ macro_rules! fold_by {
 pub(super) fn fold(x: &[u64], shift: u32, twist: &[FourierBlock], folded: &mut [c64]) {
     let shift = _mm_cvtsi32_si128(shift as i32);
     let convert = |words: &[u64; LANES]| {
+        // Up and down again: the ring's top bit becomes the sign of 64 bits.
         let words = load_words(words);
         _mm512_cvtepi64_pd(_mm512_sra_epi64(_mm512_sll_epi64(words, shift), shift))
     };
@@ -116,6 +117,7 @@ pub(super) fn fold_digit(
         let words = _mm512_sll_epi64(load_words(words), centre);
         _mm512_add_epi64(_mm512_sra_epi64(words, centre), bias)
     };
+    // The top digit keeps what is left with its sign; a lower one is a field of the biased word.
     if at + 1 == count {
         let down = _mm_cvtsi32_si128((at * width) as i32);
         let convert =
@@ -179,7 +181,10 @@ pub(super) fn unfold_add(folded: &[c64], untwist: &[FourierBlock], shift: u32, o
     let (up, down) = (_mm512_set1_pd(TWO_50), _mm512_set1_pd(1.0 / TWO_50));
     let shift = _mm_cvtsi32_si128(shift as i32);
     let add = |words: &mut [u64; LANES], x: __m512d| {
+        // Adding 1.5 * 2^52 rounds to an integer in the low mantissa bits; a conversion to 64 bits would saturate,
+        // and x may be larger.
         let high = _mm512_fmadd_pd(x, down, magic);
+        // Fused, so that the difference of two large numbers is exact.
         let rest = _mm512_fnmadd_pd(_mm512_sub_pd(high, magic), up, x);
         let low = _mm512_sub_epi64(_mm512_castpd_si512(_mm512_add_pd(rest, magic)), magic_bits);
         let word = _mm512_add_epi64(_mm512_slli_epi64::<50>(_mm512_castpd_si512(high)), low);
