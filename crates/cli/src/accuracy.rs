@@ -152,7 +152,7 @@ fn revealed(model: &Loaded, values: &[i64]) -> usize {
 
 /// The first of the largest.
 fn largest(logits: &[f64]) -> usize {
-    output::ranking(logits, &[], 1).first().map_or(0, |first| first.class)
+    gazelle::ranking(logits, &[], 1).first().map_or(0, |first| first.class)
 }
 
 /// Lines of `file,label`; a label is a class's number, or its name. A first line of exactly that is

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gazelle::backend::{Choice, DefaultService, Machine, Prediction, planner};
 use gazelle::wire::Link;
 use gazelle::wire::tcp::{self, Timeouts};
-use gazelle::{Description, GazelleError, Limits, Offer, ServerLimits, ServerReport};
+use gazelle::{Description, GazelleError, Limits, Offer, RankedClass, ServerLimits, ServerReport};
 use gazelle_host::Loaded;
 
 use crate::Outcome;
@@ -87,7 +87,7 @@ fn client(
         let plaintext = model_file::plaintext(model, &encoder, input)?;
         let info = &client.description().model;
         let mut object = output::object(&input.name, &inference, info, output::labels(info), 3);
-        let plain = output::ranking(&plaintext, output::labels(info), 3);
+        let plain = gazelle::ranking(&plaintext, output::labels(info), 3);
         object.plaintext_class = plain.first().map(|first| first.class);
         object.plaintext_logits = Some(&plaintext);
         object.setup = setup.take();
@@ -118,7 +118,7 @@ fn client(
 }
 
 /// The image, and the private prediction beside the plaintext one.
-fn compare(input: &Input, object: &output::Object<'_>, plain: &[output::Ranked], quiet: bool) {
+fn compare(input: &Input, object: &output::Object<'_>, plain: &[RankedClass], quiet: bool) {
     if let (false, Content::Image(image)) = (quiet, &input.content) {
         if screen::coloured() {
             screen::draw(&format!("{}\n", draw::image(image)));
@@ -127,9 +127,9 @@ fn compare(input: &Input, object: &output::Object<'_>, plain: &[output::Ranked],
         }
     }
     say!("{:<24} {:<24} in the clear\n", visible(&input.name), "private");
-    for (private, plain) in object.top.iter().zip(plain) {
+    for (private, plain) in object.answer.top.iter().zip(plain) {
         say!("{:<24} {:<24}{}\n", "", output::class(private), output::class(plain));
     }
-    let same = object.plaintext_class == Some(object.class);
+    let same = object.plaintext_class == Some(object.answer.class);
     say!("{:<24} {}\n\n", "", if same { "same class" } else { "DIFFERENT CLASS" });
 }

@@ -2,9 +2,7 @@
 //! description; and from the revealed integers to what the user sees.
 
 use gazelle::{Description, ModelInfo};
-use gazelle_model::{
-    Activation, Fit, InputDescription, Interface, OutOfRange, Pixels, fixed, samples,
-};
+use gazelle_model::{Fit, InputDescription, Interface, OutOfRange, Pixels, fixed, samples};
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Rgb};
 
@@ -25,7 +23,6 @@ pub(crate) struct Encoder {
     /// What the tensor is held to, of a network to encode for.
     interface: Option<Interface>,
     outside: OutOfRange,
-    activation: Option<Activation>,
 }
 
 impl Encoder {
@@ -54,13 +51,8 @@ impl Encoder {
                 |interface| interface.shape.clone(),
             ),
             input: interface.as_ref().and_then(|interface| interface.input.clone()),
-            interface: interface.clone(),
+            interface,
             outside: OutOfRange::Refuse,
-            // What was applied to the values already gives no probabilities of its own.
-            activation: interface
-                .filter(|interface| !interface.output.activated)
-                .and_then(|interface| interface.output.activation)
-                .filter(|activation| *activation != Activation::ArgMax),
         })
     }
 
@@ -68,7 +60,7 @@ impl Encoder {
     pub(crate) fn uncoded(interface: &gazelle_model::Interface) -> Self {
         let (shape, input) = (interface.shape.clone(), interface.input.clone());
         let outside = OutOfRange::Refuse;
-        Self { architecture: None, shape, input, interface: None, outside, activation: None }
+        Self { architecture: None, shape, input, interface: None, outside }
     }
 
     /// Elements beyond the model's declared range are clipped to it, if `clamp`; else refused.
@@ -158,17 +150,6 @@ impl Encoder {
             .and_then(|tensor| fixed::encode(architecture, &tensor))
             .map_err(Failure::run(&input.name))?;
         Ok((words, notices))
-    }
-
-    /// What the model's final softmax or sigmoid makes of the logits, if it has one.
-    pub(crate) fn probabilities(&self, logits: &[f64]) -> Option<Vec<f64>> {
-        // People read probabilities, not their logarithms.
-        let activation = match self.activation? {
-            Activation::LogSoftmax => Activation::Softmax,
-            Activation::LogSoftmaxOf { classes, inner } => Activation::SoftmaxOf { classes, inner },
-            activation => activation,
-        };
-        Some(activation.apply(logits))
     }
 }
 

@@ -100,8 +100,6 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         object.unlike_calibration = new.contains(&Notice::Unlike);
         object.setup = setup.take();
         object.predicted = predicted.take();
-        object.probabilities =
-            object.logits.as_ref().and_then(|logits| encoder.probabilities(logits));
         summary.add(&inference.report);
         batch.advance();
         batch.suspend(|| {
@@ -281,12 +279,12 @@ impl Failed {
 fn print(object: &output::Object<'_>) {
     // On the line of the answer itself, so that nobody reads one without the other.
     let doubt = if object.unlike_calibration { "  (do not trust: see the remark)" } else { "" };
-    say!("{}: {}{doubt}\n", visible(object.input), visible(&object.label));
-    if !object.tied.is_empty() {
-        let tied: Vec<String> = object.tied.iter().map(ToString::to_string).collect();
+    say!("{}: {}{doubt}\n", visible(object.input), visible(&object.answer.label));
+    if !object.answer.tied.is_empty() {
+        let tied: Vec<String> = object.answer.tied.iter().map(ToString::to_string).collect();
         say!("  a tie at this resolution: classes {}\n", tied.join(", "));
     }
-    for line in output::classes(object) {
+    for line in output::classes(&object.answer) {
         say!("  {line}\n");
     }
 }

@@ -9,9 +9,9 @@ use std::path::Path;
 use console::{Alignment, measure_text_width, pad_str};
 use gazelle::backend::{Machine, Prediction};
 use gazelle::{
-    GazelleError, Inference, InferenceReport, Layer, Learnt, ModelInfo, Phase, peak_rss_bytes,
+    Answer, GazelleError, Inference, InferenceReport, Layer, ModelInfo, Phase, RankedClass,
+    peak_rss_bytes,
 };
-use gazelle_model::Activation;
 use serde::Serialize;
 
 pub(crate) use summary::Summary;
@@ -31,26 +31,8 @@ const MAX_LABELS: u64 = 64 << 20;
 #[derive(Debug, Serialize)]
 pub(crate) struct Object<'a> {
     pub(crate) input: &'a str,
-    pub(crate) class: usize,
-    pub(crate) label: String,
-    /// Only if the server reveals them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) logits: Option<Vec<f64>>,
-    pub(crate) top: Vec<Ranked>,
-    /// The largest logit is that of several classes, which [`Object::tied`] lists; the first of
-    /// them is [`Object::class`]. Only if the server reveals logits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tie: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) tied: Vec<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) probabilities: Option<Vec<f64>>,
-    /// Of a map (a softmax per pixel): the class at each position, row by row.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) class_map: Option<Vec<usize>>,
-    pub(crate) tolerance: f64,
-    /// Whether the server says that no input in its range can overflow a hidden value.
-    pub(crate) proven: bool,
+    #[serde(flatten)]
+    pub(crate) answer: Answer,
     /// Whether the input is of another kind than those that the model was calibrated with: hidden
     /// values may have overflown.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -69,62 +51,6 @@ pub(crate) struct Object<'a> {
     pub(crate) peak_rss_bytes: u64,
 }
 
-/// One class.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Ranked {
-    pub(crate) class: usize,
-    pub(crate) label: String,
-    /// Only if the server reveals it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) logit: Option<f64>,
-}
-
-/// Classes by falling logit, the first of equals first.
-pub(crate) fn ranking(logits: &[f64], labels: &[String], count: usize) -> Vec<Ranked> {
-    let mut ranked: Vec<Ranked> = logits
-        .iter()
-        .enumerate()
-        .map(|(class, logit)| Ranked { class, label: label(labels, class), logit: Some(*logit) })
-        .collect();
-    let logit = |ranked: &Ranked| ranked.logit.unwrap_or(f64::NEG_INFINITY);
-    ranked.sort_by(|a, b| logit(b).total_cmp(&logit(a)).then(a.class.cmp(&b.class)));
-    ranked.truncate(count.max(1));
-    ranked
-}
-
-/// The classes that share the largest logit, if there are several: rounding hides which is ahead.
-pub(crate) fn tied(logits: &[f64]) -> Vec<usize> {
-    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let equal = logits.iter().enumerate().filter(|(_, logit)| **logit >= largest);
-    let tied: Vec<usize> = equal.map(|(class, _)| class).collect();
-    if tied.len() > 1 { tied } else { Vec::new() }
-}
-
-/// Classes that came ranked, without their logits.
-fn ranked(classes: &[usize], labels: &[String], count: usize) -> Vec<Ranked> {
-    let classes = classes.iter().take(count.max(1));
-    classes
-        .map(|class| Ranked { class: *class, label: label(labels, *class), logit: None })
-        .collect()
-}
-
-/// A class's name; its number if it has none.
-pub(crate) fn label(labels: &[String], class: usize) -> String {
-    labels.get(class).cloned().unwrap_or_else(|| class.to_string())
-}
-
-/// The values that the client reads and their tolerance: behind the activation, if the model's
-/// output lies there.
-fn activated(logits: Vec<f64>, model: &ModelInfo) -> (Vec<f64>, f64) {
-    let output = model.interface.as_ref().map(|interface| &interface.output);
-    match output.filter(|output| output.activated).and_then(|output| output.activation) {
-        Some(activation) => {
-            (activation.apply(&logits), activation.tolerance(&logits, model.tolerance))
-        }
-        None => (logits, model.tolerance),
-    }
-}
-
 /// Builds the object of one inference.
 pub(crate) fn object<'a>(
     input: &'a str,
@@ -133,37 +59,9 @@ pub(crate) fn object<'a>(
     labels: &[String],
     top: usize,
 ) -> Object<'a> {
-    let activation = model.interface.as_ref().and_then(|interface| interface.output.activation);
-    let mut class_map = None;
-    let (logits, tolerance, top) = match inference.learnt() {
-        Learnt::Logits(logits) => {
-            class_map = activation.and_then(|activation| activation.class_map(&logits));
-            let (logits, tolerance) = activated(logits, model);
-            let top = ranking(&logits, labels, top);
-            (Some(logits), tolerance, top)
-        }
-        Learnt::Classes(classes) => {
-            // The index is what the file's output is.
-            let index = classes.first().filter(|_| activation == Some(Activation::ArgMax));
-            let values = index.map(|class| vec![*class as f64]);
-            let tolerance = if values.is_some() { 0.0 } else { model.tolerance };
-            (values, tolerance, ranked(&classes, labels, top))
-        }
-    };
-    let tied = logits.as_deref().map(tied).unwrap_or_default();
-    let (class, label) = top.first().map_or((0, String::new()), |r| (r.class, r.label.clone()));
     Object {
         input,
-        class,
-        label,
-        tie: logits.as_ref().map(|_| !tied.is_empty()),
-        tied,
-        logits,
-        top,
-        probabilities: None,
-        class_map,
-        tolerance,
-        proven: model.proven,
+        answer: Answer::new(inference, model, labels, top),
         unlike_calibration: false,
         plaintext_class: None,
         plaintext_logits: None,
@@ -185,23 +83,23 @@ pub(crate) fn json(object: &impl Serialize) -> Result<(), Failure> {
     std::io::stdout().write_all(&line).map_err(Failure::run("standard output"))
 }
 
-/// The classes of an object for people: probability and logit where they are known, label. Of a map
+/// The classes of an answer for people: probability and logit where they are known, label. Of a map
 /// how many positions each class has.
-pub(crate) fn classes(object: &Object<'_>) -> Vec<String> {
-    if let Some(map) = &object.class_map {
+pub(crate) fn classes(answer: &Answer) -> Vec<String> {
+    if let Some(map) = &answer.class_map {
         let count = |class: usize| map.iter().filter(|of| **of == class).count();
         let classes: std::collections::BTreeSet<usize> = map.iter().copied().collect();
         let line =
             |class: usize| format!("class {class}: {} of {} positions", count(class), map.len());
         return classes.into_iter().map(line).collect();
     }
-    let probability = |class: usize| object.probabilities.as_ref()?.get(class).copied();
-    let line = |ranked: &Ranked| {
+    let probability = |class: usize| answer.probabilities.as_ref()?.get(class).copied();
+    let line = |ranked: &RankedClass| {
         let percent = probability(ranked.class)
             .map_or_else(String::new, |p| format!("{:5.1} %  ", p * 100.0));
         format!("{percent}{}", class(ranked))
     };
-    object.top.iter().map(line).collect()
+    answer.top.iter().map(line).collect()
 }
 
 /// A file of labels, one a line; empty lines at its end do not count.
@@ -215,7 +113,7 @@ pub(crate) fn read_labels(path: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// A class for people, with its logit if that is known.
-pub(crate) fn class(ranked: &Ranked) -> String {
+pub(crate) fn class(ranked: &RankedClass) -> String {
     match ranked.logit {
         Some(logit) => format!("{logit:>9.4}  {}", visible(&ranked.label)),
         None => visible(&ranked.label).into_owned(),
@@ -337,14 +235,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_equal_logits_wins() {
-        let ranked = ranking(&[1.0, 3.0, 3.0], &["a".into()], 2);
-        assert_eq!(ranked.iter().map(|r| r.class).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(label(&["a".into()], 0), "a");
-        assert_eq!(label(&["a".into()], 3), "3");
-    }
-
-    #[test]
     fn adversarial_layers_of_any_name_leave_the_table_in_80_columns() {
         let phase =
             Phase { seconds: 999.99, bytes_sent: 12_340_000_000, bytes_received: 0, turns: 9999 };
@@ -376,16 +266,14 @@ mod tests {
         };
         let info = ModelInfo::default();
         let labels = ["cat".to_owned(), "d\u{1b}og".to_owned()];
-        let mut object = object("a.png", &inference, &info, &labels, 2);
-        assert_eq!(classes(&object), ["   3.0000  d\\u{1b}og", "   1.0000  cat"]);
-        object.probabilities = Some(vec![0.25, 0.75]);
-        assert_eq!(classes(&object)[0], " 75.0 %     3.0000  d\\u{1b}og");
+        let mut answer = object("a.png", &inference, &info, &labels, 2).answer;
+        assert_eq!(classes(&answer), ["   3.0000  d\\u{1b}og", "   1.0000  cat"]);
+        answer.probabilities = Some(vec![0.25, 0.75]);
+        assert_eq!(classes(&answer)[0], " 75.0 %     3.0000  d\\u{1b}og");
     }
 
     #[test]
-    fn equal_largest_logits_are_a_tie() {
-        assert_eq!(tied(&[1.0, 3.0, 3.0, 3.0]), [1, 2, 3]);
-        assert!(tied(&[1.0, 3.0, 2.0]).is_empty() && tied(&[5.0]).is_empty());
+    fn steps_are_fractions_or_whole_numbers() {
         assert_eq!((step(4), step(0), step(-3)), ("1/16".into(), "1".into(), "8".into()));
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod answer;
 pub mod backend;
 mod description;
 mod error;
@@ -11,6 +12,7 @@ mod suite;
 pub mod testing;
 mod traffic;
 
+pub use answer::{Answer, RankedClass, ranking};
 pub use description::{Description, ModelInfo, digest};
 pub use error::GazelleError;
 pub use plan::Plan;

@@ -29,6 +29,68 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+/// Where an identity lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityFiles {
+    /// All of it in one PEM file.
+    Together(PathBuf),
+    /// In three, as other programs have it.
+    Apart {
+        /// The private key; nobody else may be able to read it.
+        key: PathBuf,
+        /// The certificate, and those that lead to its CA's.
+        chain: PathBuf,
+        /// The CA that the other side has to be signed by.
+        anchor: PathBuf,
+    },
+}
+
+impl From<PathBuf> for IdentityFiles {
+    fn from(path: PathBuf) -> Self {
+        Self::Together(path)
+    }
+}
+
+impl IdentityFiles {
+    /// All files.
+    pub(crate) fn paths(&self) -> Vec<&Path> {
+        match self {
+            Self::Together(path) => vec![path],
+            Self::Apart { key, chain, anchor } => vec![key, chain, anchor],
+        }
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// As [`Identity::read`].
+    pub fn read(&self) -> Result<Identity, ServiceError> {
+        match self {
+            Self::Together(path) => Identity::read(path),
+            Self::Apart { key, chain, anchor } => {
+                let text = Zeroizing::new(read_private(key)?);
+                let certificates = |path: &Path| -> Result<String, ServiceError> {
+                    let text = std::fs::read_to_string(path).map_err(ServiceError::file(path))?;
+                    if text.contains("BEGIN CERTIFICATE") {
+                        return Ok(text);
+                    }
+                    Err(ServiceError::identity(path, "no certificate in PEM form"))
+                };
+                let (chain, anchor) = (certificates(chain)?, certificates(anchor)?);
+                // Large enough from the beginning: a string that grows leaves a copy of the key behind.
+                let mut all = Zeroizing::new(String::with_capacity(
+                    text.len() + chain.len() + anchor.len() + 3,
+                ));
+                for part in [text.as_str(), &chain, &anchor] {
+                    all.push_str(part);
+                    all.push('\n');
+                }
+                Identity::parse(key, &all)
+            }
+        }
+    }
+}
+
 impl Identity {
     /// Reads an identity file.
     ///
@@ -36,7 +98,10 @@ impl Identity {
     /// [`ServiceError::File`] or [`ServiceError::Identity`] if it cannot be read, others can read it, or
     /// it does not hold a key and certificates.
     pub fn read(path: &Path) -> Result<Self, ServiceError> {
-        let text = Zeroizing::new(read_private(path)?);
+        Self::parse(path, &Zeroizing::new(read_private(path)?))
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ServiceError> {
         let refuse = |why: &str| ServiceError::identity(path, why);
         let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
             .map_err(|_| refuse("no private key in PEM form"))?;

@@ -17,7 +17,7 @@ pub use audit::{AuditEvent, AuditLog};
 pub use connect::{Dialling, connect};
 pub use error::ServiceError;
 pub use home::Home;
-pub use identity::{ClientId, Identity};
+pub use identity::{ClientId, Identity, IdentityFiles};
 pub use metrics::{Metrics, PhaseCount};
 pub use proxy::Proxy;
 pub use quota::{Leave, Quota, QuotaStore};

@@ -12,7 +12,7 @@ mod explain;
 mod stream;
 
 use std::net::{Shutdown, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,7 +28,7 @@ use rustls::{
 };
 
 use crate::error::ServiceError;
-use crate::identity::{ClientId, Identity};
+use crate::identity::{ClientId, Identity, IdentityFiles};
 use explain::{at_client, at_server};
 use stream::Explain;
 
@@ -106,21 +106,21 @@ impl ClientTls {
 /// revoked without a restart.
 #[derive(Debug)]
 pub struct ServerTls {
-    identity: PathBuf,
+    identity: IdentityFiles,
     revoked: PathBuf,
     loaded: Mutex<Option<CurrentTls>>,
 }
 
 #[derive(Debug)]
 struct CurrentTls {
-    stamps: [Option<(SystemTime, u64)>; 2],
+    stamps: Vec<Option<(SystemTime, u64)>>,
     config: Arc<ServerConfig>,
 }
 
 impl ServerTls {
     /// With the server's identity, and a revocation list if there is a file.
-    pub fn new(identity: PathBuf, revoked: PathBuf) -> Self {
-        Self { identity, revoked, loaded: Mutex::new(None) }
+    pub fn new(identity: impl Into<IdentityFiles>, revoked: PathBuf) -> Self {
+        Self { identity: identity.into(), revoked, loaded: Mutex::new(None) }
     }
 
     /// Reads the files, unless that was done since they changed.
@@ -136,19 +136,20 @@ impl ServerTls {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn identity(&self) -> Result<Identity, ServiceError> {
-        Identity::read(&self.identity)
+        self.identity.read()
     }
 
     fn config(&self) -> Result<Arc<ServerConfig>, ServiceError> {
-        let stamps = [&self.identity, &self.revoked].map(|path| {
+        let stamp = |path: &Path| {
             let data = std::fs::metadata(path).ok()?;
             Some((data.modified().ok()?, data.len()))
-        });
+        };
+        let mut stamps: Vec<_> = self.identity.paths().into_iter().map(stamp).collect();
+        let complete = !stamps.contains(&None);
+        stamps.push(stamp(&self.revoked));
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         match &*loaded {
-            Some(now) if now.stamps == stamps && stamps.first() != Some(&None) => {
-                Ok(Arc::clone(&now.config))
-            }
+            Some(now) if now.stamps == stamps && complete => Ok(Arc::clone(&now.config)),
             _ => {
                 let config = Arc::new(self.read()?);
                 *loaded = Some(CurrentTls { stamps, config: Arc::clone(&config) });
@@ -158,7 +159,7 @@ impl ServerTls {
     }
 
     fn read(&self) -> Result<ServerConfig, ServiceError> {
-        let identity = Identity::read(&self.identity)?;
+        let identity = self.identity.read()?;
         let unfit = |error: &dyn std::fmt::Display| {
             ServiceError::identity(identity.path(), format!("no usable identity: {error}"))
         };

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use gazelle_service::{ClientTls, IdentityFiles};
 use gazelle_wire::{Bytes, Channel, ChannelError};
 
 use crate::parties::{Site, accept, dial, link, timeouts};
@@ -173,4 +174,28 @@ fn adversarial_a_link_that_is_cut_is_closed_and_nothing_is_taken_for_an_end() {
     let (mut client, server) = link(&site);
     drop(server);
     assert!(matches!(client.recv::<Bytes>(&1), Err(ChannelError::Closed)));
+}
+
+#[test]
+fn an_identity_in_three_files_is_as_good_as_in_one() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.hospital.client()).unwrap();
+    let (key, chain) = text.split_at(text.find("-----BEGIN CERTIFICATE").unwrap());
+    let (own, anchor) = chain.split_at(chain.rfind("-----BEGIN CERTIFICATE").unwrap());
+    let folder = site.hospital.folder();
+    let names = ["key.pem", "chain.pem", "ca.pem"].map(|name| folder.join(name));
+    for (name, part) in names.iter().zip([key, own, anchor]) {
+        std::fs::write(name, part).unwrap();
+    }
+    let [key, chain, anchor] = names;
+    let files = IdentityFiles::Apart { key: key.clone(), chain: chain.clone(), anchor };
+    // Whose key others can read is told, as in one file.
+    assert!(files.read().unwrap_err().to_string().contains("chmod 600"));
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let client = ClientTls::new(&files.read().unwrap()).unwrap();
+    let (port, server) = accept(site.server());
+    client.secure(dial(port), "localhost", &timeouts()).unwrap();
+    assert_eq!(server.join().unwrap().unwrap().1.name(), "alice");
+    let swapped = IdentityFiles::Apart { key: key.clone(), chain: key.clone(), anchor: chain };
+    assert!(swapped.read().unwrap_err().to_string().contains("no certificate"));
 }
