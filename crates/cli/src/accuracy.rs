@@ -13,11 +13,10 @@ use gazelle_model::reveal;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::image_input::Encoder;
-use crate::input::{self, Input};
 use crate::model_file;
 use crate::output;
 use crate::screen::say;
+use gazelle_input::{Encoder, Input};
 
 /// How often the network was right; part of `inspect --json`.
 #[derive(Debug, Serialize)]
@@ -67,7 +66,7 @@ pub(crate) fn measure(
     let listed = parse(&text, names, classes).map_err(Failure::run(table.display()))?;
     let server = model.compile()?;
     let description = Description::parse(server.description())?;
-    let encoder = Encoder::new(&description)?;
+    let encoder = Encoder::new(&description.architecture, description.model.interface.as_ref())?;
     let network = &model.quantised.network;
     let (mut f32, mut fixed_point) = (Score::default(), Score::default());
     let mut both = Vec::new();
@@ -134,7 +133,7 @@ fn private(
 }
 
 fn read(path: &Path) -> Result<Input, Failure> {
-    let mut inputs = input::read_all(&[path.to_path_buf()], 2)?;
+    let mut inputs = gazelle_input::read_all(&[path.to_path_buf()], 2)?;
     match (inputs.pop(), inputs.is_empty()) {
         (Some(input), true) => Ok(input),
         _ => Err(Failure::Run(format!("{}: not a file of one input", path.display()))),

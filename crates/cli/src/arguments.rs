@@ -120,8 +120,8 @@ pub(crate) struct ModelArguments {
     /// The output to compute, of several (default: the first that depends on the input)
     #[arg(long, value_name = "NAME")]
     pub(crate) output: Option<String>,
-    /// Calibration inputs that set scales and ranges: files or directories of images, NPY, IDX or
-    /// CIFAR files; interval bounds without any
+    /// Calibration inputs that set scales and ranges: files, as of `infer`, or directories of them;
+    /// interval bounds without any
     #[arg(long, value_name = "PATH")]
     pub(crate) calibration: Vec<PathBuf>,
     /// At most so many calibration inputs
@@ -191,8 +191,9 @@ pub(crate) struct Inspect {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Infer {
-    /// PNG, JPEG, NPY, IDX (.gz) or CIFAR .bin files. Pictures are preprocessed as the server's
-    /// description says; an NPY tensor is taken as it is and must have the model's shape
+    /// PNG, JPEG, TIFF, WebP, BMP, DICOM, NPY, CSV, IDX (.gz) or CIFAR .bin files; a folder, or a pattern
+    /// such as 'scans/*.dcm', stands for its files. Pictures are preprocessed as the server's description
+    /// says; an NPY tensor and a row of a table are taken as they are and must have the model's shape
     #[arg(required = true, value_name = "FILE")]
     pub(crate) inputs: Vec<PathBuf>,
     #[command(flatten)]

@@ -8,12 +8,11 @@ use gazelle::wire::Link;
 use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{Description, GazelleError, Limits, Offer, RankedClass, ServerLimits, ServerReport};
 use gazelle_host::Loaded;
+use gazelle_input::{Content, Encoder, Input};
 
 use crate::Outcome;
 use crate::arguments::Demo;
 use crate::failure::Failure;
-use crate::image_input::Encoder;
-use crate::input::{Content, Input};
 use crate::model_file;
 use crate::output::Summary;
 use crate::progress::BatchProgress;
@@ -72,7 +71,8 @@ fn client(
     batch.follow(channel.pace());
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
-    let encoder = Encoder::new(offer.description())?;
+    let description = offer.description();
+    let encoder = Encoder::new(&description.architecture, description.model.interface.as_ref())?;
     let suite = Choice::parse(offer.description())?.suite(offer.description().nonlinear.len());
     batch.begin("setup");
     let mut client = offer.accept(suite, &mut rng)?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::input::Image;
+use gazelle_input::Image;
 
 /// Columns of the drawing at most.
 const COLUMNS: usize = 56;

@@ -51,6 +51,15 @@ impl From<gazelle_service::ServiceError> for Failure {
     }
 }
 
+impl From<gazelle_input::InputError> for Failure {
+    fn from(error: gazelle_input::InputError) -> Self {
+        match error {
+            gazelle_input::InputError::Usage(why) => Self::Usage(why),
+            error => Self::Run(error.to_string()),
+        }
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::Run(error.to_string())

@@ -13,18 +13,17 @@ use gazelle::{Description, Hints};
 
 use crate::arguments::Infer;
 use crate::failure::Failure;
-use crate::image_input::{Encoder, Notice};
 use crate::infer::ahead::{Ahead, Encoded};
 use crate::infer::jobs::Answered;
 use crate::infer::journal::Journal;
 use crate::infer::shelf::ClientSetups;
 use crate::infer::visit::Visit;
-use crate::input::{Input, Source};
 use crate::notices::Notices;
 use crate::output::{self, Summary};
 use crate::progress::BatchProgress;
 use crate::screen::{self, say, tell, visible};
 use crate::{Outcome, stores};
+use gazelle_input::{Encoder, Input, InputError, Notice, Source};
 
 /// So long one good input is looked for while the server waits for an answer to its offer; after
 /// that the session begins without one.
@@ -34,7 +33,7 @@ const FIRST: Duration = Duration::from_secs(2);
 /// reported and left out, unless `--fail-fast` is given.
 pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let mut failed = Failed { fail_fast: command.fail_fast, count: 0 };
-    let sources = sources(command, &mut failed)?;
+    let sources = sources(command, quiet, &mut failed)?;
     let all = failed.count + sources.iter().map(Source::count).sum::<usize>();
     let mut journal = command.resume.as_deref().map(Journal::open).transpose()?;
     let finished = journal.as_ref().map_or(0, Journal::count);
@@ -55,7 +54,11 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let batch = BatchProgress::new(left, quiet);
     let mut visit = Visit::new(command, &batch, shelf(command)?);
     let offer = visit.offer()?;
-    let encoder = Encoder::new(offer.description())?.clamping(command.clamp);
+    let encoder = {
+        let description = offer.description();
+        Encoder::new(&description.architecture, description.model.interface.as_ref())?
+    }
+    .clamping(command.clamp);
     if let Some(labels) = &own_labels {
         check_labels(labels, offer.description())?;
     }
@@ -173,14 +176,25 @@ fn terms(
 }
 
 /// The files of the command line; those that cannot be used are told at once.
-fn sources(command: &Infer, failed: &mut Failed) -> Result<Vec<Source>, Failure> {
+fn sources(command: &Infer, quiet: bool, failed: &mut Failed) -> Result<Vec<Source>, Failure> {
     let limit = command.limit.unwrap_or(usize::MAX);
     let mut sources = Vec::with_capacity(command.inputs.len());
     for path in &command.inputs {
-        match Source::open(path, limit) {
-            Ok(source) => sources.push(source),
-            Err(failure @ Failure::Usage(_)) => return Err(failure),
-            Err(failure) => failed.tell(failure)?,
+        let found = match gazelle_input::find(path) {
+            Ok(found) => found,
+            Err(error) => {
+                failed.tell(error.into())?;
+                continue;
+            }
+        };
+        for left_out in found.left_out.iter().filter(|_| !quiet) {
+            tell!("note: {}: no input file, left out", visible(&left_out.display().to_string()));
+        }
+        for file in &found.files {
+            match Source::open(file, limit) {
+                Ok(source) => sources.push(source),
+                Err(error) => failed.tell(error.into())?,
+            }
         }
     }
     Ok(sources)
@@ -234,12 +248,12 @@ impl Failed {
     /// The next input that can be read.
     fn first(
         &mut self,
-        inputs: &mut impl Iterator<Item = Result<Input, Failure>>,
+        inputs: &mut impl Iterator<Item = Result<Input, InputError>>,
     ) -> Result<Option<Input>, Failure> {
         for input in inputs {
             match input {
                 Ok(input) => return Ok(Some(input)),
-                Err(failure) => self.tell(failure)?,
+                Err(error) => self.tell(error.into())?,
             }
         }
         Ok(None)
@@ -250,7 +264,7 @@ impl Failed {
     fn fitting(
         &mut self,
         first: Input,
-        inputs: &mut impl Iterator<Item = Result<Input, Failure>>,
+        inputs: &mut impl Iterator<Item = Result<Input, InputError>>,
         encoder: &Encoder,
         batch: &BatchProgress,
     ) -> Result<FirstInput, Failure> {
@@ -259,7 +273,7 @@ impl Failed {
         loop {
             match encoder.fits(&input) {
                 Ok(()) => return Ok(FirstInput::Good(input)),
-                Err(failure) => self.note(failure, batch)?,
+                Err(error) => self.note(error.into(), batch)?,
             }
             if begin.elapsed() >= FIRST {
                 return Ok(FirstInput::NotYet);

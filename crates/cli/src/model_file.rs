@@ -8,10 +8,9 @@ use gazelle_model::{ImportOptions, ImportedModel, Interface, ModelError};
 
 use crate::arguments::{Backend, ModelArguments};
 use crate::failure::Failure;
-use crate::image_input::Encoder;
-use crate::input::{self, Input};
 use crate::output;
 use crate::screen::visible;
+use gazelle_input::{Encoder, Input};
 
 /// Why a model cannot be loaded: unsupported operators are kept apart.
 #[derive(Debug)]
@@ -43,6 +42,12 @@ impl From<HostError> for LoadFailure {
             HostError::Model(error) => Self::Model(error),
             error => Self::Other(error.into()),
         }
+    }
+}
+
+impl From<gazelle_input::InputError> for LoadFailure {
+    fn from(error: gazelle_input::InputError) -> Self {
+        Self::Other(error.into())
     }
 }
 
@@ -109,12 +114,12 @@ fn calibration(model: &ModelArguments, file: &ModelFile) -> Result<Vec<Vec<f32>>
     if model.calibration.is_empty() {
         return Ok(file.samples(model.calibration_limit));
     }
-    let inputs = input::read_all(&model.calibration, model.calibration_limit)?;
+    let inputs = gazelle_input::read_all(&model.calibration, model.calibration_limit)?;
     if inputs.is_empty() {
         return Err(Failure::Run("no calibration inputs were found".into()));
     }
     let encoder = Encoder::uncoded(&file.interface);
-    inputs.iter().map(|input| encoder.tensor(input)).collect()
+    Ok(inputs.iter().map(|input| encoder.tensor(input)).collect::<Result<_, _>>()?)
 }
 
 /// The prediction in the clear: what the file itself computes, in floating point.
@@ -176,10 +181,8 @@ pub(crate) fn embedded(
     let model = ImportedModel::read(EMBEDDED, &ImportOptions::default())?;
     let graph = &model.graph;
     let interface = Interface::parse(EMBEDDED_TOML, graph, None)?;
-    let images: Vec<Input> = IMAGES
-        .iter()
-        .map(|(name, bytes)| input::embedded(name, bytes))
-        .collect::<Result<_, _>>()?;
+    let images: Vec<Input> =
+        IMAGES.iter().map(|(name, bytes)| Input::decode(name, bytes)).collect::<Result<_, _>>()?;
     let encoder = Encoder::uncoded(&interface);
     let calibration: Vec<Vec<f32>> =
         images.iter().map(|image| encoder.tensor(image)).collect::<Result<_, _>>()?;

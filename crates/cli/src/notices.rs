@@ -2,7 +2,8 @@
 
 use std::mem::discriminant;
 
-use crate::image_input::Notice;
+use gazelle_input::Notice;
+
 use crate::screen::{tell, visible};
 
 /// What has been remarked so far.

@@ -12,6 +12,8 @@ mod batches;
 mod crowds;
 #[path = "suite/datasets.rs"]
 mod datasets;
+#[path = "suite/files.rs"]
+mod files;
 #[path = "suite/forms.rs"]
 mod forms;
 #[path = "suite/jobs.rs"]

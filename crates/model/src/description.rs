@@ -12,6 +12,7 @@
 //! scale = 0.00392156862745   # x = (byte * scale - mean) / std
 //! mean = [0.485, 0.456, 0.406]
 //! std = [0.229, 0.224, 0.225]
+//! window = [-600, 1500]      # centre and width, of DICOM files
 //! range = [-2.2, 2.7]        # of ready tensors; [[low, high], ..] one per channel
 //!
 //! [output]
@@ -21,6 +22,7 @@
 //! ```
 
 mod geometry;
+mod pixels;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -104,6 +106,9 @@ pub struct InputDescription {
     pub mean: Vec<f64>,
     /// Divides then, per channel.
     pub std: Vec<f64>,
+    /// Centre and width of what is seen of a DICOM file's greys; else the file's own window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<[f64; 2]>,
 }
 
 /// What the output means.
@@ -179,6 +184,7 @@ struct FileInput {
     mean: Option<Vec<f64>>,
     std: Option<Vec<f64>>,
     range: Option<Ends>,
+    window: Option<[f64; 2]>,
 }
 
 #[derive(Deserialize)]
@@ -331,6 +337,7 @@ impl Interface {
 
     fn input_for(graph: &Graph, file: &FileInput) -> Result<Option<InputDescription>, String> {
         let given = file.layout.is_some() || file.channels.is_some() || file.crop.is_some();
+        let given = given || file.window.is_some();
         let [1, a, b, c] = *graph.input_dims.as_slice() else {
             return if given { Err("the model's input is no image".into()) } else { Ok(None) };
         };
@@ -371,6 +378,7 @@ impl Interface {
             scale: file.scale.unwrap_or(1.0 / 255.0),
             mean: list(&file.mean, 0.0),
             std: list(&file.std, 1.0),
+            window: file.window,
         }))
     }
 
@@ -421,6 +429,11 @@ impl Interface {
                 input.width, input.height
             ));
         }
+        let sane =
+            |[center, width]: [f64; 2]| center.is_finite() && (1.0..=f64::MAX).contains(&width);
+        if let Some(window) = input.window.filter(|window| !sane(*window)) {
+            return fail(format!("a window of {window:?}: its centre and its width, at least 1"));
+        }
         let numbers = [input.scale].into_iter().chain(input.mean.iter().chain(&input.std).copied());
         if input.mean.len() != count
             || input.std.len() != count
@@ -430,62 +443,6 @@ impl Interface {
             return fail("scale, mean or std does not fit".into());
         }
         Ok(())
-    }
-}
-
-impl InputDescription {
-    /// Smallest and largest element that a byte can become.
-    pub(crate) fn range(&self) -> (f32, f32) {
-        let ends = self.mean.iter().zip(&self.std).flat_map(|(mean, std)| {
-            [0.0, 255.0].map(|byte: f64| ((byte * self.scale - mean) / std) as f32)
-        });
-        ends.fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)))
-    }
-
-    /// The input tensor of an image that is already of the size that
-    /// [`fit`](Self::fit) gave: crop, channels, scale.
-    ///
-    /// # Errors
-    /// [`ModelError::Input`] if the size does not fit.
-    #[expect(clippy::indexing_slicing, reason = "the size was compared and the crop placed inside")]
-    pub fn tensor(&self, image: &Pixels<'_>) -> Result<Vec<f32>, ModelError> {
-        let size =
-            image.height.checked_mul(image.width).and_then(|n| n.checked_mul(image.channels));
-        if size != Some(image.bytes.len()) || !matches!(image.channels, 1 | 3) {
-            return Err(ModelError::Input("bytes and size of the image disagree".into()));
-        }
-        let (top, left) = self.placed(image.height, image.width)?;
-        let mut planes = Vec::with_capacity(self.channels.count());
-        for ((channel, mean), std) in (0..self.channels.count()).zip(&self.mean).zip(&self.std) {
-            let mut plane = Vec::with_capacity(self.height * self.width);
-            for y in top..top + self.height {
-                for x in left..left + self.width {
-                    let at = (y * image.width + x) * image.channels;
-                    let pixel = &image.bytes[at..at + image.channels];
-                    plane.push(((self.byte(pixel, channel) * self.scale - mean) / std) as f32);
-                }
-            }
-            planes.push(plane);
-        }
-        Ok(match self.layout {
-            Layout::Nchw => planes.concat(),
-            Layout::Nhwc => (0..self.height * self.width)
-                .flat_map(|i| planes.iter().filter_map(move |plane| plane.get(i).copied()))
-                .collect(),
-        })
-    }
-
-    /// - `pixel`: of one channel or of three.
-    #[expect(clippy::indexing_slicing, reason = "an image has at most three channels")]
-    fn byte(&self, pixel: &[u8], channel: usize) -> f64 {
-        match (pixel, self.channels) {
-            ([grey], _) => f64::from(*grey),
-            ([r, g, b], Channels::Grey) => {
-                (0.299 * f64::from(*r) + 0.587 * f64::from(*g) + 0.114 * f64::from(*b)).round()
-            }
-            (_, Channels::Bgr) => f64::from(pixel[2 - channel]),
-            _ => f64::from(pixel[channel]),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{File, crate_of};
 
 /// The table of docs/architecture.md. Development dependencies are exempt.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("wire", &[]),
     ("prg", &[]),
     ("block", &["prg", "wire"]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("linear", &["he", "ring", "share", "prg", "wire"]),
     ("nonlinear", &["convert", "share", "ot", "garble", "block", "prg", "wire"]),
     ("model", &["share"]),
+    ("input", &["model", "share"]),
     (
         "gazelle",
         &[
@@ -35,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ),
     ("service", &["wire"]),
     ("host", &["gazelle", "model", "service"]),
-    ("cli", &["gazelle", "host", "model", "service"]),
+    ("cli", &["gazelle", "host", "input", "model", "service"]),
 ];
 
 /// The modules of `gazelle` that put suites together.

@@ -5,8 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::failure::Failure;
-use crate::image_input::{Encoder, Notice};
-use crate::input::Input;
+use gazelle_input::{Encoder, Input, InputError, Notice};
 
 /// An input as the protocol takes it.
 #[derive(Debug)]
@@ -38,14 +37,14 @@ impl Ahead {
     /// # Errors
     /// The system has no thread for it.
     pub(crate) fn start(
-        inputs: impl Iterator<Item = Result<Input, Failure>> + Send + 'static,
+        inputs: impl Iterator<Item = Result<Input, InputError>> + Send + 'static,
         encode: impl Fn(&Input) -> Result<Encoded, Failure> + Send + 'static,
     ) -> Result<Self, Failure> {
         // No buffer: what the thread holds in its hand is the one ahead.
         let (give, encoded) = sync_channel(0);
         let work = move || {
             for input in inputs {
-                let input = input.and_then(|input| encode(&input));
+                let input = input.map_err(Failure::from).and_then(|input| encode(&input));
                 if give.send(input).is_err() {
                     return;
                 }
@@ -76,7 +75,7 @@ mod tests {
     use gazelle_model::samples::NpyTensor;
 
     use super::*;
-    use crate::input::Content;
+    use gazelle_input::Content;
 
     fn input(name: &str, value: f32) -> Input {
         let content = Content::Tensor(NpyTensor { shape: vec![1], values: vec![value] });
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_error_is_one_inputs_own() {
-        let inputs = vec![Err(Failure::Run("broken".into())), Ok(input("a", 1.0))];
+        let inputs = vec![Err(InputError::Usage("broken".into())), Ok(input("a", 1.0))];
         let ahead = Ahead::start(inputs.into_iter(), encode).unwrap();
         assert!(ahead.next().unwrap().is_err());
         assert_eq!(ahead.next().unwrap().unwrap().name, "a");

@@ -13,9 +13,9 @@ use gazelle::Inference;
 use gazelle::backend::DefaultClient;
 
 use crate::failure::Failure;
-use crate::image_input::Notice;
 use crate::infer::ahead::{Ahead, Encoded};
 use crate::infer::visit::Visit;
+use gazelle_input::Notice;
 
 /// Answers for each session that may wait for an earlier one.
 const WAITING: usize = 4;

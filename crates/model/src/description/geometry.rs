@@ -101,6 +101,7 @@ mod tests {
             scale: 1.0,
             mean: vec![0.0],
             std: vec![1.0],
+            window: None,
         }
     }
 

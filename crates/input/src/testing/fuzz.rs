@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::input::{Content, Source};
+use crate::{Content, Source};
 
 /// Endings of the formats that [`Source`] knows.
-const ENDINGS: [&str; 6] = [".png", ".jpg", ".npy", ".idx", "-ubyte.gz", ".bin"];
+const ENDINGS: [&str; 8] = [".png", ".jpg", ".npy", ".idx", "-ubyte.gz", ".bin", ".csv", ".dcm"];
 
 /// `data` = which format, then the file.
-pub(crate) fn files(data: &[u8]) {
+///
+/// # Panics
+/// If an input is not what its sizes say: a defect of this crate.
+pub fn files(data: &[u8]) {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let Some((kind, bytes)) = data.split_first() else { return };
     let ending = ENDINGS.get(usize::from(*kind) % ENDINGS.len()).copied().unwrap_or_default();
@@ -24,8 +27,18 @@ pub(crate) fn files(data: &[u8]) {
     let _ = std::fs::remove_file(&path);
     assert!(inputs.len() <= 3, "no more than asked for");
     for input in inputs.into_iter().flatten() {
-        if let Content::Image(image) = input.content {
-            assert_eq!(image.bytes.len(), image.width * image.height * image.channels);
+        match input.content {
+            Content::Image(image) => {
+                assert_eq!(image.bytes.len(), image.width * image.height * image.channels);
+            }
+            Content::Scan(scan) => {
+                assert_eq!(scan.values.len(), scan.width * scan.height);
+                let _ = scan.image(None);
+            }
+            Content::Tensor(tensor) => {
+                let len: u64 = tensor.shape.iter().product();
+                assert_eq!(tensor.values.len() as u64, len);
+            }
         }
     }
 }
@@ -47,6 +60,10 @@ mod tests {
                 b"\x93NUMPY\x01\0\x10\0{'descr': '<f4',".to_vec(),
                 vec![0, 0, 8, 3, 0, 0, 0, 1],
                 vec![0x1f, 0x8b, 8, 0],
+                b"II\x2a\0\x08\0\0\0".to_vec(),
+                b"RIFF\x20\0\0\0WEBPVP8L".to_vec(),
+                b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec(),
+                [vec![0; 128], b"DICM\x02\0\0\0UL\x04\0\x20\0\0\0\x02\0\x10\0UI".to_vec()].concat(),
             ]),
             tail in prop::collection::vec(any::<u8>(), 0..200),
         ) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
-use crate::input::Image;
+use crate::raster::Image;
 
 /// One label and 32 x 32 RGB planes.
 const CIFAR_RECORD: usize = 1 + 3 * 32 * 32;
@@ -14,7 +14,7 @@ const CIFAR_RECORD: usize = 1 + 3 * 32 * 32;
 const MAX_IMAGE: usize = 1 << 26;
 
 /// The images of one file, in order.
-pub(super) struct Records<R> {
+pub(crate) struct Records<R> {
     reader: R,
     form: Form,
     /// Images that the file announces and that have not been read.
@@ -28,17 +28,17 @@ enum Form {
 }
 
 /// A byte stream, packed or not.
-pub(super) type ByteStream = Box<dyn Read + Send>;
+pub(crate) type ByteStream = Box<dyn Read + Send>;
 
 /// Opens an IDX file: magic 0x00000803, count, rows, columns (big-endian), then the bytes.
-pub(super) fn idx(path: &Path, packed: bool) -> Result<Records<ByteStream>, String> {
+pub(crate) fn idx(path: &Path, packed: bool) -> Result<Records<ByteStream>, String> {
     let file = BufReader::new(File::open(path).map_err(|error| error.to_string())?);
     let reader: ByteStream = if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
     Records::idx(reader)
 }
 
 /// Opens a CIFAR-10 batch: a label byte and three planes for each image.
-pub(super) fn cifar(path: &Path) -> Result<Records<ByteStream>, String> {
+pub(crate) fn cifar(path: &Path) -> Result<Records<ByteStream>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     Records::cifar(Box::new(BufReader::new(file)), size)
@@ -70,7 +70,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Images that are still to come.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.left
     }
 

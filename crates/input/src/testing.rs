@@ -1,0 +1,3 @@
+//! What tests of this crate and the fuzz target share.
+
+pub mod fuzz;
