@@ -2,6 +2,7 @@
 
 use gazelle_share::{LinearOp, LocalMap, TensorShape, Window};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
 use crate::error::ModelError;
 
@@ -35,7 +36,7 @@ impl GraphNode {
     }
 }
 
-/// What a [`GraphNode`] does. Weights do not print.
+/// What a [`GraphNode`] does. Weights do not print, and are wiped on drop.
 #[derive(Clone, PartialEq)]
 pub enum Op {
     /// A convolution or fully connected layer; layouts as in [`LinearOp`] and
@@ -89,6 +90,20 @@ pub enum Op {
     Multiply,
     /// A map on positions, or a sum (all shifts zero).
     Local(LocalMap),
+}
+
+impl Drop for Op {
+    fn drop(&mut self) {
+        match self {
+            Self::Linear { weights: first, bias: second, .. }
+            | Self::Affine { scale: first, shift: second } => {
+                first.zeroize();
+                second.zeroize();
+            }
+            Self::LeakyRelu { slopes } => slopes.zeroize(),
+            _ => {}
+        }
+    }
 }
 
 impl std::fmt::Debug for Op {

@@ -9,6 +9,7 @@
 mod bounds;
 mod build;
 mod calibrate;
+mod cheapest;
 mod equalise;
 mod evaluate;
 mod exact;
@@ -23,7 +24,6 @@ mod sensitivity;
 mod widths;
 
 use gazelle_share::Network;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use calibrate::CalibrationSource;
@@ -205,13 +205,15 @@ fn chosen(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
     }
     let prepared = prepare(graph, options)?;
     if fixed.is_some() {
-        return search(&prepared, options, Fractions::by_norm(options.weight_bits), fixed);
+        let found = search(&prepared, options, Fractions::by_norm(options.weight_bits), fixed);
+        return found.map(|found| found.quantised);
     }
     let found = match options.rounding {
         RoundingMode::Local => {
             search(&prepared, options, Fractions::by_norm(options.weight_bits), None)
+                .map(|found| found.quantised)
         }
-        RoundingMode::Exact => cheapest(&prepared, options),
+        RoundingMode::Exact => cheapest::cheapest(&prepared, options),
     };
     found.or_else(|error| {
         // What decides may be a value without influence at first sight, such as one that cancels:
@@ -219,7 +221,7 @@ fn chosen(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
         let uniform = UNIFORM.into_iter().find_map(|bits| {
             let fractions = Fractions::by_norm(options.weight_bits + 2);
             let found = search(&prepared, options, fractions, Some(bits)).ok()?;
-            found.report.good.then_some(found)
+            found.quantised.report.good.then_some(found.quantised)
         });
         uniform.ok_or(error)
     })
@@ -228,55 +230,11 @@ fn chosen(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
 /// Widths of all values that are tried where none of their own are found.
 const UNIFORM: [u32; 4] = [12, 15, 18, 21];
 
-/// Passes over the network within the effort from which on more searches are begun.
-const MANY_STARTS: u64 = 4;
-
-/// The cheapest of some searches: which one finds it depends on whether values or weights cause the
-/// errors, and on how unlike the layers are.
-fn cheapest(prepared: &CalibratedGraph, options: &Options) -> Result<Quantised, ModelError> {
-    let offsets = fractions::offsets(&prepared.lowered, &prepared.calibration.sensitivity);
-    let few = options.weight_bits.saturating_sub(2);
-    let shared = |bits: u32| Fractions { bits: bits.max(2), offsets: Some(&offsets) };
-    let by_norm = |bits: u32| Fractions::by_norm(bits.max(2));
-    let mut starts = vec![shared(few.saturating_sub(2)), shared(few), by_norm(few)];
-    let many = options.effort / prepared.lowered.macs().max(1) >= MANY_STARTS;
-    if many {
-        starts.extend([shared(few.saturating_sub(1)), by_norm(few.saturating_sub(1))]);
-        starts.extend([by_norm(few.saturating_sub(2)), by_norm(few + 1)]);
-    }
-    let found = starts.par_iter().map(|start| search(prepared, options, *start, None));
-    let found: Vec<_> = found.collect();
-    match found.into_iter().flatten().min_by(|a, b| a.price().total_cmp(&b.price())) {
-        Some(cheapest) if many => Ok(trim(prepared, options, cheapest)),
-        Some(cheapest) => Ok(cheapest),
-        None => search(prepared, options, Fractions::by_norm(options.weight_bits), None),
-    }
-}
-
-/// Takes fraction bits from the layers that cost most, one at a time, as long as something gets cheaper.
-fn trim(prepared: &CalibratedGraph, options: &Options, mut best: Quantised) -> Quantised {
-    let graph = &prepared.lowered;
-    let bits = options.weight_bits;
-    let mut offsets = fractions::found(graph, &best.report.weight_bits, bits);
-    for tensor in fractions::costliest(graph).repeat(2) {
-        if let Some(offset) = offsets.get_mut(tensor) {
-            *offset -= 1;
-        }
-        let start = Fractions { bits, offsets: Some(&offsets) };
-        if let Ok(found) = search(prepared, options, start, None)
-            && found.price() < best.price()
-        {
-            best = found;
-        }
-        offsets = fractions::found(graph, &best.report.weight_bits, bits);
-    }
-    best
-}
-
-impl Quantised {
-    fn price(&self) -> f64 {
-        price::price(&self.network)
-    }
+/// What a search found.
+struct Searched {
+    quantised: Quantised,
+    /// Of a logit, that the values' rounding was allowed.
+    variance: f64,
 }
 
 /// Chooses widths for weights of at least so many fraction bits, or takes one for all values
@@ -286,7 +244,7 @@ fn search(
     options: &Options,
     fractions: Fractions<'_>,
     fixed: Option<u32>,
-) -> Result<Quantised, ModelError> {
+) -> Result<Searched, ModelError> {
     let CalibratedGraph { lowered, input, inputs, varied, source, calibration, ranges, .. } =
         prepared;
     let CalibratedGraph { resolution, scale, .. } = prepared;
@@ -299,7 +257,8 @@ fn search(
         coarse: fixed.is_none(),
         exact: options.rounding == RoundingMode::Exact,
     };
-    let mut variance = evaluate::budget(*scale);
+    // optional: only a search that goes on from another one's result says it
+    let mut variance = fractions.variance.unwrap_or_else(|| evaluate::budget(*scale));
     let (mut last, mut best) = (None, None);
     // Widths checked last, and a budget that was too large.
     let (mut tried, mut refused) = (Vec::new(), None);
@@ -338,7 +297,7 @@ fn search(
         };
         let good = verdict.good();
         if good || fixed.is_some() {
-            best = Some(Quantised { network, report });
+            best = Some(Searched { quantised: Quantised { network, report }, variance });
             // What is left of the budget buys narrower values. Where the weights' own errors use it
             // up, another bit of theirs is the cheaper one.
             let weights = verdict.slack_of_rounding > WORTHWHILE * verdict.slack;
@@ -361,7 +320,7 @@ fn search(
             continue;
         }
         last = Some(report);
-        if best.is_some() {
+        if best.is_some() || fractions.variance.is_some() {
             break;
         }
         refused = Some(variance);

@@ -43,6 +43,9 @@ const VARIED: usize = 16;
 const SYNTHETIC: usize = 32;
 /// Multiply-adds spent on made-up inputs at most.
 const SYNTHETIC_MACS: u64 = 20_000_000_000;
+/// The same of given inputs and their variants, which save a bit of every value: enough for 16 passes over
+/// networks such as ResNet-50.
+const VARIANT_MACS: u64 = 70_000_000_000;
 
 /// The caller's inputs, or made-up ones.
 pub(super) fn inputs(graph: &Graph, options: &Options) -> (Vec<Vec<f32>>, CalibrationSource) {
@@ -99,7 +102,7 @@ pub(super) fn variants(
     options: &Options,
 ) -> Vec<Vec<f32>> {
     let shape = graph.input_shape();
-    let affordable = SYNTHETIC_MACS / graph.macs().max(1);
+    let affordable = VARIANT_MACS / graph.macs().max(1);
     let given = !options.calibration.is_empty() && !options.guaranteed;
     if !given || inputs.len() >= FEW || affordable < 4 * inputs.len() as u64 || shape.width < 2 {
         return Vec::new();

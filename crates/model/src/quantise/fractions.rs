@@ -14,8 +14,6 @@ use gazelle_share::LinearOp;
 use super::sensitivity::Sensitivity;
 use crate::graph::{Graph, Op};
 
-/// Layers that are asked for fewer bits once the rest is found.
-const COSTLIEST: usize = 4;
 /// A layer is at most so many bits away from the mean: the model is one of first order.
 const MOST: f64 = 3.0;
 
@@ -26,11 +24,14 @@ pub(super) struct Fractions<'a> {
     pub(super) bits: u32,
     /// What layers get beyond; by each layer's norm if there is nothing.
     pub(super) offsets: Option<&'a [i32]>,
+    /// Of a logit, that the values' rounding was allowed where another search ended: this one goes on
+    /// from there, and ends where that is too much.
+    pub(super) variance: Option<f64>,
 }
 
 impl Fractions<'_> {
     pub(super) fn by_norm(bits: u32) -> Self {
-        Self { bits, offsets: None }
+        Self { bits, offsets: None, variance: None }
     }
 }
 
@@ -74,12 +75,11 @@ pub(super) fn found(graph: &Graph, weight_bits: &[(String, i32)], bits: u32) -> 
     offsets
 }
 
-/// The tensors with the most elements that layers write.
-pub(super) fn costliest(graph: &Graph) -> Vec<usize> {
+/// The tensors that layers write, those with the most elements first.
+pub(super) fn by_cost(graph: &Graph) -> Vec<usize> {
     let layers = graph.nodes.iter().filter(|node| matches!(node.op, Op::Linear { .. }));
     let mut written: Vec<usize> = layers.map(|node| node.output).collect();
     written.sort_by_key(|tensor| std::cmp::Reverse(graph.shape(*tensor).len()));
-    written.truncate(COSTLIEST);
     written
 }
 
