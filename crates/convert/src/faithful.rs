@@ -6,19 +6,23 @@
 //! sign bit. v = (`x_S` >> T) + (`x_C` >> T) + kappa, once kappa is converted, is selected by
 //! d = `[v >= 0]`.
 //!
+//! *Extended*, for links where a trip is dear: v modulo `2^l` in place of `2^b`, by a
+//! [`lift`](crate::lift) of the shifted shares in opening 0 and kappa converted modulo `2^l`. Where v is
+//! negative the lift is wrong, and d is 0. No extension follows: an opening less.
+//!
 //! | | client | server |
 //! |---|---|---|
-//! | offline | corrections of both [`carries`](crate::carry) | the same, then those of [`b2a`](crate::b2a) for kappa |
-//! | openings 0..=L | low tree, high tree | the same |
+//! | offline | corrections of both [`carries`](crate::carry) (then of the lift) | the same, then those of [`b2a`](crate::b2a) for kappa |
+//! | openings 0..=L | low tree, high tree | the same (in opening 0 the lift's m) |
 //! | opening L + 1 | the final merge: p ^ al, kappa ^ be; F: kappa, masked | the same |
 //! | opening L + 2 | D: `d_C` ^ `lC`; `V_C` of `v_C` | D: `d_S` ^ `lS`; V of `v_S` |
 //! | | D `v_C` + (1 - 2 D)(w + q) | D `v_S` + (1 - 2 D)(w + q) |
 //!
 //! L is the larger number of levels. Security: that of its parts, whose masks are distinct and opened
-//! once each: carries, [`and`](crate::and), `b2a`, [`select`](crate::select).
+//! once each: carries, [`and`](crate::and), `b2a`, [`select`](crate::select), the lift.
 //!
 //! Cost: that of a carry over T bits, of a carry with p over b - 1 bits, one AND, the conversion of
-//! one bit modulo `2^b`, and a selection of b bits.
+//! one bit modulo `2^b`, and a selection of b bits; extended, of l bits both, and a lift.
 
 use gazelle_prg::Prg;
 use gazelle_share::shares::ring_mask;
@@ -28,15 +32,18 @@ use crate::and::AndPart;
 use crate::b2a::{self, BitPart, ClientBit, ServerBit};
 use crate::carry::shape::least_levels;
 use crate::carry::{CarryPart, CarryTree, ClientCarry, ServerCarry};
+use crate::lift::{self, ClientLift, LiftPart, ServerLift};
 use crate::operation::{Begun, ClientShare, Execution, Known, Operation, Rots};
 use crate::planes::{Planes, xor};
 use crate::select::Select;
 
-/// `max(floor(x / 2^drop), 0)` modulo `2^bits`, from x modulo `2^(bits + drop)`.
+/// `max(floor(x / 2^drop), 0)` modulo `2^bits`, or extended modulo `2^to`, from x modulo
+/// `2^(bits + drop)`.
 #[derive(Debug, Clone)]
 pub struct FaithfulRelu {
     bits: u32,
     drop: u32,
+    to: u32,
     low: CarryTree,
     high: CarryTree,
 }
@@ -49,9 +56,34 @@ impl FaithfulRelu {
 
     /// As [`new`](Self::new), with up to `spare` openings more than needed, which save bits.
     pub fn with_spare(bits: u32, drop: u32, spare: usize) -> Self {
-        let levels = least_levels(drop).max(least_levels(bits - 1)) + spare;
+        Self::extended(bits, drop, bits, spare)
+    }
+
+    /// As [`with_spare`](Self::with_spare); the result is modulo `2^to`, `to` >= `bits`.
+    pub fn extended(bits: u32, drop: u32, to: u32, spare: usize) -> Self {
+        let levels = Self::least_levels(bits, drop) + spare;
         let low = CarryTree::within(drop, false, levels);
-        Self { bits, drop, low, high: CarryTree::within(bits - 1, true, levels) }
+        Self { bits, drop, to, low, high: CarryTree::within(bits - 1, true, levels) }
+    }
+
+    /// Levels that both trees have without any to spare, at most.
+    pub fn least_levels(bits: u32, drop: u32) -> usize {
+        least_levels(drop).max(least_levels(bits - 1))
+    }
+
+    /// Whether the result is extended.
+    fn lifts(&self) -> bool {
+        self.to > self.bits
+    }
+
+    /// From which ring to which.
+    fn rings(&self) -> (u32, u32) {
+        (self.bits, self.to)
+    }
+
+    /// A share without its low bits.
+    fn shifted(&self, x: &[u64]) -> Zeroizing<Vec<u64>> {
+        Zeroizing::new(x.iter().map(|x| x >> self.drop).collect())
     }
 
     /// L.
@@ -69,7 +101,7 @@ impl FaithfulRelu {
 
     /// The bits of a share that the trees compare, and the sign bit.
     fn bits_of(&self, x: &[u64]) -> (Planes, Planes, Vec<u64>) {
-        let above = Zeroizing::new(x.iter().map(|x| x >> self.drop).collect::<Vec<u64>>());
+        let above = self.shifted(x);
         let high = Planes::from_words(&above, self.bits);
         let top = high.plane(self.bits as usize - 1).to_vec();
         (Planes::from_words(x, self.drop), high, top)
@@ -81,7 +113,7 @@ impl Operation for FaithfulRelu {
         self.bits + self.drop
     }
     fn result_bits(&self) -> u32 {
-        self.bits
+        self.to
     }
     fn client_share(&self) -> ClientShare {
         ClientShare::Offline
@@ -93,21 +125,23 @@ impl Operation for FaithfulRelu {
         let (levels, both) = (self.levels(), |planes| (planes, planes));
         match opening {
             opening if opening == levels + 1 => both(3),
-            opening if opening == levels + 2 => both(1 + self.bits as usize),
+            opening if opening == levels + 2 => both(1 + self.to as usize),
             opening => {
                 let [low, high] = self.tree_planes(opening);
-                (low.0 + high.0, low.1 + high.1)
+                let m = usize::from(opening == 0 && self.lifts());
+                (low.0 + high.0 + m, low.1 + high.1)
             }
         }
     }
     fn offline_planes(&self) -> (usize, usize) {
         let [low, high] =
             [&self.low, &self.high].map(|tree| tree.offline_planes(ClientShare::Offline));
-        (low.0 + high.0 + b2a::offline_planes(self.bits), low.1 + high.1)
+        let lift = lift::offline_planes(self.bits, self.to);
+        (low.0 + high.0 + b2a::offline_planes(self.to), low.1 + high.1 + lift)
     }
     fn rots(&self) -> (usize, usize) {
         let [low, high] = [self.low.rots(), self.high.rots()];
-        (low.0 + high.0 + 3, low.1 + high.1 + 2)
+        (low.0 + high.0 + 3, low.1 + high.1 + 2 + usize::from(self.lifts()))
     }
     fn client(&self, rots: &mut Rots<'_>, known: Known<'_>) -> Begun {
         let (low, high, top) = self.bits_of(known.operand);
@@ -116,9 +150,15 @@ impl Operation for FaithfulRelu {
         let (high, d) = ClientCarry::begin(self.high.clone(), share, high, rots);
         corrections.append(&d);
         let and = AndPart::begin(false, &mut rots.send, &mut rots.recv);
-        let bit = ClientBit::begin(self.bits, &mut rots.recv);
-        let select = Select::begin(self.bits, &mut rots.send, &mut rots.recv);
-        let parts = Parts { low, high, and, bit, select };
+        let bit = ClientBit::begin(self.to, &mut rots.recv);
+        let select = Select::begin(self.to, &mut rots.send, &mut rots.recv);
+        let lift = self.lifts().then(|| {
+            let x = self.shifted(known.operand);
+            let (lift, tau) = ClientLift::begin(self.rings(), &x, &mut rots.send);
+            corrections.append(&tau);
+            lift
+        });
+        let parts = Parts { low, high, and, bit, select, lift };
         Begun::new(FaithfulExecution::new(self, parts, top), corrections)
     }
     fn server(&self, rots: &mut Rots<'_>, coins: &mut Prg) -> Begun {
@@ -127,25 +167,28 @@ impl Operation for FaithfulRelu {
         let (high, t) = ServerCarry::begin(self.high.clone(), share, rots);
         corrections.append(&t);
         let and = AndPart::begin(true, &mut rots.send, &mut rots.recv);
-        let (bit, t) = ServerBit::begin(self.bits, &mut rots.send, coins);
+        let (bit, t) = ServerBit::begin(self.to, &mut rots.send, coins);
         corrections.append(&t);
-        let select = Select::begin(self.bits, &mut rots.send, &mut rots.recv);
-        let parts = Parts { low, high, and, bit, select };
+        let select = Select::begin(self.to, &mut rots.send, &mut rots.recv);
+        let lift = self.lifts().then(|| ServerLift::begin(self.rings(), &mut rots.recv));
+        let parts = Parts { low, high, and, bit, select, lift };
         Begun::new(FaithfulExecution::new(self, parts, Vec::new()), corrections)
     }
 }
 
 /// One party's material.
-struct Parts<C, B> {
+struct Parts<C, B, F> {
     low: C,
     high: C,
     and: AndPart,
     bit: B,
     select: Select,
+    /// If the result is extended.
+    lift: Option<F>,
 }
 
-struct FaithfulExecution<C, B> {
-    parts: Parts<C, B>,
+struct FaithfulExecution<C, B, F> {
+    parts: Parts<C, B, F>,
     relu: FaithfulRelu,
     x: Vec<u64>,
     /// The sign bit of this party's share.
@@ -158,8 +201,8 @@ struct FaithfulExecution<C, B> {
     v: Vec<u64>,
 }
 
-impl<C: CarryPart, B: BitPart> FaithfulExecution<C, B> {
-    fn new(relu: &FaithfulRelu, parts: Parts<C, B>, top: Vec<u64>) -> Self {
+impl<C: CarryPart, B: BitPart, F: LiftPart> FaithfulExecution<C, B, F> {
+    fn new(relu: &FaithfulRelu, parts: Parts<C, B, F>, top: Vec<u64>) -> Self {
         let [x, d, f, v] = [const { Vec::new() }; 4];
         Self { parts, relu: relu.clone(), x, top, d, f, v }
     }
@@ -170,14 +213,18 @@ impl<C: CarryPart, B: BitPart> FaithfulExecution<C, B> {
     }
 }
 
-impl<C: CarryPart, B: BitPart> Execution for FaithfulExecution<C, B> {
+impl<C: CarryPart, B: BitPart, F: LiftPart> Execution for FaithfulExecution<C, B, F> {
     fn correct(&mut self, corrections: &Planes) {
         let planes = |tree: &CarryTree| Self::peer(tree.offline_planes(ClientShare::Offline));
         let (low, rest) = corrections.split(planes(&self.relu.low));
-        let (high, bit) = rest.split(planes(&self.relu.high));
+        // What is left is the server's of kappa, or the client's of the lift.
+        let (high, rest) = rest.split(planes(&self.relu.high));
         self.parts.low.correct(&low);
         self.parts.high.correct(&high);
-        self.parts.bit.correct(&bit);
+        self.parts.bit.correct(&rest);
+        if let Some(lift) = &mut self.parts.lift {
+            lift.correct(&rest);
+        }
     }
 
     fn start(&mut self, x: Vec<u64>) {
@@ -213,6 +260,9 @@ impl<C: CarryPart, B: BitPart> Execution for FaithfulExecution<C, B> {
                 half.append(&part.half(opening));
             }
         }
+        if let (0, Some(lift)) = (opening, &mut parts.lift) {
+            half.append(&lift.half(&self.relu.shifted(&self.x)));
+        }
         half
     }
 
@@ -226,10 +276,14 @@ impl<C: CarryPart, B: BitPart> Execution for FaithfulExecution<C, B> {
             // d = not the sign: the server adds the constant.
             let one = if C::SERVER { u64::MAX } else { 0 };
             self.d = carry.iter().zip(&self.top).map(|(carry, top)| carry ^ top ^ one).collect();
-            let (drop, mask) = (self.relu.drop, ring_mask(self.relu.bits));
+            let mask = ring_mask(self.relu.to);
             let kappa = Zeroizing::new(parts.bit.bit(&self.f));
-            let sum = |(x, kappa): (&u64, &u64)| (x >> drop).wrapping_add(*kappa) & mask;
-            self.v = self.x.iter().zip(kappa.iter()).map(sum).collect();
+            let mut shifted = self.relu.shifted(&self.x);
+            if let Some(lift) = &parts.lift {
+                shifted = Zeroizing::new(lift.lifted(&shifted));
+            }
+            let sum = |(x, kappa): (&u64, &u64)| x.wrapping_add(*kappa) & mask;
+            self.v = shifted.iter().zip(kappa.iter()).map(sum).collect();
             return;
         }
         if opening == levels + 2 {
@@ -239,7 +293,11 @@ impl<C: CarryPart, B: BitPart> Execution for FaithfulExecution<C, B> {
             return;
         }
         let [low, high] = self.relu.tree_planes(opening).map(Self::peer);
-        let (low, high) = (peer.split(low).0, peer.split(low).1.split(high).0);
+        let (low, rest) = peer.split(low);
+        let (high, m) = rest.split(high);
+        if let (0, Some(lift), 1..) = (opening, &mut parts.lift, m.count()) {
+            lift.take(&m);
+        }
         for (tree, part, half) in
             [(&self.relu.low, &mut parts.low, low), (&self.relu.high, &mut parts.high, high)]
         {
@@ -254,7 +312,7 @@ impl<C: CarryPart, B: BitPart> Execution for FaithfulExecution<C, B> {
     }
 }
 
-impl<C, B> Drop for FaithfulExecution<C, B> {
+impl<C, B, F> Drop for FaithfulExecution<C, B, F> {
     fn drop(&mut self) {
         for words in [&mut self.x, &mut self.top, &mut self.d, &mut self.v] {
             words.zeroize();
@@ -263,89 +321,4 @@ impl<C, B> Drop for FaithfulExecution<C, B> {
 }
 
 #[cfg(test)]
-mod tests {
-    use gazelle_share::shares::to_signed;
-
-    use super::*;
-    use crate::testing::{Dealt, all_pairs, assert_balanced, execute};
-
-    #[test]
-    fn conformance_every_pair_of_shares_of_small_rings_gives_the_exact_relu() {
-        for (bits, drop) in [(2, 1), (2, 3), (3, 2), (4, 1), (4, 3), (3, 4), (5, 2)] {
-            let (xs, xc) = all_pairs(bits + drop);
-            for seed in 0..3 {
-                let relu = FaithfulRelu::with_spare(bits, drop, seed as usize % 2);
-                let run = execute(&relu, seed, (&xs, &xc), &[]);
-                for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {
-                    let x = to_signed((s + c) & ring_mask(bits + drop), bits + drop);
-                    let got = run.server[lane].wrapping_add(run.client[lane]) & ring_mask(bits);
-                    assert_eq!(got as i64, (x >> drop).max(0), "{s} + {c}: {bits} above {drop}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn properties_wide_rings_give_the_exact_relu() {
-        for (bits, drop) in [(12, 9), (17, 14), (10, 20), (12, 3)] {
-            let words = |salt: u64| -> Vec<u64> {
-                let mix = |i: u64| (i + salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7;
-                (0..2000).map(|i| mix(i) & ring_mask(bits + drop)).collect()
-            };
-            let (xs, xc) = (words(3), words(1 << 20));
-            let spare = drop as usize % 2;
-            let run = execute(&FaithfulRelu::with_spare(bits, drop, spare), 1, (&xs, &xc), &[]);
-            for (lane, (s, c)) in xs.iter().zip(&xc).enumerate() {
-                let x = to_signed((s + c) & ring_mask(bits + drop), bits + drop);
-                let got = run.server[lane].wrapping_add(run.client[lane]) & ring_mask(bits);
-                assert_eq!(got as i64, (x >> drop).max(0));
-            }
-        }
-    }
-
-    #[test]
-    fn transcript_every_sent_plane_is_balanced_for_fixed_shares() {
-        for (s, c) in [(0, 0), (127, 127), (85, 43)] {
-            let run = execute(&FaithfulRelu::new(4, 3), 2, (&vec![s; 4096], &vec![c; 4096]), &[]);
-            assert_balanced(&run.sent.0);
-            assert_balanced(&run.sent.1);
-        }
-    }
-
-    /// b = 2, T = 1: all messages that a party receives and all choices that it made are together
-    /// uniform, whatever both shares are.
-    #[test]
-    fn transcript_a_partys_messages_and_choices_are_jointly_uniform_for_every_pair_of_shares() {
-        let lanes = 1 << 19;
-        let operation = FaithfulRelu::new(2, 1);
-        let seed = 7;
-        for (s, c) in [(0, 0), (7, 7), (1, 1), (3, 0), (0, 3), (5, 6), (4, 4)] {
-            let run = execute(&operation, seed, (&vec![s; lanes], &vec![c; lanes]), &[]);
-            let choices = |seed: u64, positions: usize| -> Vec<Vec<u64>> {
-                let dealt = Dealt::new(seed, positions * lanes);
-                let mut recv = dealt.recv(lanes);
-                (0..positions).map(|_| recv.bits(1).0).collect()
-            };
-            let (down, up) = operation.rots();
-            let views = [
-                (choices(2 * seed, down), &run.sent.0, 14),
-                (choices(2 * seed + 1, up), &run.sent.1, 10),
-            ];
-            for (mut view, received, bits) in views {
-                for message in received {
-                    view.extend((0..message.count()).map(|i| message.plane(i).to_vec()));
-                }
-                assert_eq!(view.len(), bits);
-                let mut counts = vec![0u32; 1 << bits];
-                for lane in 0..lanes {
-                    let bit = |plane: &Vec<u64>| (plane[lane / 64] >> (lane % 64) & 1) as usize;
-                    counts[view.iter().fold(0, |value, plane| value << 1 | bit(plane))] += 1;
-                }
-                let (mean, free) = ((lanes >> bits) as f64, f64::from((1u32 << bits) - 1));
-                let square = |n: &u32| (f64::from(*n) - mean).powi(2) / mean;
-                let chi: f64 = counts.iter().map(square).sum();
-                assert!((chi - free).abs() < 6.0 * (2.0 * free).sqrt(), "{s} {c}: {chi}");
-            }
-        }
-    }
-}
+mod tests;

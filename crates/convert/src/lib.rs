@@ -3,10 +3,12 @@
 mod and;
 mod b2a;
 mod carry;
+mod clip;
 mod elect;
 mod extend;
 mod faithful;
 mod fused;
+mod lift;
 mod operation;
 mod planes;
 mod product;
@@ -23,6 +25,7 @@ mod truncate;
 pub mod yao;
 
 pub use and::And;
+pub use clip::FaithfulClip;
 pub use elect::Elect;
 pub use extend::Extend;
 pub use faithful::FaithfulRelu;

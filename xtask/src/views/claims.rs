@@ -5,8 +5,8 @@ use super::carry::{
 };
 use super::check::{Claim, Own};
 use super::reveal::{elect, winner};
-use super::steps::{faithful_relu, truncate};
-use super::words::{b2a, extend, fused, product, select};
+use super::steps::{faithful_clip, faithful_relu, truncate};
+use super::words::{b2a, extend, fused, lift, product, select};
 use super::world::{World, bit, reduce};
 
 const BOTH: [Known; 2] = [Known::Offline, Known::Online];
@@ -93,6 +93,21 @@ pub(super) fn parts() -> Vec<Claim> {
             d.0 ^ d.1 == bit(value, 1) || sum(shares, 3) == (d.0 ^ d.1) * value
         },
     ));
+    for (b, l) in [(1, 2), (1, 4), (2, 4), (3, 5)] {
+        claims.push(claim(
+            format!("lift from {b} to {l} bits"),
+            b,
+            Own::All,
+            move |world, c, s| {
+                let shares = lift(world, (c, s), b, l);
+                // Negative values are outside the claim; the views are not.
+                (0..2).all(|carry| {
+                    let value = reduce(c + s + carry, b);
+                    bit(value, b - 1) == 1 || reduce(shares.0 + shares.1 + carry, l) == value
+                })
+            },
+        ));
+    }
     claims.push(Claim {
         told: |c, s| winner(c ^ s).map_or(3 + (c ^ s), u64::from),
         ..claim("election of 3".into(), 3, Own::All, |world, c, s| {
@@ -122,9 +137,10 @@ pub(super) fn steps() -> Vec<Claim> {
     claims.push(truncate_claim(3, 1, Known::Online, Own::Random(2)));
     claims.extend([tree_claim(3, true, 0, 8), tree_claim(4, true, 0, 1)]);
     claims.extend([tree_claim(4, false, 0, 1), tree_claim(4, false, 1, 1)]);
-    for (b, t, own) in [(2, 1, 8), (2, 2, 1), (3, 1, 1)] {
-        claims.push(relu_claim(b, t, 0, own));
+    for (b, t, l, own) in [(2, 1, 2, 8), (2, 2, 2, 1), (3, 1, 3, 1), (2, 1, 3, 1)] {
+        claims.push(relu_claim((b, t, l), 0, own));
     }
+    claims.push(clip_claim((2, 1, 2), 1, 0));
     claims
 }
 
@@ -141,20 +157,35 @@ fn tree_claim(bits: u32, keep: bool, spare: u32, own: u32) -> Claim {
 /// Trees and the faithful ReLU at larger widths, for runs with random coins.
 pub(super) fn wide() -> Vec<Claim> {
     let widths = [(3, 2), (3, 3), (4, 1), (4, 2), (4, 3), (5, 4), (6, 3)];
-    let relus =
-        widths.into_iter().flat_map(|(b, t)| [0, 1].map(|spare| relu_claim(b, t, spare, 0)));
+    // As they are, with a level to spare, and extended.
+    let relus = widths.into_iter().flat_map(|(b, t)| {
+        [(b, 0), (b, 1), (b + 3, 0)].map(|(l, spare)| relu_claim((b, t, l), spare, 0))
+    });
+    let heights = [(3, 1, 3, 1), (3, 1, 3, 3), (3, 2, 6, 2), (4, 2, 4, 5), (5, 3, 9, 11)];
+    let clips = heights
+        .into_iter()
+        .flat_map(|(b, t, l, h)| [0, 1].map(|spare| clip_claim((b, t, l), h, spare)));
     let trees = [(5, true), (6, false), (7, true)];
     let trees =
         trees.into_iter().flat_map(|(n, keep)| [0, 1].map(|spare| tree_claim(n, keep, spare, 0)));
-    relus.chain(trees).collect()
+    relus.chain(clips).chain(trees).collect()
 }
 
-fn relu_claim(b: u32, t: u32, spare: u32, own: u32) -> Claim {
-    let name = format!("ReLU ({b}, {t}), {spare} levels to spare");
+fn relu_claim((b, t, l): (u32, u32, u32), spare: u32, own: u32) -> Claim {
+    let name = format!("ReLU ({b}, {t}), result modulo 2^{l}, {spare} levels to spare");
     claim(name, b + t, Own::Random(own), move |world, c, s| {
         let v = sum((c, s), b + t) >> t;
         let relu = if bit(v, b - 1) == 1 { 0 } else { v };
-        sum(faithful_relu(world, (c, s), b, t, spare), b) == relu
+        sum(faithful_relu(world, (c, s), (b, t, l), spare), l) == relu
+    })
+}
+
+fn clip_claim((b, t, l): (u32, u32, u32), h: u64, spare: u32) -> Claim {
+    let name = format!("clip ({b}, {t}) at {h}, result modulo 2^{l}, {spare} levels to spare");
+    claim(name, b + t, Own::Random(1), move |world, c, s| {
+        let v = sum((c, s), b + t) >> t;
+        let clip = if bit(v, b - 1) == 1 { 0 } else { v.min(h) };
+        sum(faithful_clip(world, (c, s), (b, t, l), h, spare), l) == clip
     })
 }
 

@@ -79,6 +79,21 @@ pub(super) fn extend(world: &mut World, z: (u64, u64), b: u32, l: u32) -> (u64, 
     (r, reduce(z.1.wrapping_add(high(a, st)).wrapping_add(f), l))
 }
 
+/// Lifts x modulo 2^b, the client's share known offline: shares modulo 2^l that are, with a carry of 0 or 1
+/// added, x with that carry if this lies in [0, 2^{b-1}) (5.9, extended).
+pub(super) fn lift(world: &mut World, x: (u64, u64), b: u32, l: u32) -> (u64, u64) {
+    let z = world.rot(Client, l - b);
+    let sigma = z.rho;
+    let (c, s) = (bit(x.0, b - 1), bit(x.1, b - 1));
+    let tau = world.send(Client, c.wrapping_sub(z.minus()), l - b);
+    let (cpi, spi) = (0u64.wrapping_sub(z.k0), z.k + sigma * tau);
+    let m = world.send(Server, s ^ sigma, 1);
+    let signed = |share: u64, top: u64| share.wrapping_sub(top << b);
+    let client = signed(x.0, c).wrapping_add((m * c).wrapping_add(sign(m).wrapping_mul(cpi)) << b);
+    let server = signed(x.1, s).wrapping_add(sign(m).wrapping_mul(spi) << b);
+    (reduce(client, l), reduce(server, l))
+}
+
 /// Shares modulo 2^w of s c, s the server's word and c the client's.
 pub(super) fn product(world: &mut World, c: u64, s: u64, w: u32, known: Known) -> (u64, u64) {
     let (mut a, mut rho) = (0u64, 0u64);

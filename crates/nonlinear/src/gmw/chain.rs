@@ -18,6 +18,8 @@
 //! | step | chain |
 //! |---|---|
 //! | ReLU, clip | faithful relu(b, T) in place of the first relu(b) |
+//! | ReLU, few trips, an odd number of levels | faithful relu(b, T), extended to l'; re-share |
+//! | clip, few trips | faithful clip(b, T), extended to l' if the number of levels is even; extend; re-share |
 //! | all others, with few trips too | truncate(T) first: every operation that compares then takes an online value |
 //! | square | square, `2^(d-1)` added; truncate(d); extend; re-share |
 //!
@@ -29,8 +31,8 @@
 //! A sum-pool comes before re-sharing, on extended shares. No extension where `l' <=` the ring.
 
 use gazelle_convert::{
-    And, ClientShare, Elect, Extend, FaithfulRelu, Fused, Keep, Operation, Relu, Reshare, Reveal,
-    Sharing, Sign, Square, Truncate,
+    And, ClientShare, Elect, Extend, FaithfulClip, FaithfulRelu, Fused, Keep, Operation, Relu,
+    Reshare, Reveal, Sharing, Sign, Square, Truncate,
 };
 use gazelle_share::step::{StepFunction, StepOutput};
 use gazelle_share::{ProtocolError, Step, TensorShape};
@@ -211,17 +213,25 @@ impl Chain {
     fn masked(step: &Step, to: u32, variant: Variant, spare: usize) -> Result<Self, &'static str> {
         let (b, left) = (step.value_bits, step.input_bits - step.dropped_bits());
         let carried = step.carried_bits();
+        // Exact, and few trips are wanted: what can be done side by side is.
+        let at_once = carried > 0 && variant == Variant::FewTrips;
         // The ring of the input; the links so far; the ring at the end of the function.
         let (ring, mut links, last, signed) = match &step.function {
+            StepFunction::Clip { high } if at_once => {
+                // Extending at once saves one of L + 4 openings behind the first.
+                let even = FaithfulRelu::least_levels(b, carried).is_multiple_of(2);
+                let last = if even { to.max(b) } else { b };
+                let clip = FaithfulClip::new((b, carried, last), *high as u64, spare);
+                (b + carried, vec![link(Before::Take, clip)], last, false)
+            }
             StepFunction::Relu | StepFunction::CoarseRelu { .. } | StepFunction::Clip { .. }
                 if carried > 0 =>
             {
-                (
-                    b + carried,
-                    vec![link(Before::Take, FaithfulRelu::with_spare(b, carried, spare))],
-                    b,
-                    false,
-                )
+                // One of L + 3 openings; a clip compares again.
+                let odd = !FaithfulRelu::least_levels(b, carried).is_multiple_of(2);
+                let last = if at_once && odd { to.max(b) } else { b };
+                let relu = FaithfulRelu::extended(b, carried, last, spare);
+                (b + carried, vec![link(Before::Take, relu)], last, false)
             }
             StepFunction::Relu | StepFunction::CoarseRelu { .. } => {
                 let drop = match step.function {
@@ -279,9 +289,9 @@ impl Chain {
                 return Err("this function is only revealed");
             }
         };
-        if let StepFunction::Clip { high } = step.function {
+        if let (StepFunction::Clip { high }, false) = (&step.function, at_once) {
             // min(z, high) = high - ReLU(high - z).
-            links.push(link(Before::From(high as u64), Relu::new(b, ClientShare::Online)));
+            links.push(link(Before::From(*high as u64), Relu::new(b, ClientShare::Online)));
         }
         if to > last {
             // A signed value is shifted into the unsigned range for the extension.

@@ -6,7 +6,10 @@ use gazelle_nonlinear::{PerLayer, StepChoice};
 use gazelle_ot::{IdealOt, Iknp, OtExtension};
 use gazelle_share::shares::{ring_mask, to_signed};
 use gazelle_share::step::StepFunction;
-use gazelle_share::testing::{check_result, conformance_nonlinear, conformance_steps, test_rng};
+use gazelle_share::testing::{
+    check_result, conformance_nonlinear, conformance_nonlinear_exact, conformance_steps,
+    exact_steps, test_rng,
+};
 use gazelle_share::{Pads, Rounding, Shares, Step, TensorShape, Window};
 
 use super::common::{Case, step};
@@ -34,6 +37,18 @@ fn conformance_of_the_chains_with_few_trips_over_ideal_ot_and_iknp() {
     let turns = conformance_nonlinear(&everywhere(&IdealOt));
     let fewest = conformance_nonlinear(&everywhere(&Iknp::default()));
     assert_eq!(turns.online, fewest.online);
+}
+
+/// The same of exact steps.
+#[test]
+fn conformance_of_exact_steps_with_few_trips() {
+    let auto = protocol(IdealOt, Vec::new());
+    let choice = |step| match auto.prices(step, StepChoice::GmwFewTrips) {
+        Ok(_) => StepChoice::GmwFewTrips,
+        Err(_) => StepChoice::Auto,
+    };
+    let choices = exact_steps().iter().map(choice).collect();
+    conformance_nonlinear_exact(&protocol(IdealOt, choices));
 }
 
 #[test]
@@ -132,6 +147,76 @@ fn conformance_every_pair_of_shares_of_small_rings_gives_the_exact_fused_relu() 
         case.server = Shares::new(b, pairs().map(|pair| pair.1).collect());
         assert_eq!(case.run(&protocol(IdealOt, vec![StepChoice::GmwFewTrips])), relu, "b = {b}");
     }
+}
+
+/// Every pair of shares of a small ring, exactly rounded and extended at once.
+#[test]
+fn conformance_every_pair_of_shares_of_small_rings_gives_the_exact_extended_relu() {
+    for (b, g, t) in [(2, 1, 1), (3, 2, 0), (4, 0, 2)] {
+        let ring = b + t + g;
+        let local = step(StepFunction::Relu, [1, 1, 1], [b, t, ring, 11]);
+        let exact = Step { rounding: Rounding::Exact { guard_bits: g }, ..local };
+        let pairs = || (0..1u64 << (2 * ring)).map(|i| (i >> ring, i & ring_mask(ring)));
+        let values: Vec<i64> =
+            pairs().map(|(c, s)| to_signed((c + s) & ring_mask(ring), ring)).collect();
+        let mut case = Case::new(exact, &[0], 1);
+        case.step.input = TensorShape::vector(values.len());
+        case.mask = Some(Shares::random(11, values.len(), &mut test_rng(4)));
+        case.client = Shares::new(ring, pairs().map(|pair| pair.0).collect());
+        case.server = Shares::new(ring, pairs().map(|pair| pair.1).collect());
+        let got = case.run(&protocol(IdealOt, vec![StepChoice::GmwFewTrips]));
+        let half = (1i64 << g >> 1) + if t > 0 { 1 << (t + g) >> 1 } else { 0 };
+        for (x, z) in values.iter().zip(&got) {
+            // The constant that rounds wraps with the ring, as the sum does.
+            let v = to_signed((x + half) as u64 & ring_mask(ring), ring) >> (t + g);
+            assert_eq!(*z, v.max(0), "b = {b}: {x}");
+        }
+    }
+}
+
+/// An exact ReLU at (12, 7 + 2, 20): two trips less for 29 bits more.
+#[test]
+fn transcript_of_an_exact_relu_with_few_trips_takes_six() {
+    let protocol = protocol(IdealOt, Vec::new());
+    let price = |b: u32, t: u32, choice| {
+        let local = step(StepFunction::Relu, [8000, 1, 1], [b, t, b + t + 2, 20]);
+        let exact = Step { rounding: Rounding::Exact { guard_bits: 2 }, ..local };
+        protocol.prices(&exact, choice).unwrap()
+    };
+    for (b, t, tree, few) in [(3, 2, 6, 4), (9, 6, 6, 6), (12, 7, 8, 6), (17, 12, 8, 6)] {
+        let trips = |choice| price(b, t, choice).trips;
+        let found = (trips(StepChoice::Gmw), trips(StepChoice::GmwFewTrips));
+        assert_eq!(found, (tree, few), "b = {b}");
+    }
+    // Nothing to gain: the same chain.
+    assert_eq!(price(9, 6, StepChoice::Gmw), price(9, 6, StepChoice::GmwFewTrips));
+    let few = price(12, 7, StepChoice::GmwFewTrips);
+    let sides =
+        |cost: gazelle_wire::Cost| [cost.server_to_client / 1000, cost.client_to_server / 1000];
+    assert_eq!(sides(few.online), [69, 74]);
+    assert_eq!(sides(few.offline), [47, 22]);
+    assert_eq!(few.rots.0 + few.rots.1, 42 * 8000);
+}
+
+/// An exact clip compares twice at once, and takes as many trips as a ReLU.
+#[test]
+fn transcript_of_an_exact_clip_with_few_trips_takes_eight() {
+    let protocol = protocol(IdealOt, Vec::new());
+    let price = |b: u32, t: u32, choice| {
+        let clip = StepFunction::Clip { high: 3 };
+        let local = step(clip, [8000, 1, 1], [b, t, b + t + 2, 20]);
+        let exact = Step { rounding: Rounding::Exact { guard_bits: 2 }, ..local };
+        protocol.prices(&exact, choice).unwrap()
+    };
+    for (b, t, tree, few) in [(9, 6, 10, 6), (12, 7, 12, 8), (17, 12, 12, 8)] {
+        let trips = |choice| price(b, t, choice).trips;
+        let found = (trips(StepChoice::Gmw), trips(StepChoice::GmwFewTrips));
+        assert_eq!(found, (tree, few), "b = {b}");
+    }
+    let clip = price(12, 7, StepChoice::GmwFewTrips);
+    let bits = |cost: gazelle_wire::Cost| cost.total() / 1000;
+    assert_eq!((bits(clip.online), bits(clip.offline)), (182, 96));
+    assert_eq!(clip.rots.0 + clip.rots.1, 67 * 8000);
 }
 
 /// Online bits `(S to C, C to S)` of 1,000 elements, offline ones, ROTs and trips.
