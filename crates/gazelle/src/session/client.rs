@@ -219,13 +219,14 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let channel = &mut self.channel;
         let meter = Meter::start(channel);
         channel.begin_phase();
-        let kept = (shelf, &self.bound);
-        let linear = kept::client(&self.suite, &self.plan, &self.linear_setup, kept, channel, rng)?;
+        let (kept, setup) = ((shelf, &self.bound), &self.linear_setup);
+        let begun = kept::client(&self.suite, &self.plan, setup, kept, channel, rng)?;
         let nonlinear = self
             .suite
             .nonlinear()
             .client(Arc::clone(&self.compiled), channel, rng)
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        let linear = begun.settle(&self.suite, &self.plan, setup, channel, rng)?;
         linear.keep(shelf, &self.bound);
         self.resumed = linear.resumed;
         self.made = Some((linear.linear, nonlinear));

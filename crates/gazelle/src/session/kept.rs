@@ -4,9 +4,13 @@
 //! |---|---|
 //! | command `set up`; [`SetupWish`]: an id for a new setup, names of kept ones -> | |
 //! | | if there were names: [`SetupAnswer`]: which one, after how many inferences |
+//! | if none was chosen: the linear protocol's setup | the same |
+//! | the non-linear protocol's setup | the same |
 //! | if one was chosen: [`SetupVerdict`]: whether it could be read -> | |
-//! | resumes it, or the linear protocol's setup | the same |
+//! | if it could not: the linear protocol's setup | the same |
 //! | keeps a new setup under the new id | the same |
+//!
+//! The verdict comes last, so that nobody waits for it: the OTs need none of the linear setup.
 //!
 //! Only the linear protocol's setup is kept, never an OT session's. Nothing in it is used up: every request
 //! has a secret of its own and every answer coins of its own, so that a party whose shelf was restored or
@@ -94,8 +98,9 @@ pub(crate) struct LinearSetup<P> {
     pub(crate) context: [u8; 32],
 }
 
-/// Puts the resumed setup into the session's digest: parties that do not mean the same one, after the same
-/// number of inferences, fail in the OT sessions' checks instead of computing nonsense.
+/// Puts the chosen setup into the session's digest, whether or not the client can read it: parties that do
+/// not mean the same one, after the same number of inferences, fail in the OT sessions' checks instead of
+/// computing nonsense.
 fn bind(channel: &mut Channel, name: &SetupName, used: u64) {
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 resumed setup");
     hasher.update(channel.binding()).update(&name.id).update(&name.digest);
@@ -110,7 +115,15 @@ pub(crate) struct ClientSetup<C> {
     pub(crate) resumed: bool,
 }
 
-/// Asks for a kept setup and goes on with it, or sets up.
+/// A client's linear setup while the non-linear layers are set up.
+pub(crate) enum ClientBegun<C> {
+    /// It is there.
+    Made(ClientSetup<C>),
+    /// A kept one was chosen, and could be read or not; the server is not told yet. The new one's id.
+    Chosen(Option<C>, [u8; 32]),
+}
+
+/// Asks for a kept setup, and reads it if the server chooses one; else sets up.
 pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     suite: &Suite<L, N>,
     plan: &Plan,
@@ -118,7 +131,7 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     (shelf, bound): (Option<&dyn ClientShelf>, &[u8; 32]),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<ClientSetup<L::Client>, GazelleError> {
+) -> Result<ClientBegun<L::Client>, GazelleError> {
     let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
     // optional: who has no shelf names no setup
     let mut names = shelf.map(|shelf| shelf.names(bound)).unwrap_or_default();
@@ -130,43 +143,70 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     channel.send(&ClientCommand::SetUp { names: names.len() as u32 }, &())?;
     let wish = SetupWish { id, names };
     channel.send(&wish, &wish.names.len())?;
-    let (groups, linear_plan) = (Arc::clone(plan.groups()), Arc::clone(&setup.plan));
-    let linear = suite.linear();
-    let failed = || GazelleError::layer("setup of the linear layers");
     if let (Some(shelf), false) = (shelf, wish.names.is_empty()) {
         channel.flush()?;
         let answer: SetupAnswer = channel.recv(&wish.names.len())?;
-        for (index, name) in wish.names.iter().enumerate() {
-            if answer.chosen != Some(index) {
-                continue;
-            }
-            let (groups, linear_plan) = (Arc::clone(&groups), Arc::clone(&linear_plan));
+        if let Some(name) = answer.chosen.and_then(|index| wish.names.get(index)) {
+            bind(channel, name, answer.used);
             let resumed = shelf.open(bound, name).map_err(|error| error.to_string());
             let resumed = resumed.and_then(|mut kept| {
+                let (groups, linear_plan) = (Arc::clone(plan.groups()), Arc::clone(&setup.plan));
+                let linear = suite.linear();
                 let resumed = linear.resume_client(groups, linear_plan, answer.used, &mut *kept);
                 resumed.map_err(|error| error.to_string())
             });
-            channel.send(&SetupVerdict(resumed.is_ok()), &())?;
-            match resumed {
-                Ok(linear) => {
-                    bind(channel, name, answer.used);
-                    return Ok(ClientSetup { linear, keep: None, resumed: true });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a kept setup cannot be used: a new one");
-                    shelf.forget(bound, name);
-                }
-            }
+            let unread = |error: &String| {
+                tracing::warn!(%error, "a kept setup cannot be used: a new one");
+                shelf.forget(bound, name);
+            };
+            return Ok(ClientBegun::Chosen(resumed.inspect_err(unread).ok(), id));
         }
-        if answer.chosen.is_none() {
-            // Another replica behind the same address may have them.
-            tracing::info!("the server has none of this client's kept setups: a new one");
+        // Another replica behind the same address may have them.
+        tracing::info!("the server has none of this client's kept setups: a new one");
+    }
+    new_setup(suite, plan, setup, shelf.map(|_| id), channel, rng).map(ClientBegun::Made)
+}
+
+/// A new linear setup, to be kept under `id` if there is one.
+fn new_setup<L: LinearProtocol, N: NonlinearProtocol>(
+    suite: &Suite<L, N>,
+    plan: &Plan,
+    setup: &LinearSetup<L::Plan>,
+    id: Option<[u8; 32]>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<ClientSetup<L::Client>, GazelleError> {
+    let (groups, linear_plan) = (Arc::clone(plan.groups()), Arc::clone(&setup.plan));
+    let linear = suite
+        .linear()
+        .client(groups, linear_plan, &setup.context, channel, rng)
+        .map_err(GazelleError::layer("setup of the linear layers"))?;
+    let keep = id.zip(linear.kept_digest()).map(|(id, digest)| SetupName { id, digest });
+    Ok(ClientSetup { linear, keep, resumed: false })
+}
+
+impl<C: LinearClient> ClientBegun<C> {
+    /// Behind the non-linear layers' setup: tells the server whether its choice could be read, and sets up
+    /// if it could not.
+    pub(crate) fn settle<L: LinearProtocol<Client = C>, N: NonlinearProtocol>(
+        self,
+        suite: &Suite<L, N>,
+        plan: &Plan,
+        setup: &LinearSetup<L::Plan>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<ClientSetup<C>, GazelleError> {
+        let (resumed, id) = match self {
+            Self::Made(made) => return Ok(made),
+            Self::Chosen(resumed, id) => (resumed, id),
+        };
+        channel.send(&SetupVerdict(resumed.is_some()), &())?;
+        channel.flush()?;
+        match resumed {
+            Some(linear) => Ok(ClientSetup { linear, keep: None, resumed: true }),
+            None => new_setup(suite, plan, setup, Some(id), channel, rng),
         }
     }
-    let client =
-        linear.client(groups, linear_plan, &setup.context, channel, rng).map_err(failed())?;
-    let keep = shelf.and_then(|_| client.kept_digest()).map(|digest| SetupName { id, digest });
-    Ok(ClientSetup { linear: client, keep, resumed: false })
 }
 
 impl<C: LinearClient> ClientSetup<C> {
@@ -187,6 +227,15 @@ pub(crate) struct ServerSetup<'a, S> {
     keep: Option<KeptSetup>,
 }
 
+/// A server's linear setup while the non-linear layers are set up.
+pub(crate) enum ServerBegun<'a, S> {
+    /// It is there.
+    Made(ServerSetup<'a, S>),
+    /// A kept one was chosen; whether the client can read it is not known yet. Its count, and the new
+    /// one's if it comes to that.
+    Chosen { linear: S, count: Option<Count<'a>>, new: SetupWish },
+}
+
 /// A kept setup's count.
 pub(crate) struct Count<'a> {
     shelf: &'a dyn ServerShelf,
@@ -196,7 +245,7 @@ pub(crate) struct Count<'a> {
     ahead: u64,
 }
 
-/// Goes on with a setup that the client names, or sets up.
+/// Chooses a setup that the client names, or sets up.
 pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     suite: &Suite<L, N>,
     compiled: &Arc<L::Compiled>,
@@ -204,7 +253,7 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     (shelf, bound): (Option<&'a dyn ServerShelf>, [u8; 32]),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<ServerSetup<'a, L::Server>, GazelleError> {
+) -> Result<ServerBegun<'a, L::Server>, GazelleError> {
     let wish: SetupWish = channel.recv(&names)?;
     let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
     let linear = suite.linear();
@@ -233,23 +282,61 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
         channel.send(&answer, &names)?;
         channel.flush()?;
     }
-    let count = |id, ahead| shelf.map(|shelf| Count { shelf, bound, id, ahead });
     if let Some((_, name, used, linear)) = chosen {
-        let SetupVerdict(taken) = channel.recv(&())?;
-        if taken {
-            bind(channel, &name, used);
-            return Ok(ServerSetup { linear, count: count(name.id, BLOCK), keep: None });
-        }
-        tracing::info!("a client cannot read the setup that it kept: a new one");
-    } else if !wish.names.is_empty() {
+        bind(channel, &name, used);
+        let count = Count::of((shelf, bound), name.id, BLOCK);
+        return Ok(ServerBegun::Chosen { linear, count, new: wish });
+    }
+    if !wish.names.is_empty() {
         tracing::info!("a client's kept setups are not known here: a new one");
     }
-    let server = linear
+    let made = new_server(suite, compiled, context, ((shelf, bound), &wish.id), channel, rng);
+    made.map(ServerBegun::Made)
+}
+
+/// Where a server's setups are kept, if they are, and what they are bound to.
+type Kept<'a> = (Option<&'a dyn ServerShelf>, [u8; 32]);
+
+/// A new linear setup, to be kept under `id` unless that is 0.
+fn new_server<'a, L: LinearProtocol, N: NonlinearProtocol>(
+    suite: &Suite<L, N>,
+    compiled: &Arc<L::Compiled>,
+    context: &[u8; 32],
+    (kept, id): (Kept<'a>, &[u8; 32]),
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<ServerSetup<'a, L::Server>, GazelleError> {
+    let linear = suite
+        .linear()
         .server(Arc::clone(compiled), context, channel, rng)
         .map_err(GazelleError::layer("setup of the linear layers"))?;
-    let keep = if wish.id == [0; 32] { None } else { server.keep() };
-    let count = keep.as_ref().and_then(|_| count(wish.id, 0));
-    Ok(ServerSetup { linear: server, count, keep })
+    let keep = if *id == [0; 32] { None } else { linear.keep() };
+    let count = keep.as_ref().and_then(|_| Count::of(kept, *id, 0));
+    Ok(ServerSetup { linear, count, keep })
+}
+
+impl<'a, S: LinearServer> ServerBegun<'a, S> {
+    /// Behind the non-linear layers' setup: hears whether the client could read what was chosen, and sets
+    /// up if it could not.
+    pub(crate) fn settle<L: LinearProtocol<Server = S>, N: NonlinearProtocol>(
+        self,
+        suite: &Suite<L, N>,
+        compiled: &Arc<L::Compiled>,
+        (context, kept): (&[u8; 32], Kept<'a>),
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<ServerSetup<'a, S>, GazelleError> {
+        let (linear, count, new) = match self {
+            Self::Made(made) => return Ok(made),
+            Self::Chosen { linear, count, new } => (linear, count, new),
+        };
+        let SetupVerdict(taken) = channel.recv(&())?;
+        if taken {
+            return Ok(ServerSetup { linear, count, keep: None });
+        }
+        tracing::info!("a client cannot read the setup that it kept: a new one");
+        new_server(suite, compiled, context, (kept, &new.id), channel, rng)
+    }
 }
 
 impl<'a, S: LinearServer> ServerSetup<'a, S> {
@@ -264,7 +351,12 @@ impl<'a, S: LinearServer> ServerSetup<'a, S> {
     }
 }
 
-impl Count<'_> {
+impl<'a> Count<'a> {
+    /// On the shelf, if there is one.
+    fn of((shelf, bound): Kept<'a>, id: [u8; 32], ahead: u64) -> Option<Self> {
+        shelf.map(|shelf| Self { shelf, bound, id, ahead })
+    }
+
     /// One inference more; counted on the shelf before it begins.
     pub(crate) fn one(&mut self) -> Result<(), GazelleError> {
         if self.ahead == 0 {

@@ -246,12 +246,15 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         let server = self.server;
         let kept = (shelf, server.kept_binding());
         let wish = (names, &self.context);
-        let linear = kept::server(&server.suite, &server.linear, wish, kept, channel, rng)?;
+        let begun = kept::server(&server.suite, &server.linear, wish, kept, channel, rng)?;
         let nonlinear = server
             .suite
             .nonlinear()
             .server(Arc::clone(&server.nonlinear), channel, rng)
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
+        channel.flush()?;
+        let new = (&self.context, kept);
+        let linear = begun.settle(&server.suite, &server.linear, new, channel, rng)?;
         channel.flush()?;
         let (linear, count) = linear.keep();
         (self.made, self.count) = (Some((linear, nonlinear)), count);

@@ -168,6 +168,8 @@ fn transcript_a_second_session_sends_no_hints_and_gives_the_same_answers() {
         let sent = first.setup.bytes_sent - hints.client_to_server + 64 + 9;
         let received = first.setup.bytes_received - hints.server_to_client + 17;
         assert_eq!(sides(again.setup), (sent, received));
+        // Hello; confirmation and names; OTs: the verdict rides behind them.
+        assert_eq!((first.setup.turns, again.setup.turns), (3, 3));
         let counted =
             served.known.lock().unwrap().values().map(|(_, counted)| *counted).sum::<u64>();
         assert_eq!(counted, 64 + used);
