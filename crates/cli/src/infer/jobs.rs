@@ -2,7 +2,8 @@
 //! the order of the inputs.
 //!
 //! The first session is there before the others: they go on with its setup where it was kept. A session that
-//! the server has no place for is done without.
+//! the server has no place for is done without. One sets up when it has an input, so that whoever comes when all
+//! are taken costs a handshake at most.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -68,7 +69,11 @@ impl JobInputs {
             return None;
         }
         // Under the lock, so that places are those of the inputs.
-        let input = state.ahead.next()?;
+        let Some(input) = state.ahead.next() else {
+            state.stopped = true;
+            self.told.notify_all();
+            return None;
+        };
         state.taken += 1;
         Some((state.taken - 1, input))
     }
@@ -77,6 +82,11 @@ impl JobInputs {
     fn tell(&self) {
         self.lock().told += 1;
         self.told.notify_all();
+    }
+
+    /// Whether none is left, or wanted.
+    fn is_over(&self) -> bool {
+        self.lock().stopped
     }
 
     fn stop(&self) {
@@ -135,8 +145,10 @@ fn begin<'scope, 'env: 'scope>(
     for _ in 0..more {
         let (mut visit, give) = (visit.another(), give.clone());
         sessions.push(thread().spawn_scoped(scope, move || {
-            let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
-            match visit.join(&mut rng) {
+            if inputs.is_over() {
+                return Ok(());
+            }
+            match visit.join() {
                 Some(client) => work(inputs, visit, client, &give),
                 None => Ok(()),
             }

@@ -91,9 +91,10 @@ impl<'a> Visit<'a> {
         Self { command, batch, shelf, entries, digest, known, failed: 0 }
     }
 
-    /// A session beside others; none, with a word of why, if the server has no place for it now.
-    pub(super) fn join(&mut self, rng: &mut (dyn CryptoRng + Send)) -> Option<DefaultClient> {
-        let joined = self.ask(&mut |_| false).and_then(|offer| self.accept_known(offer, rng));
+    /// A session beside others; none, with a word of why, if the server has no place for it now. It sets up
+    /// with its first inference: one that comes when nothing is left to do costs a handshake.
+    pub(super) fn join(&mut self) -> Option<DefaultClient> {
+        let joined = self.ask(&mut |_| false).and_then(|offer| self.accept_known(offer));
         let note = |attempt: &Attempt| {
             self.batch.suspend(|| tell!("one session less: {}", attempt.failure));
         };
@@ -163,45 +164,47 @@ impl<'a> Visit<'a> {
         suite: DefaultSuite,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Failure> {
-        match self.accept(offer, suite, rng) {
+        let begun = self.accept(offer, suite).and_then(|client| self.set_up(client, rng));
+        match begun {
             Ok(client) => Ok(client),
             Err(attempt) if attempt.again => self.return_after(attempt.failure, rng),
             Err(attempt) => Err(attempt.failure),
         }
     }
 
-    fn accept(
-        &mut self,
-        offer: Offer,
-        suite: DefaultSuite,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<DefaultClient, Attempt> {
+    /// A session that is not set up yet.
+    fn accept(&mut self, offer: Offer, suite: DefaultSuite) -> Result<DefaultClient, Attempt> {
         self.batch.begin("setup");
-        let accepted = offer.accept_unprepared(suite).and_then(|mut client: DefaultClient| {
-            let shelf = self.shelf.as_ref();
-            self.entries = shelf.map(|shelf| shelf.entries(client.bound())).unwrap_or_default();
-            if self.entries.is_empty() {
-                client.set_up(self.setups(), rng)?;
-            }
-            Ok(client)
-        });
-        let mut client = accepted.map_err(|error| {
-            let again = may_pass(&error);
-            Attempt { failure: self.explain(error), again, crowd: false }
-        })?;
+        let accepted = offer.accept_unprepared(suite);
+        let mut client: DefaultClient = accepted.map_err(|error| self.attempt(error))?;
+        let shelf = self.shelf.as_ref();
+        self.entries = shelf.map(|shelf| shelf.entries(client.bound())).unwrap_or_default();
         client.observe(self.batch.observer());
         Ok(client)
     }
 
-    /// Accepts the same description as before, by its digest: the same suite.
-    fn accept_known(
-        &mut self,
-        offer: Offer,
+    /// Sets a session up, unless there is material that was made ahead.
+    fn set_up(
+        &self,
+        mut client: DefaultClient,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Attempt> {
+        if self.entries.is_empty() {
+            client.set_up(self.setups(), rng).map_err(|error| self.attempt(error))?;
+        }
+        Ok(client)
+    }
+
+    fn attempt(&self, error: GazelleError) -> Attempt {
+        let again = may_pass(&error);
+        Attempt { failure: self.explain(error), again, crowd: false }
+    }
+
+    /// Accepts the same description as before, by its digest: the same suite.
+    fn accept_known(&mut self, offer: Offer) -> Result<DefaultClient, Attempt> {
         let choice = Choice::parse(offer.description()).map_err(Failure::from)?;
         let suite = choice.suite(offer.description().nonlinear.len());
-        self.accept(offer, suite, rng)
+        self.accept(offer, suite)
     }
 
     fn setups(&self) -> Option<&dyn ClientShelf> {
@@ -286,7 +289,8 @@ impl<'a> Visit<'a> {
             self.pause(&failure);
             let again = self
                 .ask(&mut in_line(self.command, self.batch))
-                .and_then(|offer| self.accept_known(offer, rng));
+                .and_then(|offer| self.accept_known(offer))
+                .and_then(|client| self.set_up(client, rng));
             match again {
                 Ok(client) => {
                     self.batch.begin("offline");
