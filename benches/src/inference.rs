@@ -6,8 +6,14 @@
 //! `predicted/<phase>` are the planner's; their `ratio_to_limit` is predicted over measured time.
 //! The figures `processor/<phase>` are processor seconds of both parties together, the mean over all
 //! repetitions: what a busy machine disturbs least.
+//! Turns are compared with what no network may exceed: setup 3, offline 12; more is a failure.
+//! `bound/whole` (on a link with latency) is what a whole inference may take, by what the same run measured of
+//! the same plan: 1.15 times the larger of the time on the memory link and of the busier direction's bytes on
+//! the wire, and a round trip for each online turn and 15 more; its `ratio_to_limit` is measured time over
+//! that.
 //! The figures `memory/<backend>/peak` come from one more run as two processes over TCP.
 
+mod bound;
 mod layers;
 mod processes;
 mod session;
@@ -30,7 +36,8 @@ use session::{PHASES, Session};
 const REPETITIONS: usize = 25;
 
 /// Figures of one network, link and backend, for filters.
-const TAILS: [&str; 15] = [
+const TAILS: [&str; 16] = [
+    "bound/whole",
     "compile",
     "setup",
     "offline",
@@ -163,6 +170,14 @@ fn measure(
         }
     }
     processor(bench, id, &sessions)?;
+    let most = |phase| {
+        let phases = of_phase(&sessions, "client", phase_index(phase));
+        phases.iter().map(|phase| phase.turns).max().unwrap_or(0)
+    };
+    bound::turns(id, most("setup"), most("offline"))?;
+    if link != Link::Memory {
+        bound::record(bench, id, link, (server, loaded), &sessions)?;
+    }
     layers::record(bench, id, &sessions)
 }
 
@@ -179,6 +194,12 @@ fn processor(bench: &mut Bench, id: &str, sessions: &[Session]) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A phase's place in what a session reports.
+fn phase_index(name: &str) -> usize {
+    // optional: names are literals of this suite
+    PHASES.iter().position(|phase| *phase == name).unwrap_or(PHASES.len())
 }
 
 /// One phase of all sessions, as one party saw it.

@@ -255,7 +255,8 @@ pub(crate) fn repeat<T>(budget_s: f64, mut work: impl FnMut() -> T) -> Vec<f64> 
     seconds
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The median; 0 of nothing.
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -14,6 +14,7 @@ use gazelle_model::RoundingMode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::bound;
 use crate::measure::{Bench, Link, Measurement};
 use crate::networks::{self, Backend, Known, Loaded};
 use crate::{Outcome, machine};
@@ -53,6 +54,8 @@ struct Ready {
 #[derive(Debug, Serialize, Deserialize)]
 struct Done {
     values: Vec<i64>,
+    /// Turns of setup, offline and online; at the client.
+    turns: [u64; 3],
     seconds: f64,
     /// Largest resident set of the session.
     peak: u64,
@@ -77,8 +80,11 @@ pub(super) fn run(bench: &mut Bench, known: Known, backend: Backend, loaded: &Lo
         return Err("a party's process failed".into());
     }
     loaded.check(&at_client.values)?;
+    let [setup, offline, online] = at_client.turns;
     let prefix = format!("inference/{}/memory/{}", known.name, backend.id(bench.rounding()));
     let id = |what: &str| format!("{prefix}/{what}");
+    eprintln!("bench: {prefix}, two processes: turns {setup} + {offline} + {online}");
+    bound::turns(&id("processes"), setup, offline)?;
     for (what, party, seconds, bytes) in [
         ("peak", "client", at_client.seconds, at_client.peak),
         ("peak", "server", at_server.seconds, at_server.peak),
@@ -150,7 +156,7 @@ fn serve(job: &Job) -> Outcome {
     let start = Instant::now();
     server.serve(channel, &ServerLimits::default(), &mut gazelle::system_rng()?)?;
     let seconds = start.elapsed().as_secs_f64();
-    say(&Done { values: Vec::new(), seconds, peak: machine::peak_rss_bytes() })
+    say(&Done { values: Vec::new(), turns: [0; 3], seconds, peak: machine::peak_rss_bytes() })
 }
 
 fn infer(job: &Job) -> Outcome {
@@ -162,7 +168,9 @@ fn infer(job: &Job) -> Outcome {
     let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
     let prepared = client.prepare(&mut rng)?;
     let inference = client.infer(prepared, &job.input)?;
+    let (setup, report) = (client.setup(), inference.report);
+    let turns = [setup.turns, report.offline.turns, report.online.turns];
     client.close()?;
     let seconds = start.elapsed().as_secs_f64();
-    say(&Done { values: inference.values, seconds, peak: machine::peak_rss_bytes() })
+    say(&Done { values: inference.values, turns, seconds, peak: machine::peak_rss_bytes() })
 }
