@@ -1,8 +1,8 @@
 //! What things cost on a machine: plain numbers, committed for each instruction set ([`prices`]), or
 //! measured by about a second of real sessions.
 //!
-//! Plans are made with one of these tables, the same on every machine, and never with what was
-//! measured: what else a machine does must not change what it sends (docs/decisions/0008-one-table.md).
+//! Plans are made with a table of their own ([`reference`]), the same on every machine, and never with what
+//! is measured: what else a machine does must not change what it sends (docs/decisions/0008-one-table.md).
 //! Predictions take the table of the instruction set, or what was measured.
 //!
 //! Assumed: both parties run on this machine and share its cores, as in `gazelle demo` and the
@@ -11,6 +11,7 @@
 
 mod prices;
 mod probe;
+mod reference;
 
 use gazelle_ot::Either;
 use gazelle_ot::ferret::Parameters;
@@ -63,7 +64,7 @@ pub struct Machine {
 impl Machine {
     /// What every plan is made with, whatever the machine: a server does not know its clients' machines,
     /// and the servers of one pool are to offer one plan.
-    pub(super) const REFERENCE: Self = prices::AVX512;
+    pub(super) const REFERENCE: Self = reference::REFERENCE;
 
     /// The committed prices of an instruction set.
     pub fn of(isa: Isa) -> Self {
