@@ -152,7 +152,7 @@ impl Operation for FaithfulClip {
             corrections.append(&tau);
             lift
         });
-        let parts = Parts { carries, ands, kappa, above, select, lift };
+        let parts = ClipParts { carries, ands, kappa, above, select, lift };
         Begun::new(ClipExecution::new(self, parts, tops), corrections)
     }
     fn server(&self, rots: &mut Rots<'_>, coins: &mut Prg) -> Begun {
@@ -170,13 +170,13 @@ impl Operation for FaithfulClip {
         });
         let select = Select::begin(self.to, &mut rots.send, &mut rots.recv);
         let lift = self.lifts().then(|| ServerLift::begin((self.bits, self.to), &mut rots.recv));
-        let parts = Parts { carries, ands, kappa, above, select, lift };
+        let parts = ClipParts { carries, ands, kappa, above, select, lift };
         Begun::new(ClipExecution::new(self, parts, Default::default()), corrections)
     }
 }
 
 /// One party's material.
-struct Parts<C, B, F> {
+struct ClipParts<C, B, F> {
     carries: [C; 3],
     /// p1 kappa, p2 kappa, d1 d2.
     ands: [AndPart; 3],
@@ -189,7 +189,7 @@ struct Parts<C, B, F> {
 }
 
 struct ClipExecution<C, B, F> {
-    parts: Parts<C, B, F>,
+    parts: ClipParts<C, B, F>,
     clip: FaithfulClip,
     x: Vec<u64>,
     /// The sign bits of this party's shares of v and v - h.
@@ -207,7 +207,7 @@ struct ClipExecution<C, B, F> {
 }
 
 impl<C: CarryPart, B: BitPart, F: LiftPart> ClipExecution<C, B, F> {
-    fn new(clip: &FaithfulClip, parts: Parts<C, B, F>, tops: [Vec<u64>; 2]) -> Self {
+    fn new(clip: &FaithfulClip, parts: ClipParts<C, B, F>, tops: [Vec<u64>; 2]) -> Self {
         let [x, between, above, kappa, v] = [const { Vec::new() }; 5];
         let signs = Default::default();
         Self { parts, clip: clip.clone(), x, tops, signs, between, above, kappa, v }

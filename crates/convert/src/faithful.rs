@@ -158,7 +158,7 @@ impl Operation for FaithfulRelu {
             corrections.append(&tau);
             lift
         });
-        let parts = Parts { low, high, and, bit, select, lift };
+        let parts = ReluParts { low, high, and, bit, select, lift };
         Begun::new(FaithfulExecution::new(self, parts, top), corrections)
     }
     fn server(&self, rots: &mut Rots<'_>, coins: &mut Prg) -> Begun {
@@ -171,13 +171,13 @@ impl Operation for FaithfulRelu {
         corrections.append(&t);
         let select = Select::begin(self.to, &mut rots.send, &mut rots.recv);
         let lift = self.lifts().then(|| ServerLift::begin(self.rings(), &mut rots.recv));
-        let parts = Parts { low, high, and, bit, select, lift };
+        let parts = ReluParts { low, high, and, bit, select, lift };
         Begun::new(FaithfulExecution::new(self, parts, Vec::new()), corrections)
     }
 }
 
 /// One party's material.
-struct Parts<C, B, F> {
+struct ReluParts<C, B, F> {
     low: C,
     high: C,
     and: AndPart,
@@ -188,7 +188,7 @@ struct Parts<C, B, F> {
 }
 
 struct FaithfulExecution<C, B, F> {
-    parts: Parts<C, B, F>,
+    parts: ReluParts<C, B, F>,
     relu: FaithfulRelu,
     x: Vec<u64>,
     /// The sign bit of this party's share.
@@ -202,7 +202,7 @@ struct FaithfulExecution<C, B, F> {
 }
 
 impl<C: CarryPart, B: BitPart, F: LiftPart> FaithfulExecution<C, B, F> {
-    fn new(relu: &FaithfulRelu, parts: Parts<C, B, F>, top: Vec<u64>) -> Self {
+    fn new(relu: &FaithfulRelu, parts: ReluParts<C, B, F>, top: Vec<u64>) -> Self {
         let [x, d, f, v] = [const { Vec::new() }; 4];
         Self { parts, relu: relu.clone(), x, top, d, f, v }
     }

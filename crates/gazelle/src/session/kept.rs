@@ -116,7 +116,7 @@ pub(crate) struct ClientSetup<C> {
 }
 
 /// A client's linear setup while the non-linear layers are set up.
-pub(crate) enum ClientBegun<C> {
+pub(crate) enum ClientSetupBegun<C> {
     /// It is there.
     Made(ClientSetup<C>),
     /// A kept one was chosen, and could be read or not; the server is not told yet. The new one's id.
@@ -131,7 +131,7 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     (shelf, bound): (Option<&dyn ClientShelf>, &[u8; 32]),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<ClientBegun<L::Client>, GazelleError> {
+) -> Result<ClientSetupBegun<L::Client>, GazelleError> {
     let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
     // optional: who has no shelf names no setup
     let mut names = shelf.map(|shelf| shelf.names(bound)).unwrap_or_default();
@@ -159,12 +159,12 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
                 tracing::warn!(%error, "a kept setup cannot be used: a new one");
                 shelf.forget(bound, name);
             };
-            return Ok(ClientBegun::Chosen(resumed.inspect_err(unread).ok(), id));
+            return Ok(ClientSetupBegun::Chosen(resumed.inspect_err(unread).ok(), id));
         }
         // Another replica behind the same address may have them.
         tracing::info!("the server has none of this client's kept setups: a new one");
     }
-    new_setup(suite, plan, setup, shelf.map(|_| id), channel, rng).map(ClientBegun::Made)
+    new_setup(suite, plan, setup, shelf.map(|_| id), channel, rng).map(ClientSetupBegun::Made)
 }
 
 /// A new linear setup, to be kept under `id` if there is one.
@@ -185,7 +185,7 @@ fn new_setup<L: LinearProtocol, N: NonlinearProtocol>(
     Ok(ClientSetup { linear, keep, resumed: false })
 }
 
-impl<C: LinearClient> ClientBegun<C> {
+impl<C: LinearClient> ClientSetupBegun<C> {
     /// Behind the non-linear layers' setup: tells the server whether its choice could be read, and sets up
     /// if it could not.
     pub(crate) fn settle<L: LinearProtocol<Client = C>, N: NonlinearProtocol>(
@@ -228,7 +228,7 @@ pub(crate) struct ServerSetup<'a, S> {
 }
 
 /// A server's linear setup while the non-linear layers are set up.
-pub(crate) enum ServerBegun<'a, S> {
+pub(crate) enum ServerSetupBegun<'a, S> {
     /// It is there.
     Made(ServerSetup<'a, S>),
     /// A kept one was chosen; whether the client can read it is not known yet. Its count, and the new
@@ -253,7 +253,7 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     (shelf, bound): (Option<&'a dyn ServerShelf>, [u8; 32]),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<ServerBegun<'a, L::Server>, GazelleError> {
+) -> Result<ServerSetupBegun<'a, L::Server>, GazelleError> {
     let wish: SetupWish = channel.recv(&names)?;
     let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
     let linear = suite.linear();
@@ -285,24 +285,24 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     if let Some((_, name, used, linear)) = chosen {
         bind(channel, &name, used);
         let count = Count::of((shelf, bound), name.id, BLOCK);
-        return Ok(ServerBegun::Chosen { linear, count, new: wish });
+        return Ok(ServerSetupBegun::Chosen { linear, count, new: wish });
     }
     if !wish.names.is_empty() {
         tracing::info!("a client's kept setups are not known here: a new one");
     }
     let made = new_server(suite, compiled, context, ((shelf, bound), &wish.id), channel, rng);
-    made.map(ServerBegun::Made)
+    made.map(ServerSetupBegun::Made)
 }
 
 /// Where a server's setups are kept, if they are, and what they are bound to.
-type Kept<'a> = (Option<&'a dyn ServerShelf>, [u8; 32]);
+type KeptAt<'a> = (Option<&'a dyn ServerShelf>, [u8; 32]);
 
 /// A new linear setup, to be kept under `id` unless that is 0.
 fn new_server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     suite: &Suite<L, N>,
     compiled: &Arc<L::Compiled>,
     context: &[u8; 32],
-    (kept, id): (Kept<'a>, &[u8; 32]),
+    (kept, id): (KeptAt<'a>, &[u8; 32]),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ServerSetup<'a, L::Server>, GazelleError> {
@@ -315,14 +315,14 @@ fn new_server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     Ok(ServerSetup { linear, count, keep })
 }
 
-impl<'a, S: LinearServer> ServerBegun<'a, S> {
+impl<'a, S: LinearServer> ServerSetupBegun<'a, S> {
     /// Behind the non-linear layers' setup: hears whether the client could read what was chosen, and sets
     /// up if it could not.
     pub(crate) fn settle<L: LinearProtocol<Server = S>, N: NonlinearProtocol>(
         self,
         suite: &Suite<L, N>,
         compiled: &Arc<L::Compiled>,
-        (context, kept): (&[u8; 32], Kept<'a>),
+        (context, kept): (&[u8; 32], KeptAt<'a>),
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerSetup<'a, S>, GazelleError> {
@@ -353,7 +353,7 @@ impl<'a, S: LinearServer> ServerSetup<'a, S> {
 
 impl<'a> Count<'a> {
     /// On the shelf, if there is one.
-    fn of((shelf, bound): Kept<'a>, id: [u8; 32], ahead: u64) -> Option<Self> {
+    fn of((shelf, bound): KeptAt<'a>, id: [u8; 32], ahead: u64) -> Option<Self> {
         shelf.map(|shelf| Self { shelf, bound, id, ahead })
     }
 
