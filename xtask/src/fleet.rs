@@ -61,7 +61,7 @@ impl Fleet {
         process::run(self.command(user).args(["--quiet", "keys"]).args(arguments))
     }
 
-    /// A server of a model of this repository, as the vendor.
+    /// A server of a model of this repository, or of another folder, as the vendor.
     pub(crate) fn serve(&self, model: &str, more: &[&str]) -> Result<FleetServer, Failure> {
         self.serve_at(model, "127.0.0.1:0", more)
     }
@@ -112,7 +112,7 @@ impl Fleet {
         Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
     }
 
-    /// Samples of a model of this repository.
+    /// Samples of a model of this repository, or of another folder.
     pub(crate) fn samples(&self, model: &str) -> Result<Vec<String>, Failure> {
         let folder = self.root.join("models").join(model).join("samples");
         let mut files = Vec::new();
@@ -223,6 +223,17 @@ pub(crate) fn read(output: &Output, inputs: &[String]) -> Result<Answers, Failur
         }
     }
     if names == inputs { Ok(found) } else { Err("not each input once and in order".into()) }
+}
+
+/// Seconds of the online phases of a client that has ended.
+pub(crate) fn online_seconds(output: &Output) -> Result<Vec<f64>, Failure> {
+    let mut seconds = Vec::new();
+    for line in std::str::from_utf8(&output.stdout)?.lines() {
+        let object: serde_json::Value = serde_json::from_str(line)?;
+        let online = object.get("online").and_then(|online| online.get("seconds"));
+        seconds.push(online.and_then(serde_json::Value::as_f64).ok_or("no online phase")?);
+    }
+    Ok(seconds)
 }
 
 /// A free port of this machine.

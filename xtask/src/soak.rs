@@ -10,29 +10,46 @@ use std::time::{Duration, Instant};
 use crate::Failure;
 use crate::fleet::{self, Answers, Fleet, FleetServer, Hostile};
 
-const MODEL: &str = "mnist_d_minionn";
 const MEMORY_MIB: u64 = 1024;
 
 /// The numbers of a run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Wanted {
     clients: usize,
     hostile: usize,
     minutes: u64,
+    /// Of each client in a round; all samples if it is not said.
+    images: Option<usize>,
+    model: String,
 }
 
-/// Runs: `--clients N` (4), `--hostile N` (16), `--minutes N` (0: one round).
+/// Runs: `--clients N` (4), `--hostile N` (16), `--minutes N` (0: one round), `--images N` (of each client in a
+/// round: the samples), `--model NAME` (`mnist_d_minionn`, or a folder with `model.onnx` and `samples`).
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let wanted = parse(arguments)?;
     let fleet = Fleet::new(root, "soak", wanted.clients)?;
-    let inputs = fleet.samples(MODEL)?;
+    let samples = fleet.samples(&wanted.model)?;
+    let images = wanted.images.unwrap_or(samples.len());
+    let inputs: Vec<String> = samples.iter().cycle().take(images).cloned().collect();
     let memory = MEMORY_MIB.to_string();
-    let server = fleet.serve(MODEL, &["--sessions", "8", "--memory", &memory])?;
+    let server = fleet.serve(&wanted.model, &["--sessions", "8", "--memory", &memory])?;
     // The calm server's answers; and everything that is made once has been made.
-    let expected = fleet::answers(fleet.infer(0, &server.address, &inputs)?, &inputs)?;
+    let alone = fleet.infer(0, &server.address, &inputs)?.wait_with_output()?;
+    let expected = fleet::read(&alone, &inputs)?;
+    let alone = median(fleet::online_seconds(&alone)?);
     let calm = Instant::now();
-    round(&fleet, &server, wanted.clients, &inputs, &expected)?;
+    let clients = round(&fleet, &server, wanted.clients, &inputs, &expected)?;
     let calm = calm.elapsed();
+    let online = median(clients.online.clone());
+    println!(
+        "shared: the slowest of {} clients takes {:.2} times their mean; online phases take {:.1} ms, {:.1} ms \
+         of one client alone ({:.1} times, medians)",
+        wanted.clients,
+        clients.slowest_of_mean(),
+        online * 1e3,
+        alone * 1e3,
+        online / alone
+    );
     settle(&server)?;
     let (files, resident) = server.holds()?;
     println!(
@@ -47,7 +64,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let (mut inferences, mut most, mut seen, mut longest) = (0, resident, Vec::new(), 0.0f64);
     while seen.is_empty() || begin.elapsed() < Duration::from_mins(wanted.minutes) {
         let start = Instant::now();
-        inferences += round(&fleet, &server, wanted.clients, &inputs, &expected)?;
+        round(&fleet, &server, wanted.clients, &inputs, &expected)?;
+        inferences += wanted.clients * inputs.len();
         longest = longest.max(start.elapsed().as_secs_f64());
         let (_, now) = server.holds()?;
         most = most.max(now);
@@ -97,6 +115,27 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     (square > 0.0).then(|| product / square)
 }
 
+/// What a round took.
+struct Round {
+    /// Seconds of each client.
+    clients: Vec<f64>,
+    /// Seconds of all online phases.
+    online: Vec<f64>,
+}
+
+impl Round {
+    fn slowest_of_mean(&self) -> f64 {
+        let mean = self.clients.iter().sum::<f64>() / self.clients.len() as f64;
+        self.clients.iter().copied().fold(0.0, f64::max) / mean
+    }
+}
+
+/// The middle one; of none nothing.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// All clients at once, each over all inputs.
 fn round(
     fleet: &Fleet,
@@ -104,16 +143,25 @@ fn round(
     clients: usize,
     inputs: &[String],
     expected: &Answers,
-) -> Result<usize, Failure> {
+) -> Result<Round, Failure> {
+    let begin = Instant::now();
     let children = (0..clients)
         .map(|client| fleet.infer(client, &server.address, inputs))
         .collect::<Result<Vec<_>, Failure>>()?;
-    for child in children {
-        if fleet::answers(child, inputs)? != *expected {
+    let waits = children.into_iter().map(|child| {
+        std::thread::spawn(move || (child.wait_with_output(), begin.elapsed().as_secs_f64()))
+    });
+    let mut round = Round { clients: Vec::new(), online: Vec::new() };
+    for wait in waits.collect::<Vec<_>>() {
+        let (output, seconds) = wait.join().map_err(|_| "a thread that waits panicked")?;
+        let output = output?;
+        if fleet::read(&output, inputs)? != *expected {
             return Err("a client got other answers than from the calm server".into());
         }
+        round.clients.push(seconds);
+        round.online.extend(fleet::online_seconds(&output)?);
     }
-    Ok(clients * inputs.len())
+    Ok(round)
 }
 
 /// Waits until no session runs, and connections that were being refused are gone.
@@ -127,16 +175,19 @@ fn settle(server: &FleetServer) -> Result<(), Failure> {
 }
 
 fn parse(arguments: &[String]) -> Result<Wanted, Failure> {
-    let mut wanted = Wanted { clients: 4, hostile: 16, minutes: 0 };
+    let model = "mnist_d_minionn".to_owned();
+    let mut wanted = Wanted { clients: 4, hostile: 16, minutes: 0, images: None, model };
     for pair in arguments.chunks(2) {
         match pair {
             [flag, number] if flag == "--clients" => wanted.clients = number.parse()?,
             [flag, number] if flag == "--hostile" => wanted.hostile = number.parse()?,
             [flag, number] if flag == "--minutes" => wanted.minutes = number.parse()?,
+            [flag, number] if flag == "--images" => wanted.images = Some(number.parse()?),
+            [flag, name] if flag == "--model" => wanted.model.clone_from(name),
             _ => {
-                return Err(
-                    "usage: cargo xtask soak [--clients N] [--hostile N] [--minutes N]".into()
-                );
+                return Err("usage: cargo xtask soak [--clients N] [--hostile N] [--minutes N] \
+                            [--images N] [--model NAME]"
+                    .into());
             }
         }
     }
@@ -145,7 +196,14 @@ fn parse(arguments: &[String]) -> Result<Wanted, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, slope};
+    use super::{Round, median, parse, slope};
+
+    #[test]
+    fn known_answer_the_slowest_of_the_mean_and_the_middle() {
+        let round = Round { clients: vec![1.0, 2.0, 3.0], online: Vec::new() };
+        assert!((round.slowest_of_mean() - 1.5).abs() < 1e-12);
+        assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-12);
+    }
 
     #[test]
     fn the_slope_is_that_of_the_nearest_line() {

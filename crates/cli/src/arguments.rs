@@ -1,9 +1,11 @@
 //! The command line.
 
+mod compile;
 mod keys;
 mod link;
 mod material;
 mod serve;
+mod serve_file;
 
 use std::path::PathBuf;
 
@@ -13,10 +15,12 @@ use gazelle::wire::Link;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use compile::Compile;
 pub(crate) use keys::{Keys, KeysCommand};
 pub(crate) use link::{ClientLink, ServerLink};
 pub(crate) use material::{Material, MaterialCommand, Prepare};
-pub(crate) use serve::Serve;
+pub(crate) use serve::{ModelOrder, Serve, ServedSettings};
+pub(crate) use serve_file::ServeOrders;
 
 /// What `--help` begins with.
 const ABOUT: &str = "\
@@ -50,6 +54,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Serve a model to clients
     Serve(Serve),
+    /// Quantise and plan a model now, so that `serve FILE` starts at once
+    Compile(Compile),
     /// Classify images with a server's model, privately
     Infer(Infer),
     /// Make material for later inferences now, stored by both parties; `infer` uses it
@@ -108,11 +114,8 @@ pub(crate) struct Models {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Args)]
 pub(crate) struct ModelArguments {
-    /// The ONNX file; `model.toml` beside it describes preprocessing and output
-    #[arg(value_name = "MODEL.ONNX")]
-    pub(crate) file: PathBuf,
     /// Sizes of the input's axes where the file leaves them open, with or without its name:
     /// `1,3,224,224` or `x=1,3,224,224`
     #[arg(long, value_name = "[NAME=]SIZES", value_parser = input_shape)]
@@ -163,6 +166,9 @@ pub(crate) struct ModelArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
+    /// The ONNX file; `model.toml` beside it describes preprocessing and output
+    #[arg(value_name = "MODEL.ONNX")]
+    pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) model: ModelArguments,
     /// `lan`, `wan`, `memory` or `<bandwidth>,<round trip>` such as `100mbit,20ms`; LAN and WAN

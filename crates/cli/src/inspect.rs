@@ -3,6 +3,7 @@
 use gazelle::isa;
 use gazelle::wire::Link;
 use gazelle_host::{Guarantee, Inspection, Loaded};
+use gazelle_model::Watcher;
 use serde::Serialize;
 
 use crate::Outcome;
@@ -26,7 +27,8 @@ struct PrintedInspection {
 pub(crate) fn run(command: &Inspect) -> Outcome {
     let links = command.link.map_or_else(|| vec![Link::LAN, Link::WAN], |link| vec![link]);
     let first = links.first().copied().unwrap_or(Link::LAN);
-    let object = match model_file::load(&command.model, None, first) {
+    let watcher = Watcher::default();
+    let object = match model_file::load(&command.file, &command.model, None, first, watcher) {
         Ok(model) => supported(model, command, &links)?,
         Err(LoadFailure::Model(error)) => {
             PrintedInspection { inspection: Inspection::refused(error), accuracy: None }

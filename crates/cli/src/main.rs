@@ -5,6 +5,7 @@
 mod accuracy;
 mod allocator;
 mod arguments;
+mod compile;
 mod demo;
 mod draw;
 mod failure;
@@ -27,20 +28,29 @@ mod stores;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, ServeOrders};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
     allocator::one_arena();
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     let (quiet, verbose) = (arguments.quiet, arguments.verbose > 0);
     log::start(&arguments);
     let result = match &arguments.command {
         Command::Demo(command) => demo::run(command, quiet, verbose),
         Command::Inspect(command) => inspect::run(command),
-        Command::Serve(command) => serve::run(command, quiet),
+        Command::Serve(command) => {
+            // optional: whoever serves has said `serve`
+            let typed = matches.subcommand().map(|(_, typed)| typed).unwrap_or(&matches);
+            ServeOrders::new(command, typed).and_then(|orders| serve::run(&orders, quiet))
+        }
+        Command::Compile(command) => compile::run(command, quiet),
         Command::Infer(command) => infer::run(command, quiet, verbose),
         Command::Prepare(command) => prepare::run(command, quiet),
         Command::Material(command) => material::run(command),

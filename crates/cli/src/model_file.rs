@@ -1,10 +1,12 @@
 //! The model of the command line, and the one that is built into the program.
 
+use std::path::Path;
+
 use gazelle::backend::StepProtocol;
 use gazelle::share::{NodeKind, StepOutput};
 use gazelle::wire::Link;
 use gazelle_host::{HostError, Loaded, ModelFile, Wanted};
-use gazelle_model::{ImportOptions, ImportedModel, Interface, ModelError};
+use gazelle_model::{ImportOptions, ImportedModel, Interface, ModelError, Watcher};
 
 use crate::arguments::{Backend, ModelArguments};
 use crate::failure::Failure;
@@ -59,16 +61,19 @@ impl From<Failure> for LoadFailure {
 
 /// Loads the model of the command line.
 pub(crate) fn load(
+    path: &Path,
     model: &ModelArguments,
     name: Option<&str>,
     link: Link,
+    watcher: Watcher,
 ) -> Result<Loaded, LoadFailure> {
     let options = ImportOptions {
+        watcher,
         input_shape: model.input_shape.clone(),
         output: model.output.clone(),
         ..ImportOptions::default()
     };
-    let mut file = ModelFile::open(&model.file, &options)?;
+    let mut file = ModelFile::open(path, &options)?;
     let output = &mut file.interface.output;
     output.resolution = model.resolution.or(output.resolution);
     if let Some(reveal) = model.reveal {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use gazelle::backend::Choice;
 use gazelle::wire::tcp::Timeouts;
-use gazelle::{Asking, Offer};
+use gazelle::{Asking, EntryKept, Offer, WriteInto};
 use gazelle_service::SealedHeader;
 use rand_core::Rng;
 
@@ -32,10 +32,14 @@ pub(crate) fn run(command: &Prepare, quiet: bool) -> Outcome {
     let suite = Choice::parse(offer.description())?.suite(offer.description().nonlinear.len());
     let mut client = offer.accept_unprepared(suite)?;
     let bound = *client.bound();
+    let holder = store.name()?;
     let own = entries(&store, server, &bound)?;
-    for (id, there) in own.iter().zip(client.compare(&own)?) {
-        if !there {
-            store.forget(MATERIAL, server, &bound, id)?;
+    let ids: Vec<[u8; 32]> = own.iter().map(|entry| entry.id).collect();
+    let (there, replica) = client.compare(&holder, &ids)?;
+    for (entry, there) in own.iter().zip(there) {
+        // Another server behind the same address may have the other half of what was made there.
+        if !there && entry.replica == replica {
+            store.forget(MATERIAL, server, &bound, &entry.id)?;
             tracing::info!("an entry that the server does not have is dropped");
         }
     }
@@ -49,20 +53,34 @@ pub(crate) fn run(command: &Prepare, quiet: bool) -> Outcome {
         gazelle::refreshed(&mut rng).map_err(Failure::run("random numbers"))?.fill_bytes(&mut id);
         let mut header = SealedHeader::new(MATERIAL, server, bound, id, lasting);
         header.label.clone_from(&label);
-        let kept = client.prepare_to_keep(&id, &mut |write| store.create(&header, write), &mut rng);
-        if !matches!(kept, Ok(true)) {
+        let (mut bytes, mut stored) = (0, Duration::ZERO);
+        let mut keep = |replica: &[u8; 32], write: &mut WriteInto<'_>| {
+            header.digest = *replica;
+            let begin = Instant::now();
+            bytes = store.create(&header, write)?;
+            stored = begin.elapsed();
+            Ok(())
+        };
+        let kept = client.prepare_to_keep((&id, &holder), &mut keep, &mut rng);
+        if !matches!(kept, Ok(EntryKept::Stored)) {
             store.forget(MATERIAL, server, &bound, &id)?;
         }
-        if !kept? {
+        if kept? == EntryKept::NoRoom {
             return Err(Failure::Run(
-                "the server did not store its half: it keeps material only with `serve --store DIR`, \
+                "the server has no room for its half: it keeps material only with `serve --store DIR`, \
                  and so much of each client"
                     .into(),
             ));
         }
         if !quiet {
             let seconds = start.elapsed().as_secs_f64();
-            tell!("{number} of {} for {}: {seconds:.2} s", command.count, visible(&label));
+            let megabytes = bytes as f64 / 1e6;
+            tell!(
+                "{number} of {} for {}: {seconds:.2} s, {megabytes:.2} MB on disk at {:.0} MB/s",
+                command.count,
+                visible(&label),
+                megabytes / stored.as_secs_f64().max(1e-6)
+            );
         }
     }
     client.close()?;

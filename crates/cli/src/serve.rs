@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle_host::{Ended, House, HouseRules, Ledger, Models, Setups};
-use gazelle_service::{AuditLog, Home, Metrics, Quota, QuotaStore};
+use gazelle_service::{AuditLog, Home, Metrics, QuotaStore};
 
-use crate::arguments::Serve;
+use crate::arguments::{Serve, ServeOrders};
 use crate::failure::Failure;
 use crate::link;
 use crate::screen::tell;
@@ -25,7 +25,8 @@ use crate::{Outcome, allocator, stores};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Loads the models, then serves until the process is told to stop (or one client is through with
 /// `--once`).
-pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
+pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
+    let command = &orders.server;
     let (tls, exposure) = link::server(&command.link_layer, quiet)?;
     // Before the model is loaded: a wrong address should fail at once.
     let listener = tcp::listen(command.listen.as_str(), exposure).map_err(|error| {
@@ -41,11 +42,17 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
         }
     })?;
     check_files(command.sessions)?;
-    let ledger = ledger(command, quiet)?;
+    let mut ledger = ledger(command, quiet)?;
     let store = command.store.as_deref();
     let store = store.map(|folder| stores::server(folder, &command.link_layer)).transpose()?;
     let setups = Setups::open(store, command.store_mib << 20)?;
-    let models = Models::new(models::load_all(command, quiet)?)?;
+    let models = models::load_all(orders, quiet)?;
+    if models.iter().any(|model| model.quota().limits()) {
+        let own = || Home::of_user().map(|home| home.folder().join("quota.redb"));
+        let file = command.quota_file.clone().map_or_else(own, Ok)?;
+        ledger.quota = Some(QuotaStore::open(&file)?);
+    }
+    let models = Models::new(models)?;
     // Importing and quantising take more than the compiled models do: half a gigabyte for ResNet-50.
     allocator::give_back();
     let progress = Duration::from_secs(command.timeout);
@@ -58,7 +65,7 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     };
     let house = Arc::new(House::new(models, setups, ledger, rules));
     let (ended, end) = channel();
-    signals::follow(Arc::clone(&house), command.clone(), ended.clone())?;
+    signals::follow(Arc::clone(&house), orders.clone(), ended.clone())?;
     tell!("listening on {}", listener.local_addr()?);
     house.metrics().set_ready(true);
     let once = command.once;
@@ -71,23 +78,8 @@ pub(crate) fn run(command: &Serve, quiet: bool) -> Outcome {
     }
 }
 
-/// Quotas, metrics, the audit log, as the command line wants them.
+/// Metrics and the audit log, as the command line wants them; quotas are the models'.
 fn ledger(command: &Serve, quiet: bool) -> Result<Ledger, Failure> {
-    let quota = Quota {
-        in_all: command.inferences_in_all(),
-        per_day: command.per_day,
-        per_minute: command.per_minute,
-        bytes_per_day: command.mib_per_day.map(|mib| mib.saturating_mul(1 << 20)),
-    };
-    let quota = if quota.limits() {
-        let file = match &command.quota_file {
-            Some(file) => file.clone(),
-            None => Home::of_user()?.folder().join("quota.redb"),
-        };
-        Some((quota, QuotaStore::open(&file)?))
-    } else {
-        None
-    };
     let audit = command.audit.as_ref();
     let audit = audit.map(|file| AuditLog::open(file, command.audit_mib << 20)).transpose()?;
     let metrics = Arc::new(Metrics::new()?);
@@ -97,7 +89,7 @@ fn ledger(command: &Serve, quiet: bool) -> Result<Ledger, Failure> {
             tell!("metrics on http://{bound}/metrics");
         }
     }
-    Ok(Ledger { metrics, audit, quota })
+    Ok(Ledger { metrics, audit, quota: None })
 }
 
 /// Whether the system gives enough file descriptors: four for each connection.

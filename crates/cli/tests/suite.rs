@@ -28,5 +28,7 @@ mod returns;
 mod secured;
 #[path = "suite/service.rs"]
 mod service;
+#[path = "suite/startup.rs"]
+mod startup;
 #[path = "suite/trust.rs"]
 mod trust;

@@ -2,6 +2,7 @@
 //! or GMW, over one OT extension. The only module that names those primitives.
 
 mod any_ot;
+mod compiled;
 mod machine;
 pub mod planner;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use any_ot::{AnyOt, Extension};
+pub use compiled::CompiledModel;
 pub use gazelle_ot::BaseOt;
 pub use machine::Machine;
 pub use planner::Prediction;
@@ -112,6 +114,24 @@ struct Travelling {
     few_trips: Vec<usize>,
 }
 
+impl Travelling {
+    fn parse(value: Value) -> Result<Self, GazelleError> {
+        serde_json::from_value(value)
+            .map_err(|error| GazelleError::Description(format!("choice of backends: {error}")))
+    }
+
+    fn with(self, steps: Vec<StepProtocol>) -> Choice {
+        Choice {
+            inferences_per_setup: self.inferences_per_setup,
+            ot: self.ot,
+            base_ot: if self.classic_base_ot { BaseOt::Classic } else { BaseOt::Hybrid },
+            hints: if self.fresh_hints { Hints::Fresh } else { Hints::Reused },
+            max_inferences: self.max_inferences,
+            steps,
+        }
+    }
+}
+
 impl Default for Choice {
     fn default() -> Self {
         Self::all(StepProtocol::Garbled)
@@ -160,22 +180,23 @@ impl Choice {
     /// # Errors
     /// [`GazelleError::Description`] if this program does not know it.
     pub fn parse(description: &Description) -> Result<Self, GazelleError> {
-        let travelling: Travelling = serde_json::from_value(description.choice.clone())
-            .map_err(|error| GazelleError::Description(format!("choice of backends: {error}")))?;
+        let travelling = Travelling::parse(description.choice.clone())?;
         let step = |(index, name): (usize, &String)| match name.as_str() {
             "garbled" => Ok(StepProtocol::Garbled),
             "gmw" if travelling.few_trips.contains(&index) => Ok(StepProtocol::GmwFewTrips),
             "gmw" => Ok(StepProtocol::Gmw),
             _ => Err(GazelleError::Description(format!("unknown step protocol {name:?}"))),
         };
-        Ok(Self {
-            inferences_per_setup: travelling.inferences_per_setup,
-            ot: travelling.ot,
-            base_ot: if travelling.classic_base_ot { BaseOt::Classic } else { BaseOt::Hybrid },
-            hints: if travelling.fresh_hints { Hints::Fresh } else { Hints::Reused },
-            max_inferences: travelling.max_inferences,
-            steps: description.nonlinear.iter().enumerate().map(step).collect::<Result<_, _>>()?,
-        })
+        let steps = description.nonlinear.iter().enumerate().map(step).collect::<Result<_, _>>()?;
+        Ok(travelling.with(steps))
+    }
+
+    /// Returns what [`to_value`](Self::to_value) wrote, with the steps' protocols.
+    ///
+    /// # Errors
+    /// [`GazelleError::Description`] if this program does not know it.
+    pub(crate) fn from_value(value: Value, steps: Vec<StepProtocol>) -> Result<Self, GazelleError> {
+        Ok(Travelling::parse(value)?.with(steps))
     }
 
     /// Returns the protocol of a step.

@@ -117,7 +117,7 @@ pub(crate) fn context(
 /// How this build derives coins, hint secrets and material from seeds. Raise the number whenever expansion,
 /// samplers, order of groups or the layout of stored material change: what was kept under other rules would be
 /// read without an error and give nonsense.
-const DERIVATION: &str = concat!(env!("CARGO_PKG_VERSION"), ", derivation 1");
+const DERIVATION: &str = concat!(env!("CARGO_PKG_VERSION"), ", derivation 2");
 
 /// What a kept setup is good for: sessions with this suite and description, by builds that derive alike.
 pub(crate) fn kept_binding(suite: &[u8], description: &[u8]) -> [u8; 32] {

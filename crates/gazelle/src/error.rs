@@ -65,6 +65,9 @@ pub enum GazelleError {
     /// The server's description is not acceptable.
     #[error("the server's description is not acceptable: {0}")]
     Description(String),
+    /// A file that is no compiled model.
+    #[error("not a compiled model: {0}")]
+    CompiledModel(String),
     /// A network that cannot be planned.
     #[error("the network cannot be planned: {0}")]
     Plan(String),

@@ -19,13 +19,12 @@ pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
     Observer, Progress,
-    client::{Claim, Client, Inference, Learnt, Prepared},
+    client::{Claim, Claimed, Client, EntryKept, Inference, KeepHalf, Learnt, Prepared},
     guest::{Activity, Guest, SessionStage},
-    kept::{ClientShelf, ServerShelf},
+    kept::{ClientShelf, ServerShelf, WriteInto},
     message::SetupName,
     offer::{Asking, Limits, Offer, catalogue},
     server::{ServerLimits, ServerReport, Service},
-    stored::WriteInto,
     watcher::SessionWatcher,
 };
 pub use suite::{Hints, Suite};

@@ -10,12 +10,14 @@ use gazelle::{GazelleError, Guest, ServerLimits, SessionStage};
 use gazelle_service::{Leave, Metrics, ServerTls, ServiceError};
 
 use crate::client::ServedClient;
+use crate::error::HostError;
 use crate::handshakes::{self, Handshakes, Pass};
 use crate::ledger::Ledger;
 use crate::models::{Models, ServedModel};
 use crate::places::{Places, Ticket, Visitor};
 use crate::setups::Setups;
 use crate::strangers::Strangers;
+use crate::turns::SessionTurns;
 
 /// How long one waits that has confirmed, and found that the place was taken by then.
 const CONFIRMED_WAITS: Duration = Duration::from_secs(30);
@@ -47,6 +49,8 @@ pub struct House {
     strangers: Strangers,
     setups: Setups,
     ledger: Ledger,
+    /// Who works when.
+    turns: Arc<SessionTurns>,
     /// What one session may use.
     limits: ServerLimits,
     /// How long a client may stand in line.
@@ -78,6 +82,7 @@ impl House {
             strangers: Strangers::default(),
             setups,
             ledger,
+            turns: SessionTurns::of_machine(),
             limits: ServerLimits {
                 memory_bytes: memory_bytes / sessions.max(1) as u64,
                 ..ServerLimits::default()
@@ -94,6 +99,22 @@ impl House {
     /// The models.
     pub fn models(&self) -> &Models {
         &self.models
+    }
+
+    /// Exchanges the models.
+    ///
+    /// # Errors
+    /// [`HostError::Caller`] if two have one name, or one has a quota and the house counts nothing: then
+    /// nothing is exchanged.
+    pub fn exchange(&self, models: Vec<ServedModel>) -> Result<(), HostError> {
+        let limited = models.iter().find(|model| model.quota.limits());
+        if let (None, Some(limited)) = (&self.ledger.quota, limited) {
+            return Err(HostError::Caller(format!(
+                "{:?} has a quota now, and nothing was counted so far: start the server again",
+                limited.name
+            )));
+        }
+        self.models.exchange(models)
     }
 
     /// Counts and times of all sessions.
@@ -153,6 +174,8 @@ impl House {
     fn count(&self) {
         let (sessions, waiting, bytes) = self.places.count();
         self.ledger.metrics.crowd(sessions, waiting, bytes);
+        let (entries, bytes) = self.setups.stored();
+        self.ledger.metrics.stored(entries, bytes);
     }
 
     /// Receives a connection; `None` if it never became a session.
@@ -257,6 +280,8 @@ impl House {
         let allowance = match self.ledger.left(&arrival.client, model) {
             Ok(Leave::Granted { left }) if left > 0 => left,
             Ok(Leave::Granted { .. } | Leave::Later(_)) => 0,
+            // What it made ahead was counted when it was made: it may use that, and make no more.
+            Ok(Leave::Exhausted(_)) if self.setups.has_material(&arrival.client) => 0,
             Ok(Leave::Exhausted(time)) => {
                 self.turn_away(&arrival, "quota");
                 let seconds = time.map(|time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
@@ -311,7 +336,8 @@ impl House {
         pass.in_line();
         let number = ticket.number();
         let stage = SessionStage::default();
-        let visitor = Visitor { stream: socket, pace: guest.pace(), stage: stage.clone() };
+        let pace = guest.pace();
+        let visitor = Visitor { stream: socket, pace: pace.clone(), stage: stage.clone() };
         let Some(place) = ticket.take(visitor, CONFIRMED_WAITS) else {
             self.strangers.turned_away(peer, &"all sessions are taken");
             self.ledger.refused(&client.key(), "busy");
@@ -319,8 +345,12 @@ impl House {
             return None;
         };
         drop(pass);
+        let turn = self.turns.of_session(stage.clone());
+        if let Some(pace) = pace {
+            pace.take_turns(turn.of_link());
+        }
         self.count();
-        let Some(record) = self.ledger.begin(number, &client, model, &self.setups) else {
+        let Some(record) = self.ledger.begin(number, &client, model, &self.setups, turn) else {
             guest.dismiss();
             return None;
         };

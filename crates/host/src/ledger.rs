@@ -4,13 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use gazelle::{InferenceReport, Phase, ServerShelf, SessionWatcher};
-use gazelle_service::{
-    AuditEvent, AuditLog, Leave, Metrics, PhaseCount, Quota, QuotaStore, ServiceError,
-};
+use gazelle_service::{AuditEvent, AuditLog, Leave, Metrics, PhaseCount, QuotaStore, ServiceError};
 
 use crate::client::ServedClient;
 use crate::models::ServedModel;
 use crate::setups::{ServedSetups, Setups};
+use crate::turns::SessionTurn;
 
 /// How long a rate may make a client wait before its session ends.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -22,8 +21,8 @@ pub struct Ledger {
     pub metrics: Arc<Metrics>,
     /// Who asked what, and how it ended.
     pub audit: Option<AuditLog>,
-    /// What each client may do with each model, and where that is counted.
-    pub quota: Option<(Quota, QuotaStore)>,
+    /// Where what clients do with models is counted, if anything limits it.
+    pub quota: Option<QuotaStore>,
 }
 
 /// Seconds since 1970.
@@ -39,9 +38,8 @@ impl Ledger {
         model: &ServedModel,
     ) -> Result<Leave, ServiceError> {
         match &self.quota {
-            Some((quota, store)) => {
-                store.left(&client.account().key(), &model.digest, quota, now())
-            }
+            Some(store) => store.left(&client.account().key(), &model.digest, &model.quota, now()),
+
             None => Ok(Leave::Granted { left: u64::MAX }),
         }
     }
@@ -64,6 +62,7 @@ impl Ledger {
         client: &'a ServedClient,
         model: &'a ServedModel,
         setups: &'a Setups,
+        turn: SessionTurn,
     ) -> Option<SessionRecord<'a>> {
         let event = AuditEvent::SessionBegin {
             session: number,
@@ -78,6 +77,7 @@ impl Ledger {
             client,
             model,
             setups: setups.of(client),
+            turn,
             sums: Mutex::default(),
         })
     }
@@ -90,6 +90,7 @@ pub(crate) struct SessionRecord<'a> {
     client: &'a ServedClient,
     model: &'a ServedModel,
     setups: ServedSetups<'a>,
+    turn: SessionTurn,
     sums: Mutex<SessionSums>,
 }
 
@@ -122,6 +123,17 @@ impl SessionRecord<'_> {
         sums
     }
 
+    /// Adds traffic to what the client's quota counts.
+    fn count_bytes(&self, bytes: u64) {
+        let (Some(store), Some(_)) = (&self.ledger.quota, self.model.quota.bytes_per_day) else {
+            return;
+        };
+        let client = self.client.account().key();
+        if let Err(error) = store.add_bytes(&client, &self.model.digest, bytes, now()) {
+            tracing::error!(%error, "bytes cannot be counted");
+        }
+    }
+
     fn phase(&self, phase: &'static str, seen: &Phase) {
         let Phase { seconds, bytes_sent: sent, bytes_received: received, .. } = *seen;
         self.ledger.metrics.phase(&self.model.name, &PhaseCount { phase, seconds, sent, received });
@@ -141,10 +153,12 @@ impl SessionWatcher for SessionRecord<'_> {
     }
 
     fn admit(&self) -> bool {
-        let Some((quota, store)) = &self.ledger.quota else { return true };
-        match store.take(&self.client.account().key(), &self.model.digest, quota, now()) {
+        let Some(store) = &self.ledger.quota else { return true };
+        let ServedModel { digest, quota, .. } = self.model;
+        match store.take(&self.client.account().key(), digest, quota, now()) {
             Ok(Leave::Granted { .. }) => true,
             Ok(Leave::Later(wait)) if wait <= PATIENCE => {
+                self.turn.rests();
                 std::thread::sleep(wait);
                 true
             }
@@ -159,6 +173,11 @@ impl SessionWatcher for SessionRecord<'_> {
         }
     }
 
+    fn kept(&self, offline: &Phase) {
+        self.phase("offline", offline);
+        self.count_bytes(offline.bytes());
+    }
+
     fn inferred(&self, report: &InferenceReport) {
         self.phase("offline", &report.offline);
         self.phase("online", &report.online);
@@ -168,13 +187,6 @@ impl SessionWatcher for SessionRecord<'_> {
             sums.inferences += 1;
             sums.online_seconds += report.online.seconds;
         }
-        if let Some((Quota { bytes_per_day: Some(_), .. }, store)) = &self.ledger.quota {
-            let bytes = report.offline.bytes() + report.online.bytes();
-            let counted =
-                store.add_bytes(&self.client.account().key(), &self.model.digest, bytes, now());
-            if let Err(error) = counted {
-                tracing::error!(%error, "bytes cannot be counted");
-            }
-        }
+        self.count_bytes(report.offline.bytes() + report.online.bytes());
     }
 }

@@ -7,10 +7,12 @@ mod house;
 mod inspection;
 mod ledger;
 mod loaded;
+mod material;
 mod models;
 mod places;
 mod setups;
 mod strangers;
+mod turns;
 
 pub use error::HostError;
 pub use house::{Ended, House, HouseRules};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gazelle::backend::{BaseOt, Choice, DefaultService, StepProtocol, planner};
+use gazelle::backend::{BaseOt, Choice, CompiledModel, DefaultService, StepProtocol, planner};
 use gazelle::share::{Architecture, NodeKind};
 use gazelle::wire::Link;
 use gazelle::{GazelleError, Hints, ModelInfo};
@@ -133,6 +133,7 @@ pub fn load(
         reference,
         rounding,
         guaranteed,
+        watcher: model.watcher.clone(),
         ..Options::default()
     };
     let mut quantised = quantise(&model.graph, &options)?;
@@ -190,6 +191,16 @@ impl Loaded {
     pub fn steps(&self) -> usize {
         let nodes = &self.quantised.network.architecture().nodes();
         nodes.iter().filter(|node| matches!(node.kind, NodeKind::Step(_))).count()
+    }
+
+    /// What serving it takes; `remarks` are for its owner.
+    pub fn compiled(&self, remarks: Vec<String>) -> CompiledModel {
+        CompiledModel {
+            info: self.info.clone(),
+            choice: self.choice.clone(),
+            network: self.quantised.network.clone(),
+            remarks,
+        }
     }
 
     /// Plans and compiles.

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use gazelle::backend::DefaultService;
+use gazelle::backend::{CompiledModel, DefaultService};
 use gazelle_model::Reveal;
+use gazelle_service::Quota;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HostError;
-use crate::loaded::Loaded;
 
 /// What a session takes beside its material: OT states, buffers, threads. Measured with the material
 /// of one inference: 14 MB a session for MNIST-D, 34 MB for ResNet-20.
@@ -25,6 +25,8 @@ pub struct ServedModel {
     /// Input shape without the batch axis, and number of classes.
     shape: [usize; 3],
     classes: usize,
+    /// What each client may do with it.
+    pub(crate) quota: Quota,
     /// Bytes that a session is predicted to take.
     pub(crate) session_bytes: u64,
     pub(crate) service: DefaultService,
@@ -62,11 +64,8 @@ impl Models {
         Ok(Self(RwLock::new(shared(models)?)))
     }
 
-    /// Exchanges all of them.
-    ///
-    /// # Errors
-    /// [`HostError::Caller`] if two have one name: then nothing is exchanged.
-    pub fn exchange(&self, models: Vec<ServedModel>) -> Result<(), HostError> {
+    /// Exchanges all of them, if no two have one name.
+    pub(crate) fn exchange(&self, models: Vec<ServedModel>) -> Result<(), HostError> {
         let new = shared(models)?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
@@ -94,34 +93,47 @@ impl Models {
 }
 
 impl ServedModel {
-    /// Compiles a model.
+    /// Ready to be served; `quota`: what each client may do with it.
     ///
     /// # Errors
     /// [`HostError::Session`] if it cannot be planned, [`HostError::Caller`] if its name is too long.
-    pub fn compile(model: &Loaded) -> Result<Self, HostError> {
-        let service = model.compile()?;
+    pub fn new(mut model: CompiledModel, quota: Quota) -> Result<Self, HostError> {
         let name = model.info.name.clone();
         if gazelle::wire::handshake::ModelName::new(&name).is_none() {
             return Err(HostError::Caller("a name of more than 64 bytes".into()));
         }
-        let architecture = model.quantised.network.architecture();
-        let shape = architecture.input().shape;
+        model.choice.max_inferences = quota.in_all;
+        let architecture = model.network.architecture();
+        let (shape, classes) =
+            (architecture.input().shape, gazelle_model::reveal::classes(architecture));
         let revealed = model.info.interface.as_ref().map(|interface| interface.output.reveal);
         let reveals = match revealed {
             Some(Reveal::TopK) => "top-k",
             Some(Reveal::Class) => "class",
             Some(Reveal::Logits) | None => "logits",
         };
+        let service = model.service()?;
         let digest = blake3::Hash::from_bytes(gazelle::digest(service.description()));
         Ok(Self {
             name,
             digest: digest.to_hex().to_string(),
             reveals,
             shape: [shape.channels, shape.height, shape.width],
-            classes: gazelle_model::reveal::classes(architecture),
+            classes,
+            quota,
             session_bytes: service.session_memory() + SESSION_BYTES,
             service,
         })
+    }
+
+    /// What clients ask for.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What each client may do with it.
+    pub fn quota(&self) -> &Quota {
+        &self.quota
     }
 
     /// BLAKE3 of the description, in hexadecimal digits: what clients pin.

@@ -98,7 +98,7 @@ impl Visitor {
         let allowed = match self.stage.activity() {
             Activity::Setup => SETUP,
             Activity::Idle | Activity::Prepared => IDLE,
-            Activity::Busy => BUSY,
+            Activity::Busy | Activity::Online => BUSY,
         };
         self.pace.as_ref()?.silent()?.checked_sub(allowed)
     }

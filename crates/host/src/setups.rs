@@ -1,8 +1,8 @@
 //! The server's part of kept setups: some bytes each, in memory, and in a store if there is one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use gazelle::share::KeptSetup;
@@ -10,14 +10,10 @@ use gazelle::{ServerShelf, SetupName, WriteInto};
 use gazelle_service::{SealedHeader, Store};
 
 use crate::client::ServedClient;
+use crate::material::StoredMaterial;
 
 /// What the store calls them.
 const SETUP: &str = "setup";
-const MATERIAL: &str = "material";
-/// How long material is of use.
-const MATERIAL_LASTING: Duration = Duration::from_hours(30 * 24);
-/// Entries of one client.
-const ENTRIES_EACH: usize = 1024;
 /// How long a setup is of use.
 const LASTING: Duration = Duration::from_hours(30 * 24);
 /// Setups of one client; of clients without certificates, all of them together have [`ALL`].
@@ -31,9 +27,9 @@ type SetupKey = (String, [u8; 32], [u8; 32]);
 /// All setups that this server knows.
 pub struct Setups {
     known: Mutex<HashMap<SetupKey, KnownSetup>>,
-    store: Option<Store>,
-    /// Bytes of material in the store at most.
-    most: u64,
+    store: Option<Arc<Store>>,
+    /// Material that clients made ahead, where there is a store.
+    material: Option<StoredMaterial>,
 }
 
 #[derive(Clone)]
@@ -42,6 +38,8 @@ struct KnownSetup {
     /// Inferences that were counted.
     counted: u64,
     made: u64,
+    /// Sessions that run with it: it does not go while there are any.
+    live: usize,
 }
 
 /// Seconds since 1970.
@@ -61,7 +59,7 @@ impl Setups {
     /// # Errors
     /// The store's.
     pub fn open(store: Option<Store>, most: u64) -> io::Result<Self> {
-        let mut known = HashMap::new();
+        let (mut known, store) = (HashMap::new(), store.map(Arc::new));
         for stored in store
             .iter()
             .map(|store| store.list(SETUP))
@@ -82,10 +80,8 @@ impl Setups {
                 }
             }
         }
-        if let Some(store) = &store {
-            sweep(store)?;
-        }
-        Ok(Self { known: Mutex::new(known), store, most })
+        let material = store.clone().map(|store| StoredMaterial::open(store, most)).transpose()?;
+        Ok(Self { known: Mutex::new(known), store, material })
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<SetupKey, KnownSetup>> {
@@ -94,12 +90,18 @@ impl Setups {
 
     /// The setups of one client.
     pub(crate) fn of(&self, client: &ServedClient) -> ServedSetups<'_> {
-        let owner = match client {
-            ServedClient::Certificate(id) => id.hex(),
-            // Whoever knows the id, 32 random bytes, is the client.
-            ServedClient::Address(_) => String::new(),
-        };
-        ServedSetups { setups: self, owner }
+        ServedSetups { setups: self, owner: owner(client), held: Mutex::default() }
+    }
+
+    /// Whether a client has material here that it made ahead.
+    pub(crate) fn has_material(&self, client: &ServedClient) -> bool {
+        self.material.as_ref().is_some_and(|material| material.has_of(&owner(client)))
+    }
+
+    /// Inferences whose material is stored, and its bytes.
+    pub(crate) fn stored(&self) -> (usize, u64) {
+        // optional: nothing is stored without a store
+        self.material.as_ref().map(StoredMaterial::count).unwrap_or_default()
     }
 
     fn write(&self, (owner, bound, id): &SetupKey, known: &KnownSetup) -> io::Result<()> {
@@ -113,19 +115,21 @@ impl Setups {
         })
     }
 
-    /// Makes room for one more of a client: its oldest goes, or the oldest of all.
-    fn make_room(&self, known: &mut HashMap<SetupKey, KnownSetup>, owner: &str) {
-        known.retain(|key, known| known.is_fresh() || self.gone(key));
+    /// Makes room for one more of a client: its oldest goes, or the oldest of all, that no session runs with;
+    /// whether there is room then.
+    fn make_room(&self, known: &mut HashMap<SetupKey, KnownSetup>, owner: &str) -> bool {
+        known.retain(|key, known| known.live > 0 || known.is_fresh() || self.gone(key));
         let own = known.keys().filter(|key| key.0 == owner).count();
         let crowded = !owner.is_empty() && own >= EACH;
         if crowded || known.len() >= ALL {
-            let candidates = known.iter().filter(|(key, _)| !crowded || key.0 == owner);
+            let candidates =
+                known.iter().filter(|(key, known)| known.live == 0 && (!crowded || key.0 == owner));
             let oldest = candidates.min_by_key(|(_, known)| known.made).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                self.gone(&oldest);
-                known.remove(&oldest);
-            }
+            let Some(oldest) = oldest else { return false };
+            self.gone(&oldest);
+            known.remove(&oldest);
         }
+        true
     }
 
     /// Removes a setup's file; says that it is not kept.
@@ -146,16 +150,32 @@ fn read(store: &Store, header: &SealedHeader) -> io::Result<Option<KnownSetup>> 
     let mut secret = zeroize::Zeroizing::new(Vec::with_capacity(256));
     content.take(256).read_to_end(&mut secret)?;
     let setup = KeptSetup { digest: header.digest, secret };
-    Ok(Some(KnownSetup { setup, counted: u64::from_le_bytes(counted), made: header.made }))
+    let counted = u64::from_le_bytes(counted);
+    Ok(Some(KnownSetup { setup, counted, made: header.made, live: 0 }))
 }
 
 /// One client's.
 pub(crate) struct ServedSetups<'a> {
     setups: &'a Setups,
     owner: String,
+    /// Those that this session runs with.
+    held: Mutex<Vec<SetupKey>>,
+}
+
+/// What a client's files are filed under.
+fn owner(client: &ServedClient) -> String {
+    match client {
+        ServedClient::Certificate(id) => id.hex(),
+        // Whoever knows the id, 32 random bytes, is the client.
+        ServedClient::Address(_) => String::new(),
+    }
 }
 
 impl ServedSetups<'_> {
+    fn held(&self) -> MutexGuard<'_, Vec<SetupKey>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn key(&self, bound: &[u8; 32], id: &[u8; 32]) -> SetupKey {
         (self.owner.clone(), *bound, *id)
     }
@@ -176,13 +196,17 @@ impl ServerShelf for ServedSetups<'_> {
         if known.contains_key(&key) {
             return false;
         }
-        self.setups.make_room(&mut known, &self.owner);
-        let new = KnownSetup { setup: setup.clone(), counted: 0, made: now() };
+        if !self.setups.make_room(&mut known, &self.owner) {
+            tracing::warn!("a setup is not kept: sessions run with all that are");
+            return false;
+        }
+        let new = KnownSetup { setup: setup.clone(), counted: 0, made: now(), live: 1 };
         let written = self.setups.write(&key, &new);
         if let Err(error) = &written {
             tracing::error!(%error, "a setup is not kept");
         } else {
-            known.insert(key, new);
+            known.insert(key.clone(), new);
+            self.held().push(key);
         }
         written.is_ok()
     }
@@ -198,85 +222,74 @@ impl ServerShelf for ServedSetups<'_> {
             return None;
         }
         *known = new;
+        let mut held = self.held();
+        if !held.contains(&key) {
+            known.live += 1;
+            held.push(key);
+        }
         Some(counted)
     }
 
-    fn keep_entry(&self, bound: &[u8; 32], entry: &[u8; 32], write: &mut WriteInto<'_>) -> bool {
-        let Some(store) = &self.setups.store else { return false };
-        let kept = self.room(store).and_then(|room| {
-            if !room {
-                return Err(io::Error::other(
-                    "no room for more material (--store-mib, 1,024 a client)",
-                ));
-            }
-            let header = SealedHeader::new(MATERIAL, &self.owner, *bound, *entry, MATERIAL_LASTING);
-            // Never in place of another's: two halves under one id would not belong together.
-            store.create(&header, write)
-        });
+    fn replica(&self) -> [u8; 32] {
+        // optional: who stores no material is no replica
+        self.setups.material.as_ref().map(StoredMaterial::replica).unwrap_or_default()
+    }
+
+    fn has_room(&self) -> bool {
+        let room = self.setups.material.as_ref().map(|material| material.has_room(&self.owner));
+        if room == Some(false) {
+            tracing::warn!("no room for more material (--store-mib, 1,024 entries a client)");
+        }
+        room == Some(true)
+    }
+
+    fn keep_entry(
+        &self,
+        bound: &[u8; 32],
+        entry: &[u8; 32],
+        holder: &[u8; 32],
+        write: &mut WriteInto<'_>,
+    ) -> bool {
+        let Some(material) = &self.setups.material else { return false };
+        let kept = material.keep(&self.owner, (bound, entry, holder), write);
         kept.inspect_err(|error| tracing::error!(%error, "material is not stored")).is_ok()
     }
 
     fn take_entry(&self, bound: &[u8; 32], entry: &[u8; 32]) -> Option<Box<dyn Read + Send>> {
-        let store = self.setups.store.as_ref()?;
-        let taken = store.spend(MATERIAL, &self.owner, bound, entry);
+        let material = self.setups.material.as_ref()?;
+        let taken = material.take(&self.owner, bound, entry);
         let taken =
             taken.inspect_err(|error| tracing::warn!(%error, "material is lost")).ok()??;
         // optional: 32 bytes begin with 8
         let first = entry.first_chunk().copied().unwrap_or_default();
         let id = format!("{:016x}", u64::from_be_bytes(first));
         tracing::info!(id, "material that was made ahead is taken");
-        Some(taken.1)
+        Some(taken)
     }
 
-    fn compare_entries(&self, bound: &[u8; 32], entries: &[[u8; 32]]) -> Vec<bool> {
-        let Some(store) = &self.setups.store else { return vec![false; entries.len()] };
-        let all = store.list(MATERIAL).inspect_err(|error| {
-            tracing::error!(%error, "material cannot be listed");
-        });
-        let mut known = HashSet::new();
-        for stored in all.into_iter().flatten() {
-            let Ok(header) = &stored.header else { continue };
-            if (&header.owner, &header.bound) != (&self.owner, bound) {
-                continue;
-            }
-            if entries.contains(&header.id) {
-                known.insert(header.id);
-            } else if !self.owner.is_empty()
-                && let Err(error) = store.remove(&stored.file)
-            {
-                // Clients without certificates are not told apart: theirs end with time.
-                tracing::warn!(%error, "material without its other half cannot be removed");
-            }
+    fn compare_entries(
+        &self,
+        bound: &[u8; 32],
+        holder: &[u8; 32],
+        entries: &[[u8; 32]],
+    ) -> Vec<bool> {
+        match &self.setups.material {
+            Some(material) => material.compare(&self.owner, (bound, holder), entries),
+            None => vec![false; entries.len()],
         }
-        entries.iter().map(|entry| known.contains(entry)).collect()
     }
 }
 
-impl ServedSetups<'_> {
-    /// Whether one more entry of this client has room.
-    fn room(&self, store: &Store) -> io::Result<bool> {
-        sweep(store)?;
-        let (mut own, mut bytes) = (0, 0);
-        for stored in store.list(MATERIAL)? {
-            bytes += stored.bytes;
-            own += usize::from(stored.header.is_ok_and(|header| header.owner == self.owner));
+impl Drop for ServedSetups<'_> {
+    fn drop(&mut self) {
+        let mut known = self.setups.known();
+        for key in self.held().drain(..) {
+            if let Some(known) = known.get_mut(&key) {
+                known.live = known.live.saturating_sub(1);
+            }
         }
-        Ok(own < ENTRIES_EACH && bytes < self.setups.most)
     }
 }
 
-/// Removes material whose time is over; tells of what cannot be read.
-fn sweep(store: &Store) -> io::Result<()> {
-    for stored in store.list(MATERIAL)? {
-        match stored.header {
-            Ok(header) if header.is_over() => {
-                store.remove(&stored.file)?;
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, file = stored.file, "stored material cannot be read");
-            }
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use geometry::Fit;
 use serde::{Deserialize, Serialize};
@@ -295,6 +295,19 @@ impl Interface {
         };
         self.range = Some(range.clone());
         Ok((range, source))
+    }
+
+    /// The files that describe a model, whether they are there or not: `model.toml` beside it, and the file of
+    /// labels that this names.
+    pub fn files(model: &Path) -> Vec<PathBuf> {
+        let path = model.with_file_name("model.toml");
+        let text = std::fs::read_to_string(&path).ok();
+        let file = text.and_then(|text| toml::from_str::<File>(&text).ok());
+        let labels = match file.and_then(|file| file.output.labels) {
+            Some(LabelSource::File(name)) => Some(model.with_file_name(name)),
+            _ => None,
+        };
+        std::iter::once(path).chain(labels).collect()
     }
 
     /// The `model.toml` beside an ONNX file, or the defaults if there is none.

@@ -15,6 +15,7 @@ pub mod reveal;
 pub mod samples;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod watcher;
 
 pub use description::{
     Channels, Fit, InputDescription, Interface, Layout, OutputDescription, Pixels, Reveal,
@@ -27,3 +28,4 @@ pub use quantise::{
     CalibrationSource, MAX_RESOLUTION, Options, Quantised, Report, RoundingMode, quantise,
 };
 pub use range::{InputRange, OutOfRange, RangeSource};
+pub use watcher::Watcher;

@@ -36,6 +36,7 @@ use crate::graph::Graph;
 use crate::onnx::Reference;
 use crate::passes;
 use crate::range::InputRange;
+use crate::watcher::Watcher;
 
 /// What the caller may choose.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct Options {
     pub reference: Option<Reference>,
     /// Whether the private result is the reference bit for bit.
     pub rounding: RoundingMode,
+    /// Is told how far it is.
+    pub watcher: Watcher,
 }
 
 /// How the private network rounds where bits are dropped.
@@ -87,6 +90,7 @@ impl Default for Options {
             effort: 1_000_000_000,
             reference: None,
             rounding: RoundingMode::default(),
+            watcher: Watcher::default(),
         }
     }
 }
@@ -391,7 +395,12 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
     let mut written = None;
     if let Some(reference) = &options.reference {
-        let logits = inputs.iter().map(|input| reference.unrounded(input));
+        let parts = options.watcher.parts("calibrating", inputs.len());
+        let logits = inputs.iter().map(|input| {
+            let logits = reference.unrounded(input);
+            parts.one();
+            logits
+        });
         calibration.logits = logits.collect::<Result<_, _>>()?;
         if reference.rounds() {
             let logits = inputs.iter().map(|input| reference.logits(input));

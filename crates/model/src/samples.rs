@@ -1,6 +1,6 @@
 //! Ready tensors: NPY files, and those that lie beside a model as `samples/*.npy`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use npyz::{DType, NpyFile, TypeChar};
 
@@ -152,16 +152,26 @@ pub(crate) fn check_npy_header(bytes: &[u8]) -> Result<(), ModelError> {
 /// Bytes of an NPY header at most.
 const MAX_NPY_HEADER: usize = 4096;
 
-/// Up to `limit` tensors from the directory `samples` beside the ONNX file, in the order of names;
-/// files that do not fit are left out.
-pub fn beside(model: &Path, graph: &Graph, limit: usize) -> Vec<Vec<f32>> {
-    let Ok(entries) = std::fs::read_dir(model.with_file_name("samples")) else { return Vec::new() };
+/// The directory of a model's samples.
+pub fn folder(model: &Path) -> PathBuf {
+    model.with_file_name("samples")
+}
+
+/// The NPY files in a model's directory of samples, in the order of names.
+pub fn files(model: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder(model)) else { return Vec::new() };
     let mut paths: Vec<_> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "npy"))
         .collect();
     paths.sort();
     paths
+}
+
+/// Up to `limit` tensors from the directory `samples` beside the ONNX file, in the order of names;
+/// files that do not fit are left out.
+pub fn beside(model: &Path, graph: &Graph, limit: usize) -> Vec<Vec<f32>> {
+    files(model)
         .iter()
         .filter_map(|path| read_npy(&std::fs::read(path).ok()?, &graph.input_dims).ok())
         .take(limit)

@@ -6,6 +6,9 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
+
+use crate::entropy::random;
 use crate::error::ServiceError;
 
 /// Where a user's keys lie: `$GAZELLE_HOME`, or `~/.config/gazelle`.
@@ -66,6 +69,11 @@ impl Home {
         self.0.join("material")
     }
 
+    /// Compiled copies of the models that a server served.
+    pub fn models(&self) -> PathBuf {
+        self.0.join("models")
+    }
+
     /// The client's identity.
     pub fn client(&self) -> PathBuf {
         self.0.join("client.pem")
@@ -74,7 +82,18 @@ impl Home {
 
 /// Writes a file that only its owner can read, in one step: readers see the old or the new one. Its
 /// folder is made if it is missing, for the owner alone.
-pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), ServiceError> {
+///
+/// # Errors
+/// [`ServiceError::File`] if the system fails: then what was there is as it was.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), ServiceError> {
+    place_private(path, content, |temporary, path| fs::rename(temporary, path))
+}
+
+fn place_private(
+    path: &Path,
+    content: &[u8],
+    into_place: impl Fn(&Path, &Path) -> std::io::Result<()>,
+) -> Result<(), ServiceError> {
     let fail = || ServiceError::file(path);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -87,15 +106,16 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), ServiceError>
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.ok_or_else(|| ServiceError::Caller("a file without a name".into()))?;
-    let temporary = folder.join(format!(".{name}.{}", std::process::id()));
+    let tag = random::<8>().map_err(fail())?;
+    let temporary = folder.join(format!(".{name}.{}", HEXLOWER.encode(&tag)));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     options.mode(0o600);
     let written = options.open(&temporary).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
+        file.write_all(content)?;
         file.sync_all()?;
-        fs::rename(&temporary, path)
+        into_place(&temporary, path)
     });
     if let Err(error) = written {
         // What is left of a failed attempt is of no use to anybody.
@@ -103,6 +123,22 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), ServiceError>
         return Err(fail()(error));
     }
     Ok(())
+}
+
+/// The same where nothing is yet: of all that try, one writes it, and nobody replaces it.
+///
+/// # Errors
+/// [`ServiceError::File`] if the system fails.
+pub(crate) fn create_private(path: &Path, content: &[u8]) -> Result<(), ServiceError> {
+    place_private(path, content, |temporary, path| {
+        // Unlike a rename, a link replaces nothing.
+        let linked = fs::hard_link(temporary, path);
+        fs::remove_file(temporary)?;
+        match linked {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        }
+    })
 }
 
 /// Reads a file with a private key; refuses one that others can read.

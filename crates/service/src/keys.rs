@@ -60,7 +60,7 @@ impl Authority {
         let key = KeyPair::generate().map_err(internal)?;
         let certificate = params.self_signed(&key).map_err(internal)?.pem();
         let text = Zeroizing::new(format!("{}{certificate}", *Zeroizing::new(key.serialize_pem())));
-        write_private(&home.authority(), &text)?;
+        write_private(&home.authority(), text.as_bytes())?;
         let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(internal)?;
         let authority = Self { home: home.clone(), issuer, certificate };
         Register::default().write(home)?;
@@ -167,7 +167,7 @@ impl Authority {
         register.write(&self.home)?;
         let key = Zeroizing::new(key.serialize_pem());
         let text = format!("{}{}{}", *key, certificate.pem(), self.certificate);
-        write_private(file, &Zeroizing::new(text))?;
+        write_private(file, Zeroizing::new(text).as_bytes())?;
         Ok(issued)
     }
 
@@ -215,7 +215,7 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = list.signed_by(&self.issuer).and_then(|list| list.pem()).map_err(internal)?;
-        write_private(&self.home.revoked(), &list)
+        write_private(&self.home.revoked(), list.as_bytes())
     }
 }
 
@@ -242,7 +242,7 @@ pub fn install(file: &Path, home: &Home) -> Result<Identity, ServiceError> {
     }
     CertificateDer::from_pem_slice(text.as_bytes())
         .map_err(|_| ServiceError::identity(file, "no certificate in PEM form"))?;
-    write_private(&own, text)?;
+    write_private(&own, text.as_bytes())?;
     Identity::read(&own).inspect_err(|_| {
         // Not a usable one: the home stays as it was.
         let _ = std::fs::remove_file(&own);

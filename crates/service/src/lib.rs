@@ -2,6 +2,7 @@
 
 mod audit;
 mod connect;
+mod entropy;
 mod error;
 mod home;
 mod identity;
@@ -16,7 +17,7 @@ mod tls;
 pub use audit::{AuditEvent, AuditLog};
 pub use connect::{Dialling, connect};
 pub use error::ServiceError;
-pub use home::Home;
+pub use home::{Home, write_private};
 pub use identity::{ClientId, Identity, IdentityFiles};
 pub use metrics::{Metrics, PhaseCount};
 pub use proxy::Proxy;

@@ -33,6 +33,8 @@ pub struct Metrics {
     sessions: IntGauge,
     waiting: IntGauge,
     memory: IntGaugeVec,
+    stored_entries: IntGauge,
+    stored_bytes: IntGauge,
     files: IntGauge,
     inferences: IntCounterVec,
     seconds: CounterVec,
@@ -61,6 +63,8 @@ impl Metrics {
                 &["kind"],
             )
             .map_err(defect)?,
+            stored_entries: gauge("stored_entries", "Inferences whose material is in the store")?,
+            stored_bytes: gauge("stored_bytes", "Bytes of material in the store")?,
             files: gauge("open_files", "Open file descriptors")?,
             inferences: counter("inferences_total", "Completed inferences", &["model"])?,
             seconds: CounterVec::new(
@@ -76,10 +80,12 @@ impl Metrics {
             refusals: counter("refusals_total", "Clients not served, by reason", &["reason"])?,
             ready: AtomicBool::new(false),
         };
-        let all: [Box<dyn prometheus::core::Collector>; 8] = [
+        let all: [Box<dyn prometheus::core::Collector>; 10] = [
             Box::new(metrics.sessions.clone()),
             Box::new(metrics.waiting.clone()),
             Box::new(metrics.memory.clone()),
+            Box::new(metrics.stored_entries.clone()),
+            Box::new(metrics.stored_bytes.clone()),
             Box::new(metrics.files.clone()),
             Box::new(metrics.inferences.clone()),
             Box::new(metrics.seconds.clone()),
@@ -97,6 +103,12 @@ impl Metrics {
         self.sessions.set(sessions as i64);
         self.waiting.set(waiting as i64);
         self.memory.with_label_values(&["predicted"]).set(predicted_bytes as i64);
+    }
+
+    /// Material in the store: of so many inferences, so many bytes.
+    pub fn stored(&self, entries: usize, bytes: u64) {
+        self.stored_entries.set(entries as i64);
+        self.stored_bytes.set(bytes as i64);
     }
 
     /// A phase of a session with `model`.

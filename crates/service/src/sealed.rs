@@ -8,16 +8,18 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use aead_stream::{DecryptorBE32, EncryptorBE32, Nonce, StreamBE32};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use chacha20poly1305::{Key, XChaCha20Poly1305};
 use data_encoding::HEXLOWER;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::entropy::random;
 use crate::error::ServiceError;
-use crate::home::{read_private, write_private};
+use crate::home::{create_private, read_private};
 use crate::identity::Identity;
 
 const MAGIC: &[u8; 16] = b"gazelle sealed 1";
+/// Magic, nonce, length of the header: without the nonce the key opens nothing.
+pub(crate) const BEGINNING: usize = 16 + 19 + 4;
 const CHUNK: usize = 1 << 16;
 const TAG: usize = 16;
 /// A header's longest form.
@@ -66,7 +68,7 @@ impl StoreKey {
     pub fn in_file(path: &Path) -> Result<Self, ServiceError> {
         if !path.exists() {
             let bytes = Zeroizing::new(random::<32>().map_err(ServiceError::file(path))?);
-            write_private(path, &Zeroizing::new(HEXLOWER.encode(&*bytes)))?;
+            create_private(path, Zeroizing::new(HEXLOWER.encode(&*bytes)).as_bytes())?;
         }
         let text = Zeroizing::new(read_private(path)?);
         let bytes = HEXLOWER.decode(text.trim().as_bytes()).ok().map(Zeroizing::new);
@@ -94,13 +96,6 @@ impl StoreKey {
     fn cipher(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(blake3::derive_key("gazelle 2026 sealed files", &*self.0))
     }
-}
-
-/// Random bytes of the operating system.
-pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("no random bytes"))?;
-    Ok(bytes)
 }
 
 fn changed() -> io::Error {
@@ -173,7 +168,7 @@ impl<R: Read> SealedReader<R> {
     /// The header, and a reader of what follows it.
     pub(crate) fn new(input: R, key: &StoreKey) -> io::Result<(Vec<u8>, Self)> {
         let mut input = BufReader::with_capacity(CHUNK + TAG, input);
-        let mut begin = [0; 16 + 19 + 4];
+        let mut begin = [0; BEGINNING];
         input.read_exact(&mut begin).map_err(|_| changed())?;
         let (magic, rest) = begin.split_at(16);
         let (nonce, length) = rest.split_at(19);

@@ -4,74 +4,30 @@
 //! who try, one gets it. What a killed process left half-written or half-used is removed when the folder is
 //! opened.
 
+mod header;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 #[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use serde::{Deserialize, Serialize};
 
+use header::FORMAT;
+pub use header::SealedHeader;
+
+use crate::entropy::random;
 use crate::error::ServiceError;
-use crate::home::{read_private, write_private};
-use crate::sealed::{SealedReader, SealedWriter, StoreKey, random};
+use crate::home::{create_private, read_private};
+use crate::sealed::{BEGINNING, SealedReader, SealedWriter, StoreKey};
 
-/// Of the headers; another one is not read.
-const FORMAT: u32 = 1;
 /// Files that are being written, and that are being used up.
 const PARTIAL: &str = "partial-";
 const SPENT: &str = "spent-";
 /// So long a half-written file of a process that may still live is left alone.
 const ABANDONED: Duration = Duration::from_hours(1);
-
-/// What a sealed file is; part of it, and sealed with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SealedHeader {
-    /// Of the file.
-    format: u32,
-    /// `setup`, `material`, ..
-    pub kind: String,
-    /// The other party, as the holder knows it.
-    pub owner: String,
-    /// What it is good for: a digest.
-    pub bound: [u8; 32],
-    /// Which one.
-    pub id: [u8; 32],
-    /// What both parties say of it; zero where they say nothing.
-    pub digest: [u8; 32],
-    /// For people: the model's name.
-    pub label: String,
-    /// Seconds since 1970.
-    pub made: u64,
-    /// The same: when it is of no use any more.
-    pub until: u64,
-}
-
-impl SealedHeader {
-    /// Of something made now that is of use for `lasting`.
-    pub fn new(kind: &str, owner: &str, bound: [u8; 32], id: [u8; 32], lasting: Duration) -> Self {
-        let made = now();
-        Self {
-            format: FORMAT,
-            kind: kind.to_owned(),
-            owner: owner.to_owned(),
-            bound,
-            id,
-            digest: [0; 32],
-            label: String::new(),
-            made,
-            until: made.saturating_add(lasting.as_secs()),
-        }
-    }
-
-    /// Whether it is of no use any more.
-    pub fn is_over(&self) -> bool {
-        self.until < now()
-    }
-}
 
 /// A file of a store as a listing has it.
 #[derive(Debug)]
@@ -125,14 +81,16 @@ impl Store {
     /// # Errors
     /// [`ServiceError::File`] or [`ServiceError::Identity`] if it cannot be read or written.
     pub fn salt(folder: &Path) -> Result<[u8; 16], ServiceError> {
-        let path = folder.join("salt");
-        if !path.exists() {
-            let salt = random::<16>().map_err(ServiceError::file(&path))?;
-            write_private(&path, &HEXLOWER.encode(&salt))?;
-        }
-        let salt = HEXLOWER.decode(read_private(&path)?.trim().as_bytes()).ok();
-        let salt = salt.and_then(|salt| <[u8; 16]>::try_from(salt.as_slice()).ok());
-        salt.ok_or_else(|| ServiceError::identity(&path, "not a store's salt"))
+        random_of(&folder.join("salt"), "not a store's salt")
+    }
+
+    /// What this folder is known by to the other party: 32 random bytes, made if there are none. A copy of the
+    /// folder has the same.
+    ///
+    /// # Errors
+    /// [`ServiceError::File`] or [`ServiceError::Identity`] if they cannot be read or written.
+    pub fn name(&self) -> Result<[u8; 32], ServiceError> {
+        random_of(&self.folder.join("name"), "not a store's name")
     }
 
     /// Where it lies.
@@ -153,7 +111,7 @@ impl Store {
             };
             if left && (alone || old()) {
                 // Another process may have been faster.
-                let _ = fs::remove_file(entry.path());
+                let _ = erase(&entry.path());
             }
         }
         Ok(())
@@ -179,10 +137,10 @@ impl Store {
         durable: bool,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.place(header, durable, write, |aside, place| fs::rename(aside, place))
+        self.place(header, durable, write, |aside, place| fs::rename(aside, place)).map(drop)
     }
 
-    /// Keeps what is not there yet, on disk when this returns.
+    /// Keeps what is not there yet, on disk when this returns; its bytes there.
     ///
     /// # Errors
     /// As [`put`](Self::put); [`io::ErrorKind::AlreadyExists`] if something of this name is there.
@@ -190,7 +148,7 @@ impl Store {
         &self,
         header: &SealedHeader,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         self.place(header, true, write, |aside, place| {
             // Unlike a rename, a link replaces nothing.
             fs::hard_link(aside, place)?;
@@ -204,7 +162,7 @@ impl Store {
         durable: bool,
         write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
         into_place: impl Fn(&Path, &Path) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         let aside = self.folder.join(format!("{PARTIAL}{}", HEXLOWER.encode(&random::<12>()?)));
         let words = serde_json::to_vec(header).map_err(io::Error::other)?;
         let written = private(&aside, true).and_then(|file| {
@@ -214,14 +172,19 @@ impl Store {
             if durable {
                 file.sync_all()?;
             }
-            into_place(&aside, &self.folder.join(self.file_of(header)))
+            let bytes = file.metadata()?.len();
+            into_place(&aside, &self.folder.join(self.file_of(header)))?;
+            Ok(bytes)
         });
         if written.is_err() {
             // What is left of a failed attempt is of no use to anybody.
             let _ = fs::remove_file(&aside);
         }
-        written?;
-        if durable { self.sync() } else { Ok(()) }
+        let bytes = written?;
+        if durable {
+            self.sync()?;
+        }
+        Ok(bytes)
     }
 
     /// What was kept, if it still is of use.
@@ -242,7 +205,8 @@ impl Store {
     }
 
     /// Takes what was kept: afterwards nobody finds it, not even after a crash. It is on disk that it is gone
-    /// when this returns; the content is read as it is used, and removed with the value.
+    /// when this returns, and so is its nonce, without which the key of the store opens nothing; the content is
+    /// read as it is used.
     ///
     /// # Errors
     /// As [`find`](Self::find); what cannot be read is gone all the same.
@@ -265,8 +229,9 @@ impl Store {
             (header.kind.as_str(), header.owner.as_str()) == (kind, owner)
                 && (&header.bound, &header.id) == (bound, id)
         });
-        // An open file can be read to its end; what is not removed now is swept later.
-        let _ = fs::remove_file(self.folder.join(&aside));
+        // An open file can be read to its end, its beginning has been read; what is not erased now is swept
+        // later.
+        let _ = erase(&self.folder.join(&aside));
         found
     }
 
@@ -358,6 +323,27 @@ impl Store {
     }
 }
 
+/// Random bytes in a file of a folder, made if there are none; whoever makes them first is heeded by all.
+fn random_of<const N: usize>(path: &Path, why: &str) -> Result<[u8; N], ServiceError> {
+    if !path.exists() {
+        let bytes = random::<N>().map_err(ServiceError::file(path))?;
+        create_private(path, HEXLOWER.encode(&bytes).as_bytes())?;
+    }
+    let bytes = HEXLOWER.decode(read_private(path)?.trim().as_bytes()).ok();
+    let bytes = bytes.and_then(|bytes| <[u8; N]>::try_from(bytes.as_slice()).ok());
+    bytes.ok_or_else(|| ServiceError::identity(path, why))
+}
+
+/// Overwrites what a sealed file begins with, its nonce, and removes it. On disks and file systems that write
+/// in place nothing opens the rest then; others (SSDs, copies on write) may keep what was overwritten.
+fn erase(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    // No more than that: the rest may still be read, by whoever has the file open.
+    file.write_all(&[0; BEGINNING])?;
+    file.sync_data()?;
+    fs::remove_file(path)
+}
+
 /// A file for its owner alone.
 fn private(path: &Path, new: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -367,135 +353,5 @@ fn private(path: &Path, new: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("gazelle-store-{name}-{}", std::process::id());
-            Self(std::env::temp_dir().join(name))
-        }
-
-        fn store(&self) -> Store {
-            Store::open(&self.0, StoreKey::new([7; 32]), false).unwrap()
-        }
-
-        fn only(&self, kind: &str) -> PathBuf {
-            let mut files = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-            let of_kind =
-                |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(kind);
-            files.find(of_kind).unwrap()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    const DAY: Duration = Duration::from_hours(24);
-
-    fn put(store: &Store, header: &SealedHeader, body: &[u8]) {
-        store.put(header, true, &mut |out| out.write_all(body)).unwrap();
-    }
-
-    fn body(found: Option<(SealedHeader, SealedContent)>) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        found?.1.read_to_end(&mut bytes).unwrap();
-        Some(bytes)
-    }
-
-    #[test]
-    fn what_is_spent_is_found_by_nobody_again() {
-        let folder = Folder::new("spend");
-        let store = folder.store();
-        let header = SealedHeader::new("material", "alice", [1; 32], [2; 32], DAY);
-        put(&store, &header, b"secret");
-        let other = folder.store();
-        assert_eq!(
-            body(other.find("material", "alice", &[1; 32], &[2; 32]).unwrap()).unwrap(),
-            b"secret"
-        );
-        let spent = store.spend("material", "alice", &[1; 32], &[2; 32]).unwrap();
-        assert!(other.spend("material", "alice", &[1; 32], &[2; 32]).unwrap().is_none());
-        assert!(other.list("material").unwrap().is_empty());
-        assert_eq!(body(spent).unwrap(), b"secret");
-        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_is_there_is_not_replaced_by_what_is_created() {
-        let folder = Folder::new("create");
-        let store = folder.store();
-        let header = SealedHeader::new("material", "alice", [1; 32], [2; 32], DAY);
-        store.create(&header, &mut |out| out.write_all(b"first")).unwrap();
-        let again = store.create(&header, &mut |out| out.write_all(b"second")).unwrap_err();
-        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
-        let found = store.find("material", "alice", &[1; 32], &[2; 32]).unwrap();
-        assert_eq!(body(found).unwrap(), b"first");
-        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn files_are_bound_to_owner_purpose_and_id_and_are_not_found_by_others() {
-        let folder = Folder::new("bound");
-        let store = folder.store();
-        let header = SealedHeader::new("setup", "alice", [1; 32], [2; 32], DAY);
-        put(&store, &header, b"secret");
-        for (owner, bound, id) in [("bob", 1, 2), ("alice", 9, 2), ("alice", 1, 9)] {
-            assert!(store.find("setup", owner, &[bound; 32], &[id; 32]).unwrap().is_none());
-        }
-        // Under another's name it is refused.
-        let other = SealedHeader { owner: "bob".into(), ..header.clone() };
-        fs::rename(folder.only("setup"), folder.0.join(store.file_of(&other))).unwrap();
-        let error = store.find("setup", "bob", &[1; 32], &[2; 32]).err().unwrap();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(store.list("setup").unwrap()[0].header.is_err());
-    }
-
-    #[test]
-    fn adversarial_changed_foreign_stale_and_half_written_files_are_told_and_never_used() {
-        let folder = Folder::new("adversarial");
-        let store = folder.store();
-        let header = SealedHeader::new("material", "alice", [1; 32], [2; 32], DAY);
-        put(&store, &header, &vec![5; 100_000]);
-        let path = folder.only("material");
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[90_000] ^= 1;
-        fs::write(&path, &bytes).unwrap();
-        let mut content = Vec::new();
-        let found = store.find("material", "alice", &[1; 32], &[2; 32]).unwrap().unwrap();
-        let error = { found }.1.read_to_end(&mut content).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        let foreign = Store::open(&folder.0, StoreKey::new([8; 32]), false).unwrap();
-        assert!(foreign.list("material").unwrap()[0].header.is_err());
-        // Stale ones are removed.
-        let stale = SealedHeader { until: 1, ..header };
-        put(&store, &stale, b"old");
-        assert!(store.find("material", "alice", &[1; 32], &[2; 32]).unwrap().is_none());
-        assert!(store.list("material").unwrap().is_empty());
-        // A write that fails leaves nothing.
-        let full = store.put(&stale, true, &mut |out| {
-            out.write_all(&vec![1; 200_000])?;
-            Err(io::Error::from(io::ErrorKind::StorageFull))
-        });
-        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
-        // What a killed process left is swept by whoever has the store alone.
-        fs::write(folder.0.join("partial-1"), b"half").unwrap();
-        fs::write(folder.0.join("spent-1"), b"used").unwrap();
-        let alone = Store::open(&folder.0, StoreKey::new([7; 32]), true).unwrap();
-        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "the lock");
-        assert!(Store::open(&folder.0, StoreKey::new([7; 32]), true).is_err());
-        drop(alone);
-    }
-}
+mod tests;

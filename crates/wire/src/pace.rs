@@ -8,7 +8,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Shortest time-out that is handed to the system (zero would mean none).
@@ -23,10 +23,26 @@ pub trait Patient: Send {
     fn wait_at_most(&self, timeout: Duration) -> io::Result<()>;
 }
 
+/// Who shares a processor with others: is told when a link waits for the peer, and may make it wait for a turn
+/// before it goes on. Time spent in a turn is nobody's silence.
+pub trait Turn: std::fmt::Debug + Send + Sync {
+    /// The link is about to wait for the peer.
+    fn rests(&self);
+
+    /// The link has moved bytes, and there is work to do; may block for a while.
+    fn works(&self);
+}
+
 /// The purses of one link, shared by both directions, by whoever announces phases, and by whoever
 /// watches the link from another thread.
 #[derive(Debug, Clone)]
-pub struct Pace(Arc<[Direction; 2]>);
+pub struct Pace(Arc<SharedPace>);
+
+#[derive(Debug)]
+struct SharedPace {
+    directions: [Direction; 2],
+    turn: OnceLock<Box<dyn Turn>>,
+}
 
 #[derive(Debug)]
 struct Direction {
@@ -61,12 +77,19 @@ impl Pace {
             }),
             moved: AtomicU64::new(0),
         };
-        Self(Arc::new([direction(), direction()]))
+        let directions = [direction(), direction()];
+        Self(Arc::new(SharedPace { directions, turn: OnceLock::new() }))
+    }
+
+    /// From now on the link takes turns with others; the first one that is given counts.
+    pub fn take_turns(&self, turn: Box<dyn Turn>) {
+        // A second one would not know of the first's.
+        let _ = self.0.turn.set(turn);
     }
 
     /// A new phase begins: both purses hold `patience`.
     pub fn begin(&self, patience: Duration) {
-        for direction in self.0.iter() {
+        for direction in &self.0.directions {
             let mut purse = lock(&direction.purse);
             (purse.full, purse.left) = (patience, patience);
         }
@@ -85,7 +108,7 @@ impl Pace {
     /// For how long a read or write has been waiting for the peer while nothing moved in either
     /// direction; `None` while this party does not wait.
     pub fn silent(&self) -> Option<Duration> {
-        let times = self.0.iter().map(|direction| {
+        let times = self.0.directions.iter().map(|direction| {
             let purse = lock(&direction.purse);
             (purse.since, purse.last)
         });
@@ -102,7 +125,7 @@ impl Pace {
 
     /// Bytes written to the link and read from it so far.
     pub fn moved(&self) -> (u64, u64) {
-        let [reading, writing] = &*self.0;
+        let [reading, writing] = &self.0.directions;
         (writing.moved.load(Ordering::Relaxed), reading.moved.load(Ordering::Relaxed))
     }
 
@@ -117,7 +140,7 @@ impl Pace {
     }
 
     fn direction(&self, direction: usize) -> &Direction {
-        let [reading, writing] = &*self.0;
+        let [reading, writing] = &self.0.directions;
         if direction == READING { reading } else { writing }
     }
 
@@ -161,6 +184,10 @@ impl<T: Patient> Paced<T> {
             self.inner.wait_at_most(wait)?;
             self.set = Some(wait);
         }
+        let turn = self.pace.0.turn.get();
+        if let Some(turn) = turn {
+            turn.rests();
+        }
         let result = act(&mut self.inner);
         let waited = start.elapsed();
         let bytes = result.as_ref().map_or(0, |bytes| *bytes);
@@ -173,6 +200,10 @@ impl<T: Patient> Paced<T> {
         let gained = bytes as f64 * purse.per_byte;
         let gained = Duration::try_from_secs_f64(gained).unwrap_or(purse.full);
         purse.left = (purse.left.saturating_sub(waited)).saturating_add(gained).min(purse.full);
+        drop(purse);
+        if let Some(turn) = turn {
+            turn.works();
+        }
         result
     }
 }

@@ -4,25 +4,27 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gazelle::wire::Link;
+use gazelle_service::Quota;
 
-use super::{ModelArguments, RoundingArgument, ServerLink, at_least_one};
+use super::{ModelArguments, ServerLink, at_least_one};
 
 /// What a client may make by default where steps round locally: about a tenth of the replays that tell
 /// the last layer's weights (docs/threat-model.md).
 const LOCAL_INFERENCES: u64 = 256;
 
+/// A model to serve, or a folder of them, with what counts for it alone.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelOrder {
+    /// ONNX, compiled, or a folder.
+    pub(crate) path: PathBuf,
+    pub(crate) settings: ServedSettings,
+}
+
+/// What each served model may have of its own.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Serve {
+pub(crate) struct ServedSettings {
     #[command(flatten)]
     pub(crate) model: ModelArguments,
-    /// More models behind the same port; a folder stands for the ONNX files in it. Options of models
-    /// count for all of them
-    #[arg(value_name = "MORE.ONNX")]
-    pub(crate) more: Vec<PathBuf>,
-    /// Address and port; port 0 picks a free one. Addresses that other machines can reach need keys
-    /// (`gazelle keys`) or --insecure
-    #[arg(long, default_value = "127.0.0.1:7764")]
-    pub(crate) listen: String,
     /// The name that clients see (default: from model.toml or the file)
     #[arg(long)]
     pub(crate) model_name: Option<String>,
@@ -30,6 +32,40 @@ pub(crate) struct Serve {
     /// `<bandwidth>,<round trip>` such as `100mbit,20ms`
     #[arg(long, value_name = "LINK", default_value = "lan")]
     pub(crate) link: Link,
+    /// Inferences of each client with each model in all: with `--rounding local` every replay of an image
+    /// tells it a little about the weights (default: 256 with `--rounding local`, else no limit)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_inferences: Option<u64>,
+    /// Inferences of each client with each model per day (UTC)
+    #[arg(long, value_name = "N")]
+    pub(crate) per_day: Option<u64>,
+    /// Inferences of each client with each model per minute; faster clients are made to wait
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60000))]
+    pub(crate) per_minute: Option<u64>,
+    /// Traffic of each client with each model per day (UTC), both ways
+    #[arg(long, value_name = "MIB")]
+    pub(crate) mib_per_day: Option<u64>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    /// Models behind one port: ONNX files (`model.toml` beside one describes preprocessing and output), files
+    /// of `gazelle compile`, or folders of them. Options of models count for all
+    #[arg(value_name = "MODEL", required_unless_present = "config")]
+    pub(crate) models: Vec<PathBuf>,
+    /// Take models and options from this file; what the command line says as well goes before it
+    #[arg(long, value_name = "SERVE.TOML", conflicts_with = "models")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: ServedSettings,
+    /// Make models anew, and keep nothing of them: else a compiled copy of each is kept in the folder of
+    /// keys, for the next start
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Address and port; port 0 picks a free one. Addresses that other machines can reach need keys
+    /// (`gazelle keys`) or --insecure
+    #[arg(long, default_value = "127.0.0.1:7764")]
+    pub(crate) listen: String,
     /// Clients served at once; others stand in line. One client gets all places but one: one
     /// certificate, or without TLS one address, unless it is this machine's own
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = at_least_one)]
@@ -49,25 +85,12 @@ pub(crate) struct Serve {
     /// How long running inferences may go on after SIGTERM or SIGINT; a second signal ends them
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86400))]
     pub(crate) drain: u64,
-    /// Inferences of each client with each model in all: with `--rounding local` every replay of an image
-    /// tells it a little about the weights (default: 256 with `--rounding local`, else no limit)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_inferences: Option<u64>,
-    /// Inferences of each client with each model per day (UTC)
-    #[arg(long, value_name = "N")]
-    pub(crate) per_day: Option<u64>,
-    /// Inferences of each client with each model per minute; faster clients are made to wait
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=60000))]
-    pub(crate) per_minute: Option<u64>,
-    /// Traffic of each client with each model per day (UTC), both ways
-    #[arg(long, value_name = "MIB")]
-    pub(crate) mib_per_day: Option<u64>,
     /// Where inferences are counted (default: quota.redb in the folder of keys)
     #[arg(long, value_name = "FILE")]
     pub(crate) quota_file: Option<PathBuf>,
     /// Keep setups in this folder, so that clients of before need no new one after a restart (without,
-    /// they are kept in memory), and material that clients make ahead. What lies there is sealed with the key of the TLS identity, or the passphrase
-    /// in `GAZELLE_PASSPHRASE`
+    /// they are kept in memory), and material that clients make ahead. What lies there is sealed with the
+    /// key of the TLS identity, or the passphrase in `GAZELLE_PASSPHRASE`
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// Material in --store at most
@@ -86,13 +109,19 @@ pub(crate) struct Serve {
     pub(crate) link_layer: ServerLink,
 }
 
-impl Serve {
-    /// Inferences of a client in all.
-    pub(crate) fn inferences_in_all(&self) -> Option<u64> {
-        let local = self.model.rounding == RoundingArgument::Local;
-        self.max_inferences.or(local.then_some(LOCAL_INFERENCES))
+impl ServedSettings {
+    /// Limits of one client; `exact`: how the model rounds.
+    pub(crate) fn quota(&self, exact: bool) -> Quota {
+        Quota {
+            in_all: self.max_inferences.or((!exact).then_some(LOCAL_INFERENCES)),
+            per_day: self.per_day,
+            per_minute: self.per_minute,
+            bytes_per_day: self.mib_per_day.map(|mib| mib.saturating_mul(1 << 20)),
+        }
     }
+}
 
+impl Serve {
     /// `--memory` in bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory << 20

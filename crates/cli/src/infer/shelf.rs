@@ -32,7 +32,7 @@ impl ClientSetups {
     }
 
     /// The entries of material for a model, the oldest first.
-    pub(crate) fn entries(&self, bound: &[u8; 32]) -> VecDeque<[u8; 32]> {
+    pub(crate) fn entries(&self, bound: &[u8; 32]) -> VecDeque<OwnEntry> {
         let found = entries(&self.store, &self.server, bound).inspect_err(|error| {
             tracing::warn!(%error, "the material that was made ahead cannot be listed");
         });
@@ -105,13 +105,21 @@ impl ClientShelf for ClientSetups {
     }
 }
 
-/// The ids of a server's entries in this client's store, the oldest first.
+/// A half in this client's store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnEntry {
+    pub(crate) id: [u8; 32],
+    /// Which of several servers behind the address has the other half.
+    pub(crate) replica: [u8; 32],
+}
+
+/// A server's entries in this client's store, the oldest first.
 pub(crate) fn entries(
     store: &Store,
     server: &str,
     bound: &[u8; 32],
-) -> Result<Vec<[u8; 32]>, Failure> {
+) -> Result<Vec<OwnEntry>, Failure> {
     let headers = store.list(MATERIAL)?.into_iter().rev().filter_map(|stored| stored.header.ok());
     let own = headers.filter(|header| header.owner == server && header.bound == *bound);
-    Ok(own.map(|header| header.id).collect())
+    Ok(own.map(|header| OwnEntry { id: header.id, replica: header.digest }).collect())
 }

@@ -8,17 +8,17 @@ use gazelle::backend::{Choice, DefaultClient, DefaultPrepared, DefaultSuite};
 use gazelle::wire::ChannelError;
 use gazelle::wire::handshake::Line;
 use gazelle::wire::tcp::Timeouts;
-use gazelle::{Asking, ClientShelf, GazelleError, Inference, Limits, Offer};
+use gazelle::{Asking, Claimed, ClientShelf, GazelleError, Inference, Limits, Offer};
 use rand_core::CryptoRng;
 
 use crate::arguments::Infer;
 use crate::failure::Failure;
-use crate::infer::shelf::ClientSetups;
+use crate::infer::shelf::{ClientSetups, OwnEntry};
 use crate::link;
 use crate::progress::BatchProgress;
 use crate::screen::tell;
 
-/// So many entries in a row that a server does not have: it is another one.
+/// After so many entries in a row that a server should have and has not, the others are left alone.
 const UNKNOWN: usize = 4;
 
 /// The first pause before a new attempt; each further one is twice as long.
@@ -33,7 +33,7 @@ pub(super) struct Visit<'a> {
     /// Setups of earlier sessions.
     shelf: Option<Arc<ClientSetups>>,
     /// Material that was made ahead.
-    entries: VecDeque<[u8; 32]>,
+    entries: VecDeque<OwnEntry>,
     /// The only model that is accepted: the first session's, from the second on.
     digest: Option<[u8; 32]>,
     /// There has been a session: what it was told was no misunderstanding about TLS.
@@ -228,17 +228,21 @@ impl<'a> Visit<'a> {
     ) -> Result<DefaultPrepared, GazelleError> {
         let mut unknown = 0;
         while let (Some(shelf), Some(entry)) = (&self.shelf, self.entries.pop_front()) {
-            let id = data_id(&entry);
+            let id = data_id(&entry.id);
             // It stays here until the server has taken its half: another replica may be the one that has it.
-            let Some(claim) = client.claim(&entry)? else {
-                tracing::info!(id, "the server does not have this material");
-                unknown += 1;
-                if unknown == UNKNOWN {
-                    self.entries.clear();
+            let claim = match client.claim(&entry.id)? {
+                Claimed::Taken(claim) => claim,
+                Claimed::Missing(replica) => {
+                    tracing::info!(id, "the server does not have this material");
+                    self.entries.retain(|entry| entry.replica == replica);
+                    unknown += 1;
+                    if unknown == UNKNOWN {
+                        self.entries.clear();
+                    }
+                    continue;
                 }
-                continue;
             };
-            let taken = shelf.take(client.bound(), &entry).inspect_err(|error| {
+            let taken = shelf.take(client.bound(), &entry.id).inspect_err(|error| {
                 tracing::warn!(id, %error, "material that was made ahead is lost");
             });
             let Ok(Some(mut content)) = taken else { continue };

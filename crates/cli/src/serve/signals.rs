@@ -9,18 +9,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::Outcome;
-use crate::arguments::Serve;
-use crate::failure::Failure;
+use crate::arguments::ServeOrders;
 use crate::serve::models;
 
 /// Follows signals from a thread of its own; the end is told to `ended`.
-pub(crate) fn follow(house: Arc<House>, command: Serve, ended: Sender<Outcome>) -> Outcome {
+pub(crate) fn follow(house: Arc<House>, orders: ServeOrders, ended: Sender<Outcome>) -> Outcome {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut draining = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
-                reload(&house, &command);
+                reload(&house, &orders);
             } else if draining {
                 tracing::warn!("stopped at once, by a second signal");
                 // The main thread may have left.
@@ -28,7 +27,7 @@ pub(crate) fn follow(house: Arc<House>, command: Serve, ended: Sender<Outcome>) 
             } else {
                 draining = true;
                 let (house, ended) = (Arc::clone(&house), ended.clone());
-                let patience = Duration::from_secs(command.drain);
+                let patience = Duration::from_secs(orders.server.drain);
                 std::thread::spawn(move || drain(&house, patience, &ended));
             }
         }
@@ -50,11 +49,11 @@ fn drain(house: &House, patience: Duration, ended: &Sender<Outcome>) {
 }
 
 /// Exchanges the models, or keeps all of them.
-fn reload(house: &House, command: &Serve) {
+fn reload(house: &House, orders: &ServeOrders) {
     tracing::info!("loading the models again");
-    let new = models::load_all(command, true)
-        .and_then(|new| house.models().exchange(new).map_err(Failure::from));
-    match new {
+    let new = orders.again().and_then(|orders| models::load_all(&orders, true));
+    let exchanged = new.and_then(|new| Ok(house.exchange(new)?));
+    match exchanged {
         Ok(()) => tracing::info!(models = house.models().count(), "models exchanged"),
         Err(failure) => tracing::error!(%failure, "the models stay as they were"),
     }

@@ -94,6 +94,58 @@ fn a_quota_is_told_kept_and_outlives_the_server() {
 }
 
 #[test]
+fn a_client_without_quota_left_uses_what_it_made_ahead_and_makes_no_more() {
+    let folder = Folder::new();
+    let (file, store, home) =
+        (folder.file("quota.redb"), folder.file("store"), folder.file("home"));
+    let arguments = ["--max-inferences", "3", "--quota-file", &file, "--store", &store];
+    let arguments = [&arguments[..], &["--metrics", "127.0.0.1:0"]].concat();
+    let server = Server::logging(&model(), &arguments);
+    let run = |arguments: &[&str]| {
+        let mut command = crate::program::gazelle(arguments);
+        command
+            .env("GAZELLE_HOME", &home)
+            .env("RUST_LOG", "info")
+            .args(["--server", &server.address])
+            .output()
+            .unwrap()
+    };
+    let metric = |name: &str| {
+        let text = get(&metrics(&server), "/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    assert!(run(&["prepare", "--count", "3"]).status.success());
+    let one_more = run(&["prepare", "--count", "1"]);
+    assert!(!one_more.status.success());
+    // It had to be let in to use what is there, and was not let make anything.
+    assert!(
+        stderr(&one_more).contains("no more inferences") || stderr(&one_more).contains("are made")
+    );
+    let inputs = samples(4);
+    let all: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let first = run(&[&["infer", "--json"], &all[..2]].concat());
+    assert_eq!(objects(&first).len(), 2);
+    let used = |output: &std::process::Output| {
+        stderr(output).matches("material that was made ahead is used").count()
+    };
+    assert_eq!(used(&first), 2, "{}", stderr(&first));
+    // The last one is used, and the fourth is refused.
+    let rest = run(&[&["infer", "--json"], &all[2..]].concat());
+    assert_eq!(rest.status.code(), Some(1));
+    assert_eq!(String::from_utf8(rest.stdout.clone()).unwrap().lines().count(), 1);
+    assert_eq!(used(&rest), 1, "{}", stderr(&rest));
+    assert!(stderr(&rest).contains("all inferences that the server allows"), "{}", stderr(&rest));
+    let none = run(&[&["infer", "--json"], &all[..1]].concat());
+    assert!(stderr(&none).contains("allows this client no more inferences"), "{}", stderr(&none));
+    let until = Instant::now() + Duration::from_secs(60);
+    while metric("gazelle_stored_entries") > 0.0 {
+        assert!(Instant::now() < until, "entries are left");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn adversarial_a_client_that_does_not_count_is_stopped_by_the_server() {
     let folder = Folder::new();
     let file = folder.file("quota.redb");

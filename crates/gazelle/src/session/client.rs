@@ -2,7 +2,7 @@
 
 mod entries;
 
-pub use entries::Claim;
+pub use entries::{Claim, Claimed, EntryKept, KeepHalf};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::kept::{self, ClientShelf, LinearSetup};
-use crate::session::message::{ClientCommand, EntryIds, MaskedInput};
+use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::offer::SessionParts;
 use crate::session::step_shares::StepShares;
 use crate::session::{Observer, Progress, linear_client};
@@ -252,7 +252,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.charge()?;
         // Masks, noise positions and keys do not repeat where this process was cloned or restored.
         let mut rng = gazelle_prg::refreshed(rng)?;
-        let result = self.prepare_inner(None, &mut rng);
+        let result = self.prepare_inner(&mut rng);
         self.bury(result)
     }
 
@@ -325,24 +325,28 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         Ok(Shares::new(tensor.ring_bits, input.iter().map(|value| *value as u64).collect()))
     }
 
-    /// `entry`: the material is to be stored under it.
     fn prepare_inner(
         &mut self,
-        entry: Option<&[u8; 32]>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Prepared<N>, GazelleError> {
         self.channel.begin_phase();
         let meter = Meter::start(&self.channel);
         let id = self.next;
         self.next = id.wrapping_add(1);
-        match entry {
-            Some(entry) => {
-                self.channel.send(&ClientCommand::Keep { id }, &())?;
-                self.channel.send(&EntryIds(vec![*entry]), &1)?;
-            }
-            None => self.channel.send(&ClientCommand::Prepare { id }, &())?,
-        }
+        self.channel.send(&ClientCommand::Prepare { id }, &())?;
         self.channel.flush()?;
+        let prepared = self.offline(id, false, rng)?;
+        Ok(Prepared { offline: meter.stop(&self.channel), ..prepared })
+    }
+
+    /// The offline phase of inference `id`; `record`: its material is to be stored.
+    fn offline(
+        &mut self,
+        id: u32,
+        record: bool,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Prepared<N>, GazelleError> {
+        let meter = Meter::start(&self.channel);
         if self.suite.hints() == Hints::Fresh && self.made_here > 0 {
             self.set_up_again(id, rng)?;
         }
@@ -350,7 +354,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let plan = &self.plan;
         let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
         let linear = &*linear;
-        nonlinear.record(entry.is_some());
+        nonlinear.record(record);
         let talk = Talk { nonlinear, channel: &mut self.channel, rng };
         let observer = self.observer.as_deref();
         let made = std::thread::scope(|scope| {

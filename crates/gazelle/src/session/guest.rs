@@ -143,8 +143,10 @@ pub enum Activity {
     Idle,
     /// The same, while material waits for its input.
     Prepared,
-    /// Material is being made or used.
+    /// Material is being made, or taken off a store.
     Busy,
+    /// Material is being used: a client waits for its prediction.
+    Online,
 }
 
 /// A session's [`Activity`], shared with whoever watches it.
@@ -152,13 +154,21 @@ pub enum Activity {
 pub struct SessionStage(Arc<AtomicU8>);
 
 impl SessionStage {
+    /// A session that does this.
+    pub fn of(activity: Activity) -> Self {
+        let stage = Self::default();
+        stage.set(activity);
+        stage
+    }
+
     /// What the session is doing now.
     pub fn activity(&self) -> Activity {
         match self.0.load(Ordering::Relaxed) {
             0 => Activity::Setup,
             1 => Activity::Idle,
             2 => Activity::Prepared,
-            _ => Activity::Busy,
+            3 => Activity::Busy,
+            _ => Activity::Online,
         }
     }
 
@@ -168,6 +178,7 @@ impl SessionStage {
             Activity::Idle => 1,
             Activity::Prepared => 2,
             Activity::Busy => 3,
+            Activity::Online => 4,
         };
         self.0.store(code, Ordering::Relaxed);
     }

@@ -28,7 +28,6 @@ use crate::plan::Plan;
 use crate::session::message::{
     ClientCommand, NAMES, SetupAnswer, SetupName, SetupVerdict, SetupWish,
 };
-use crate::session::stored::WriteInto;
 use crate::suite::{Hints, Suite};
 
 /// So many inferences a setup serves in all, the running sessions' included: a quarter of what the noise
@@ -36,6 +35,9 @@ use crate::suite::{Hints, Suite};
 const IN_ALL: u64 = 1 << 16;
 /// Inferences that a session counts ahead.
 const BLOCK: u64 = 64;
+
+/// Writes something into a store.
+pub type WriteInto<'a> = dyn FnMut(&mut dyn Write) -> io::Result<()> + 'a;
 
 /// Where a client keeps setups. `bound` is the digest of model description and suite that a setup is good for.
 /// A shelf gives back what it was given or nothing.
@@ -76,8 +78,25 @@ pub trait ServerShelf: Sync {
     /// setup must serve no more.
     fn count(&self, bound: &[u8; 32], id: &[u8; 32], inferences: u64) -> Option<u64>;
 
-    /// Stores an entry's half durably; whether it did. Its `bound` covers the weights.
-    fn keep_entry(&self, _bound: &[u8; 32], _entry: &[u8; 32], _write: &mut WriteInto<'_>) -> bool {
+    /// Which of several servers behind one address this is: 32 random bytes that last as long as the store.
+    fn replica(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    /// Whether one more entry of this client has room.
+    fn has_room(&self) -> bool {
+        false
+    }
+
+    /// Stores an entry's half durably; whether it did. Its `bound` covers the weights; `holder` names the
+    /// client's store.
+    fn keep_entry(
+        &self,
+        _bound: &[u8; 32],
+        _entry: &[u8; 32],
+        _holder: &[u8; 32],
+        _write: &mut WriteInto<'_>,
+    ) -> bool {
         false
     }
 
@@ -86,8 +105,13 @@ pub trait ServerShelf: Sync {
         None
     }
 
-    /// Which of these entries there are; all others of this client and `bound` are dropped.
-    fn compare_entries(&self, _bound: &[u8; 32], entries: &[[u8; 32]]) -> Vec<bool> {
+    /// Which of these entries there are; all others of this client, `bound` and `holder` are dropped.
+    fn compare_entries(
+        &self,
+        _bound: &[u8; 32],
+        _holder: &[u8; 32],
+        entries: &[[u8; 32]],
+    ) -> Vec<bool> {
         vec![false; entries.len()]
     }
 }

@@ -31,8 +31,12 @@ impl Message for EntryIds {
     }
 }
 
-/// Whether the server has stored, taken or still has each of so many entries.
-pub(crate) struct EntriesThere(pub(crate) Vec<bool>);
+/// Whether the server has room for, has stored or still has each of so many entries; and which of several
+/// servers it is.
+pub(crate) struct EntriesThere {
+    pub(crate) there: Vec<bool>,
+    pub(crate) replica: [u8; 32],
+}
 
 impl Message for EntriesThere {
     type Shape = usize;
@@ -40,10 +44,11 @@ impl Message for EntriesThere {
     const NAME: &'static str = "entries that are there";
 
     fn encoded_len(count: &usize) -> usize {
-        *count
+        *count + 32
     }
     fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.0.iter().map(|there| u8::from(*there)));
+        out.extend(self.there.iter().map(|there| u8::from(*there)));
+        out.extend_from_slice(&self.replica);
     }
     fn decode(input: &mut Reader<'_>, count: &usize) -> Result<Self, DecodeError> {
         let there = |byte: &u8| match byte {
@@ -51,7 +56,39 @@ impl Message for EntriesThere {
             1 => Ok(true),
             _ => Err(DecodeError::Invalid("an entry that is neither there nor not")),
         };
-        input.take(*count)?.iter().map(there).collect::<Result<_, _>>().map(Self)
+        let there = input.take(*count)?.iter().map(there).collect::<Result<_, _>>()?;
+        Ok(Self { there, replica: input.array()? })
+    }
+}
+
+/// What the server says of an entry that it was asked to take off its store: the tag of its half (zero if it
+/// has none), and which of several servers it is.
+pub(crate) struct EntryTaken {
+    pub(crate) pair: Option<[u8; 32]>,
+    pub(crate) replica: [u8; 32],
+}
+
+impl Message for EntryTaken {
+    type Shape = ();
+    const KIND: u16 = 0x0708;
+    const NAME: &'static str = "an entry that was taken";
+
+    fn encoded_len((): &()) -> usize {
+        65
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.pair.is_some()));
+        // optional: zero stands for none
+        out.extend_from_slice(&self.pair.unwrap_or_default());
+        out.extend_from_slice(&self.replica);
+    }
+    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        let ([taken], pair, replica) = (input.array()?, input.array()?, input.array()?);
+        match (taken, pair == [0; 32]) {
+            (0, true) => Ok(Self { pair: None, replica }),
+            (1, _) => Ok(Self { pair: Some(pair), replica }),
+            _ => Err(DecodeError::Invalid("an entry that is neither taken nor not")),
+        }
     }
 }
 
@@ -81,11 +118,11 @@ pub(crate) enum ClientCommand {
     Close,
     /// Set up both protocols; comes first. A wish with so many names of kept setups follows.
     SetUp { names: u32 },
-    /// As `Prepare`; both store their halves under the entry's id, which follows.
+    /// As `Prepare`; both store their halves under the entry's id, which follows with the holder's.
     Keep { id: u32 },
     /// Take the entry whose id follows off the stores; known as `id` from then on.
     Use { id: u32 },
-    /// The client's entries follow, so many: drop all others of it.
+    /// The holder's id and its entries follow, so many: drop all others of this holder.
     Compare { entries: u32 },
 }
 

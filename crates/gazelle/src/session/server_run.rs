@@ -20,8 +20,9 @@ use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::background::Background;
 use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::kept::{self, Count, ServerShelf};
-use crate::session::message::{ClientCommand, EntriesThere, EntryIds, MaskedInput};
+use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryTaken, MaskedInput};
 use crate::session::server::{ServerLimits, ServerReport, Service};
+use crate::session::stored::{self, WantedEntry};
 use crate::session::watcher::{Recorder, SessionWatcher};
 use crate::suite::Hints;
 
@@ -159,9 +160,10 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                 }
                 ClientCommand::Compare { entries } => {
                     let count = entries as usize;
-                    let EntryIds(entries) = channel.recv(&count)?;
-                    let there = self.compare(watcher.shelf(), &entries);
-                    channel.send(&EntriesThere(there), &count)?;
+                    let EntryIds(ids) = channel.recv(&(count + 1))?;
+                    let there = self.compare(watcher.shelf(), &ids);
+                    let replica = stored::replica(watcher.shelf());
+                    channel.send(&EntriesThere { there, replica }, &count)?;
                     channel.flush()?;
                 }
                 ClientCommand::Use { id } => {
@@ -174,18 +176,22 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     }
                     self.number(id)?;
                     let found = self.take(watcher.shelf(), &entry);
-                    let there = vec![found.is_some()];
-                    if let Some(material) = found {
+                    let pair = found.map(|(pair, material)| {
                         self.prepared.insert(id, material);
-                    }
-                    channel.send(&EntriesThere(there), &1)?;
+                        pair
+                    });
+                    let replica = stored::replica(watcher.shelf());
+                    channel.send(&EntryTaken { pair, replica }, &())?;
                     channel.flush()?;
                 }
                 ClientCommand::Prepare { id } | ClientCommand::Keep { id } => {
-                    let mut entry = None;
+                    let mut wanted = None;
                     if matches!(command, ClientCommand::Keep { .. }) {
-                        let EntryIds(ids) = channel.recv(&1)?;
-                        entry = ids.first().copied();
+                        wanted = WantedEntry::receive(watcher.shelf(), channel)?;
+                        if wanted.is_none() {
+                            self.number(id)?;
+                            continue;
+                        }
                     }
                     made += 1;
                     if self.prepared.len() >= limits.prepared || made > limits.inferences {
@@ -203,16 +209,19 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     }
                     // As at the client: coins do not repeat where this process was cloned or restored.
                     let mut rng = gazelle_prg::refreshed(rng)?;
-                    let prepared = self.offline(entry.is_some(), channel, &mut rng)?;
-                    if let Some(entry) = entry {
-                        let there = vec![self.keep(watcher.shelf(), &entry, &prepared)];
-                        channel.send(&EntriesThere(there), &1)?;
+                    let prepared = self.offline(wanted.is_some(), channel, &mut rng)?;
+                    if let Some(wanted) = wanted {
+                        let there = vec![self.keep(watcher.shelf(), &wanted, &prepared)];
+                        let replica = stored::replica(watcher.shelf());
+                        channel.send(&EntriesThere { there, replica }, &1)?;
                         channel.flush()?;
+                        watcher.kept(&prepared.offline);
                     } else {
                         self.prepared.insert(id, prepared);
                     }
                 }
                 ClientCommand::Infer { id } => {
+                    stage.set(Activity::Online);
                     let prepared = self
                         .prepared
                         .remove(&id)

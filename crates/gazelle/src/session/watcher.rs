@@ -21,6 +21,9 @@ pub trait SessionWatcher: Sync {
         true
     }
 
+    /// The material of an inference was made to be stored, which took this.
+    fn kept(&self, _offline: &Phase) {}
+
     /// An inference is complete: its prediction has been revealed.
     fn inferred(&self, _report: &InferenceReport) {}
 }

@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use gazelle_prg::{Prg, Seed};
-use gazelle_share::{LinearWeights, NetworkBuilder, StepFunction, TensorId, TensorShape};
+use gazelle_share::{LinearWeights, Network, NetworkBuilder, StepFunction, TensorId, TensorShape};
 use gazelle_wire::Channel;
 use gazelle_wire::recording::{Recording, frames};
 use gazelle_wire::testing::run_two_recorded;
 
-use crate::backend::{Choice, DefaultService};
+use crate::backend::{Choice, CompiledModel, DefaultService};
 use crate::description::{Description, ModelInfo};
 use crate::error::GazelleError;
 use crate::session::{Limits, Offer, ServerLimits, Service};
@@ -17,6 +17,37 @@ use crate::session::{Limits, Offer, ServerLimits, Service};
 const RING: u32 = 34;
 const TRUNCATE: u32 = 12;
 const VALUES: u32 = 20;
+
+/// A compiled model's file behind its digest: read, and planned if it is one. `data` is what stands there if it
+/// begins with a zero byte; else it changes bytes of an honest one, four bytes each: where, and what to.
+///
+/// # Panics
+/// Only on a defect.
+pub fn compiled_model(data: &[u8]) {
+    static HONEST: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some((0, data)) = data.split_first() {
+        // Whatever is wrong with it is an error.
+        let _ = CompiledModel::parse(data).map(CompiledModel::service);
+        return;
+    }
+    let honest = HONEST.get_or_init(|| {
+        let choice = Choice::all(crate::backend::StepProtocol::Gmw);
+        let info = ModelInfo::default();
+        let model = CompiledModel { info, choice, network: network(), remarks: Vec::new() };
+        let bytes = model.to_bytes().map(|bytes| bytes.get(48..).map(<[u8]>::to_vec));
+        // optional: an honest model can be written
+        bytes.ok().flatten().unwrap_or_default()
+    });
+    let mut bytes = honest.clone();
+    for [low, high, byte, xor] in data.as_chunks::<4>().0.iter().take(16) {
+        let at = usize::from(u16::from_le_bytes([*low, *high])) % bytes.len().max(1);
+        if let Some(place) = bytes.get_mut(at) {
+            *place = if xor & 1 == 0 { *byte } else { *place ^ *byte };
+        }
+    }
+    // The same.
+    let _ = CompiledModel::parse(&bytes).map(CompiledModel::service);
+}
 
 /// Returns what a server may say about a model: parsed, and accepted or refused, by a client that bounds
 /// its memory. `data` is a description if it begins with a brace; else it changes numbers of an
@@ -149,7 +180,7 @@ fn session(channel: Channel) -> Result<Vec<i64>, GazelleError> {
 
 /// Fully connected 6 to 4, ReLU, fully connected 4 to 3, revealed.
 #[expect(clippy::expect_used, reason = "the network is fixed")]
-fn compile() -> DefaultService {
+fn network() -> Network {
     let mut network = NetworkBuilder::new(TensorShape::vector(6), RING, TRUNCATE, VALUES);
     let dense = |network: &mut NetworkBuilder, name: &str, input, outputs: usize| {
         let op = network.fully_connected(input, outputs);
@@ -160,10 +191,14 @@ fn compile() -> DefaultService {
     let hidden = dense(&mut network, "0", TensorId::INPUT, 4);
     let hidden = network.step("1", StepFunction::Relu, hidden, None);
     let logits = dense(&mut network, "2", hidden, 3);
-    let network = network.build(logits).expect("a valid network");
+    network.build(logits).expect("a valid network")
+}
+
+#[expect(clippy::expect_used, reason = "the network is fixed")]
+fn compile() -> DefaultService {
     let choice = Choice::default();
     let model = ModelInfo { name: "fuzz".into(), ..ModelInfo::default() };
-    Service::compile(choice.suite(2), network, model, choice.to_value()).expect("a valid network")
+    Service::compile(choice.suite(2), network(), model, choice.to_value()).expect("a valid network")
 }
 
 #[cfg(test)]
@@ -173,6 +208,13 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn adversarial_any_compiled_model_is_read_or_refused(
+            data in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            compiled_model(&data);
+        }
 
         #[test]
         fn adversarial_any_session_is_survived(

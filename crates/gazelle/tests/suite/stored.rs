@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use gazelle::backend::{Choice, DefaultClient, DefaultService, DefaultSuite, StepProtocol};
 use gazelle::{
-    GazelleError, Guest, Limits, Offer, ServerLimits, ServerShelf, SessionStage, SessionWatcher,
-    SetupName, WriteInto,
+    Claimed, EntryKept, GazelleError, Guest, Limits, Offer, ServerLimits, ServerShelf,
+    SessionStage, SessionWatcher, SetupName, WriteInto, system_rng,
 };
 use gazelle_model::fixed::{self, Rounding};
 use gazelle_model::{Options, import, quantise, samples};
@@ -20,6 +20,8 @@ use crate::networks::{evaluate, everything, exactly, inputs, tiny};
 use crate::parties::compile;
 
 type Bytes32 = [u8; 32];
+const REPLICA: Bytes32 = [8; 32];
+const HOLDER: Bytes32 = [7; 32];
 /// By binding and id.
 type Entries = HashMap<(Bytes32, Bytes32), Vec<u8>>;
 
@@ -37,7 +39,19 @@ impl ServerShelf for Shelf {
     fn count(&self, _: &Bytes32, _: &Bytes32, _: u64) -> Option<u64> {
         None
     }
-    fn keep_entry(&self, bound: &Bytes32, entry: &Bytes32, write: &mut WriteInto<'_>) -> bool {
+    fn has_room(&self) -> bool {
+        true
+    }
+    fn replica(&self) -> Bytes32 {
+        REPLICA
+    }
+    fn keep_entry(
+        &self,
+        bound: &Bytes32,
+        entry: &Bytes32,
+        _: &Bytes32,
+        write: &mut WriteInto<'_>,
+    ) -> bool {
         let mut bytes = Vec::new();
         write(&mut bytes).unwrap();
         self.0.lock().unwrap().insert((*bound, *entry), bytes).is_none()
@@ -45,7 +59,7 @@ impl ServerShelf for Shelf {
     fn take_entry(&self, bound: &Bytes32, entry: &Bytes32) -> Option<Box<dyn Read + Send>> {
         Some(Box::new(Cursor::new(self.0.lock().unwrap().remove(&(*bound, *entry))?)))
     }
-    fn compare_entries(&self, _: &Bytes32, entries: &[Bytes32]) -> Vec<bool> {
+    fn compare_entries(&self, _: &Bytes32, _: &Bytes32, entries: &[Bytes32]) -> Vec<bool> {
         let mut all = self.0.lock().unwrap();
         all.retain(|(_, entry), _| entries.contains(entry));
         entries.iter().map(|entry| all.keys().any(|(_, known)| known == entry)).collect()
@@ -68,7 +82,8 @@ fn session<T: Send + 'static>(
     let (suite, service, shelf) = (suite.clone(), Arc::clone(service), shelf.clone());
     run_two(
         move |channel| {
-            let offer = Offer::receive(channel, Limits::default(), None, &mut test_rng(6))?;
+            let offer =
+                Offer::receive(channel, Limits::default(), None, &mut system_rng().unwrap())?;
             let mut client = offer.accept_unprepared(suite)?;
             let result = work(&mut client)?;
             client.close()?;
@@ -96,7 +111,12 @@ fn prepared(
         let mut entries = Vec::new();
         for number in 0..count {
             let (id, mut bytes) = ([number; 32], Vec::new());
-            assert!(client.prepare_to_keep(&id, &mut |write| write(&mut bytes), rng)?);
+            let mut keep = |replica: &Bytes32, write: &mut WriteInto<'_>| {
+                assert_eq!(replica, &REPLICA);
+                write(&mut bytes)
+            };
+            let kept = client.prepare_to_keep((&id, &HOLDER), &mut keep, rng)?;
+            assert_eq!(kept, EntryKept::Stored);
             entries.push((id, bytes));
         }
         Ok(entries)
@@ -115,7 +135,13 @@ fn infer(
 ) -> Result<Option<Vec<i64>>, GazelleError> {
     let input = input.to_vec();
     let (values, served) = session(service, suite, shelf, move |client| {
-        let Some(claim) = client.claim(&id)? else { return Ok(None) };
+        let claim = match client.claim(&id)? {
+            Claimed::Taken(claim) => claim,
+            Claimed::Missing(replica) => {
+                assert_eq!(replica, REPLICA);
+                return Ok(None);
+            }
+        };
         let prepared = client.load(claim, &mut bytes.as_slice())?;
         assert_eq!(client.setup().turns, 1, "the handshake and nothing else");
         Ok(Some(client.infer(prepared, &input)?.values))
@@ -225,10 +251,51 @@ fn halves_without_a_partner_are_dropped_when_the_parties_compare() {
     let shelf = Shelf::default();
     prepared(&service, &suite, &shelf, 3);
     let (there, served) =
-        session(&service, &suite, &shelf, |client| client.compare(&[[1; 32], [9; 32]]));
+        session(&service, &suite, &shelf, |client| client.compare(&HOLDER, &[[1; 32], [9; 32]]));
     served.unwrap();
-    assert_eq!(there.unwrap(), [true, false]);
+    assert_eq!(there.unwrap(), (vec![true, false], REPLICA));
     assert_eq!(shelf.0.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn adversarial_halves_of_two_sessions_under_one_name_never_meet() {
+    let network = exactly(&tiny(10));
+    let suite = suite(&network, StepProtocol::Gmw);
+    let service = compile(suite.clone(), network.clone());
+    let (one, two) = (Shelf::default(), Shelf::default());
+    // Both sessions name their first entry alike: a store that was copied, or a client without luck.
+    let entries = prepared(&service, &suite, &one, 1);
+    prepared(&service, &suite, &two, 1);
+    let input = inputs(&network, 1).remove(0);
+    let error = infer(&service, &suite, &two, entries[0].clone(), &input).unwrap_err();
+    assert!(error.to_string().contains("another session"), "{error}");
+    // It is spent at the server; the right half still has its partner.
+    assert!(two.0.lock().unwrap().is_empty());
+    assert!(infer(&service, &suite, &one, entries[0].clone(), &input).unwrap().is_some());
+}
+
+#[test]
+fn a_server_without_room_says_so_before_anything_is_made() {
+    let network = exactly(&tiny(10));
+    let suite = suite(&network, StepProtocol::Gmw);
+    let service = compile(suite.clone(), network.clone());
+    let mut channels = run_two(
+        {
+            let suite = suite.clone();
+            move |channel| {
+                let offer = Offer::receive(channel, Limits::default(), None, &mut test_rng(6))?;
+                let mut client = offer.accept_unprepared(suite)?;
+                client.set_up(None, &mut test_rng(5))?;
+                let mut keep = |_: &Bytes32, _: &mut WriteInto<'_>| panic!("nothing is made");
+                let kept = client.prepare_to_keep((&[1; 32], &HOLDER), &mut keep, &mut test_rng(5));
+                client.close()?;
+                kept
+            }
+        },
+        move |channel| service.serve(channel, &ServerLimits::default(), &mut test_rng(2)),
+    );
+    assert_eq!(channels.0.unwrap(), EntryKept::NoRoom);
+    assert!(channels.1.as_mut().unwrap().inferences.is_empty());
 }
 
 #[test]

@@ -2,6 +2,11 @@
 
 /// How a file begins, and what it is then.
 const KNOWN: &[(usize, &[u8], &str)] = &[
+    (
+        0,
+        b"gazelle model ",
+        "this is a compiled model, which `gazelle serve` takes: give the ONNX file it was made from",
+    ),
     (0, LFS, "this is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
     (
         0,

@@ -1,5 +1,6 @@
 //! Weights that lie in files beside the model (`model.onnx.data`).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
@@ -12,20 +13,25 @@ use crate::error::ModelError;
 
 /// Bytes of all external data together at most.
 const MAX_BYTES: u64 = 4 << 30;
-/// Reads all external data into the tensors that refer to them; `folder` is where the model lies.
+
+/// Reads all external data into the tensors that refer to them; `folder` is where the model lies. The files that
+/// were read come back.
 ///
 /// # Errors
 /// [`ModelError::File`] with the file's and the tensor's name if a file is missing, too short, or
 /// outside the folder.
-pub(super) fn load(model: &mut ModelProto, folder: Option<&Path>) -> Result<(), ModelError> {
-    let mut loader = Loader { folder, left: MAX_BYTES, open: None };
+pub(super) fn load(
+    model: &mut ModelProto,
+    folder: Option<&Path>,
+) -> Result<Vec<PathBuf>, ModelError> {
+    let mut loader = Loader { folder, left: MAX_BYTES, open: None, files: BTreeSet::new() };
     if let Some(graph) = &mut model.graph {
         loader.graph(graph)?;
     }
     for function in &mut model.functions {
         loader.nodes(&mut function.node)?;
     }
-    Ok(())
+    Ok(loader.files.into_iter().collect())
 }
 
 struct Loader<'a> {
@@ -33,6 +39,8 @@ struct Loader<'a> {
     left: u64,
     /// The file read last.
     open: Option<(PathBuf, File)>,
+    /// All files that were read.
+    files: BTreeSet<PathBuf>,
 }
 
 impl Loader<'_> {
@@ -121,6 +129,7 @@ impl Loader<'_> {
         if self.open.as_ref().is_none_or(|(open, _)| open != path) {
             let file = File::open(path).map_err(io)?;
             self.open = Some((path.to_owned(), file));
+            self.files.insert(path.to_owned());
         }
         let Some((_, file)) = &mut self.open else { return Err(format!("{shown}: not open")) };
         let size = file.metadata().map_err(io)?.len();

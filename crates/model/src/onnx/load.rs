@@ -12,6 +12,7 @@ use super::reference::Reference;
 use super::{beginnings, count, external};
 use crate::error::ModelError;
 use crate::graph::Graph;
+use crate::watcher::Watcher;
 
 /// Bytes of an ONNX file at most; weights beside it are counted apart.
 const MAX_BYTES: u64 = 2 << 30;
@@ -26,6 +27,8 @@ pub struct ImportOptions {
     pub output: Option<String>,
     /// Where the file lies: its weights may be in files beside it.
     pub folder: Option<PathBuf>,
+    /// Is told how far loading and quantising is.
+    pub watcher: Watcher,
 }
 
 /// A network as imported.
@@ -41,6 +44,10 @@ pub struct ImportedModel {
     pub other_outputs: Vec<String>,
     /// What a user should know, though it is no fault.
     pub warnings: Vec<String>,
+    /// Files of weights beside the model that were read.
+    pub external_files: Vec<PathBuf>,
+    /// Is told how far the rest is.
+    pub watcher: Watcher,
     /// The graph's tensor for each value of the file that has one.
     pub(super) places: Arc<std::collections::HashMap<String, usize>>,
 }
@@ -98,7 +105,7 @@ impl ImportedModel {
         count::check(bytes)?;
         let mut model =
             ModelProto::decode(bytes).map_err(|error| ModelError::Malformed(error.to_string()))?;
-        external::load(&mut model, options.folder.as_deref())?;
+        let external_files = external::load(&mut model, options.folder.as_deref())?;
         let program = Arc::new(FileGraph::new(model, options)?);
         let mut reference =
             Reference { program: Arc::clone(&program), batch: 1, activation: Vec::new() };
@@ -111,6 +118,8 @@ impl ImportedModel {
             output: program.output.clone(),
             other_outputs: program.others.clone(),
             warnings: program.warnings.clone(),
+            external_files,
+            watcher: options.watcher.clone(),
             places: Arc::new(lowered.places),
         })
     }

@@ -42,7 +42,12 @@ impl ImportedModel {
         if let Some(grid) = self.graph.input_grid {
             tried.iter_mut().flatten().for_each(|x| *x = grid.round(*x));
         }
-        tried.iter().try_for_each(|input| self.compare(input, range, &lowered))
+        let parts = self.watcher.parts("checking what was read", tried.len());
+        tried.iter().try_for_each(|input| {
+            self.compare(input, range, &lowered)?;
+            parts.one();
+            Ok(())
+        })
     }
 
     fn compare(

@@ -41,7 +41,12 @@ pub(super) fn cheapest(
         // From `few` the next attempt leaps over one bit more.
         vec![shared(few), shared(few + 1), by_norm(few)]
     };
-    let found = starts.par_iter().map(|start| search(prepared, options, *start, None));
+    let parts = options.watcher.parts("searching widths", starts.len());
+    let found = starts.par_iter().map(|start| {
+        let found = search(prepared, options, *start, None);
+        parts.one();
+        found
+    });
     let found: Vec<_> = found.collect();
     let price = |found: &Searched| price::price(&found.quantised.network);
     match found.into_iter().flatten().min_by(|a, b| price(a).total_cmp(&price(b))) {
@@ -58,7 +63,9 @@ pub(super) fn cheapest(
 fn trim(prepared: &CalibratedGraph, options: &Options, mut best: Searched) -> Searched {
     let mut costliest = fractions::by_cost(&prepared.lowered);
     costliest.truncate(COSTLIEST);
+    let parts = options.watcher.parts("trimming widths", 2 * costliest.len());
     for tensor in costliest.repeat(2) {
+        parts.one();
         best = with_less(prepared, options, best, &[tensor], false);
     }
     best
@@ -68,7 +75,9 @@ fn trim(prepared: &CalibratedGraph, options: &Options, mut best: Searched) -> Se
 fn trim_many(prepared: &CalibratedGraph, options: &Options, mut best: Searched) -> Searched {
     let mut costliest = fractions::by_cost(&prepared.lowered);
     costliest.truncate(COSTLIEST_OF_MANY);
+    let parts = options.watcher.parts("trimming widths", costliest.len().div_ceil(TOGETHER));
     for tensors in costliest.chunks(TOGETHER) {
+        parts.one();
         best = with_less(prepared, options, best, tensors, true);
     }
     best

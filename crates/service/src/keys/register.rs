@@ -86,7 +86,7 @@ impl Register {
         let path = home.register();
         let text = toml::to_string(self)
             .map_err(|error| ServiceError::identity(&path, error.to_string()))?;
-        write_private(&path, &text)
+        write_private(&path, text.as_bytes())
     }
 
     /// What was issued, the oldest first.

@@ -89,7 +89,7 @@ fn another_suite_fails_at_the_server() {
 
 #[test]
 fn another_version_is_told_to_the_client() {
-    let hello = Hello { versions: Versions { lowest: 2, highest: 9 }, ..Hello::default() };
+    let hello = Hello { versions: Versions { lowest: 3, highest: 9 }, ..Hello::default() };
     let (client, server) = run_two(visit(hello, b""), serve(vec![1], b""));
     assert!(matches!(client, Err(HandshakeError::Version { ours }) if ours == hello.versions));
     assert!(matches!(server, Err(HandshakeError::Version { ours }) if ours == VERSIONS));

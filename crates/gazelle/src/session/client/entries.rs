@@ -9,48 +9,90 @@ use rand_core::CryptoRng;
 use super::{Client, Prepared, no_setup};
 use crate::error::GazelleError;
 use crate::report::Phase;
-use crate::session::message::{ClientCommand, EntriesThere, EntryIds};
-use crate::session::stored::{self, WriteInto};
+use crate::session::kept::WriteInto;
+use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryTaken};
+use crate::session::stored;
 
 /// An entry that the server has taken off its store for this session; single use.
 #[derive(Debug)]
 pub struct Claim {
     session: u64,
     id: u32,
+    /// The tag of the server's half.
+    pair: [u8; 32],
 }
 
+/// What a server says of an entry.
+#[derive(Debug)]
+pub enum Claimed {
+    /// It has taken its half off its store.
+    Taken(Claim),
+    /// It has none: it is this one of several servers, and another may have it.
+    Missing([u8; 32]),
+}
+
+/// What became of an entry that was to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKept {
+    /// Both parties have stored their halves.
+    Stored,
+    /// The server had no room, and nothing was made; or it could not store its half.
+    NoRoom,
+}
+
+/// Stores a client's half, given the server that has the other one, and what writes it.
+pub type KeepHalf<'a> = dyn FnMut(&[u8; 32], &mut WriteInto<'_>) -> io::Result<()> + 'a;
+
 impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
-    /// Makes the material of one inference to be stored under `entry`, 32 random bytes. `keep` stores what it is
-    /// given, durably, before the server is asked whether it has stored its half. Whether both have.
+    /// Makes the material of one inference to be stored under `entry`, 32 random bytes; `holder` names this
+    /// client's store, of several with one certificate. `keep` stores what it is given, durably, before the
+    /// server is asked whether it has stored its half.
+    ///
+    /// Cost: one round trip more than [`prepare`](Self::prepare), in which the server looks for room; none of
+    /// the client's allowance if there is none.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare); [`GazelleError::Kept`] if `keep` fails, and the session is dead.
     pub fn prepare_to_keep(
         &mut self,
-        entry: &[u8; 32],
-        keep: &mut dyn FnMut(&mut WriteInto<'_>) -> io::Result<()>,
+        (entry, holder): (&[u8; 32], &[u8; 32]),
+        keep: &mut KeepHalf<'_>,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<bool, GazelleError> {
+    ) -> Result<EntryKept, GazelleError> {
         self.alive()?;
-        self.charge()?;
+        if self.allowance == 0 {
+            return Err(GazelleError::Allowance);
+        }
         let mut rng = gazelle_prg::refreshed(rng)?;
-        let result = self.keep_inner(entry, keep, &mut rng);
+        let result = self.keep_inner((entry, holder), keep, &mut rng);
         self.bury(result)
     }
 
     fn keep_inner(
         &mut self,
-        entry: &[u8; 32],
-        keep: &mut dyn FnMut(&mut WriteInto<'_>) -> io::Result<()>,
+        (entry, holder): (&[u8; 32], &[u8; 32]),
+        keep: &mut KeepHalf<'_>,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<bool, GazelleError> {
-        let prepared = self.prepare_inner(Some(entry), rng)?;
+    ) -> Result<EntryKept, GazelleError> {
+        self.channel.begin_phase();
+        let id = self.next;
+        self.next = id.wrapping_add(1);
+        self.channel.send(&ClientCommand::Keep { id }, &())?;
+        self.channel.send(&EntryIds(vec![*entry, *holder]), &2)?;
+        self.channel.flush()?;
+        let EntriesThere { there: room, replica } = self.channel.recv(&1)?;
+        if room != [true] {
+            return Ok(EntryKept::NoRoom);
+        }
+        self.charge()?;
+        let pair = stored::pair_of(self.channel.binding(), entry);
+        let prepared = self.offline(id, true, rng)?;
         let (_, nonlinear) = self.made.as_ref().ok_or_else(no_setup)?;
-        let (mask, steps) = (&prepared.input_mask, &prepared.steps);
-        keep(&mut |out| stored::write_client(nonlinear, mask, steps, out))
+        let (half, steps) = ((&pair, &prepared.input_mask), &prepared.steps);
+        keep(&replica, &mut |out| stored::write_client(nonlinear, half, steps, out))
             .map_err(|error| GazelleError::Kept(error.to_string()))?;
-        let EntriesThere(there) = self.channel.recv(&1)?;
-        Ok(there == [true])
+        let EntriesThere { there, .. } = self.channel.recv(&1)?;
+        Ok(if there == [true] { EntryKept::Stored } else { EntryKept::NoRoom })
     }
 
     /// Asks the server to take an entry off its store. If it has, the client takes it off its own, durably, and
@@ -60,30 +102,35 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     ///
     /// # Errors
     /// The link's, and the session is dead.
-    pub fn claim(&mut self, entry: &[u8; 32]) -> Result<Option<Claim>, GazelleError> {
+    pub fn claim(&mut self, entry: &[u8; 32]) -> Result<Claimed, GazelleError> {
         self.alive()?;
         let result = self.claim_inner(entry);
         self.bury(result)
     }
 
-    fn claim_inner(&mut self, entry: &[u8; 32]) -> Result<Option<Claim>, GazelleError> {
+    fn claim_inner(&mut self, entry: &[u8; 32]) -> Result<Claimed, GazelleError> {
         self.channel.begin_phase();
         let id = self.next;
         self.next = id.wrapping_add(1);
         self.channel.send(&ClientCommand::Use { id }, &())?;
         self.channel.send(&EntryIds(vec![*entry]), &1)?;
         self.channel.flush()?;
-        let EntriesThere(there) = self.channel.recv(&1)?;
-        Ok((there == [true]).then_some(Claim { session: self.session, id }))
+        let EntryTaken { pair, replica } = self.channel.recv(&())?;
+        let session = self.session;
+        Ok(match pair {
+            Some(pair) => Claimed::Taken(Claim { session, id, pair }),
+            None => Claimed::Missing(replica),
+        })
     }
 
     /// Reads an entry that was claimed, to its end.
     ///
     /// # Errors
-    /// [`GazelleError::Kept`] if it cannot be read or is none of this model: it is lost, the session lives on.
+    /// [`GazelleError::Kept`] if it cannot be read, is none of this model, or the server's half was made in another
+    /// session: it is lost, this session lives on.
     pub fn load(
         &mut self,
-        Claim { session, id }: Claim,
+        Claim { session, id, pair }: Claim,
         content: &mut dyn Read,
     ) -> Result<Prepared<N>, GazelleError> {
         if session != self.session {
@@ -95,7 +142,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             self.stored = Some(session.map_err(|error| GazelleError::Kept(error.to_string()))?);
         }
         let protocol = self.stored.as_ref().ok_or_else(no_setup)?;
-        let (input_mask, steps) = stored::read_client(protocol, &self.plan, content)?;
+        let (input_mask, steps) = stored::read_client(protocol, (&self.plan, &pair), content)?;
         Ok(Prepared {
             session: self.session,
             id,
@@ -108,23 +155,33 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         })
     }
 
-    /// Which of these entries the server has; it drops all others of this client and model. At most 4,096.
+    /// Which of these entries the server has, and which of several servers it is; it drops all others of this
+    /// `holder` and model. At most 4,096.
     ///
     /// # Errors
     /// The link's, and the session is dead.
-    pub fn compare(&mut self, entries: &[[u8; 32]]) -> Result<Vec<bool>, GazelleError> {
+    pub fn compare(
+        &mut self,
+        holder: &[u8; 32],
+        entries: &[[u8; 32]],
+    ) -> Result<(Vec<bool>, [u8; 32]), GazelleError> {
         self.alive()?;
-        let result = self.compare_inner(entries);
+        let result = self.compare_inner(holder, entries);
         self.bury(result)
     }
 
-    fn compare_inner(&mut self, entries: &[[u8; 32]]) -> Result<Vec<bool>, GazelleError> {
+    fn compare_inner(
+        &mut self,
+        holder: &[u8; 32],
+        entries: &[[u8; 32]],
+    ) -> Result<(Vec<bool>, [u8; 32]), GazelleError> {
         self.channel.begin_phase();
         let count = entries.len();
         self.channel.send(&ClientCommand::Compare { entries: count as u32 }, &())?;
-        self.channel.send(&EntryIds(entries.to_vec()), &count)?;
+        let ids = std::iter::once(holder).chain(entries).copied().collect();
+        self.channel.send(&EntryIds(ids), &(count + 1))?;
         self.channel.flush()?;
-        let EntriesThere(there) = self.channel.recv(&count)?;
-        Ok(there)
+        let EntriesThere { there, replica } = self.channel.recv(&count)?;
+        Ok((there, replica))
     }
 }

@@ -9,7 +9,7 @@ use crate::description;
 use crate::error::GazelleError;
 use crate::report::Phase;
 use crate::session::kept::ServerShelf;
-use crate::session::stored;
+use crate::session::stored::{self, WantedEntry};
 
 impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
     /// The protocols of stored material, and what it is bound to.
@@ -33,23 +33,23 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
     pub(super) fn keep(
         &mut self,
         shelf: Option<&dyn ServerShelf>,
-        entry: &[u8; 32],
+        wanted: &WantedEntry,
         material: &ServerMaterial<N>,
     ) -> bool {
         let (Some(shelf), Ok(bound)) = (shelf, self.stored()) else { return false };
         let Some((_, nonlinear)) = &self.made else { return false };
-        let (shares, steps) = (&material.shares, &material.steps);
-        shelf.keep_entry(&bound, entry, &mut |out| {
-            stored::write_server(nonlinear, shares, steps, out)
+        let (half, steps) = ((&wanted.pair, material.shares.as_slice()), &material.steps);
+        shelf.keep_entry(&bound, &wanted.entry, &wanted.holder, &mut |out| {
+            stored::write_server(nonlinear, half, steps, out)
         })
     }
 
-    /// Takes an entry off the store, and reads all of it.
+    /// Takes an entry off the store, and reads all of it; the tag of its half as well.
     pub(super) fn take(
         &mut self,
         shelf: Option<&dyn ServerShelf>,
         entry: &[[u8; 32]],
-    ) -> Option<ServerMaterial<N>> {
+    ) -> Option<([u8; 32], ServerMaterial<N>)> {
         let bound = self
             .stored()
             .inspect_err(|error| tracing::info!(%error, "an entry is not used"))
@@ -58,26 +58,29 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         let (_, nonlinear) = self.stored.as_ref()?;
         let plan = &self.server.plan;
         let read = stored::read_server(nonlinear, plan, &mut *content);
-        let (shares, steps) =
+        let (pair, shares, steps) =
             read.inspect_err(|error| tracing::warn!(%error, "an entry is lost")).ok()?;
-        Some(ServerMaterial {
+        let material = ServerMaterial {
             stored: true,
             shares,
             offline: Phase::default(),
             groups: vec![Phase::default(); plan.groups().len()],
             step_phases: vec![Phase::default(); steps.len()],
             steps,
-        })
+        };
+        Some((pair, material))
     }
 
-    /// Which entries there are; drops the client's others.
+    /// Which entries there are; drops the holder's others. `ids`: the holder's, then the entries'.
     pub(super) fn compare(
         &mut self,
         shelf: Option<&dyn ServerShelf>,
-        entries: &[[u8; 32]],
+        ids: &[[u8; 32]],
     ) -> Vec<bool> {
+        // optional: there is one id more than entries
+        let (holder, entries) = ids.split_first().unwrap_or((&[0; 32], &[]));
         match (shelf, self.stored()) {
-            (Some(shelf), Ok(bound)) => shelf.compare_entries(&bound, entries),
+            (Some(shelf), Ok(bound)) => shelf.compare_entries(&bound, holder, entries),
             _ => vec![false; entries.len()],
         }
     }

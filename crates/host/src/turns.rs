@@ -1,0 +1,230 @@
+//! The processor shared between sessions: whoever uses material goes before whoever makes some.
+//!
+//! A session works from the moment at which bytes of its client have come until it waits for the next. Online
+//! phases, and commands that may begin one, are worked on at once. All else, setups and offline phases, takes turns: as many sessions at a time as there
+//! are cores, online ones counted, in the order in which they had something to do. A turn ends with the next
+//! wait for the client, so that nobody who stalls holds one, and begins after [`LONGEST`] in any case, so that
+//! a crowd of online phases slows the others down and does not stop them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gazelle::wire::pace::Turn;
+use gazelle::{Activity, SessionStage};
+
+/// How long a session waits for one turn at most.
+const LONGEST: Duration = Duration::from_millis(50);
+
+/// All sessions of a house.
+#[derive(Debug)]
+pub(crate) struct SessionTurns {
+    cores: usize,
+    state: Mutex<TurnState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct TurnState {
+    next: u64,
+    /// Sessions that work.
+    working: usize,
+    /// Those that wait for a turn, the first to come first.
+    line: VecDeque<u64>,
+}
+
+impl SessionTurns {
+    /// For the cores of this machine.
+    pub(crate) fn of_machine() -> Arc<Self> {
+        Self::new(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn new(cores: usize) -> Arc<Self> {
+        Arc::new(Self { cores, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, TurnState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session's part.
+    pub(crate) fn of_session(self: &Arc<Self>, stage: SessionStage) -> SessionTurn {
+        SessionTurn(Arc::new(SessionState {
+            turns: Arc::clone(self),
+            stage,
+            works: Mutex::new(false),
+        }))
+    }
+
+    /// Waits until it is this session's turn.
+    fn begin(&self) {
+        let mut state = self.state();
+        let until = Instant::now() + LONGEST;
+        let number = state.next;
+        state.next += 1;
+        state.line.push_back(number);
+        loop {
+            let first = state.line.front() == Some(&number);
+            let left = until.saturating_duration_since(Instant::now());
+            if first && state.working < self.cores || left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.line.retain(|other| *other != number);
+        state.working += 1;
+        drop(state);
+        // The next in line may have room as well.
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        let mut state = self.state();
+        state.working = state.working.saturating_sub(1);
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+#[derive(Debug)]
+struct SessionState {
+    turns: Arc<SessionTurns>,
+    stage: SessionStage,
+    /// Whether it is counted as working. Its directions of the link may be read and written by two threads: the
+    /// last one that was heard of counts.
+    works: Mutex<bool>,
+}
+
+impl SessionState {
+    fn is_working(&self) -> MutexGuard<'_, bool> {
+        self.works.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One session's part; it works no more when this is dropped.
+#[derive(Debug)]
+pub(crate) struct SessionTurn(Arc<SessionState>);
+
+impl SessionTurn {
+    /// What the session's link tells.
+    pub(crate) fn of_link(&self) -> Box<dyn Turn> {
+        Box::new(LinkTurn(Arc::clone(&self.0)))
+    }
+
+    /// Gives up the turn: the session is about to wait.
+    pub(crate) fn rests(&self) {
+        LinkTurn(Arc::clone(&self.0)).rests();
+    }
+}
+
+impl Drop for SessionTurn {
+    fn drop(&mut self) {
+        self.rests();
+    }
+}
+
+#[derive(Debug)]
+struct LinkTurn(Arc<SessionState>);
+
+impl Turn for LinkTurn {
+    fn rests(&self) {
+        if std::mem::replace(&mut *self.0.is_working(), false) {
+            self.0.turns.end();
+        }
+    }
+
+    fn works(&self) {
+        {
+            let mut works = self.0.is_working();
+            if *works {
+                return;
+            }
+            let activity = self.0.stage.activity();
+            if matches!(activity, Activity::Online | Activity::Idle | Activity::Prepared) {
+                *works = true;
+                self.0.turns.state().working += 1;
+                return;
+            }
+        }
+        // Not under the lock: the other direction goes on.
+        self.0.turns.begin();
+        if std::mem::replace(&mut *self.0.is_working(), true) {
+            // It was counted twice.
+            self.0.turns.end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// A session that makes material.
+    fn offline(turns: &Arc<SessionTurns>) -> (SessionTurn, Box<dyn Turn>) {
+        let session = turns.of_session(SessionStage::default());
+        let link = session.of_link();
+        (session, link)
+    }
+
+    #[test]
+    fn who_waits_for_commands_is_answered_at_once() {
+        let turns = SessionTurns::new(1);
+        let (_one, first) = offline(&turns);
+        first.works();
+        let stage = SessionStage::of(Activity::Prepared);
+        let session = turns.of_session(stage);
+        session.of_link().works();
+        assert_eq!(turns.state().working, 2);
+        assert!(turns.state().line.is_empty());
+    }
+
+    #[test]
+    fn as_many_sessions_work_as_there_are_cores_and_none_waits_for_ever() {
+        let turns = SessionTurns::new(1);
+        let (one, first) = offline(&turns);
+        let (_two, second) = offline(&turns);
+        first.works();
+        assert_eq!(turns.state().working, 1);
+        // A second word of the same session changes nothing.
+        first.works();
+        assert_eq!(turns.state().working, 1);
+        // Nobody gives way: after a while the other one works all the same.
+        let begin = Instant::now();
+        second.works();
+        assert!(begin.elapsed() >= LONGEST);
+        assert_eq!(turns.state().working, 2);
+        second.rests();
+        second.rests();
+        assert_eq!(turns.state().working, 1);
+        // A session that ends in the middle of its work.
+        drop(one);
+        assert_eq!(turns.state().working, 0);
+        assert!(turns.state().line.is_empty());
+    }
+
+    #[test]
+    fn who_rests_lets_the_first_in_line_work() {
+        let turns = SessionTurns::new(1);
+        let (_one, first) = offline(&turns);
+        first.works();
+        let (told, heard) = channel();
+        let (_two, second) = offline(&turns);
+        let waits = std::thread::spawn(move || {
+            second.works();
+            told.send(()).unwrap();
+            second
+        });
+        while turns.state().line.is_empty() && turns.state().working == 1 {
+            std::thread::yield_now();
+        }
+        first.rests();
+        heard.recv().unwrap();
+        let second = waits.join().unwrap();
+        assert_eq!(turns.state().working, 1);
+        second.rests();
+        assert_eq!(turns.state().working, 0);
+    }
+}
