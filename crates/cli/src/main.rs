@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Command::Inspect(command) => inspect::run(command),
         Command::Serve(command) => {
             // optional: whoever serves has said `serve`
-            let typed = matches.subcommand().map(|(_, typed)| typed).unwrap_or(&matches);
+            let typed = matches.subcommand().map_or(&matches, |(_, typed)| typed);
             ServeOrders::new(command, typed).and_then(|orders| serve::run(&orders, quiet))
         }
         Command::Compile(command) => compile::run(command, quiet),

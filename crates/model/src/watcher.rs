@@ -29,7 +29,7 @@ impl Watcher {
         }
     }
 
-    /// WatchedParts that may be done in any order.
+    /// Parts that may be done in any order.
     pub(crate) fn parts(&self, what: &'static str, of: usize) -> WatchedParts<'_> {
         self.tell(what, 0, of);
         WatchedParts { watcher: self, what, done: AtomicUsize::new(0), of }

@@ -69,8 +69,10 @@ impl ModelCache {
         let begun = SystemTime::now();
         let model = fs::canonicalize(model)?;
         let ServedSettings { model: options, model_name, link, .. } = settings;
-        let wanted = format!("{model:?} {options:?} {model_name:?} {link:?}");
-        let name = blake3::hash(wanted.as_bytes()).to_hex();
+        let wanted = format!("{options:?} {model_name:?} {link:?}");
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(wanted.as_bytes()).update(&[0]);
+        let name = hasher.update(model.as_os_str().as_encoded_bytes()).finalize().to_hex();
         let file = folder.join(format!("{name}.cached"));
         let (calibration, calibration_limit) =
             (options.calibration.clone(), options.calibration_limit);
@@ -290,7 +292,9 @@ mod tests {
         fs::remove_file(&cache.file).unwrap();
         cache.keep(&made.0, &made.1);
         assert!(!cache.file.exists());
-        ["model.onnx", "model.toml", "samples/0.npy"].iter().for_each(|file| folder.age(file));
+        for file in ["model.onnx", "model.toml", "samples/0.npy"] {
+            folder.age(file);
+        }
         cache.keep(&made.0, &made.1);
         let bytes = fs::read(&cache.file).unwrap();
         for at in [0, 17, 40, bytes.len() / 2, bytes.len() - 1] {

@@ -157,7 +157,7 @@ fn a_folder_has_one_name_whoever_makes_it_first() {
     let file = folder.0.join("key");
     let make = || StoreKey::in_file(&file).unwrap();
     let keys: Vec<_> = std::thread::scope(|scope| {
-        let asks: Vec<_> = (0..8).map(|_| scope.spawn(&make)).collect();
+        let asks: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
         asks.into_iter().map(|ask| ask.join().unwrap()).collect()
     });
     assert!(keys.iter().all(|key| key.name(&[b"x"]) == keys[0].name(&[b"x"])));
