@@ -1,9 +1,8 @@
 //! What happened: seconds, bytes and turns by phase and by layer.
 
-use std::time::Instant;
 
 use gazelle_share::StepCost;
-use gazelle_wire::{Channel, Traffic};
+use gazelle_wire::{Channel, Instant, Traffic};
 use serde::Serialize;
 
 use crate::plan::Plan;

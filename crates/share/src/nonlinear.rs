@@ -9,9 +9,8 @@
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
 
-use gazelle_wire::{Channel, Cost, Traffic};
+use gazelle_wire::{Channel, Cost, Instant, Traffic};
 use rand_core::CryptoRng;
 
 use crate::error::{Misuse, ProtocolError};

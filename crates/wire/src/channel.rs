@@ -18,8 +18,9 @@ use send::{EXCHANGE_BYTES, Outgoing, SendHalf};
 /// One end of a two-party link.
 ///
 /// Deadlock rule: a protocol step is one-way, an [`exchange`](Self::exchange), or runs on
-/// [`halves`](Self::halves) with one thread each; never two plain sends of more than 64 KiB
-/// facing each other.
+/// [`halves`](Self::halves) with one thread each (unless the channel is
+/// [single-threaded](Self::single_threaded)); never two plain sends of more than 64 KiB facing each
+/// other.
 ///
 /// After an error of the link or the peer the half that saw it is dead: every further use returns
 /// [`ChannelError::Dead`] at once.
@@ -30,6 +31,8 @@ pub struct Channel {
     sent_since_received: bool,
     /// How long each phase may wait for the peer, where the link keeps count.
     pace: Option<(Pace, Duration)>,
+    /// This party has one thread; see [`Channel::single_threaded`].
+    single_threaded: bool,
     binding: [u8; 32],
     link_binding: [u8; 32],
 }
@@ -50,6 +53,7 @@ impl Channel {
             turns: 0,
             sent_since_received: false,
             pace: None,
+            single_threaded: false,
             binding: [0; 32],
             link_binding: [0; 32],
         }
@@ -61,6 +65,22 @@ impl Channel {
     pub fn paced(mut self, pace: Pace, patience: Duration) -> Self {
         self.pace = Some((pace, patience));
         self
+    }
+
+    /// The same channel, of a party that has no other threads, over a link that takes whatever either
+    /// party sends without waiting for its reader: sections on [`halves`](Self::halves) are run by one
+    /// thread, which sends first and receives then. What goes over the link is the same.
+    ///
+    /// For WebAssembly, where another worker of the page keeps what comes in.
+    #[must_use]
+    pub fn single_threaded(mut self) -> Self {
+        self.single_threaded = true;
+        self
+    }
+
+    /// Whether sections on [`halves`](Self::halves) must be run by one thread.
+    pub fn is_single_threaded(&self) -> bool {
+        self.single_threaded
     }
 
     /// The same channel over a link that has a secret in common with the peer's end alone, such as

@@ -10,6 +10,7 @@ pub mod pace;
 pub mod packed;
 pub mod recording;
 mod shaped;
+#[cfg(not(target_family = "wasm"))]
 pub mod tcp;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -22,3 +23,5 @@ pub use message::{Message, Reader};
 pub use packed::{Bytes, Packed, PackedShape};
 pub use shaped::Link;
 pub use traffic::{Cost, Traffic};
+/// The clock that sessions measure with: the system's, in WebAssembly the browser's.
+pub use web_time::Instant;

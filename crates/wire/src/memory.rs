@@ -24,6 +24,52 @@ pub fn pair_with_timeout(timeout: Duration) -> (Channel, Channel) {
     )
 }
 
+/// A one-way pipe without a bound.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn endless() -> (EndlessWriter, EndlessReader) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    (EndlessWriter(sender), EndlessReader { receiver, rest: io::Cursor::new(Vec::new()) })
+}
+
+/// The writing end of an [`endless`] pipe.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) struct EndlessWriter(std::sync::mpsc::Sender<Vec<u8>>);
+
+/// The reading end of an [`endless`] pipe.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) struct EndlessReader {
+    receiver: std::sync::mpsc::Receiver<Vec<u8>>,
+    rest: io::Cursor<Vec<u8>>,
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Write for EndlessWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Read for EndlessReader {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.rest.read(bytes)?;
+            if count > 0 || bytes.is_empty() {
+                return Ok(count);
+            }
+            match self.receiver.recv() {
+                Ok(more) => self.rest = io::Cursor::new(more),
+                Err(_) => return Ok(0),
+            }
+        }
+    }
+}
+
 /// A one-way bounded pipe.
 pub(crate) fn pipe(timeout: Duration) -> (PipeWriter, PipeReader) {
     let shared = Arc::new(Shared {

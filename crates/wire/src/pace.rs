@@ -9,7 +9,9 @@
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 /// Shortest time-out that is handed to the system (zero would mean none).
 const SHORTEST: Duration = Duration::from_millis(1);

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use crate::channel::Channel;
 use crate::frame::Header;
+#[cfg(any(test, feature = "testing"))]
+use crate::memory;
 use crate::memory::pipe;
 use crate::traffic::HEADER_BYTES;
 
@@ -53,6 +55,15 @@ pub fn pair(timeout: Duration) -> (Channel, Channel, Recording) {
     let (b_writer, a_reader) = pipe(timeout);
     let (a, recording) = Recording::wrap(Box::new(a_reader), Box::new(a_writer));
     (a, Channel::new(Box::new(b_reader), Box::new(b_writer)), recording)
+}
+
+/// A link in memory that takes whatever is sent, whose first end is recorded and
+/// [single-threaded](Channel::single_threaded).
+#[cfg(any(test, feature = "testing"))]
+pub fn pair_for_one_thread() -> (Channel, Channel, Recording) {
+    let ((a_writer, b_reader), (b_writer, a_reader)) = (memory::endless(), memory::endless());
+    let (a, recording) = Recording::wrap(Box::new(a_reader), Box::new(a_writer));
+    (a.single_threaded(), Channel::new(Box::new(b_reader), Box::new(b_writer)), recording)
 }
 
 /// One frame of a recording.

@@ -5,15 +5,17 @@
 //! | reads requests or answers, hands them over | `finish`es the one that the network needs first |
 //! | runs the offline phase of the steps | the same |
 //! | waits for a group only where a step needs it | |
+//!
+//! A party that has one thread computes a group where it would wait for it.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::Scope;
-use std::time::Instant;
 
 use gazelle_share::{LinearGroup, NodeId, ProtocolError, Shares};
+use gazelle_wire::Instant;
 
 use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan};
@@ -38,10 +40,12 @@ type Finished = (Result<Vec<Shares>, ProtocolError>, f64);
 type Rank = (NodeId, usize);
 
 /// The protocol thread's end of a worker.
-pub(crate) struct Background<T> {
+pub(crate) struct Background<'w, T> {
     todo: Option<Sender<(Rank, T)>>,
     done: Receiver<(usize, Finished)>,
     slots: Vec<Slot>,
+    /// The worker of a party that has one thread.
+    here: Option<Box<dyn FnMut() + 'w>>,
 }
 
 /// What is known of a group.
@@ -52,25 +56,45 @@ struct Slot {
     seconds: f64,
 }
 
-impl<T: Send> Background<T> {
+/// Who computes.
+pub(crate) enum Workplace<'scope, 'env> {
+    /// A thread of this scope.
+    Thread(&'scope Scope<'scope, 'env>),
+    /// This thread, where it would wait.
+    Here,
+}
+
+impl<'w, T: Send> Background<'w, T> {
     /// Starts a worker that `finish`es what it is given, by group; groups whose layers come first
     /// in the network go first. It ends when all is done, or with the next group once this value
     /// is dropped.
-    pub(crate) fn start<'scope, 'env: 'scope>(
-        scope: &'scope Scope<'scope, 'env>,
+    pub(crate) fn start<'env: 'w>(
+        place: &Workplace<'w, 'env>,
         plan: &Plan,
-        finish: impl Fn(usize, T) -> Result<Vec<Shares>, ProtocolError> + Send + Sync + 'scope,
+        finish: impl Fn(usize, T) -> Result<Vec<Shares>, ProtocolError> + Send + Sync + 'w,
     ) -> Result<Self, GazelleError>
     where
-        T: 'scope,
+        T: 'w,
     {
         let (todo, queue) = channel();
         let (results, done) = channel();
-        let worker = move || work(&queue, &results, &finish);
-        std::thread::Builder::new()
-            .name("linear".into())
-            .spawn_scoped(scope, worker)
-            .map_err(|_| GazelleError::Panicked)?;
+        let mut here = None;
+        match place {
+            Workplace::Thread(scope) => {
+                let worker = move || work(&queue, &results, &finish);
+                std::thread::Builder::new()
+                    .name("linear".into())
+                    .spawn_scoped(scope, worker)
+                    .map_err(|_| GazelleError::Panicked)?;
+            }
+            Workplace::Here => {
+                let mut waiting = BTreeMap::new();
+                here = Some(Box::new(move || {
+                    waiting.extend(queue.try_iter());
+                    finish_first(&mut waiting, &results, &finish);
+                }) as Box<dyn FnMut() + 'w>);
+            }
+        }
         let slot = |(group, place): (&LinearGroup, &GroupPlace)| Slot {
             name: group.name.clone(),
             first: place.first(),
@@ -78,7 +102,7 @@ impl<T: Send> Background<T> {
             seconds: 0.0,
         };
         let slots = plan.groups().iter().zip(plan.places()).map(slot).collect();
-        Ok(Self { todo: Some(todo), done, slots })
+        Ok(Self { todo: Some(todo), done, slots, here })
     }
 
     /// Hands a group over.
@@ -97,8 +121,14 @@ impl<T: Send> Background<T> {
     /// Waits for a group; its shares per operator, to be taken.
     pub(crate) fn wait(&mut self, group: usize) -> Result<&mut Vec<Shares>, GazelleError> {
         while self.slots.get(group).is_some_and(|slot| slot.shares.is_none()) {
-            let (index, (result, seconds)) =
-                self.done.recv().map_err(|_| GazelleError::Panicked)?;
+            let done = match &mut self.here {
+                Some(here) => {
+                    here();
+                    self.done.try_recv().ok()
+                }
+                None => self.done.recv().ok(),
+            };
+            let (index, (result, seconds)) = done.ok_or(GazelleError::Panicked)?;
             let Some(slot) = self.slots.get_mut(index) else { continue };
             slot.shares = Some(result.map_err(GazelleError::layer(&slot.name))?);
             slot.seconds = seconds;
@@ -140,14 +170,23 @@ fn work<T: Send>(
             Err(TryRecvError::Disconnected) => open = false,
             Err(TryRecvError::Empty) => {}
         }
-        let Some(((_, group), item)) = waiting.pop_first() else { return };
-        let start = Instant::now();
-        // A panic ends this session with an error, as it would on the protocol thread's side.
-        let computed = catch_unwind(AssertUnwindSafe(|| compute(|| finish(group, item))));
-        let Ok(result) = computed else { return };
-        // Nobody waits any more: the session ended with an error.
-        if results.send((group, (result, start.elapsed().as_secs_f64()))).is_err() {
+        if !finish_first(&mut waiting, results, finish) {
             return;
         }
     }
+}
+
+/// Finishes the first of those that wait; whether there was one, and somebody still wants it.
+fn finish_first<T: Send>(
+    waiting: &mut BTreeMap<Rank, T>,
+    results: &Sender<(usize, Finished)>,
+    finish: &(dyn Fn(usize, T) -> Result<Vec<Shares>, ProtocolError> + Sync),
+) -> bool {
+    let Some(((_, group), item)) = waiting.pop_first() else { return false };
+    let start = Instant::now();
+    // A panic ends this session with an error, as it would on the protocol thread's side.
+    let computed = catch_unwind(AssertUnwindSafe(|| compute(|| finish(group, item))));
+    let Ok(result) = computed else { return false };
+    // Nobody waits any more if the session ended with an error.
+    results.send((group, (result, start.elapsed().as_secs_f64()))).is_ok()
 }

@@ -17,7 +17,7 @@ use crate::description::{self, Description};
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, InferenceReport, Meter, Phase};
-use crate::session::background::Background;
+use crate::session::background::{Background, Workplace};
 use crate::session::kept::{self, ClientShelf, LinearSetup};
 use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::offer::SessionParts;
@@ -359,7 +359,9 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let observer = self.observer.as_deref();
         let made = std::thread::scope(|scope| {
             let finish = |group, collected| linear.finish(group, collected);
-            let background = Background::start(scope, plan, finish)?;
+            let alone = talk.channel.is_single_threaded();
+            let place = if alone { Workplace::Here } else { Workplace::Thread(scope) };
+            let background = Background::start(&place, plan, finish)?;
             talk.offline(plan, linear, background, observer)
         })?;
         self.channel.flush()?;
@@ -488,7 +490,7 @@ impl<N: NonlinearClient> Talk<'_, N> {
         self,
         plan: &Plan,
         linear: &L,
-        mut background: Background<L::Collected>,
+        mut background: Background<'_, L::Collected>,
         observer: Option<&Observer>,
     ) -> Result<OfflineTalk<N::Prepared>, GazelleError> {
         let Self { nonlinear, channel, rng } = self;

@@ -1,11 +1,11 @@
 //! The client's talk about the linear layers: one thread sends requests, another collects the
-//! answers and hands them to the worker that computes u.
+//! answers and hands them to the worker that computes u. A party that has one thread requests all, then
+//! collects.
 
 use std::sync::mpsc;
-use std::time::Instant;
 
 use gazelle_share::{LinearClient, LinearGroup, Mask, MaskKind, NodeKind, Shares};
-use gazelle_wire::Channel;
+use gazelle_wire::{Channel, Instant, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use crate::error::GazelleError;
@@ -19,68 +19,90 @@ pub(crate) fn run<C: LinearClient>(
     plan: &Plan,
     client: &C,
     channel: &mut Channel,
-    background: &Background<C::Collected>,
+    background: &Background<'_, C::Collected>,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<(Tensors, Vec<Phase>), GazelleError> {
-    let groups = plan.groups();
-    let mut phases = vec![Phase::default(); groups.len()];
+    let mut phases = vec![Phase::default(); plan.groups().len()];
+    let alone = channel.is_single_threaded();
     let (send, recv) = channel.halves();
     let (queue, pending) = mpsc::channel::<(C::Pending, Phase)>();
-    let tensors = std::thread::scope(|scope| {
-        let requests = scope.spawn(move || -> Result<Tensors, GazelleError> {
-            let mut masks = Masks::new(plan);
-            for (index, (group, place)) in groups.iter().zip(plan.places()).enumerate() {
-                let mask = masks.of(plan, group, place, rng)?;
-                let (start, before) = (Instant::now(), send.sent());
-                let mask = match mask {
-                    Some(mask) => Mask::Given(mask),
-                    None => Mask::Fresh,
-                };
-                let (r, pending) = client
-                    .request(index, mask, send, rng)
-                    .map_err(GazelleError::layer(&group.name))?;
-                send.flush()?;
-                let phase = Phase {
-                    seconds: start.elapsed().as_secs_f64(),
-                    bytes_sent: send.sent() - before,
-                    ..Phase::default()
-                };
-                if group.mask == MaskKind::Fresh {
-                    for (root, mask) in plan.scatter(index, &r) {
-                        masks.tensors.set(root, mask);
-                    }
-                }
-                // The receiver is gone only after an error of its own, which is what counts.
-                if queue.send((pending, phase)).is_err() {
-                    break;
-                }
-            }
-            masks.complete(plan, rng)?;
-            Ok(masks.tensors)
-        });
-        let mut collect = || -> Result<(), GazelleError> {
-            for ((index, group), (pending, phase)) in groups.iter().enumerate().zip(&pending) {
-                let before = recv.received();
-                let collected = client
-                    .collect(index, pending, recv)
-                    .map_err(GazelleError::layer(&group.name))?;
-                background.give(index, collected);
-                if let Some(slot) = phases.get_mut(index) {
-                    *slot = Phase { bytes_received: recv.received() - before, ..phase };
-                }
-            }
-            Ok(())
-        };
-        let collected = collect();
-        drop(pending);
-        let requested = requests.join().map_err(|_| GazelleError::Panicked)?;
-        collected?;
-        requested
-    })?;
+    let tensors = if alone {
+        let tensors = request(plan, client, send, &queue, rng)?;
+        drop(queue);
+        collect((plan, client), recv, &pending, background, &mut phases)?;
+        tensors
+    } else {
+        std::thread::scope(|scope| {
+            let requests = scope.spawn(move || request(plan, client, send, &queue, rng));
+            let collected = collect((plan, client), recv, &pending, background, &mut phases);
+            drop(pending);
+            let requested = requests.join().map_err(|_| GazelleError::Panicked)?;
+            collected?;
+            requested
+        })?
+    };
     if let Some(first) = phases.first_mut() {
         first.turns = 1;
     }
     Ok((tensors, phases))
+}
+
+/// Requests all groups, and queues what their answers need.
+fn request<C: LinearClient>(
+    plan: &Plan,
+    client: &C,
+    send: &mut SendHalf,
+    queue: &mpsc::Sender<(C::Pending, Phase)>,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<Tensors, GazelleError> {
+    let mut masks = Masks::new(plan);
+    for (index, (group, place)) in plan.groups().iter().zip(plan.places()).enumerate() {
+        let mask = masks.of(plan, group, place, rng)?;
+        let (start, before) = (Instant::now(), send.sent());
+        let mask = match mask {
+            Some(mask) => Mask::Given(mask),
+            None => Mask::Fresh,
+        };
+        let (r, pending) =
+            client.request(index, mask, send, rng).map_err(GazelleError::layer(&group.name))?;
+        send.flush()?;
+        let phase = Phase {
+            seconds: start.elapsed().as_secs_f64(),
+            bytes_sent: send.sent() - before,
+            ..Phase::default()
+        };
+        if group.mask == MaskKind::Fresh {
+            for (root, mask) in plan.scatter(index, &r) {
+                masks.tensors.set(root, mask);
+            }
+        }
+        // The receiver is gone only after an error of its own, which is what counts.
+        if queue.send((pending, phase)).is_err() {
+            break;
+        }
+    }
+    masks.complete(plan, rng)?;
+    Ok(masks.tensors)
+}
+
+/// Collects the answers to all requests, in their order, for the background to finish.
+fn collect<C: LinearClient>(
+    (plan, client): (&Plan, &C),
+    recv: &mut RecvHalf,
+    pending: &mpsc::Receiver<(C::Pending, Phase)>,
+    background: &Background<'_, C::Collected>,
+    phases: &mut [Phase],
+) -> Result<(), GazelleError> {
+    for ((index, group), (pending, phase)) in plan.groups().iter().enumerate().zip(pending) {
+        let before = recv.received();
+        let collected =
+            client.collect(index, pending, recv).map_err(GazelleError::layer(&group.name))?;
+        background.give(index, collected);
+        if let Some(slot) = phases.get_mut(index) {
+            *slot = Phase { bytes_received: recv.received() - before, ..phase };
+        }
+    }
+    Ok(())
 }
 
 /// Masks of the masked tensors, as they become known.

@@ -4,20 +4,19 @@ mod entries;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use gazelle_share::{
     LinearProtocol, LinearServer, LinearWeights, LocalMap, NonlinearProtocol, NonlinearServer,
     Shares, Step, StepFunction, TensorId, TensorShape, local,
 };
-use gazelle_wire::Channel;
+use gazelle_wire::{Channel, Instant};
 use rand_core::CryptoRng;
 
 use crate::description;
 use crate::error::GazelleError;
 use crate::plan::{Plan, Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
-use crate::session::background::Background;
+use crate::session::background::{Background, Workplace};
 use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::kept::{self, Count, ServerShelf};
 use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryTaken, MaskedInput};
@@ -306,7 +305,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         let announced = meter.stop(channel);
         std::thread::scope(|scope| {
             let finish = |group, received| linear.finish(group, received);
-            let mut background = Background::start(scope, plan, finish)?;
+            let mut background = Background::start(&Workplace::Thread(scope), plan, finish)?;
             // All requests are read at once; v is computed while the steps' correlations are made.
             let mut groups = receive_all(plan, linear, &background, channel, rng)?;
             background.no_more();
@@ -419,7 +418,7 @@ fn no_setup() -> GazelleError {
 fn receive_all<S: LinearServer>(
     plan: &Plan,
     linear: &S,
-    background: &Background<S::Received>,
+    background: &Background<'_, S::Received>,
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<Vec<Phase>, GazelleError> {

@@ -11,7 +11,7 @@ use crate::session::{Observer, Progress};
 /// Walks along the network; each step waits for the u that it needs and no more.
 pub(crate) struct StepShares<'a, T> {
     plan: &'a Plan,
-    background: Background<T>,
+    background: Background<'a, T>,
     /// Shares of what is linear and local, and all masks.
     tensors: Tensors,
     /// The next node.
@@ -25,7 +25,7 @@ impl<'a, T: Send> StepShares<'a, T> {
     /// With the masks of all masked tensors.
     pub(crate) fn new(
         plan: &'a Plan,
-        background: Background<T>,
+        background: Background<'a, T>,
         tensors: Tensors,
         observer: Option<&'a Observer>,
     ) -> Self {

@@ -8,7 +8,8 @@ use gazelle::{
 };
 use gazelle_share::testing::test_rng;
 use gazelle_share::{LinearProtocol, Network, NonlinearProtocol};
-use gazelle_wire::testing::run_two;
+use gazelle_wire::testing::run_two_over;
+use gazelle_wire::{Channel, memory};
 
 /// What both parties saw of one session.
 pub(crate) struct Run {
@@ -24,11 +25,26 @@ where
     L: LinearProtocol + Clone + 'static,
     N: NonlinearProtocol + Clone + 'static,
 {
+    run_over(memory::pair(), suite, network, inputs)
+}
+
+/// The same over the ends (client's, server's) of any link.
+pub(crate) fn run_over<L, N>(
+    ends: (Channel, Channel),
+    suite: &Suite<L, N>,
+    network: &Network,
+    inputs: &[Vec<i64>],
+) -> Run
+where
+    L: LinearProtocol + Clone + 'static,
+    N: NonlinearProtocol + Clone + 'static,
+{
     let server = compile(suite.clone(), network.clone());
     let planned = server.traffic().clone();
     let suite = suite.clone();
     let inputs = inputs.to_vec();
-    let (client, server) = run_two(
+    let (client, server) = run_two_over(
+        ends,
         move |channel| -> Result<(Phase, Vec<Inference>), GazelleError> {
             let mut rng = test_rng(1);
             let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;

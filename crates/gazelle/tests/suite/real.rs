@@ -1,14 +1,19 @@
 //! Sessions with the real protocols on small networks: results, traffic, bad peers.
 
+use std::time::Duration;
+
 use gazelle::backend::{AnyOt, Choice, DefaultSuite, StepProtocol};
+use gazelle::{Limits, Offer};
 use gazelle_model::{Graph, Op, Options, Quantised, fixed, float, quantise};
 use gazelle_share::shares::to_signed;
+use gazelle_share::testing::test_rng;
 use gazelle_share::{LinearOp, Network, NodeKind, Shares, StepFunction, TensorShape};
-use gazelle_wire::recording::Mutation;
+use gazelle_wire::recording::{self, Mutation, Recording, frames};
+use gazelle_wire::{Channel, memory};
 
 use crate::adversarial::tamper_with_every_frame;
 use crate::networks::{everything, inputs, tiny, walk};
-use crate::parties::{assert_traffic, run};
+use crate::parties::{assert_traffic, run, run_over};
 use crate::recorded::Recorded;
 
 /// Weights are multiples of this: real linear layers are off by a unit or so.
@@ -30,11 +35,78 @@ fn every_kind_of_edge_computes_what_the_network_says() {
     }
 }
 
+#[test]
+fn transcript_a_client_of_one_thread_says_what_two_threads_say() {
+    let network = everything(TRUNCATE);
+    let inputs = inputs(&network, 2);
+    for suite in suites(&network) {
+        let shapes = |recording: &Recording| {
+            let kinds = |bytes: Vec<u8>| -> Vec<(u16, u32)> {
+                let frames = frames(&bytes);
+                frames.iter().map(|frame| (frame.header.kind, frame.header.length)).collect()
+            };
+            (kinds(recording.sent()), kinds(recording.received()))
+        };
+        let (client, server, threads) = recording::pair(Duration::from_mins(1));
+        run_over((client, server), &suite, &network, &inputs);
+        let (client, server, alone) = recording::pair_for_one_thread();
+        assert!(client.is_single_threaded());
+        check_over((client, server), &network, &inputs, &suite);
+        assert_eq!(shapes(&alone), shapes(&threads));
+    }
+}
+
+#[test]
+fn transcript_a_server_of_one_thread_says_what_two_threads_say() {
+    let network = everything(TRUNCATE);
+    let inputs = inputs(&network, 1);
+    for suite in suites(&network) {
+        // The client has threads, the server has one.
+        let (server, client, _) = recording::pair_for_one_thread();
+        check_over((client, server), &network, &inputs, &suite);
+        let (server, client, _) = recording::pair_for_one_thread();
+        check_over((client.single_threaded(), server), &network, &inputs, &suite);
+    }
+}
+
+#[test]
+fn adversarial_a_client_of_one_thread_ends_with_an_error_when_the_server_breaks_off() {
+    let network = tiny(TRUNCATE);
+    let inputs = inputs(&network, 1);
+    for suite in suites(&network) {
+        let (client, server, recording) = recording::pair_for_one_thread();
+        run_over((client, server), &suite, &network, &inputs);
+        let said = recording.received();
+        let step = said.len() / 50;
+        for cut in (0..said.len()).step_by(step.max(1)) {
+            let channel = recording::replay(said[..cut].to_vec()).single_threaded();
+            let mut rng = test_rng(1);
+            let result = Offer::receive(channel, Limits::default(), None, &mut rng)
+                .and_then(|offer| offer.accept(suite.clone(), &mut rng))
+                .and_then(|mut client| {
+                    let prepared = client.prepare(&mut rng)?;
+                    client.infer(prepared, &inputs[0])
+                });
+            assert!(result.is_err(), "{cut} bytes of {}", said.len());
+        }
+    }
+}
+
 /// Every step by itself, on the values that were really reconstructed: linear outputs are within
 /// the plan's error bound, and steps round down or up and err in nothing else.
 fn check(network: &Network, inputs: &[Vec<i64>], suite: &DefaultSuite) {
+    check_over(memory::pair(), network, inputs, suite);
+}
+
+/// The same over the ends of any link.
+fn check_over(
+    ends: (Channel, Channel),
+    network: &Network,
+    inputs: &[Vec<i64>],
+    suite: &DefaultSuite,
+) {
     let recorded = Recorded::new(suite.nonlinear().clone());
-    let run = run(&suite.clone().with_nonlinear(recorded.clone()), network, inputs);
+    let run = run_over(ends, &suite.clone().with_nonlinear(recorded.clone()), network, inputs);
     let (client, server) = recorded.seen();
     let mut errors = Vec::new();
     for (index, input) in inputs.iter().enumerate() {

@@ -213,7 +213,18 @@ pub(crate) fn online<S: GarblingScheme>(
         return Ok(Some(values));
     }
     channel.flush()?;
+    let alone = channel.is_single_threaded();
     let (send, recv) = channel.halves();
+    if alone {
+        for (chunk, prepared) in chunks {
+            let Labels(labels) = recv.recv(&(step.input_bits * chunk.inputs.len()))?;
+            let colours = evaluate_chunk(step, scheme, hash_seed, chunk, &prepared, &labels.0)?;
+            let bits = colours.len();
+            send.send(&Colours(colours), &bits)?;
+            send.flush()?;
+        }
+        return Ok(None);
+    }
     let parallel = rayon::current_num_threads().max(1);
     std::thread::scope(|scope| {
         let (to_worker, received) = sync_channel(2 * parallel);

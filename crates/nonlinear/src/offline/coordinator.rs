@@ -6,21 +6,22 @@
     reason = "units, calls and chunks are numbered by the run's plan"
 )]
 
+mod alone;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel as queue};
-use std::time::Instant;
 
 use gazelle_block::BitVec;
 use gazelle_prg::{Prg, Seed};
 use gazelle_share::{ProtocolError, StepCost};
-use gazelle_wire::Channel;
+use gazelle_wire::{Channel, Instant};
 use rand_core::CryptoRng;
 use rayon::Scope;
 
 use crate::offline::parcel::{Parcel, ParcelShape};
 use crate::offline::plan::{RunPlan, Unit};
-use crate::offline::threads::{Buffers, News, ReadGate, Stream};
+use crate::offline::streams::{Buffers, Coined, News, ReadGate, Stream};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Party, Work, own_and_peer};
 use crate::ot_session::{Extend, Made};
 use crate::tasks::{deliver, wait};
@@ -92,6 +93,18 @@ impl<P: Party> UnitState<P> {
     }
 }
 
+/// What computes while the coordinator decides.
+trait Pool<'s> {
+    /// Runs a task now or soon.
+    fn run(&self, task: impl FnOnce() + Send + 's);
+}
+
+impl<'s> Pool<'s> for Scope<'s> {
+    fn run(&self, task: impl FnOnce() + Send + 's) {
+        self.spawn(move |_| task());
+    }
+}
+
 /// Runs all steps of `plan`: their material and what each took, in order.
 pub(crate) fn run<P: Party>(
     plan: &RunPlan,
@@ -109,9 +122,16 @@ where
     let (mut own_coins, mut peer_coins) = (coins(SPEAKING, rng), coins(LISTENING, rng));
     let (gate, buffers) = (ReadGate::default(), <[Buffers; 2]>::default());
     let stream = &Stream { plan, gate: &gate, buffers: &buffers, speaks_down };
+    let alone = channel.is_single_threaded();
     let (send, recv) = channel.halves();
     let (news, events) = queue::<Option<Event<P>>>();
     let (outbox, parcels) = queue();
+    if alone {
+        let coordinator = Coordinator::new(stream, party, outbox, news);
+        let speaking: Coined<'_> = (&mut *speaking, &mut own_coins);
+        let listening: Coined<'_> = (&mut *listening, &mut peer_coins);
+        return coordinator.alone((speaking, listening), (send, recv), &parcels, &events);
+    }
     std::thread::scope(|threads| {
         let (own_news, peer_news) = (news.clone(), news.clone());
         let name = if P::CLIENT { "client" } else { "server" };
@@ -160,6 +180,8 @@ struct Coordinator<'a, P: Party> {
     /// Chunks to be finished, and how many are in the pool or have tables that have not left.
     jobs: VecDeque<(usize, usize, BegunOf<P>, Heard)>,
     busy: usize,
+    /// Streams that are not through.
+    open: usize,
     prepared: Vec<P::Prepared>,
     costs: Vec<StepCost>,
     last: Instant,
@@ -185,6 +207,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
             out: (0, 0),
             jobs: VecDeque::new(),
             busy: 0,
+            open: 2,
             prepared: Vec::with_capacity(steps),
             costs: vec![StepCost::default(); steps],
             last: Instant::now(),
@@ -202,65 +225,75 @@ impl<'a, P: Party> Coordinator<'a, P> {
         P::Work: 's,
         P: 's,
     {
-        let mut open = 2;
         self.advance(pool)?;
-        while open > 0 || self.closed < self.stream.plan.chunks.len() {
-            match wait(events)? {
-                Event::Stream(News::Through) => open -= 1,
-                Event::Stream(News::Failed(error)) => return Err(error),
-                Event::Stream(News::Made { own, unit, call, made }) => {
-                    let slots = &mut self.states[unit].made[call];
-                    slots[usize::from(!own)] = Some(made);
-                    if let [Some(_), Some(_)] = slots {
-                        self.begin(unit, call, pool)?;
-                    }
-                }
-                Event::Stream(News::Heard { unit, parcel }) => {
-                    self.states[unit].heard.push(parcel);
-                }
-                Event::Stream(News::Left { unit, index }) => {
-                    if let Some(ParcelShape::Tables(_)) = self.own(unit).get(index) {
-                        self.busy -= 1;
-                    }
-                }
-                Event::Stream(News::Bytes { own, step, bytes }) => {
-                    let cost = &mut self.costs[step];
-                    if own {
-                        cost.sent += bytes;
-                    } else {
-                        cost.received += bytes;
-                    }
-                }
-                Event::Begun { unit, call, done, down, up } => {
-                    let (own, peer) = if self.stream.speaks_down { (down, up) } else { (up, down) };
-                    self.stream.gate.leave(peer.count());
-                    self.stream.buffers[0].give(own);
-                    self.stream.buffers[1].give(peer);
-                    let (begun, bits) = done?;
-                    let first = self.unit(unit).calls[call].chunks.start;
-                    let first = first - self.unit(unit).chunks.start;
-                    let state = &mut self.states[unit];
-                    for (slot, begun) in state.begun[first..].iter_mut().zip(begun) {
-                        *slot = Some(begun);
-                    }
-                    state.bits[call] = bits;
-                    state.waiting -= 1;
-                }
-                Event::Finished { unit, chunk, done } => {
-                    let (ready, tables) = done?;
-                    if tables.is_none() {
-                        self.busy -= 1;
-                    }
-                    let at = chunk - self.unit(unit).chunks.start;
-                    let state = &mut self.states[unit];
-                    state.ready[at] = Some(ready);
-                    state.tables[at] = tables;
-                    state.missing -= 1;
-                }
-            }
+        while self.open > 0 || self.closed < self.stream.plan.chunks.len() {
+            self.learn(wait(events)?, pool)?;
             self.advance(pool)?;
         }
         Ok(self.prepared.into_iter().zip(self.costs).collect())
+    }
+
+    /// Takes note of an event; begins a call whose OTs are there.
+    fn learn<'s>(&mut self, event: Event<P>, pool: &impl Pool<'s>) -> Result<(), ProtocolError>
+    where
+        'a: 's,
+        P::Work: 's,
+        P: 's,
+    {
+        match event {
+            Event::Stream(News::Through) => self.open -= 1,
+            Event::Stream(News::Failed(error)) => return Err(error),
+            Event::Stream(News::Made { own, unit, call, made }) => {
+                let slots = &mut self.states[unit].made[call];
+                slots[usize::from(!own)] = Some(made);
+                if let [Some(_), Some(_)] = slots {
+                    self.begin(unit, call, pool)?;
+                }
+            }
+            Event::Stream(News::Heard { unit, parcel }) => {
+                self.states[unit].heard.push(parcel);
+            }
+            Event::Stream(News::Left { unit, index }) => {
+                if let Some(ParcelShape::Tables(_)) = self.own(unit).get(index) {
+                    self.busy -= 1;
+                }
+            }
+            Event::Stream(News::Bytes { own, step, bytes }) => {
+                let cost = &mut self.costs[step];
+                if own {
+                    cost.sent += bytes;
+                } else {
+                    cost.received += bytes;
+                }
+            }
+            Event::Begun { unit, call, done, down, up } => {
+                let (own, peer) = if self.stream.speaks_down { (down, up) } else { (up, down) };
+                self.stream.gate.leave(peer.count());
+                self.stream.buffers[0].give(own);
+                self.stream.buffers[1].give(peer);
+                let (begun, bits) = done?;
+                let first = self.unit(unit).calls[call].chunks.start;
+                let first = first - self.unit(unit).chunks.start;
+                let state = &mut self.states[unit];
+                for (slot, begun) in state.begun[first..].iter_mut().zip(begun) {
+                    *slot = Some(begun);
+                }
+                state.bits[call] = bits;
+                state.waiting -= 1;
+            }
+            Event::Finished { unit, chunk, done } => {
+                let (ready, tables) = done?;
+                if tables.is_none() {
+                    self.busy -= 1;
+                }
+                let at = chunk - self.unit(unit).chunks.start;
+                let state = &mut self.states[unit];
+                state.ready[at] = Some(ready);
+                state.tables[at] = tables;
+                state.missing -= 1;
+            }
+        }
+        Ok(())
     }
 
     fn unit(&self, unit: usize) -> &'a Unit {
@@ -282,7 +315,12 @@ impl<'a, P: Party> Coordinator<'a, P> {
     }
 
     /// Begins a call whose OTs are there.
-    fn begin<'s>(&mut self, unit: usize, call: usize, pool: &Scope<'s>) -> Result<(), ProtocolError>
+    fn begin<'s>(
+        &mut self,
+        unit: usize,
+        call: usize,
+        pool: &impl Pool<'s>,
+    ) -> Result<(), ProtocolError>
     where
         'a: 's,
         P::Work: 's,
@@ -296,7 +334,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
         };
         let (down, up) = if self.stream.speaks_down { (own, peer) } else { (peer, own) };
         let news = self.news.clone();
-        pool.spawn(move |_| {
+        pool.run(move || {
             deliver(&news, || {
                 let done = work.begin(content, &content.calls[call], &down, &up);
                 Event::Begun { unit, call, done, down, up }
@@ -306,7 +344,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
     }
 
     /// Does all that can be done by now.
-    fn advance<'s>(&mut self, pool: &Scope<'s>) -> Result<(), ProtocolError>
+    fn advance<'s>(&mut self, pool: &impl Pool<'s>) -> Result<(), ProtocolError>
     where
         'a: 's,
         P::Work: 's,
@@ -326,7 +364,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
             self.busy += 1;
             let work = Arc::clone(&self.open(self.unit(unit).step)?.0);
             let news = self.news.clone();
-            pool.spawn(move |_| {
+            pool.run(move || {
                 deliver(&news, || {
                     let done = work.finish(chunk, begun, heard);
                     Event::Finished { unit, chunk, done }

@@ -1,7 +1,6 @@
 //! Short sessions whose times a [`Machine`](super::Machine) is made from.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use gazelle_block::{BitVec, Block, Delta};
 use gazelle_ot::ferret::Parameters;
@@ -10,7 +9,7 @@ use gazelle_share::{
     Conv2d, LinearOp, LinearWeights, LocalMap, Network, NetworkBuilder, Pads, StepFunction,
     TensorId, TensorShape,
 };
-use gazelle_wire::{Channel, memory};
+use gazelle_wire::{Channel, Instant, memory};
 
 use crate::backend::{AnyOt, Choice, DefaultService, StepProtocol, planner};
 use crate::description::{Description, ModelInfo};

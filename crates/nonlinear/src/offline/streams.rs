@@ -1,4 +1,5 @@
-//! The two streams of an offline phase, a thread each: this party's, and the peer's.
+//! The two streams of an offline phase, this party's and the peer's: a thread each, or both in turn by a
+//! party that has one thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -136,37 +137,19 @@ impl Stream<'_> {
         rng: &mut (dyn CryptoRng + Send),
     ) {
         let tell = |item| news.send(Some(wrap(item))).is_ok();
-        let mut run = || -> Result<bool, ProtocolError> {
+        let mut speaker = Speaker::new(self, (session, rng), half, (parcels, &tell));
+        let run = || -> Result<bool, ProtocolError> {
             for place in &self.plan.order {
-                let before = half.sent();
-                let (StreamPlace::Ots(unit) | StreamPlace::Parcels(unit)) = *place;
-                let Some(content) = self.plan.units.get(unit) else { continue };
-                if matches!(place, StreamPlace::Ots(_)) {
-                    for (at, call) in content.calls.iter().enumerate() {
-                        if self.gate.is_closed() {
-                            return Ok(false);
-                        }
-                        let mut made = self.buffers[0].take(self.ots(call, true));
-                        session.make(&mut made, Half::Send(&mut *half), rng)?;
-                        tell(News::Made { own: true, unit, call: at, made });
-                    }
-                } else {
-                    for index in 0..parcels(content).len() {
-                        let Ok(parcel) = outbox.recv() else { return Ok(false) };
-                        parcel.send(half)?;
-                        half.flush()?;
-                        tell(News::Left { unit, index });
-                    }
+                if !speaker.place(*place, &mut || Ok(outbox.recv().ok()))? {
+                    return Ok(false);
                 }
-                let bytes = half.sent() - before;
-                tell(News::Bytes { own: true, step: content.step, bytes });
             }
-            half.flush()?;
+            speaker.flush()?;
             Ok(true)
         };
-        let result = catch_unwind(AssertUnwindSafe(&mut run));
+        let result = catch_unwind(AssertUnwindSafe(run));
         if !matches!(result, Ok(Ok(true))) {
-            half.send_error();
+            speaker.give_up();
         }
         conclude(result, news, wrap);
     }
@@ -182,35 +165,135 @@ impl Stream<'_> {
     ) {
         let tell = |item| news.send(Some(wrap(item))).is_ok();
         let run = || -> Result<bool, ProtocolError> {
+            let mut listener = Listener::new(self, (session, rng), half, (parcels, &tell));
             for place in &self.plan.order {
-                let before = half.received();
-                let (StreamPlace::Ots(unit) | StreamPlace::Parcels(unit)) = *place;
-                let Some(content) = self.plan.units.get(unit) else { continue };
-                if matches!(place, StreamPlace::Ots(_)) {
-                    for (at, call) in content.calls.iter().enumerate() {
-                        let ots = self.ots(call, false);
-                        if !self.gate.enter(ots.0) {
-                            return Ok(false);
-                        }
-                        let mut made = self.buffers[1].take(ots);
-                        session.make(&mut made, Half::Receive(&mut *half), rng)?;
-                        tell(News::Made { own: false, unit, call: at, made });
-                    }
-                } else {
-                    for shape in parcels(content) {
-                        if self.gate.is_closed() {
-                            return Ok(false);
-                        }
-                        let parcel = shape.receive(half)?;
-                        tell(News::Heard { unit, parcel });
-                    }
+                if !listener.place(*place, &mut || Ok(()))? {
+                    return Ok(false);
                 }
-                let bytes = half.received() - before;
-                tell(News::Bytes { own: false, step: content.step, bytes });
             }
             Ok(true)
         };
         conclude(catch_unwind(AssertUnwindSafe(run)), news, wrap);
+    }
+}
+
+/// A party's parcels, and whom to tell what happens.
+pub(crate) type Told<'a> = (ParcelsOf, &'a dyn Fn(News) -> bool);
+/// An OT session and its coins.
+pub(crate) type Coined<'a> = (&'a mut dyn Extend, &'a mut (dyn CryptoRng + Send));
+
+/// This party's stream, place by place.
+pub(crate) struct Speaker<'a, 's> {
+    stream: &'a Stream<'s>,
+    session: Coined<'a>,
+    half: &'a mut SendHalf,
+    told: Told<'a>,
+}
+
+impl<'a, 's> Speaker<'a, 's> {
+    pub(crate) fn new(
+        stream: &'a Stream<'s>,
+        session: Coined<'a>,
+        half: &'a mut SendHalf,
+        told: Told<'a>,
+    ) -> Self {
+        Self { stream, session, half, told }
+    }
+
+    /// Says what comes in a place; parcels are the `next`. Whether the run goes on.
+    pub(crate) fn place(
+        &mut self,
+        place: StreamPlace,
+        next: &mut dyn FnMut() -> Result<Option<Parcel>, ProtocolError>,
+    ) -> Result<bool, ProtocolError> {
+        let Self { stream, session: (session, rng), half, told: (parcels, tell) } = self;
+        let before = half.sent();
+        let (StreamPlace::Ots(unit) | StreamPlace::Parcels(unit)) = place;
+        let Some(content) = stream.plan.units.get(unit) else { return Ok(true) };
+        if matches!(place, StreamPlace::Ots(_)) {
+            for (at, call) in content.calls.iter().enumerate() {
+                if stream.gate.is_closed() {
+                    return Ok(false);
+                }
+                let mut made = stream.buffers[0].take(stream.ots(call, true));
+                session.make(&mut made, Half::Send(&mut **half), *rng)?;
+                tell(News::Made { own: true, unit, call: at, made });
+            }
+        } else {
+            for index in 0..parcels(content).len() {
+                let Some(parcel) = next()? else { return Ok(false) };
+                parcel.send(half)?;
+                half.flush()?;
+                tell(News::Left { unit, index });
+            }
+        }
+        let bytes = half.sent() - before;
+        tell(News::Bytes { own: true, step: content.step, bytes });
+        Ok(true)
+    }
+
+    /// Sends what is queued.
+    pub(crate) fn flush(&mut self) -> Result<(), ProtocolError> {
+        Ok(self.half.flush()?)
+    }
+
+    /// Tells the peer that the run is over.
+    pub(crate) fn give_up(&mut self) {
+        self.half.send_error();
+    }
+}
+
+/// The peer's stream, place by place.
+pub(crate) struct Listener<'a, 's> {
+    stream: &'a Stream<'s>,
+    session: Coined<'a>,
+    half: &'a mut RecvHalf,
+    told: Told<'a>,
+}
+
+impl<'a, 's> Listener<'a, 's> {
+    pub(crate) fn new(
+        stream: &'a Stream<'s>,
+        session: Coined<'a>,
+        half: &'a mut RecvHalf,
+        told: Told<'a>,
+    ) -> Self {
+        Self { stream, session, half, told }
+    }
+
+    /// Hears what comes in a place; `made` runs after each call's OTs. Whether the run goes on.
+    pub(crate) fn place(
+        &mut self,
+        place: StreamPlace,
+        made: &mut dyn FnMut() -> Result<(), ProtocolError>,
+    ) -> Result<bool, ProtocolError> {
+        let Self { stream, session: (session, rng), half, told: (parcels, tell) } = self;
+        let before = half.received();
+        let (StreamPlace::Ots(unit) | StreamPlace::Parcels(unit)) = place;
+        let Some(content) = stream.plan.units.get(unit) else { return Ok(true) };
+        if matches!(place, StreamPlace::Ots(_)) {
+            for (at, call) in content.calls.iter().enumerate() {
+                let ots = stream.ots(call, false);
+                if !stream.gate.enter(ots.0) {
+                    return Ok(false);
+                }
+                let mut ots = stream.buffers[1].take(ots);
+                session.make(&mut ots, Half::Receive(&mut **half), *rng)?;
+                tell(News::Made { own: false, unit, call: at, made: ots });
+                made()?;
+            }
+        } else {
+            for shape in parcels(content) {
+                if stream.gate.is_closed() {
+                    return Ok(false);
+                }
+                let parcel = shape.receive(half)?;
+                tell(News::Heard { unit, parcel });
+            }
+        }
+        let bytes = half.received() - before;
+        tell(News::Bytes { own: false, step: content.step, bytes });
+        Ok(true)
     }
 }
 
