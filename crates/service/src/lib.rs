@@ -13,6 +13,7 @@ mod quota;
 mod sealed;
 mod store;
 mod tls;
+mod web;
 
 pub use audit::{AuditEvent, AuditLog};
 pub use connect::{Dialling, connect};
@@ -24,4 +25,5 @@ pub use proxy::Proxy;
 pub use quota::{Leave, Quota, QuotaStore};
 pub use sealed::StoreKey;
 pub use store::{SealedContent, SealedHeader, Store, Stored};
-pub use tls::{ClientTls, ServerTls};
+pub use tls::{ClientTls, ServerTls, TlsPeers};
+pub use web::{WebDoor, WebFiles, WebGuest};

@@ -11,12 +11,14 @@
 mod explain;
 mod stream;
 
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use gazelle_wire::Channel;
+use gazelle_wire::pace::Pace;
 use gazelle_wire::tcp::{self, Directions, Timeouts};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -34,6 +36,8 @@ use stream::Explain;
 
 /// The one application protocol.
 const ALPN: &[u8] = b"gazelle/1";
+/// What browsers speak above TLS.
+const HTTP: &[u8] = b"http/1.1";
 /// For which purpose TLS exports what sessions are bound to.
 const EXPORT: &[u8] = b"EXPORTER-gazelle-session";
 /// How long, and how many bytes, a refused client may still talk, so that it reads why.
@@ -98,8 +102,19 @@ impl ClientTls {
         let name = name.to_owned();
         let explain: Explain = Arc::new(move |error| at_client(error, &name));
         let directions = tcp::directions(stream, timeouts)?;
-        channel(connection.into(), directions, &explain, timeouts).map(|(channel, _)| channel)
+        secured(connection.into(), directions, &explain, ALPN).map(|link| link.channel(timeouts))
     }
+}
+
+/// Whom a server's TLS is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsPeers {
+    /// The program's clients, each with a certificate.
+    Programs,
+    /// Browsers, each with a certificate that its user has installed.
+    Browsers,
+    /// Browsers of anybody.
+    Anybody,
 }
 
 /// A server's side of TLS. Its files are read again when they change: certificates are renewed and
@@ -108,6 +123,7 @@ impl ClientTls {
 pub struct ServerTls {
     identity: IdentityFiles,
     revoked: PathBuf,
+    peers: TlsPeers,
     loaded: Mutex<Option<CurrentTls>>,
 }
 
@@ -120,7 +136,15 @@ struct CurrentTls {
 impl ServerTls {
     /// With the server's identity, and a revocation list if there is a file.
     pub fn new(identity: impl Into<IdentityFiles>, revoked: PathBuf) -> Self {
-        Self { identity: identity.into(), revoked, loaded: Mutex::new(None) }
+        let identity = identity.into();
+        Self { identity, revoked, peers: TlsPeers::Programs, loaded: Mutex::new(None) }
+    }
+
+    /// With the same files, for others.
+    #[must_use]
+    pub fn with_peers(&self, peers: TlsPeers) -> Self {
+        let (identity, revoked) = (self.identity.clone(), self.revoked.clone());
+        Self { identity, revoked, peers, loaded: Mutex::new(None) }
     }
 
     /// Reads the files, unless that was done since they changed.
@@ -180,16 +204,24 @@ impl ServerTls {
         let verifier = verifier
             .build()
             .map_err(|error| ServiceError::identity(&self.revoked, error.to_string()))?;
-        let mut config = ServerConfig::builder_with_provider(provider())
+        let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| unfit(&error))?
-            .with_client_cert_verifier(verifier)
+            .map_err(|error| unfit(&error))?;
+        let builder = match self.peers {
+            TlsPeers::Programs | TlsPeers::Browsers => builder.with_client_cert_verifier(verifier),
+            TlsPeers::Anybody => builder.with_no_client_auth(),
+        };
+        let mut config = builder
             .with_single_cert(identity.chain.clone(), identity.key.clone_key())
             .map_err(|error| unfit(&error))?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![self.protocol().to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(config)
+    }
+
+    fn protocol(&self) -> &'static [u8] {
+        if self.peers == TlsPeers::Programs { ALPN } else { HTTP }
     }
 
     /// Shakes hands with the client at the other end of `stream`; one that is refused is told why.
@@ -202,33 +234,62 @@ impl ServerTls {
         stream: TcpStream,
         timeouts: &Timeouts,
     ) -> Result<(Channel, ClientId), ServiceError> {
+        let mut link = self.secure(stream, timeouts)?;
+        let id = link.id.take();
+        let id = id.ok_or_else(|| ServiceError::Tls("a certificate that cannot be read".into()))?;
+        Ok((link.channel(timeouts), id))
+    }
+
+    /// As [`accept`](Self::accept); gives what is above TLS, for other protocols than a channel's.
+    pub(crate) fn secure(
+        &self,
+        stream: TcpStream,
+        timeouts: &Timeouts,
+    ) -> Result<Secured, ServiceError> {
         let config = self.config()?;
         let connection =
             ServerConnection::new(config).map_err(|error| ServiceError::Tls(error.to_string()))?;
         let explain: Explain = Arc::new(at_server);
         let copy = stream.try_clone()?;
         let directions = tcp::directions(stream, timeouts)?;
-        let result = channel(connection.into(), directions, &explain, timeouts);
-        let (channel, id) = result.inspect_err(|error| {
+        secured(connection.into(), directions, &explain, self.protocol()).inspect_err(|error| {
             if matches!(error, ServiceError::Tls(_)) {
                 linger(&copy);
             }
-        })?;
-        let id = id.ok_or_else(|| ServiceError::Tls("a certificate that cannot be read".into()))?;
-        Ok((channel, id))
+        })
     }
 }
 
-/// The handshake, then a channel; with whose certificate the peer showed.
-fn channel(
+/// What is above TLS.
+pub(crate) struct Secured {
+    pub(crate) reader: Box<dyn Read + Send>,
+    pub(crate) writer: Box<dyn Write + Send>,
+    pub(crate) pace: Pace,
+    /// Whose certificate the peer showed.
+    pub(crate) id: Option<ClientId>,
+    /// What both ends of this link have in common.
+    pub(crate) exported: [u8; 32],
+}
+
+impl Secured {
+    fn channel(self, timeouts: &Timeouts) -> Channel {
+        let Self { reader, writer, pace, exported, .. } = self;
+        Channel::new(reader, writer).paced(pace, timeouts.progress).over_link(exported)
+    }
+}
+
+/// The handshake; above it the application protocol `speaks`.
+fn secured(
     mut connection: Connection,
     directions: Directions,
     explain: &Explain,
-    timeouts: &Timeouts,
-) -> Result<(Channel, Option<ClientId>), ServiceError> {
+    speaks: &[u8],
+) -> Result<Secured, ServiceError> {
     let Directions { mut reader, mut writer, pace } = directions;
     stream::shake_hands(&mut connection, &mut *reader, &mut *writer, explain)?;
-    if connection.alpn_protocol() != Some(ALPN) {
+    // HTTP need not be named.
+    let unnamed = connection.alpn_protocol().is_none() && speaks == HTTP;
+    if connection.alpn_protocol() != Some(speaks) && !unnamed {
         return Err(ServiceError::Tls(explain(&rustls::Error::NoApplicationProtocol)));
     }
     let id = connection.peer_certificates().and_then(<[_]>::first).and_then(ClientId::of);
@@ -236,16 +297,12 @@ fn channel(
         .export_keying_material([0u8; 32], EXPORT, None)
         .map_err(|error| ServiceError::Tls(error.to_string()))?;
     let (reader, writer) = stream::split(connection, reader, writer, explain);
-    let channel = Channel::new(Box::new(reader), Box::new(writer))
-        .paced(pace, timeouts.progress)
-        .over_link(exported);
-    Ok((channel, id))
+    Ok(Secured { reader: Box::new(reader), writer: Box::new(writer), pace, id, exported })
 }
 
 /// Closes the writing direction and reads on for a moment: a socket that is closed with unread bytes
 /// takes back what was said last, which is why the client was refused.
-fn linger(mut stream: &TcpStream) {
-    use std::io::Read;
+pub(crate) fn linger(mut stream: &TcpStream) {
     let (time, bytes) = LINGER;
     let until = Instant::now() + time;
     // Courtesy to a peer that is leaving; nothing depends on it.
