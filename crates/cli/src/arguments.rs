@@ -6,6 +6,7 @@ mod link;
 mod material;
 mod serve;
 mod serve_file;
+mod web;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub(crate) use link::{ClientLink, ServerLink};
 pub(crate) use material::{Material, MaterialCommand, Prepare};
 pub(crate) use serve::{ModelOrder, Serve, ServedSettings};
 pub(crate) use serve_file::ServeOrders;
+pub(crate) use web::WebArguments;
 
 /// What `--help` begins with.
 const ABOUT: &str = "\

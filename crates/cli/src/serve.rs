@@ -5,8 +5,9 @@
 
 mod models;
 mod signals;
+mod web;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::arguments::{Serve, ServeOrders};
 use crate::failure::Failure;
 use crate::link;
 use crate::screen::tell;
+use crate::serve::web::WebPort;
 use crate::{Outcome, allocator, stores};
 
 /// How long a handshake may let the server wait in all.
@@ -41,6 +43,7 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
             Failure::Run(format!("{}: {error}", command.listen))
         }
     })?;
+    let web = WebPort::open(&command.web, tls.as_ref(), exposure)?;
     check_files(command.sessions)?;
     let mut ledger = ledger(command, quiet)?;
     let store = command.store.as_deref();
@@ -68,6 +71,9 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
     signals::follow(Arc::clone(&house), orders.clone(), ended.clone())?;
     tell!("listening on {}", listener.local_addr()?);
     house.metrics().set_ready(true);
+    if let Some(web) = web {
+        web.start(Arc::clone(&house))?;
+    }
     let once = command.once;
     std::thread::Builder::new()
         .name("accept".into())
@@ -111,15 +117,20 @@ fn check_files(sessions: usize) -> Result<(), Failure> {
 /// Accepts connections until the program ends. The sender is held so that the main thread waits
 /// as long.
 fn accept(listener: &TcpListener, house: &Arc<House>, once: bool, ended: &Sender<Outcome>) {
+    each(listener, |stream, peer| {
+        let alarm = Alarm(once.then(|| ended.clone()));
+        house.admit(stream, peer, move |result| {
+            allocator::give_back();
+            alarm.tell(result);
+        });
+    });
+}
+
+/// Hands over every connection.
+fn each(listener: &TcpListener, admit: impl Fn(TcpStream, SocketAddr)) {
     loop {
         match listener.accept() {
-            Ok((stream, peer)) => {
-                let alarm = Alarm(once.then(|| ended.clone()));
-                house.admit(stream, peer, move |result| {
-                    allocator::give_back();
-                    alarm.tell(result);
-                });
-            }
+            Ok((stream, peer)) => admit(stream, peer),
             Err(error) => {
                 tracing::warn!(%error, "a connection failed");
                 std::thread::sleep(Duration::from_millis(50));

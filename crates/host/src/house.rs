@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gazelle::wire::Channel;
 use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{GazelleError, Guest, ServerLimits, SessionStage};
-use gazelle_service::{Leave, Metrics, ServerTls, ServiceError};
+use gazelle_service::{ClientId, Leave, Metrics, ServerTls, ServiceError, WebDoor};
 
 use crate::client::ServedClient;
 use crate::error::HostError;
@@ -130,6 +130,27 @@ impl House {
         peer: SocketAddr,
         ended: impl FnOnce(Ended) + Send + 'static,
     ) {
+        self.admit_by(None, stream, peer, ended);
+    }
+
+    /// As [`admit`](Self::admit), for a browser, which may ask for the page instead of a session.
+    pub fn admit_browser(
+        self: &Arc<Self>,
+        door: &Arc<WebDoor>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        ended: impl FnOnce(Ended) + Send + 'static,
+    ) {
+        self.admit_by(Some(Arc::clone(door)), stream, peer, ended);
+    }
+
+    fn admit_by(
+        self: &Arc<Self>,
+        door: Option<Arc<WebDoor>>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        ended: impl FnOnce(Ended) + Send + 'static,
+    ) {
         let address = peer.ip().to_canonical();
         let pass = match self.handshakes.admit(&stream, address) {
             Ok(Some(pass)) => pass,
@@ -142,7 +163,7 @@ impl House {
         let house = Arc::clone(self);
         let thread = std::thread::Builder::new().name("session".into());
         let spawned = thread.spawn(move || {
-            if let Some(result) = house.receive(stream, peer, pass) {
+            if let Some(result) = house.receive(door.as_deref(), stream, peer, pass) {
                 ended(result);
             }
         });
@@ -179,8 +200,14 @@ impl House {
     }
 
     /// Receives a connection; `None` if it never became a session.
-    fn receive(&self, stream: TcpStream, peer: SocketAddr, pass: Pass) -> Option<Ended> {
-        let arrival = self.greet(stream, peer)?;
+    fn receive(
+        &self,
+        door: Option<&WebDoor>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        pass: Pass,
+    ) -> Option<Ended> {
+        let arrival = self.greet(door, stream, peer)?;
         if arrival.guest.wants_catalogue() {
             self.catalogue(arrival);
             return None;
@@ -198,19 +225,31 @@ impl House {
     }
 
     /// A channel to the client, with TLS if there are keys, and its hello.
-    fn greet(&self, stream: TcpStream, peer: SocketAddr) -> Option<Arrival> {
+    fn greet(
+        &self,
+        door: Option<&WebDoor>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<Arrival> {
         let socket = stream.try_clone();
         let opened = socket.map_err(ServiceError::from).and_then(|socket| {
+            let address = ServedClient::Address(peer.ip().to_canonical());
+            let client = |id: Option<ClientId>| id.map_or(address, ServedClient::Certificate);
+            if let Some(door) = door {
+                let guest = door.open(stream, &self.timeouts)?;
+                return Ok(guest.map(|guest| (guest.channel, socket, client(guest.id))));
+            }
             if let Some(tls) = &self.tls {
                 let (channel, id) = tls.accept(stream, &self.timeouts)?;
-                return Ok((channel, socket, ServedClient::Certificate(id)));
+                return Ok(Some((channel, socket, client(Some(id)))));
             }
-            let channel = tcp::channel(stream, &self.timeouts)?;
-            Ok((channel, socket, ServedClient::Address(peer.ip().to_canonical())))
+            Ok(Some((tcp::channel(stream, &self.timeouts)?, socket, client(None))))
         });
         match opened {
-            Ok((channel, socket, client)) => self.hello(channel, socket, client, peer),
-            Err(ServiceError::Link(error)) if self.tls.is_some() => {
+            Ok(Some((channel, socket, client))) => self.hello(channel, socket, client, peer),
+            // A browser has got a file.
+            Ok(None) => None,
+            Err(ServiceError::Link(error)) if self.tls.is_some() || door.is_some() => {
                 Strangers::silent(peer, &error);
                 None
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use gazelle::wire::Link;
 use gazelle_service::Quota;
 
-use super::{ModelArguments, ServerLink, at_least_one};
+use super::{ModelArguments, ServerLink, WebArguments, at_least_one};
 
 /// What a client may make by default where steps round locally: about a tenth of the replays that tell
 /// the last layer's weights (docs/threat-model.md).
@@ -105,6 +105,8 @@ pub(crate) struct Serve {
     /// The audit log is moved away (FILE.1 to FILE.8) before it exceeds this
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) audit_mib: u64,
+    #[command(flatten)]
+    pub(crate) web: WebArguments,
     #[command(flatten)]
     pub(crate) link_layer: ServerLink,
 }
