@@ -1,6 +1,5 @@
 //! What happened: seconds, bytes and turns by phase and by layer.
 
-
 use gazelle_share::StepCost;
 use gazelle_wire::{Channel, Instant, Traffic};
 use serde::Serialize;

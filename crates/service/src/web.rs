@@ -55,7 +55,7 @@ pub struct WebGuest {
 }
 
 /// What a request asks for.
-enum Answer {
+enum HttpAnswer {
     /// The session's channel follows.
     Upgrade(Response<()>),
     /// This, and no more.
@@ -81,7 +81,7 @@ impl WebDoor {
             }
         };
         match self.answer(&read_head(&mut *reader)?) {
-            Answer::Upgrade(response) => {
+            HttpAnswer::Upgrade(response) => {
                 writer.write_all(&head(&response)?)?;
                 writer.flush()?;
                 let (reader, writer) = socket::split(reader, writer);
@@ -89,7 +89,7 @@ impl WebDoor {
                 let channel = channel.paced(pace, timeouts.progress);
                 Ok(Some(WebGuest { channel, id }))
             }
-            Answer::Content(response) => {
+            HttpAnswer::Content(response) => {
                 writer.write_all(&head(&response)?)?;
                 writer.write_all(response.body())?;
                 writer.flush()?;
@@ -99,8 +99,8 @@ impl WebDoor {
         }
     }
 
-    fn answer(&self, request: &Head) -> Answer {
-        let Head::Request(request) = request else {
+    fn answer(&self, request: &RequestHead) -> HttpAnswer {
+        let RequestHead::Request(request) = request else {
             return refuse(StatusCode::BAD_REQUEST, "a GET request of HTTP/1.1 was expected");
         };
         let headers = request.headers();
@@ -108,7 +108,7 @@ impl WebDoor {
             return refuse(StatusCode::MISDIRECTED_REQUEST, "no page has this name here");
         }
         if request.uri().path() != SOCKET {
-            return Answer::Content(self.files.answer(request));
+            return HttpAnswer::Content(self.files.answer(request));
         }
         if !self.admits_origin(headers) {
             return refuse(StatusCode::FORBIDDEN, "pages of this origin may not connect");
@@ -121,7 +121,7 @@ impl WebDoor {
             Ok(mut response) => {
                 let protocol = HeaderValue::from_static(PROTOCOL);
                 response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-                Answer::Upgrade(response)
+                HttpAnswer::Upgrade(response)
             }
             Err(_) => refuse(StatusCode::UPGRADE_REQUIRED, "a WebSocket was expected"),
         }
@@ -159,22 +159,22 @@ impl WebDoor {
 }
 
 /// A request's head, if it was one.
-enum Head {
+enum RequestHead {
     Request(Request),
     Else,
 }
 
 /// Reads a request's head; its body, and what follows, is not read.
-fn read_head(reader: &mut dyn Read) -> Result<Head, ServiceError> {
+fn read_head(reader: &mut dyn Read) -> Result<RequestHead, ServiceError> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 2048]);
     loop {
         match Request::try_parse(&bytes) {
             // Whoever says more than a head before the answer is no browser.
             Ok(Some((length, request))) if length == bytes.len() => {
-                return Ok(Head::Request(request));
+                return Ok(RequestHead::Request(request));
             }
             Ok(None) if bytes.len() < HEAD => {}
-            _ => return Ok(Head::Else),
+            _ => return Ok(RequestHead::Else),
         }
         let count = reader.read(&mut piece)?;
         if count == 0 {
@@ -186,12 +186,13 @@ fn read_head(reader: &mut dyn Read) -> Result<Head, ServiceError> {
 
 fn head<T>(response: &Response<T>) -> Result<Vec<u8>, ServiceError> {
     let mut bytes = Vec::new();
-    write_response(&mut bytes, response).map_err(|error| ServiceError::Caller(error.to_string()))?;
+    write_response(&mut bytes, response)
+        .map_err(|error| ServiceError::Caller(error.to_string()))?;
     Ok(bytes)
 }
 
-fn refuse(status: StatusCode, why: &'static str) -> Answer {
-    Answer::Content(files::text(status, why))
+fn refuse(status: StatusCode, why: &'static str) -> HttpAnswer {
+    HttpAnswer::Content(files::text(status, why))
 }
 
 #[cfg(test)]

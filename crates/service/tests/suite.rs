@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
+#[path = "suite/browsers.rs"]
+mod browsers;
 #[path = "suite/keys.rs"]
 mod keys;
 #[path = "suite/links.rs"]

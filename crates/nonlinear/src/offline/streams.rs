@@ -137,7 +137,7 @@ impl Stream<'_> {
         rng: &mut (dyn CryptoRng + Send),
     ) {
         let tell = |item| news.send(Some(wrap(item))).is_ok();
-        let mut speaker = Speaker::new(self, (session, rng), half, (parcels, &tell));
+        let mut speaker = SpeakingStream::new(self, (session, rng), half, (parcels, &tell));
         let run = || -> Result<bool, ProtocolError> {
             for place in &self.plan.order {
                 if !speaker.place(*place, &mut || Ok(outbox.recv().ok()))? {
@@ -165,7 +165,7 @@ impl Stream<'_> {
     ) {
         let tell = |item| news.send(Some(wrap(item))).is_ok();
         let run = || -> Result<bool, ProtocolError> {
-            let mut listener = Listener::new(self, (session, rng), half, (parcels, &tell));
+            let mut listener = ListeningStream::new(self, (session, rng), half, (parcels, &tell));
             for place in &self.plan.order {
                 if !listener.place(*place, &mut || Ok(()))? {
                     return Ok(false);
@@ -178,24 +178,24 @@ impl Stream<'_> {
 }
 
 /// A party's parcels, and whom to tell what happens.
-pub(crate) type Told<'a> = (ParcelsOf, &'a dyn Fn(News) -> bool);
+pub(crate) type StreamNews<'a> = (ParcelsOf, &'a dyn Fn(News) -> bool);
 /// An OT session and its coins.
 pub(crate) type Coined<'a> = (&'a mut dyn Extend, &'a mut (dyn CryptoRng + Send));
 
 /// This party's stream, place by place.
-pub(crate) struct Speaker<'a, 's> {
+pub(crate) struct SpeakingStream<'a, 's> {
     stream: &'a Stream<'s>,
     session: Coined<'a>,
     half: &'a mut SendHalf,
-    told: Told<'a>,
+    told: StreamNews<'a>,
 }
 
-impl<'a, 's> Speaker<'a, 's> {
+impl<'a, 's> SpeakingStream<'a, 's> {
     pub(crate) fn new(
         stream: &'a Stream<'s>,
         session: Coined<'a>,
         half: &'a mut SendHalf,
-        told: Told<'a>,
+        told: StreamNews<'a>,
     ) -> Self {
         Self { stream, session, half, told }
     }
@@ -244,19 +244,19 @@ impl<'a, 's> Speaker<'a, 's> {
 }
 
 /// The peer's stream, place by place.
-pub(crate) struct Listener<'a, 's> {
+pub(crate) struct ListeningStream<'a, 's> {
     stream: &'a Stream<'s>,
     session: Coined<'a>,
     half: &'a mut RecvHalf,
-    told: Told<'a>,
+    told: StreamNews<'a>,
 }
 
-impl<'a, 's> Listener<'a, 's> {
+impl<'a, 's> ListeningStream<'a, 's> {
     pub(crate) fn new(
         stream: &'a Stream<'s>,
         session: Coined<'a>,
         half: &'a mut RecvHalf,
-        told: Told<'a>,
+        told: StreamNews<'a>,
     ) -> Self {
         Self { stream, session, half, told }
     }

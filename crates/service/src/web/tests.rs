@@ -11,32 +11,38 @@ use tungstenite::client::IntoClientRequest;
 use super::*;
 
 /// A folder of its own with the page's files; removed on drop.
-struct Folder(PathBuf);
+struct PageFolder(PathBuf);
 
-impl Folder {
+impl PageFolder {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("gazelle-web-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        for name in
-            ["index.html", "style.css", "page.js", "engine.js", "link.js", "gazelle.js", "gazelle_bg.wasm"]
-        {
+        for name in [
+            "index.html",
+            "style.css",
+            "page.js",
+            "engine.js",
+            "link.js",
+            "gazelle.js",
+            "gazelle_bg.wasm",
+        ] {
             std::fs::write(folder.join(name), format!("content of {name}, ").repeat(40)).unwrap();
         }
         Self(folder)
     }
 }
 
-impl Drop for Folder {
+impl Drop for PageFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 fn door(origins: &[&str]) -> WebDoor {
-    let folder = Folder::new();
+    let folder = PageFolder::new();
     let files = WebFiles::read(&folder.0).unwrap();
     WebDoor { files, tls: None, origins: origins.iter().map(|&origin| origin.into()).collect() }
 }
@@ -75,7 +81,8 @@ fn files_come_with_the_headers_that_shared_memory_needs() {
     ] {
         assert!(answer.contains(line), "{line}\n{answer}");
     }
-    let request = "GET /gazelle_bg.wasm HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: br, gzip\r\n\r\n";
+    let request =
+        "GET /gazelle_bg.wasm HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: br, gzip\r\n\r\n";
     let answer = ask(door(&[]), request);
     assert!(answer.contains("content-encoding: gzip\r"), "{answer}");
     assert!(answer.contains("content-type: application/wasm\r"), "{answer}");
@@ -97,7 +104,10 @@ fn adversarial_requests_that_no_page_makes_are_refused() {
         ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), "421"),
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), "421"),
         // A foreign page, or no page at all.
-        (format!("GET /gazelle HTTP/1.1\r\n{host}Origin: http://evil.example\r\n{upgrade}\r\n"), "403"),
+        (
+            format!("GET /gazelle HTTP/1.1\r\n{host}Origin: http://evil.example\r\n{upgrade}\r\n"),
+            "403",
+        ),
         (format!("GET /gazelle HTTP/1.1\r\n{host}{upgrade}\r\n"), "403"),
         (format!("GET /gazelle HTTP/1.1\r\n{host}Origin: http://127.0.0.1:7765\r\n\r\n"), "400"),
     ] {
@@ -126,7 +136,8 @@ fn a_channel_goes_through_messages_of_any_size() {
             channel.flush().unwrap();
         });
         let mut socket = socket(client, origin);
-        let (mut end, peer, recording) = gazelle_wire::recording::pair(std::time::Duration::from_mins(1));
+        let (mut end, peer, recording) =
+            gazelle_wire::recording::pair(std::time::Duration::from_mins(1));
         let bytes: Vec<u8> = (0..300_000u32).map(|value| (value * 7) as u8).collect();
         let sent = bytes.clone();
         let reader = std::thread::spawn(move || {
@@ -160,7 +171,9 @@ fn a_channel_goes_through_messages_of_any_size() {
 
 #[test]
 fn adversarial_text_and_broken_frames_end_the_channel() {
-    for hostile in [b"\x81\x80\0\0\0\0".to_vec(), b"\x82\x05hello".to_vec(), vec![0xff; 64], Vec::new()] {
+    for hostile in
+        [b"\x81\x80\0\0\0\0".to_vec(), b"\x82\x05hello".to_vec(), vec![0xff; 64], Vec::new()]
+    {
         let (client, server) = connect(door(&[]), |result| {
             let mut channel = result.unwrap().unwrap().channel;
             assert!(channel.recv::<Bytes>(&10).is_err());

@@ -15,7 +15,7 @@ use gazelle_wire::{RecvHalf, SendHalf};
 use super::{Coordinator, Event, Pool, own_parcels, peer_parcels};
 use crate::offline::parcel::Parcel;
 use crate::offline::plan::StreamPlace;
-use crate::offline::streams::{Coined, Listener, News, Speaker};
+use crate::offline::streams::{Coined, ListeningStream, News, SpeakingStream};
 use crate::offline::work::Party;
 
 /// A party that has one thread computes at once.
@@ -44,8 +44,9 @@ impl<'a, P: Party> Coordinator<'a, P> {
         let tell = |item: News| news.send(Some(Event::Stream(item))).is_ok();
         let speaking: Coined<'_> = (&mut *speaking.0, &mut *speaking.1);
         let listening: Coined<'_> = (&mut *listening.0, &mut *listening.1);
-        let mut speaker = Speaker::new(stream, speaking, send, (own_parcels::<P>, &tell));
-        let mut listener = Listener::new(stream, listening, recv, (peer_parcels::<P>, &tell));
+        let mut speaker = SpeakingStream::new(stream, speaking, send, (own_parcels::<P>, &tell));
+        let mut listener =
+            ListeningStream::new(stream, listening, recv, (peer_parcels::<P>, &tell));
         let mut run = || -> Result<(), ProtocolError> {
             self.settle(events)?;
             for place in &stream.plan.order {
