@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::tests_built::{self, Built, SELECTION};
-use crate::{Failure, crash, process, replicas, soak, tidy, vectors, views};
+use crate::{Failure, crash, process, replicas, soak, tidy, vectors, views, web};
 
 /// Crates with kernels by instruction set: their tests run again with the portable code.
 const KERNEL_CRATES: [&str; 7] = ["prg", "block", "ring", "he", "ot", "garble", "linear"];
@@ -40,6 +40,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     })?;
     step("examples", || examples(root))?;
     step("demo", || demo(root))?;
+    step("web", || web::run(root, &[]))?;
     step("crash", || crash::run(root, &[]))?;
     step("soak", || soak::run(root, &[]))?;
     if replicas::has_haproxy() {

@@ -1,4 +1,4 @@
-//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | replicas | soak … | vectors [--check] | views`.
+//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | replicas | soak … | vectors [--check] | views | web`.
 
 mod bench;
 mod ci;
@@ -14,6 +14,7 @@ mod tests_built;
 mod tidy;
 mod vectors;
 mod views;
+mod web;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,7 +43,9 @@ usage: cargo xtask <chore>
                      [--clients N] [--hostile N] [--minutes N]
   vectors [--check]  regenerates the committed ONNX message types; with --check only compares
   views              the non-linear protocols of docs/protocol.md as an independent program: right
-                     results and views that say nothing, for all coins and shares of small widths";
+                     results and views that say nothing, for all coins and shares of small widths
+  web                the page for browsers as target/web, and its tests in headless Chromium
+                     [--no-tests | --time MODEL.onnx FILE...]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
                 .and_then(|()| if check { estimate::run(true) } else { Ok(()) })
         }
         "views" => views::run(),
+        "web" => web::run(&root(), &rest),
         _ => Err(USAGE.into()),
     };
     match result {

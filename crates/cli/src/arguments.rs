@@ -49,6 +49,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "a process has one")]
 pub(crate) enum Command {
     /// Both parties on this machine, an embedded trained network, real images
     Demo(Demo),

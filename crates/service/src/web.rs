@@ -73,14 +73,13 @@ impl WebDoor {
         timeouts: &Timeouts,
     ) -> Result<Option<WebGuest>, ServiceError> {
         let copy = stream.try_clone()?;
-        let Secured { mut reader, mut writer, pace, id, .. } = match &self.tls {
-            Some(tls) => tls.secure(stream, timeouts)?,
-            None => {
-                let Directions { reader, writer, pace } = tcp::directions(stream, timeouts)?;
-                Secured { reader, writer, pace, id: None, exported: [0; 32] }
-            }
+        let Secured { mut reader, mut writer, pace, id, .. } = if let Some(tls) = &self.tls {
+            tls.secure(stream, timeouts)?
+        } else {
+            let Directions { reader, writer, pace } = tcp::directions(stream, timeouts)?;
+            Secured { reader, writer, pace, id: None, exported: [0; 32] }
         };
-        match self.answer(&read_head(&mut *reader)?) {
+        match self.answer(read_head(&mut *reader)?.as_ref()) {
             HttpAnswer::Upgrade(response) => {
                 writer.write_all(&head(&response)?)?;
                 writer.flush()?;
@@ -99,8 +98,8 @@ impl WebDoor {
         }
     }
 
-    fn answer(&self, request: &RequestHead) -> HttpAnswer {
-        let RequestHead::Request(request) = request else {
+    fn answer(&self, request: Option<&Request>) -> HttpAnswer {
+        let Some(request) = request else {
             return refuse(StatusCode::BAD_REQUEST, "a GET request of HTTP/1.1 was expected");
         };
         let headers = request.headers();
@@ -141,10 +140,10 @@ impl WebDoor {
             return false;
         };
         let name = name.trim_start_matches('[').trim_end_matches(']');
-        let own = self.origins.iter().filter_map(|origin| origin.parse::<Uri>().ok());
+        let mut own = self.origins.iter().filter_map(|origin| origin.parse::<Uri>().ok());
         name.eq_ignore_ascii_case("localhost")
             || name.parse().is_ok_and(is_loopback)
-            || own.into_iter().any(|origin| origin.host() == Some(name))
+            || own.any(|origin| origin.host() == Some(name))
     }
 
     /// Pages from here, and those that were named; browsers always say where a page is from.
@@ -158,23 +157,17 @@ impl WebDoor {
     }
 }
 
-/// A request's head, if it was one.
-enum RequestHead {
-    Request(Request),
-    Else,
-}
-
-/// Reads a request's head; its body, and what follows, is not read.
-fn read_head(reader: &mut dyn Read) -> Result<RequestHead, ServiceError> {
+/// Reads a request's head, if it is one; a body is not read.
+fn read_head(reader: &mut dyn Read) -> Result<Option<Request>, ServiceError> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 2048]);
     loop {
         match Request::try_parse(&bytes) {
             // Whoever says more than a head before the answer is no browser.
             Ok(Some((length, request))) if length == bytes.len() => {
-                return Ok(RequestHead::Request(request));
+                return Ok(Some(request));
             }
             Ok(None) if bytes.len() < HEAD => {}
-            _ => return Ok(RequestHead::Else),
+            _ => return Ok(None),
         }
         let count = reader.read(&mut piece)?;
         if count == 0 {
@@ -194,6 +187,3 @@ fn head<T>(response: &Response<T>) -> Result<Vec<u8>, ServiceError> {
 fn refuse(status: StatusCode, why: &'static str) -> HttpAnswer {
     HttpAnswer::Content(files::text(status, why))
 }
-
-#[cfg(test)]
-mod tests;

@@ -8,6 +8,8 @@ mod browsers;
 mod keys;
 #[path = "suite/links.rs"]
 mod links;
+#[path = "suite/pages.rs"]
+mod pages;
 #[path = "suite/parties.rs"]
 mod parties;
 #[path = "suite/proxies.rs"]

@@ -3,7 +3,7 @@
 use super::{File, crate_of};
 
 /// The table of docs/architecture.md. Development dependencies are exempt.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("wire", &[]),
     ("prg", &[]),
     ("block", &["prg", "wire"]),
@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ),
     ("service", &["wire"]),
     ("host", &["gazelle", "model", "service"]),
+    ("web", &["gazelle", "input", "block", "prg"]),
     ("cli", &["gazelle", "host", "input", "model", "service"]),
 ];
 

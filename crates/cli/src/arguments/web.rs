@@ -10,7 +10,8 @@ pub(crate) struct WebArguments {
     /// that have a client's certificate (docs/browser.md)
     #[arg(long = "web", value_name = "ADDRESS")]
     pub(crate) address: Option<String>,
-    /// The page's files, as `cargo xtask web` makes them (default: the folder `web` beside this program)
+    /// The page's files, as `cargo xtask web` makes them (default: the folder `web` beside
+    /// or above this program)
     #[arg(long = "web-files", value_name = "DIR", requires = "address")]
     pub(crate) files: Option<PathBuf>,
     /// Pages of this origin may connect too, such as <https://apps.hospital.example>; may be repeated

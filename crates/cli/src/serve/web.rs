@@ -71,7 +71,13 @@ impl WebPort {
     }
 }
 
-/// The folder `web` beside the program.
+/// Where the page's files lie: `web` beside the program or above it, or `share/gazelle/web` above it.
 fn beside() -> Result<PathBuf, Failure> {
-    Ok(std::env::current_exe()?.with_file_name("web"))
+    let program = std::env::current_exe()?;
+    let places =
+        ["web", "../web", "../share/gazelle/web"].map(|place| program.with_file_name(place));
+    let [first, ..] = &places;
+    let found = places.iter().find(|place| place.join("index.html").exists());
+    // The first is what the error names.
+    Ok(found.unwrap_or(first).clone())
 }

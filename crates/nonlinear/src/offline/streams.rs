@@ -216,7 +216,7 @@ impl<'a, 's> SpeakingStream<'a, 's> {
                     return Ok(false);
                 }
                 let mut made = stream.buffers[0].take(stream.ots(call, true));
-                session.make(&mut made, Half::Send(&mut **half), *rng)?;
+                session.make(&mut made, Half::Send(half), *rng)?;
                 tell(News::Made { own: true, unit, call: at, made });
             }
         } else {
@@ -278,7 +278,7 @@ impl<'a, 's> ListeningStream<'a, 's> {
                     return Ok(false);
                 }
                 let mut ots = stream.buffers[1].take(ots);
-                session.make(&mut ots, Half::Receive(&mut **half), *rng)?;
+                session.make(&mut ots, Half::Receive(half), *rng)?;
                 tell(News::Made { own: false, unit, call: at, made: ots });
                 made()?;
             }

@@ -5,11 +5,12 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use gazelle_service::{Home, ServiceError, TlsPeers, WebDoor, WebFiles, WebGuest};
+use gazelle_service::{Home, ServiceError, TlsPeers, WebDoor, WebGuest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::pages::files;
 use crate::parties::{Site, dial, timeouts};
 
 const UPGRADE: &str = "GET /gazelle HTTP/1.1\r\nHost: localhost:7765\r\nOrigin: https://localhost:7765\r\n\
@@ -17,20 +18,7 @@ const UPGRADE: &str = "GET /gazelle HTTP/1.1\r\nHost: localhost:7765\r\nOrigin: 
                        Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: gazelle-1\r\n\r\n";
 
 fn door(site: &Site, peers: TlsPeers) -> WebDoor {
-    let folder = site.vendor.folder().join("page");
-    std::fs::create_dir_all(&folder).unwrap();
-    for name in [
-        "index.html",
-        "style.css",
-        "page.js",
-        "engine.js",
-        "link.js",
-        "gazelle.js",
-        "gazelle_bg.wasm",
-    ] {
-        std::fs::write(folder.join(name), name).unwrap();
-    }
-    let files = WebFiles::read(&folder).unwrap();
+    let files = files();
     WebDoor { files, tls: Some(site.server().with_peers(peers)), origins: Vec::new() }
 }
 

@@ -2,49 +2,40 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
+use gazelle_service::{ServiceError, WebDoor, WebFiles, WebGuest};
 use gazelle_wire::Bytes;
+use gazelle_wire::tcp::Timeouts;
 use tungstenite::client::IntoClientRequest;
+use tungstenite::http::header;
 
-use super::*;
+use crate::parties::Folder;
 
-/// A folder of its own with the page's files; removed on drop.
-struct PageFolder(PathBuf);
+/// More than a request's head may have.
+const TOO_LONG: usize = 16 << 10;
 
-impl PageFolder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name =
-            format!("gazelle-web-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        for name in [
-            "index.html",
-            "style.css",
-            "page.js",
-            "engine.js",
-            "link.js",
-            "gazelle.js",
-            "gazelle_bg.wasm",
-        ] {
-            std::fs::write(folder.join(name), format!("content of {name}, ").repeat(40)).unwrap();
-        }
-        Self(folder)
+/// Files that stand for the page's.
+pub(crate) fn files() -> WebFiles {
+    let folder = Folder::new();
+    let page = folder.home("page").folder().to_path_buf();
+    std::fs::create_dir_all(&page).unwrap();
+    for name in [
+        "index.html",
+        "style.css",
+        "page.js",
+        "engine.js",
+        "link.js",
+        "gazelle.js",
+        "gazelle_bg.wasm",
+    ] {
+        std::fs::write(page.join(name), format!("content of {name}, ").repeat(40)).unwrap();
     }
-}
-
-impl Drop for PageFolder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    WebFiles::read(&page).unwrap()
 }
 
 fn door(origins: &[&str]) -> WebDoor {
-    let folder = PageFolder::new();
-    let files = WebFiles::read(&folder.0).unwrap();
-    WebDoor { files, tls: None, origins: origins.iter().map(|&origin| origin.into()).collect() }
+    let origins = origins.iter().map(|&origin| origin.into()).collect();
+    WebDoor { files: files(), tls: None, origins }
 }
 
 /// A browser's socket, and what the door made of the connection.
@@ -99,7 +90,7 @@ fn adversarial_requests_that_no_page_makes_are_refused() {
         (format!("POST / HTTP/1.1\r\n{host}\r\n"), "400"),
         (format!("GET / HTTP/1.0\r\n{host}\r\n"), "400"),
         ("\u{0}\u{1}nonsense\r\n\r\n".to_owned(), "400"),
-        (format!("GET / HTTP/1.1\r\n{host}Fill: {}\r\n\r\n", "x".repeat(HEAD)), "400"),
+        (format!("GET / HTTP/1.1\r\n{host}Fill: {}\r\n\r\n", "x".repeat(TOO_LONG)), "400"),
         // A foreign name that was made to point here.
         ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), "421"),
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), "421"),
@@ -120,7 +111,7 @@ fn adversarial_requests_that_no_page_makes_are_refused() {
 fn socket(stream: TcpStream, origin: &str) -> tungstenite::WebSocket<TcpStream> {
     let mut request = "ws://127.0.0.1:7765/gazelle".into_client_request().unwrap();
     request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());
-    let protocol = HeaderValue::from_static(PROTOCOL);
+    let protocol = "gazelle-1".parse().unwrap();
     request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     tungstenite::client(request, stream).unwrap().0
 }

@@ -1,0 +1,237 @@
+// The page in headless Chromium, against real servers: `cargo xtask web` runs it.
+//
+// node browser.mjs PROGRAM FILES MODELS OUT           all tests; screenshots go to OUT
+// node browser.mjs PROGRAM FILES MODELS OUT --time MODEL.onnx FILE...    times of one model
+
+import assert from "node:assert/strict";
+import { spawn, execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+
+const [program, files, models, out, mode, ...rest] = process.argv.slice(2);
+// The packages lie where they were installed, not beside this file.
+const require = createRequire(join(process.cwd(), "package.json"));
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const LONG = 300_000; // milliseconds: a loaded machine is slow
+const home = mkdtempSync(join(tmpdir(), "gazelle-browser-"));
+mkdirSync(out, { recursive: true });
+const env = { ...process.env, GAZELLE_HOME: home };
+
+// A server; where programs and browsers reach it.
+function serve(model, more = []) {
+  const child = spawn(program, ["serve", model, "--listen", "127.0.0.1:0", "--web", "127.0.0.1:0", "--web-files", files,
+    "--quota-file", join(home, `quota-${Math.random()}.redb`), ...more], { env, stdio: ["ignore", "ignore", "pipe"] });
+  const server = { child, kill: () => child.kill("SIGKILL") };
+  return new Promise((resolve, reject) => {
+    let text = "";
+    child.stderr.on("data", (data) => {
+      text += data;
+      server.page ??= /page for browsers on (http:\S+)/.exec(text)?.[1];
+      server.address ??= /listening on (\S+)/.exec(text)?.[1];
+      if (server.page && server.address) resolve(server);
+    });
+    child.on("exit", () => reject(new Error(`the server ended: ${text}`)));
+  });
+}
+
+const root = (page) => page.locator("html");
+const state = (page, ...states) => page.waitForFunction(
+  (states) => states.includes(document.documentElement.dataset.state), states, { timeout: LONG, polling: 20 });
+
+async function open(browser, server, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => { throw error; });
+  page.on("request", (request) => {
+    const { protocol, host } = new URL(request.url());
+    const own = host === new URL(server.page).host || ["data:", "blob:"].includes(protocol);
+    assert(own, `the page asked for ${request.url()}`);
+  });
+  page.on("console", (message) => {
+    if (message.type() === "info") console.log(`  console: ${message.text()}`);
+  });
+  await page.goto(server.page);
+  await state(page, "ready", "failed");
+  return page;
+}
+
+// Gives the page a file; how the prediction ended and how many seconds it took.
+async function give(page, file) {
+  const start = performance.now();
+  await page.setInputFiles("#file", file);
+  await state(page, "running", "failed", "done");
+  await state(page, "failed", "done");
+  const seconds = (performance.now() - start) / 1000;
+  return { ended: await root(page).getAttribute("data-state"), seconds };
+}
+
+async function answer(page) {
+  const section = page.locator("#answer");
+  const values = (await section.getAttribute("data-values")).split(" ").map(Number);
+  const scale = Number(await section.getAttribute("data-scale"));
+  return { best: await page.textContent("#best"), logits: values.map((value) => value / 2 ** scale) };
+}
+
+async function trouble(page, kind, words) {
+  assert.equal(await root(page).getAttribute("data-trouble"), kind, await page.textContent("#trouble"));
+  assert.match(await page.textContent("#trouble"), words);
+  assert(await page.isVisible("#trouble"));
+}
+
+async function accessible(page, what) {
+  await page.evaluate(axe);
+  const { violations, passes } = await page.evaluate(() => globalThis.axe.run());
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
+  assert.deepEqual(found, [], what);
+  assert(passes.length > 20, `${passes.length} rules were looked at`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert(wide <= 0, `${what}: ${wide} pixels too wide`);
+}
+
+const tests = {
+  async "each sample gets the program's answer, bit for bit"(browser) {
+    const model = join(models, "mnist_d_minionn");
+    const samples = readdirSync(join(model, "samples")).filter((name) => name.endsWith(".png")).sort()
+      .map((name) => join(model, "samples", name));
+    assert(samples.length >= 5);
+    const server = await serve(join(model, "model.onnx"));
+    const said = execFileSync(program, ["infer", "--server", server.address, "--json", "--quiet", ...samples], { env });
+    const expected = said.toString().trim().split("\n").map((line) => JSON.parse(line));
+    const page = await open(browser, server);
+    assert.equal((await page.textContent("#model-digest")).length, 64);
+    const times = [];
+    for (const [at, sample] of samples.entries()) {
+      const { ended, seconds } = await give(page, sample);
+      assert.equal(ended, "done", await page.textContent("#trouble"));
+      const { best, logits } = await answer(page);
+      assert.equal(best, expected[at].label);
+      assert.deepEqual(logits, expected[at].logits);
+      times.push(seconds);
+    }
+    times.sort((a, b) => a - b);
+    console.log(`  MNIST-D in the browser: median ${times[times.length >> 1].toFixed(2)} s of ${times.length}`);
+    await page.screenshot({ path: join(out, "page-1280.png"), fullPage: true });
+    // A ready tensor is never preprocessed, and has no picture.
+    const tensor = readdirSync(join(model, "samples")).find((name) => name.endsWith(".npy"));
+    if (tensor) assert.equal((await give(page, join(model, "samples", tensor))).ended, "done");
+    server.kill();
+  },
+
+  async "labels, contrast, width and keyboard are right in light and dark"(browser) {
+    const model = join(models, "mnist_d_minionn");
+    const server = await serve(join(model, "model.onnx"));
+    const sample = join(model, "samples", readdirSync(join(model, "samples")).find((name) => name.endsWith(".png")));
+    for (const colorScheme of ["light", "dark"]) {
+      for (const width of [390, 1280]) {
+        const page = await open(browser, server, { colorScheme, viewport: { width, height: 844 } });
+        const what = `${colorScheme}, ${width} pixels`;
+        await accessible(page, `${what}, before`);
+        assert.equal((await give(page, sample)).ended, "done");
+        assert.equal(await page.evaluate(() => document.activeElement.id), "answer");
+        await page.locator("summary").press("Enter");
+        assert(await page.isVisible("#layers"));
+        await accessible(page, `${what}, after`);
+        await page.screenshot({ path: join(out, `page-${colorScheme}-${width}.png`), fullPage: true });
+        await page.setInputFiles("#file", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no picture") });
+        await state(page, "failed");
+        await accessible(page, `${what}, in trouble`);
+        await page.context().close();
+      }
+    }
+    // By keyboard alone: the file's button and "Try again" are reached by tabs, and each focus is seen.
+    const page = await open(browser, server);
+    await page.setInputFiles("#file", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no picture") });
+    await state(page, "failed");
+    const reached = [];
+    for (let tab = 0; tab < 6; tab += 1) {
+      await page.keyboard.press("Tab");
+      reached.push(await page.evaluate(() => document.activeElement.id));
+      if (reached.at(-1)) {
+        assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), "none");
+      }
+    }
+    assert(reached.includes("file") && reached.includes("again"), reached.join(" "));
+    server.kill();
+  },
+
+  async "a wrong file, a server that is gone and a spent quota are told in clear words"(browser) {
+    const model = join(models, "mnist_d_minionn");
+    const sample = join(model, "samples", readdirSync(join(model, "samples")).find((name) => name.endsWith(".png")));
+    const server = await serve(join(model, "model.onnx"));
+    const page = await open(browser, server);
+    const wrong = { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no picture") };
+    assert.equal((await give(page, wrong)).ended, "failed");
+    await trouble(page, "file", /cannot be used.*notes\.txt/);
+    // Stopped where it is: the page waits for it, then it is gone.
+    await page.setInputFiles("#file", sample);
+    await page.waitForFunction(() => /keys|masks|layer/.test(document.querySelector("#status").textContent), null,
+      { timeout: LONG, polling: 5 });
+    server.kill();
+    await state(page, "failed", "done");
+    await trouble(page, "gone", /server is gone/);
+    await page.click("#again");
+    await state(page, "running", "failed");
+    await state(page, "failed");
+    await trouble(page, "gone", /server is gone/);
+
+    const strict = await serve(join(model, "model.onnx"), ["--max-inferences", "1"]);
+    const other = await open(browser, strict);
+    assert.match(await other.textContent("#model-left"), /^1 /);
+    assert.equal((await give(other, sample)).ended, "done");
+    assert.equal((await give(other, sample)).ended, "failed");
+    await trouble(other, "quota", /used up/);
+    strict.kill();
+  },
+
+  async "a page of foreign origin cannot connect"(browser) {
+    const server = await serve(join(models, "mnist_d_minionn", "model.onnx"));
+    const page = await (await browser.newContext()).newPage();
+    await page.goto("data:text/html,<title>foreign</title>");
+    const url = server.page.replace("http:", "ws:") + "gazelle";
+    const opened = await page.evaluate((url) => new Promise((resolve) => {
+      const socket = new WebSocket(url, "gazelle-1");
+      socket.onopen = () => resolve(true);
+      socket.onerror = () => resolve(false);
+    }), url);
+    assert.equal(opened, false);
+    server.kill();
+  },
+};
+
+async function time(browser, model, inputs) {
+  const server = await serve(model, ["--max-inferences", "1000"]);
+  const page = await open(browser, server);
+  for (const input of inputs) {
+    const { ended, seconds } = await give(page, input);
+    const shown = ended === "done" ? (await answer(page)).best : await page.textContent("#trouble");
+    console.log(`${basename(input)}: ${seconds.toFixed(2)} s, ${shown}, ${await page.textContent("#sent")} sent, `
+      + `${await page.textContent("#received")} received`);
+  }
+  await page.screenshot({ path: join(out, "time.png"), fullPage: true });
+  server.kill();
+}
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+});
+try {
+  if (mode === "--time") {
+    await time(browser, rest[0], rest.slice(1));
+  } else {
+    for (const [name, test] of Object.entries(tests)) {
+      const start = performance.now();
+      await test(browser);
+      console.log(`ok: ${name}, ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    }
+  }
+} finally {
+  await browser.close();
+  rmSync(home, { recursive: true, force: true });
+}
+process.exit(0);
