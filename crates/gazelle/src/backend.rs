@@ -160,7 +160,8 @@ impl Choice {
         step: StepProtocol,
     ) -> Result<Self, GazelleError> {
         let plan = crate::plan::Plan::new(architecture.clone())?;
-        let ot = AnyOt::For(planner::rots(plan.steps(), &[step]));
+        let (down, up) = planner::rots(plan.steps(), &[step]);
+        let ot = AnyOt::For(down, up);
         Ok(Self { ot, ..Self::all(step) })
     }
 
@@ -169,8 +170,10 @@ impl Choice {
     #[must_use]
     pub fn for_inferences(mut self, inferences: u32) -> Self {
         self.inferences_per_setup = inferences.max(1);
-        if let AnyOt::For(count) = &mut self.ot {
-            *count = count.saturating_mul(inferences.max(1));
+        if let AnyOt::For(down, up) = &mut self.ot {
+            for count in [down, up] {
+                *count = count.saturating_mul(inferences.max(1));
+            }
         }
         self
     }

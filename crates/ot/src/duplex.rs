@@ -42,7 +42,7 @@ pub fn sender_first<O: OtExtension>(
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<(O::Sender, O::Receiver), OtError> {
     let mut first = ot.sender(delta, ch, rng)?;
-    let second = ot.receiver_over(&mut Extended(&mut first), ch, rng)?;
+    let second = ot.second().receiver_over(&mut Extended(&mut first), ch, rng)?;
     Ok((first, second))
 }
 
@@ -58,7 +58,7 @@ pub fn receiver_first<O: OtExtension>(
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<(O::Receiver, O::Sender), OtError> {
     let mut first = ot.receiver(ch, rng)?;
-    let second = ot.sender_over(&mut Extended(&mut first), delta, ch, rng)?;
+    let second = ot.second().sender_over(&mut Extended(&mut first), delta, ch, rng)?;
     Ok((first, second))
 }
 
@@ -66,7 +66,7 @@ pub fn receiver_first<O: OtExtension>(
 pub fn setup_traffic<O: OtExtension>(ot: &O) -> OtTraffic {
     let count = first_made(ot);
     let choices = if count > 0 { framed_len(BitVec::encoded_len(&count)) } else { 0 };
-    let second = ot.setup_traffic_over();
+    let second = ot.second().setup_traffic_over();
     ot.setup_traffic()
         + ot.extend_traffic(0, count)
         + OtTraffic {
@@ -77,7 +77,7 @@ pub fn setup_traffic<O: OtExtension>(ot: &O) -> OtTraffic {
 
 /// OTs that the first session has made when the setup is over.
 pub fn first_made<O: OtExtension>(ot: &O) -> usize {
-    ot.base_count()
+    ot.second().base_count()
 }
 
 /// A session whose next OTs serve as base OTs.

@@ -36,6 +36,13 @@ impl<A: OtExtension, B: OtExtension> OtExtension for Either<A, B> {
         forward!(self, inner => inner.name())
     }
 
+    fn second(&self) -> Self {
+        match self {
+            Self::First(inner) => Self::First(inner.second()),
+            Self::Second(inner) => Self::Second(inner.second()),
+        }
+    }
+
     fn base(&self) -> BaseOt {
         forward!(self, inner => inner.base())
     }

@@ -29,6 +29,13 @@ pub trait OtExtension: Clone + Send + Sync {
     /// Tells name and parameters: both parties' suites must agree in it (the handshake compares).
     fn name(&self) -> String;
 
+    /// The extension of the session in the other direction, where a pair is set up
+    /// ([`duplex`](crate::duplex)): this one, unless each direction has its own.
+    #[must_use]
+    fn second(&self) -> Self {
+        self.clone()
+    }
+
     /// The base OTs that [`sender`](Self::sender) and [`receiver`](Self::receiver) run.
     fn base(&self) -> BaseOt;
 

@@ -1,7 +1,6 @@
 //! The OT extension by name, as it travels in a description.
 
-use gazelle_ot::AutoExtension;
-use gazelle_ot::{BaseOt, Either, Iknp, auto};
+use gazelle_ot::{AutoExtension, BaseOt, Directions, Either, Iknp, auto};
 use serde::{Deserialize, Serialize};
 
 /// Which OT extension, chosen by the plan.
@@ -11,19 +10,24 @@ pub enum AnyOt {
     /// IKNP: 16 bytes per OT, the simplest.
     #[default]
     Iknp,
-    /// What suits a session of about so many OTs: SoftSpokenOT for small ones, Ferret for large.
-    For(u32),
+    /// What suits about so many OTs from the server to the client, and from the client to the server:
+    /// SoftSpokenOT for few, Ferret for many.
+    For(u32, u32),
 }
 
 /// One of all of them.
-pub type Extension = Either<Iknp, AutoExtension>;
+pub type Extension = Either<Iknp, Directions<AutoExtension>>;
 
 impl AnyOt {
     /// Gives the extension, on `base` OTs.
     pub(crate) fn extension(self, base: BaseOt) -> Extension {
         match self {
             Self::Iknp => Either::First(Iknp::default().with_base(base)),
-            Self::For(expected) => Either::Second(auto(expected as usize).with_base(base)),
+            Self::For(down, up) => {
+                let [first, second] =
+                    [down, up].map(|expected| auto(expected as usize).with_base(base));
+                Either::Second(Directions { first, second })
+            }
         }
     }
 }

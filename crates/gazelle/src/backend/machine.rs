@@ -13,8 +13,8 @@ mod prices;
 mod probe;
 mod reference;
 
-use gazelle_ot::Either;
 use gazelle_ot::ferret::Parameters;
+use gazelle_ot::{AutoExtension, Directions, Either};
 use gazelle_prg::isa::{Isa, level};
 use serde::{Deserialize, Serialize};
 
@@ -96,19 +96,23 @@ impl Machine {
         Ok(machine)
     }
 
-    /// OT setup in one direction beyond the base OTs, for a session's extension; and what the session
-    /// begins with when OTs are wanted.
-    pub(crate) fn ot_setup_ns(&self, ot: AnyOt) -> (f64, f64) {
+    /// By direction, S to C and C to S: OT setup beyond the base OTs, for the session's extension; and
+    /// what the session begins with when OTs are wanted.
+    pub(crate) fn ot_setup_ns(&self, ot: AnyOt) -> [(f64, f64); 2] {
         let [soft_spoken, ferret_setup] = self.ot_setup_ns;
         let [first, small, medium, large] = self.ot_start_ns;
-        match ot.extension(BaseOt::default()) {
-            Either::First(_) | Either::Second(Either::First(_)) => (soft_spoken, 0.0),
-            Either::Second(Either::Second(ferret)) => match ferret.parameters() {
+        let one = |extension: AutoExtension| match extension {
+            Either::First(_) => (soft_spoken, 0.0),
+            Either::Second(ferret) => match ferret.parameters() {
                 Parameters::FIRST => (ferret_setup, first),
                 Parameters::SMALL => (ferret_setup, small),
                 Parameters::MEDIUM => (ferret_setup, medium),
                 _ => (ferret_setup, large),
             },
+        };
+        match ot.extension(BaseOt::default()) {
+            Either::First(_) => [(soft_spoken, 0.0); 2],
+            Either::Second(Directions { first, second }) => [one(first), one(second)],
         }
     }
 
@@ -135,7 +139,7 @@ impl Machine {
             more(wide.offline_ns, empty.offline_ns),
             narrow.polynomials - empty.polynomials,
         );
-        let ots = self.base_ot_ns + self.ot_setup_ns(AnyOt::default()).0;
+        let ots = self.base_ot_ns + self.ot_setup_ns(AnyOt::default())[0].0;
         self.handshake_ns = (empty.setup_ns - ots).max(0.1 * empty.setup_ns);
         self.online_mac_ns = (wide.linear_online_ns / wide.macs).max(0.005);
         Ok(())

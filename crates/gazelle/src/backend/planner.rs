@@ -46,7 +46,8 @@ pub fn choose(
     // The extension depends on how many OTs there are, their number on the choices: all steps by OT is
     // where large networks end up.
     let all_gmw = Choice::all(StepProtocol::Gmw);
-    let ot = AnyOt::For(rots(steps, &all_gmw.steps));
+    let (down, up) = rots(steps, &all_gmw.steps);
+    let ot = AnyOt::For(down, up);
     let mut gained = 0.0;
     let mut choices = Vec::with_capacity(steps.len());
     for step in steps.iter() {
@@ -72,26 +73,28 @@ pub fn choose(
         });
     }
     // GMW sets up OTs in the second direction too.
-    let (set_up, start) = machine.ot_setup_ns(ot);
+    let [_, (set_up, start)] = machine.ot_setup_ns(ot);
     let second =
         (set_up + start) * 1e-9 + link.round_trip.as_secs_f64() * SECOND_DIRECTION_ROUND_TRIPS;
     // Steps are compared one by one, the second direction is paid once: it must be worth it for all of them.
     if gained * f64::from(inferences.max(1)) <= second {
         choices = vec![StepProtocol::Garbled; steps.len()];
     }
-    let ot = AnyOt::For(rots(steps, &choices));
+    let (down, up) = rots(steps, &choices);
+    let ot = AnyOt::For(down, up);
     Ok(Choice { ot, steps: choices, ..Choice::default() }.for_inferences(inferences))
 }
 
-/// OTs of one inference in the busier direction, for choosing the extension.
-pub fn rots(steps: &[Step], choices: &[StepProtocol]) -> u32 {
+/// OTs of one inference from the server to the client and the other way, for choosing the extensions.
+pub fn rots(steps: &[Step], choices: &[StepProtocol]) -> (u32, u32) {
     let of = |(index, step): (usize, &Step)| {
         // optional: what no backend computes is refused when it is compiled
         price(step, protocol_of(choices, index), AnyOt::Iknp).map_or((0, 0), |price| price.rots)
     };
     let (down, up) = steps.iter().enumerate().map(of).fold((0, 0), |(a, b), (x, y)| (a + x, b + y));
     // More than 2^32 are as many as that to the choice of an extension.
-    down.max(up).min(u32::MAX as usize) as u32
+    let count = |rots: usize| rots.min(u32::MAX as usize) as u32;
+    (count(down), count(up))
 }
 
 /// A step's price; GMW falls back to garbling where it does not compute the step.
@@ -280,9 +283,10 @@ pub fn predict(
         online += after.on(link).0;
         online_turns += after.half_round_trips;
     }
-    let directions = if second_direction { 2.0 } else { 1.0 };
-    let (ot_setup_ns, ot_start_ns) = machine.ot_setup_ns(choice.ot);
-    run.compute_ns += directions * ot_start_ns;
+    let [down, up] = machine.ot_setup_ns(choice.ot);
+    let up = if second_direction { up } else { (0.0, 0.0) };
+    let (ot_setup_ns, ot_start_ns) = (down.0 + up.0, down.1 + up.1);
+    run.compute_ns += ot_start_ns;
     run.cost = Cost {
         client_to_server: traffic.offline.client_to_server - linear.client_to_server,
         server_to_client: traffic.offline.server_to_client - linear.server_to_client,
@@ -309,7 +313,7 @@ pub fn predict(
     let fixed = machine.handshake_ns
         + described * machine.description_byte_ns
         + machine.base_ot_ns
-        + directions * ot_setup_ns;
+        + ot_setup_ns;
     let phase = |cost: Cost, seconds: f64, half_round_trips: f64| Phase {
         seconds,
         bytes_sent: cost.client_to_server,
@@ -355,7 +359,7 @@ mod tests {
     fn better(elements: usize, link: Link) -> StepProtocol {
         let (step, machine) = (relu(elements), Machine::REFERENCE);
         let of = |protocol| {
-            let price = price(&step, protocol, AnyOt::For(1 << 20)).unwrap();
+            let price = price(&step, protocol, AnyOt::For(1 << 20, 1 << 19)).unwrap();
             seconds(&price, protocol, link, &machine)
         };
         if of(StepProtocol::Gmw) < of(StepProtocol::Garbled) {

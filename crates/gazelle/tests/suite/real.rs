@@ -174,7 +174,7 @@ fn traffic_is_what_the_plan_says_to_the_byte() {
 #[test]
 fn traffic_is_exact_with_a_silent_extension_too() {
     let network = everything(TRUNCATE);
-    let choice = Choice { ot: AnyOt::For(1 << 19), ..Choice::all(StepProtocol::Gmw) };
+    let choice = Choice { ot: AnyOt::For(1 << 19, 1 << 17), ..Choice::all(StepProtocol::Gmw) };
     let run = run(&choice.suite(11), &network, &inputs(&network, 2));
     assert_traffic(&run);
 }
@@ -183,9 +183,8 @@ fn traffic_is_exact_with_a_silent_extension_too() {
 #[test]
 fn transcript_a_setup_takes_three_turns_whatever_the_extension_and_two_with_garbled_circuits() {
     let network = tiny(TRUNCATE);
-    for ot in
-        [AnyOt::Iknp, AnyOt::For(1), AnyOt::For(1 << 17), AnyOt::For(1 << 18), AnyOt::For(1 << 22)]
-    {
+    let sizes = [(1, 1), (1 << 17, 1 << 18), (1 << 18, 1 << 17), (1 << 22, 1 << 20)];
+    for ot in sizes.map(|(down, up)| AnyOt::For(down, up)).into_iter().chain([AnyOt::Iknp]) {
         // IKNP has no trees: what the client says in its second OT session is the last.
         let both = if ot == AnyOt::Iknp { 2 } else { 3 };
         for (step, turns) in [(StepProtocol::Gmw, both), (StepProtocol::Garbled, 2)] {

@@ -170,7 +170,7 @@ impl GmwStep {
         ot: &O,
         made: &mut (usize, usize),
     ) -> (Cost, Cost) {
-        let mut offline = Cost::default();
+        let (mut offline, second) = (Cost::default(), ot.second());
         for batch in self.batches() {
             let mut bits = (0, 0);
             for chunk in &self.chunks[batch] {
@@ -179,7 +179,7 @@ impl GmwStep {
                     offline += down_cost(ot.extend_traffic(made.0, down));
                 }
                 if up > 0 {
-                    offline += up_cost(ot.extend_traffic(made.1, up));
+                    offline += up_cost(second.extend_traffic(made.1, up));
                 }
                 *made = (made.0 + down, made.1 + up);
                 let (server, client) = self.offline_bits(chunk);

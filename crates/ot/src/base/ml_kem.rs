@@ -306,6 +306,7 @@ const fn reduce(x: u16) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use gazelle_prg::{Prg, Seed};
     use ml_kem::array::Array;
     use ml_kem::{Decapsulate, KeyExport};
 
@@ -369,6 +370,44 @@ mod tests {
             |bytes: &[u8]| gazelle_wire::message::decode_all::<LatticeKeysMessage>(bytes, &1);
         assert!(decode(&bytes(Q - 1)).is_ok());
         assert!(decode(&bytes(Q)).is_err() && decode(&bytes(4095)).is_err());
+    }
+
+    /// As in `ristretto`: a receiver that wants both strings has key pairs of its own for both places. A
+    /// function has room for one of them; whichever way it is put together, no secret key that the
+    /// receiver has opens the other string. Keys that the sender takes as they come open both.
+    #[test]
+    fn adversarial_two_key_pairs_open_both_strings_of_bare_keys_and_one_of_a_function() {
+        let mut rng = Prg::new(&Seed::from_bytes([31; 16]), 1);
+        let binding = [5; 32];
+        let pairs = [[1; 64], [2; 64]].map(|seed| mlkem512::generate_key_pair(seed).into_parts());
+        let keys = [0, 1].map(|at: usize| *pairs[at].1.as_slice());
+        let r = [[8; SALT_BYTES], [9; SALT_BYTES]];
+        let opens = |ciphertext: &[u8; CIPHERTEXT_BYTES], shared: &Key| {
+            pairs.each_ref().map(|(secret, _)| {
+                mlkem512::decapsulate(secret, &MlKem512Ciphertext::from(*ciphertext)) == *shared
+            })
+        };
+        // Honest at one place; T for the one place and the salt for the other.
+        let zero = program(&binding, 0, false, &keys[0], &r[0]);
+        let one = program(&binding, 0, true, &keys[1], &r[1]);
+        let mut mixed = zero;
+        let salt = salt_hash(&binding, 0, true, split(&zero).0);
+        let salt = salt.iter().zip(&r[1]).map(|(hashed, r)| hashed ^ r);
+        mixed.iter_mut().skip(ELEMENT_BYTES).zip(salt).for_each(|(slot, byte)| *slot = byte);
+        let none = [false; 2];
+        let cases =
+            [(zero, [[true, false], none]), (one, [none, [false, true]]), (mixed, [none, none])];
+        for (function, opened) in cases {
+            let message = LatticeKeysMessage(vec![function]);
+            let (ciphertexts, shared) = encapsulate(&binding, &message, &mut rng);
+            let strings = [0, 1].map(|j: usize| opens(&ciphertexts.0[j], &shared[j]));
+            assert_eq!(strings, opened);
+        }
+        // The function off: the sender takes the keys as they come.
+        for (at, (_, public)) in pairs.iter().enumerate() {
+            let (ciphertext, shared) = mlkem512::encapsulate(public, [at as u8; 32]);
+            assert!(opens(ciphertext.as_slice(), &shared)[at], "string {at}");
+        }
     }
 
     #[test]
