@@ -1,6 +1,6 @@
 //! The OT extension by name, as it travels in a description.
 
-use gazelle_ot::{AutoExtension, BaseOt, Directions, Either, Iknp, auto};
+use gazelle_ot::{AutoExtension, BaseOt, Either, Iknp, PerDirection, auto};
 use serde::{Deserialize, Serialize};
 
 /// Which OT extension, chosen by the plan.
@@ -16,7 +16,7 @@ pub enum AnyOt {
 }
 
 /// One of all of them.
-pub type Extension = Either<Iknp, Directions<AutoExtension>>;
+pub type Extension = Either<Iknp, PerDirection<AutoExtension>>;
 
 impl AnyOt {
     /// Gives the extension, on `base` OTs.
@@ -26,7 +26,7 @@ impl AnyOt {
             Self::For(down, up) => {
                 let [first, second] =
                     [down, up].map(|expected| auto(expected as usize).with_base(base));
-                Either::Second(Directions { first, second })
+                Either::Second(PerDirection { first, second })
             }
         }
     }

@@ -14,7 +14,7 @@ mod probe;
 mod reference;
 
 use gazelle_ot::ferret::Parameters;
-use gazelle_ot::{AutoExtension, Directions, Either};
+use gazelle_ot::{AutoExtension, Either, PerDirection};
 use gazelle_prg::isa::{Isa, level};
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +112,7 @@ impl Machine {
         };
         match ot.extension(BaseOt::default()) {
             Either::First(_) => [(soft_spoken, 0.0); 2],
-            Either::Second(Directions { first, second }) => [one(first), one(second)],
+            Either::Second(PerDirection { first, second }) => [one(first), one(second)],
         }
     }
 

@@ -5,7 +5,7 @@ use curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED;
 use curve25519_dalek::ristretto::CompressedRistretto;
 use curve25519_dalek::traits::Identity;
 use gazelle_ot::ferret::Parameters;
-use gazelle_ot::{BaseOt, Directions, LatticeKeysMessage, PointsMessage};
+use gazelle_ot::{BaseOt, LatticeKeysMessage, PerDirection, PointsMessage};
 use gazelle_ot::{BaseReceiver, BaseSender, Ferret, Iknp, OtExtension, SoftSpoken};
 use gazelle_ot::{IdealOt, OtError, OtTraffic, RcotReceiver, RcotSender, duplex};
 use gazelle_wire::testing::run_two;
@@ -163,9 +163,9 @@ fn conformance_both_directions_from_one_run_of_base_ots() {
     check(&SoftSpoken::K8);
     let (toy, chain) = (Parameters::TOY, Parameters::TOY_CHAIN);
     check(&Ferret::new(toy));
-    check(&Directions { first: SoftSpoken::K8, second: SoftSpoken::K2 });
-    check(&Directions { first: Ferret::new(toy), second: Ferret::new(chain) });
-    check(&Directions { first: Ferret::new(chain), second: Ferret::new(toy) });
+    check(&PerDirection { first: SoftSpoken::K8, second: SoftSpoken::K2 });
+    check(&PerDirection { first: Ferret::new(toy), second: Ferret::new(chain) });
+    check(&PerDirection { first: Ferret::new(chain), second: Ferret::new(toy) });
     let saved =
         SoftSpoken::K8.setup_traffic().total() * 2 - duplex::setup_traffic(&SoftSpoken::K8).total();
     assert!(saved > 312_000, "one run of base OTs instead of two: {saved}");

@@ -13,14 +13,14 @@ use crate::traffic::OtTraffic;
 /// An extension for the first session, and one for the session in the other direction. As an extension
 /// itself it is the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Directions<O> {
+pub struct PerDirection<O> {
     /// Of the first session.
     pub first: O,
     /// Of the session set up over it.
     pub second: O,
 }
 
-impl<O: OtExtension> OtExtension for Directions<O> {
+impl<O: OtExtension> OtExtension for PerDirection<O> {
     type Sender = O::Sender;
     type Receiver = O::Receiver;
 
