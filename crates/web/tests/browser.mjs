@@ -160,7 +160,8 @@ const tests = {
 
   async "a wrong file, a server that is gone and a spent quota are told in clear words"(browser) {
     const model = join(models, "mnist_d_minionn");
-    const sample = join(model, "samples", readdirSync(join(model, "samples")).find((name) => name.endsWith(".png")));
+    const [sample, second] = readdirSync(join(model, "samples")).filter((name) => name.endsWith(".png")).sort()
+      .map((name) => join(model, "samples", name));
     const server = await serve(join(model, "model.onnx"));
     const page = await open(browser, server);
     const wrong = { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no picture") };
@@ -182,7 +183,8 @@ const tests = {
     const other = await open(browser, strict);
     assert.match(await other.textContent("#model-left"), /^1 /);
     assert.equal((await give(other, sample)).ended, "done");
-    assert.equal((await give(other, sample)).ended, "failed");
+    // Another file: the same one would be no change of the input.
+    assert.equal((await give(other, second)).ended, "failed");
     await trouble(other, "quota", /used up/);
     strict.kill();
   },
