@@ -10,9 +10,9 @@ mod web;
 
 use std::path::PathBuf;
 
-use gazelle::Hints;
 use gazelle::backend::BaseOt;
 use gazelle::wire::Link;
+use gazelle::{AuditRate, Hints};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -20,7 +20,7 @@ pub(crate) use compile::Compile;
 pub(crate) use keys::{Keys, KeysCommand};
 pub(crate) use link::{ClientLink, ServerLink};
 pub(crate) use material::{Material, MaterialCommand, Prepare};
-pub(crate) use serve::{ModelOrder, Serve, ServedSettings};
+pub(crate) use serve::{ModelOrder, OnCheating, Serve, ServedSettings};
 pub(crate) use serve_file::ServeOrders;
 pub(crate) use web::WebArguments;
 
@@ -162,6 +162,15 @@ pub(crate) struct ModelArguments {
     /// How long one setup of the linear layers serves
     #[arg(long, value_enum, default_value_t = HintsArgument::Reused)]
     pub(crate) hints: HintsArgument,
+    /// Whether clients are trusted to follow the protocol. `untrusted`: steps are garbled and exact, a fraction of
+    /// what a client prepares is opened and checked against its coins before the rest is used, the colours that
+    /// it returns are authenticated, inputs are clipped to the declared range (docs/untrusted-clients.md)
+    #[arg(long, value_enum, default_value_t = ClientsArgument::Trusted)]
+    pub(crate) clients: ClientsArgument,
+    /// The fraction of inferences that is opened, with `--clients untrusted`: what a client that cheats is caught
+    /// with. At most 1/2
+    #[arg(long, value_name = "FRACTION", default_value = "1/8", value_parser = audit_rate)]
+    pub(crate) audit_rate: AuditRate,
     /// Number the network's nodes instead of telling clients the names in the file
     #[arg(long)]
     pub(crate) anonymous_names: bool,
@@ -317,6 +326,24 @@ impl From<HintsArgument> for Hints {
             HintsArgument::Fresh => Self::Fresh,
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClientsArgument {
+    /// They follow the protocol, and may compute what they like on what they saw
+    Trusted,
+    /// They may say what they like
+    Untrusted,
+}
+
+/// A fraction of whole numbers, such as 1/8.
+fn audit_rate(text: &str) -> Result<AuditRate, String> {
+    let number = |text: &str| text.trim().parse().ok();
+    let rate = text
+        .split_once('/')
+        .and_then(|(audits, of)| Some(AuditRate { audits: number(audits)?, of: number(of)? }));
+    rate.filter(|rate| rate.is_sensible())
+        .ok_or_else(|| "a fraction such as 1/8, at most 1/2 and with at most 2^20 below".into())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

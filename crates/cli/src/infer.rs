@@ -168,6 +168,12 @@ fn terms(
                 .into(),
         ));
     }
+    if let Some(rate) = choice.audit.filter(|_| !quiet) {
+        tell!(
+            "note: the server trusts no client: {rate} of what is prepared is opened, checked and thrown away \
+             (what it opens says nothing about your inputs)"
+        );
+    }
     let most = choice.max_inferences.filter(|most| !quiet && count as u64 > *most);
     if let Some(most) = most {
         tell!("note: {count} inputs, and the server lets a client make {most} inferences in all");

@@ -90,6 +90,7 @@ fn print(object: &Inspection) {
         say!("note: {}\n", visible(remark));
     }
     say!("input {:?}, rings up to 2^{}; {}\n", object.input_shape, object.ring_bits, object.hints);
+    say!("{}\n", object.clients);
     say!("{}\n", object.inputs);
     say!(
         "  {:<23} {:<9} {:<11} {:>4} {:>8} {:>8} {:>4} {:>5}\n",

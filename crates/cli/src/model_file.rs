@@ -8,7 +8,7 @@ use gazelle::wire::Link;
 use gazelle_host::{HostError, Loaded, ModelFile, Wanted};
 use gazelle_model::{ImportOptions, ImportedModel, Interface, ModelError, Watcher};
 
-use crate::arguments::{Backend, ModelArguments};
+use crate::arguments::{Backend, ClientsArgument, ModelArguments, RoundingArgument};
 use crate::failure::Failure;
 use crate::output;
 use crate::screen::visible;
@@ -67,6 +67,12 @@ pub(crate) fn load(
     link: Link,
     watcher: Watcher,
 ) -> Result<Loaded, LoadFailure> {
+    if model.clients == ClientsArgument::Untrusted
+        && (model.rounding == RoundingArgument::Local || model.backend == Backend::Gmw)
+    {
+        let what = "--clients untrusted needs exact rounding and garbled circuits in every step";
+        return Err(Failure::Usage(what.into()).into());
+    }
     let options = ImportOptions {
         watcher,
         input_shape: model.input_shape.clone(),
@@ -110,6 +116,7 @@ impl ModelArguments {
             anonymous_names: self.anonymous_names,
             rounding: self.rounding.into(),
             guaranteed: self.guaranteed,
+            audit: (self.clients == ClientsArgument::Untrusted).then_some(self.audit_rate),
         }
     }
 }
@@ -160,7 +167,7 @@ pub(crate) fn summary(model: &Loaded) -> String {
     format!(
         "{}: {} linear layers, {:.2} M products, {} non-linear elements;\n  {}\n\
          fixed point: {} bits a value, {} rounding;\n  {} calibration inputs, {} checked,\n  \
-         {:.1} % of these with the f32 network's class;\n  logits in steps of {}, tolerance {}\n{}\n{}",
+         {:.1} % of these with the f32 network's class;\n  logits in steps of {}, tolerance {}\n{}\n{}\n{}",
         visible(&model.info.name),
         macs.len(),
         macs.iter().sum::<u64>() as f64 / 1e6,
@@ -175,6 +182,7 @@ pub(crate) fn summary(model: &Loaded) -> String {
         output::rounded(report.tolerance),
         model.range(),
         model.proof(),
+        model.clients(),
     )
 }
 

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
 use gazelle_host::{Ended, House, HouseRules, Ledger, Models, Setups};
-use gazelle_service::{AuditLog, Home, Metrics, QuotaStore};
+use gazelle_service::{AuditLog, BlockedClients, Home, Metrics, QuotaStore};
 
-use crate::arguments::{Serve, ServeOrders};
+use crate::arguments::{OnCheating, Serve, ServeOrders};
 use crate::failure::Failure;
 use crate::link;
 use crate::screen::tell;
@@ -54,6 +54,12 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
         let own = || Home::of_user().map(|home| home.folder().join("quota.redb"));
         let file = command.quota_file.clone().map_or_else(own, Ok)?;
         ledger.quota = Some(QuotaStore::open(&file)?);
+    }
+    let untrusted = models.iter().any(|model| !model.trusts_clients());
+    if untrusted && command.on_cheating == OnCheating::Block {
+        let own = || Home::of_user().map(|home| home.folder().join("blocked.tsv"));
+        let file = command.blocked.clone().map_or_else(own, Ok)?;
+        ledger.blocked = Some(BlockedClients::open(&file)?);
     }
     let models = Models::new(models)?;
     // Importing and quantising take more than the compiled models do: half a gigabyte for ResNet-50.
@@ -95,7 +101,7 @@ fn ledger(command: &Serve, quiet: bool) -> Result<Ledger, Failure> {
             tell!("metrics on http://{bound}/metrics");
         }
     }
-    Ok(Ledger { metrics, audit, quota: None })
+    Ok(Ledger { metrics, audit, blocked: None, quota: None })
 }
 
 /// Whether the system gives enough file descriptors: four for each connection.

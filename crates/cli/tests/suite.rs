@@ -32,3 +32,5 @@ mod service;
 mod startup;
 #[path = "suite/trust.rs"]
 mod trust;
+#[path = "suite/untrusted.rs"]
+mod untrusted;

@@ -20,9 +20,10 @@ pub use planner::Prediction;
 
 use crate::description::Description;
 use crate::error::GazelleError;
+use crate::session::audit::server::AuditRate;
 use crate::session::client::Prepared;
 use crate::session::{Client, Service};
-use crate::suite::{Hints, Suite};
+use crate::suite::{Clients, Hints, Suite};
 
 /// The program's non-linear protocol.
 pub(crate) type Nonlinear = PerLayer<Extension, HalfGates>;
@@ -90,6 +91,8 @@ pub struct Choice {
     /// How many inferences a client may make, where the server's owner says so; it is the server that
     /// counts.
     pub max_inferences: Option<u64>,
+    /// Where clients are not trusted: how many of their prepared inferences are opened. All steps are garbled then.
+    pub audit: Option<AuditRate>,
     /// By step; the last one counts for all that follow.
     pub steps: Vec<StepProtocol>,
 }
@@ -109,6 +112,9 @@ struct Travelling {
     /// How many inferences a client may make.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_inferences: Option<u64>,
+    /// Where clients are not trusted: one of how many inferences is opened, as a fraction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    audit: Option<[u32; 2]>,
     /// Steps of the variant with few trips.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     few_trips: Vec<usize>,
@@ -116,8 +122,16 @@ struct Travelling {
 
 impl Travelling {
     fn parse(value: Value) -> Result<Self, GazelleError> {
-        serde_json::from_value(value)
-            .map_err(|error| GazelleError::Description(format!("choice of backends: {error}")))
+        let travelling: Self = serde_json::from_value(value)
+            .map_err(|error| GazelleError::Description(format!("choice of backends: {error}")))?;
+        if travelling.audit_rate().is_some_and(|rate| !rate.is_sensible()) {
+            return Err(GazelleError::Description("audits of none, or of more than half".into()));
+        }
+        Ok(travelling)
+    }
+
+    fn audit_rate(&self) -> Option<AuditRate> {
+        self.audit.map(|[audits, of]| AuditRate { audits, of })
     }
 
     fn with(self, steps: Vec<StepProtocol>) -> Choice {
@@ -127,6 +141,7 @@ impl Travelling {
             base_ot: if self.classic_base_ot { BaseOt::Classic } else { BaseOt::Hybrid },
             hints: if self.fresh_hints { Hints::Fresh } else { Hints::Reused },
             max_inferences: self.max_inferences,
+            audit: self.audit_rate(),
             steps,
         }
     }
@@ -147,6 +162,7 @@ impl Choice {
             base_ot: BaseOt::default(),
             hints: Hints::Reused,
             max_inferences: None,
+            audit: None,
             steps: vec![step],
         }
     }
@@ -202,6 +218,13 @@ impl Choice {
         Ok(Travelling::parse(value)?.with(steps))
     }
 
+    /// The same choice for clients that are not trusted: all steps garbled and checked, and one of so many prepared
+    /// inferences opened.
+    #[must_use]
+    pub fn for_untrusted_clients(self, rate: AuditRate) -> Self {
+        Self { audit: Some(rate), steps: vec![StepProtocol::Garbled], ..self }
+    }
+
     /// Returns the protocol of a step.
     pub(crate) fn step(&self, step: usize) -> StepProtocol {
         protocol_of(&self.steps, step)
@@ -216,6 +239,7 @@ impl Choice {
             classic_base_ot: self.base_ot == BaseOt::Classic,
             fresh_hints: self.hints == Hints::Fresh,
             max_inferences: self.max_inferences,
+            audit: self.audit.map(|AuditRate { audits, of }| [audits, of]),
             few_trips: self.steps.iter().enumerate().filter(few).map(|(index, _)| index).collect(),
         };
         // optional: JSON holds all of it: this does not fail
@@ -224,7 +248,15 @@ impl Choice {
 
     /// Returns the suite of this choice, for a network of `steps` non-linear steps.
     pub fn suite(&self, steps: usize) -> DefaultSuite {
-        let choices = (0..steps).map(|step| self.step(step).step_choice()).collect();
+        let choice = |step| match self.audit {
+            Some(_) => StepChoice::Checked,
+            None => self.step(step).step_choice(),
+        };
+        let choices = (0..steps).map(choice).collect();
+        let clients = match self.audit {
+            Some(_) => Clients::Untrusted(self.base_ot),
+            None => Clients::Trusted,
+        };
         let inferences_per_setup = match self.hints {
             Hints::Reused => self.inferences_per_setup,
             Hints::Fresh => 1,
@@ -233,5 +265,6 @@ impl Choice {
         let ot = self.ot.extension(self.base_ot);
         Suite::new(linear, PerLayer { ot, scheme: HalfGates::default(), choices })
             .with_hints(self.hints)
+            .with_clients(clients)
     }
 }

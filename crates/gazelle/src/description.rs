@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::GazelleError;
-use crate::suite::{Hints, Suite};
+use crate::suite::{Clients, Hints, Suite};
 
 /// What a model's owner says about it besides the network itself. Public.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -93,6 +93,9 @@ impl Description {
         if suite.hints() == Hints::Fresh {
             bytes.extend_from_slice(b"\0fresh hints");
         }
+        if suite.clients() != Clients::Trusted {
+            bytes.extend_from_slice(b"\0clients that are not trusted");
+        }
         bytes
     }
 }
@@ -134,10 +137,14 @@ pub(crate) fn material_binding(kept: &[u8; 32], weights: &[u8; 32]) -> [u8; 32] 
     *hasher.finalize().as_bytes()
 }
 
-/// What the linear setup of inference `id` is bound to, where each has one of its own.
-pub(crate) fn inference_context(context: &[u8; 32], id: u32) -> [u8; 32] {
+/// What the linear setup of inference `id` is bound to, where each has one of its own; `opened`: how many audits
+/// have opened under this id.
+pub(crate) fn inference_context(context: &[u8; 32], id: u32, opened: u32) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 setup of one inference");
     hasher.update(context).update(&id.to_le_bytes());
+    if opened > 0 {
+        hasher.update(&opened.to_le_bytes());
+    }
     *hasher.finalize().as_bytes()
 }
 

@@ -62,6 +62,9 @@ pub enum GazelleError {
     /// The peer does not follow the protocol.
     #[error("the peer does not follow the protocol: {0}")]
     Peer(String),
+    /// The peer fails a check that no honest party fails, whatever the link does to honest bytes; which one.
+    #[error("the peer fails {0}")]
+    Cheating(&'static str),
     /// The server's description is not acceptable.
     #[error("the server's description is not acceptable: {0}")]
     Description(String),
@@ -136,6 +139,7 @@ impl GazelleError {
         move |source| match source {
             ProtocolError::Channel(error) => Self::Channel(error),
             ProtocolError::Panicked => Self::Panicked,
+            ProtocolError::Cheating(check) => Self::Cheating(check),
             source => Self::Layer { layer: layer.into(), source },
         }
     }

@@ -1,5 +1,12 @@
 //! A suite is a value: one linear protocol and one non-linear protocol.
 
+use gazelle_ot::{BaseOt, BaseReceiver, BaseSender, OtError};
+use gazelle_prg::Seed;
+use gazelle_wire::{Channel, Cost};
+use rand_core::CryptoRng;
+
+use crate::error::GazelleError;
+
 /// Whether the setup of the linear protocol serves a session or one inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hints {
@@ -11,6 +18,75 @@ pub enum Hints {
     Fresh,
 }
 
+/// Whether the server takes clients for such as follow the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clients {
+    /// It does.
+    #[default]
+    Trusted,
+    /// It does not: what they prepare is opened by chance before it is used, and what they return is authenticated
+    /// (docs/protocol.md, 10). The base OTs hide which is opened.
+    Untrusted(BaseOt),
+}
+
+impl Clients {
+    /// What hides which inferences are opened.
+    pub(crate) fn opening_ot(self) -> Option<OpeningOt> {
+        match self {
+            Self::Trusted => None,
+            Self::Untrusted(base) => Some(OpeningOt(base)),
+        }
+    }
+}
+
+/// One base OT, in which the client is the sender: of what it says either to have an inference opened or to have
+/// it used, the server gets one, and the client does not learn which.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpeningOt(BaseOt);
+
+impl OpeningOt {
+    /// At the client: the keys of both strings; that of the one to be used first.
+    pub(crate) fn send(
+        mut self,
+        purpose: &str,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<[Seed; 2], GazelleError> {
+        let keys = self.0.send(1, purpose, channel, rng).map_err(ot_error)?;
+        keys.into_iter().next().ok_or_else(none)
+    }
+
+    /// At the server: the key of one.
+    pub(crate) fn receive(
+        mut self,
+        opens: bool,
+        purpose: &str,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Seed, GazelleError> {
+        let keys = self.0.receive(&[opens], purpose, channel, rng).map_err(ot_error)?;
+        keys.into_iter().next().ok_or_else(none)
+    }
+
+    /// Its bytes.
+    pub(crate) fn traffic(self) -> Cost {
+        let ot = self.0.traffic(1);
+        Cost { client_to_server: ot.sender_to_receiver, server_to_client: ot.receiver_to_sender }
+    }
+}
+
+/// A base OT's error, in the terms of sessions.
+fn ot_error(error: OtError) -> GazelleError {
+    match error {
+        OtError::Channel(error) => GazelleError::Channel(error),
+        other => GazelleError::Peer(other.to_string()),
+    }
+}
+
+fn none() -> GazelleError {
+    GazelleError::Defect("the base OT of an opening".into())
+}
+
 /// The two protocols of a session. An experiment is one changed part:
 /// `suite.with_nonlinear(MyProtocol::new())`.
 #[derive(Debug, Clone, Default)]
@@ -18,24 +94,32 @@ pub struct Suite<L, N> {
     linear: L,
     nonlinear: N,
     hints: Hints,
+    clients: Clients,
 }
 
 impl<L, N> Suite<L, N> {
     /// Any two protocols fit together: they meet as additive shares.
     pub fn new(linear: L, nonlinear: N) -> Self {
-        Self { linear, nonlinear, hints: Hints::Reused }
+        Self { linear, nonlinear, hints: Hints::Reused, clients: Clients::Trusted }
     }
 
     /// The same suite with another non-linear protocol.
     #[must_use]
     pub fn with_nonlinear<M>(self, nonlinear: M) -> Suite<L, M> {
-        Suite { linear: self.linear, nonlinear, hints: self.hints }
+        let Self { linear, hints, clients, .. } = self;
+        Suite { linear, nonlinear, hints, clients }
     }
 
     /// The same suite with one linear setup per session, or per inference; both parties must agree.
     #[must_use]
     pub fn with_hints(self, hints: Hints) -> Self {
         Self { hints, ..self }
+    }
+
+    /// The same suite for clients that are trusted, or not; both parties must agree.
+    #[must_use]
+    pub fn with_clients(self, clients: Clients) -> Self {
+        Self { clients, ..self }
     }
 
     /// Returns the linear protocol.
@@ -46,6 +130,11 @@ impl<L, N> Suite<L, N> {
     /// Returns the non-linear protocol.
     pub fn nonlinear(&self) -> &N {
         &self.nonlinear
+    }
+
+    /// Returns whether clients are trusted.
+    pub fn clients(&self) -> Clients {
+        self.clients
     }
 
     /// Returns how long a linear setup serves.

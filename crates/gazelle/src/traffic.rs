@@ -6,14 +6,17 @@ use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{Cost, Message};
 
 use crate::plan::Plan;
+use crate::session::audit;
 use crate::session::message::{ClientCommand, MaskedInput, SetupWish};
+
+use crate::suite::Clients;
 
 /// Exact bytes by phase, headers included; both parties see the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlannedTraffic {
     /// Handshake, hints and base OT: once per session that goes on with no kept setup.
     pub setup: Cost,
-    /// The first inference of a session, before its input.
+    /// The first inference of a session, before its input; one that is used, where others are opened by an audit.
     pub offline: Cost,
     /// The first inference of a session, from its input on.
     pub online: Cost,
@@ -26,6 +29,7 @@ pub struct PlannedTraffic {
 impl PlannedTraffic {
     /// Predicts a session: `description` is the length of what the server sends.
     pub(crate) fn predict<L: LinearProtocol, N: NonlinearProtocol>(
+        clients: Clients,
         plan: &Plan,
         linear: (&L, &L::Plan),
         nonlinear: (&N, &N::Compiled),
@@ -41,9 +45,14 @@ impl PlannedTraffic {
         let input = Cost { client_to_server: framed_len(input), server_to_client: 0 };
         let wish = framed_len(SetupWish::encoded_len(&0));
         let wish = command + Cost { client_to_server: wish, server_to_client: 0 };
+        let audit = match clients.opening_ot() {
+            None => Cost::default(),
+            Some(ot) => audit::traffic(ot),
+        };
         Self {
             setup: handshake(description) + wish + linear.setup + nonlinear.setup,
             offline: command
+                + audit
                 + linear.offline.iter().copied().sum()
                 + nonlinear.offline.iter().copied().sum(),
             online: command + input + nonlinear.online.iter().copied().sum(),

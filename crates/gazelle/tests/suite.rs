@@ -4,12 +4,16 @@
 
 #[path = "suite/adversarial.rs"]
 mod adversarial;
+#[path = "suite/audit.rs"]
+mod audit;
 #[path = "suite/exact.rs"]
 mod exact;
 #[path = "suite/ideal.rs"]
 mod ideal;
 #[path = "suite/kept.rs"]
 mod kept;
+#[path = "suite/lying.rs"]
+mod lying;
 #[path = "suite/networks.rs"]
 mod networks;
 #[path = "suite/parties.rs"]

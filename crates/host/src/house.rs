@@ -218,6 +218,12 @@ impl House {
             let _ = arrival.guest.refuse_model();
             return None;
         };
+        if self.ledger.is_blocked(&arrival.client) {
+            self.turn_away(&arrival, "blocked");
+            // A stranger who is turned away may be rude about it.
+            let _ = arrival.guest.refuse();
+            return None;
+        }
         let (arrival, ticket) = self.line(arrival, &model, &pass)?;
         let result = self.session(arrival, ticket, &model, pass);
         self.count();
@@ -395,7 +401,8 @@ impl House {
         };
         tracing::debug!(%peer, %client, model = model.name, "session begins");
         let result = gazelle::system_rng().map_err(GazelleError::from).and_then(|mut rng| {
-            model.service.attend(guest, &self.limits, &stage, &record, &mut rng)
+            let limits = ServerLimits { audit: model.audit.unwrap_or_default(), ..self.limits };
+            model.service.attend(guest, &limits, &stage, &record, &mut rng)
         });
         match &result {
             Ok(()) => {

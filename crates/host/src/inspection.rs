@@ -38,6 +38,9 @@ pub struct Inspection {
     /// The same in words.
     #[serde(skip)]
     pub hints: &'static str,
+    /// Whether clients are trusted, and how many of their inferences are opened if not: each of these costs an
+    /// offline phase more.
+    pub clients: String,
     /// Linear groups, then non-linear steps.
     pub layers: Vec<PlannedLayer>,
     /// By link: a [`gazelle::backend::Prediction`].
@@ -106,6 +109,7 @@ impl Inspection {
             ring_bits: 0,
             fresh_hints: false,
             hints: "",
+            clients: String::new(),
             layers: Vec::new(),
             predicted: serde_json::Map::new(),
             prices: None,
@@ -161,6 +165,7 @@ impl Inspection {
             ring_bits,
             fresh_hints: model.choice.hints == Hints::Fresh,
             hints: model.hints(),
+            clients: model.clients(),
             layers: shown,
             predicted,
             prices: Some(prices),

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use gazelle::{InferenceReport, Phase, ServerShelf, SessionWatcher};
-use gazelle_service::{AuditEvent, AuditLog, Leave, Metrics, PhaseCount, QuotaStore, ServiceError};
+use gazelle::{CheatingEvidence, InferenceReport, Phase, ServerShelf, SessionWatcher};
+use gazelle_service::{
+    AuditEvent, AuditLog, BlockedClients, Leave, Metrics, PhaseCount, QuotaStore, ServiceError,
+};
 
 use crate::client::ServedClient;
 use crate::models::ServedModel;
@@ -21,6 +23,8 @@ pub struct Ledger {
     pub metrics: Arc<Metrics>,
     /// Who asked what, and how it ended.
     pub audit: Option<AuditLog>,
+    /// Who is not served any more, where cheating has that consequence.
+    pub blocked: Option<BlockedClients>,
     /// Where what clients do with models is counted, if anything limits it.
     pub quota: Option<QuotaStore>,
 }
@@ -42,6 +46,15 @@ impl Ledger {
 
             None => Ok(Leave::Granted { left: u64::MAX }),
         }
+    }
+
+    /// Whether a client was caught cheating and is not served; also if the list cannot be read.
+    pub(crate) fn is_blocked(&self, client: &ServedClient) -> bool {
+        let Some(blocked) = &self.blocked else { return false };
+        let found = blocked.contains(&client.account().key());
+        found
+            .inspect_err(|error| tracing::error!(%error, "the list of blocked clients"))
+            .unwrap_or(true)
     }
 
     /// A client was not served.
@@ -81,6 +94,16 @@ impl Ledger {
             sums: Mutex::default(),
         })
     }
+}
+
+/// Hexadecimal digits.
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        use std::fmt::Write;
+        // A string takes all that is written to it.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// One session's page.
@@ -152,7 +175,31 @@ impl SessionWatcher for SessionRecord<'_> {
         self.phase("setup", setup);
     }
 
+    fn caught(&self, evidence: &CheatingEvidence) {
+        let CheatingEvidence { check, transcript, opened } = evidence;
+        let (ledger, client) = (self.ledger, self.client);
+        let blocked = ledger.blocked.as_ref().is_some_and(|list| {
+            let added = list.add(&client.account().key(), check);
+            added.inspect_err(|error| tracing::error!(%error, %client, "not blocked")).is_ok()
+        });
+        ledger.metrics.refusal("cheating");
+        ledger.audit(&AuditEvent::Cheating {
+            session: self.number,
+            client: &client.key(),
+            name: client.name(),
+            check,
+            transcript: hex(transcript),
+            opened: opened.as_ref().map(hex),
+            blocked,
+        });
+        tracing::error!(%client, check, blocked, "a client was caught cheating");
+    }
+
     fn admit(&self) -> bool {
+        if self.ledger.is_blocked(self.client) {
+            self.ledger.metrics.refusal("blocked");
+            return false;
+        }
         let Some(store) = &self.ledger.quota else { return true };
         let ServedModel { digest, quota, .. } = self.model;
         match store.take(&self.client.account().key(), digest, quota, now()) {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use gazelle::backend::{BaseOt, Choice, CompiledModel, DefaultService, StepProtocol, planner};
 use gazelle::share::{Architecture, NodeKind};
 use gazelle::wire::Link;
-use gazelle::{GazelleError, Hints, ModelInfo};
+use gazelle::{AuditRate, GazelleError, Hints, ModelInfo};
 use gazelle_model::{
     ImportOptions, ImportedModel, Interface, Likeness, Options, Quantised, RangeSource,
-    RoundingMode, quantise,
+    RoundingMode, hold_input, quantise,
 };
 
 use crate::error::HostError;
@@ -89,6 +89,9 @@ pub struct Wanted {
     pub rounding: RoundingMode,
     /// Whether every input in the range must be proven to fit.
     pub guaranteed: bool,
+    /// Where clients are not trusted: how many of their prepared inferences are opened. Needs exact rounding; all
+    /// steps are garbled then.
+    pub audit: Option<AuditRate>,
 }
 
 impl Default for Wanted {
@@ -104,6 +107,7 @@ impl Default for Wanted {
             anonymous_names: false,
             rounding: RoundingMode::Exact,
             guaranteed: false,
+            audit: None,
         }
     }
 }
@@ -140,6 +144,9 @@ pub fn load(
     interface.output.resolution = Some(quantised.report.resolution);
     let what = interface.output.reveal;
     gazelle_model::reveal::reveal(&mut quantised.network, what, wanted.reveal_count)?;
+    if wanted.audit.is_some() {
+        hold_input(&mut quantised.network, &options.input_range)?;
+    }
     if wanted.anonymous_names {
         let network = &mut quantised.network;
         let anonymous = network.architecture().clone().with_anonymous_names();
@@ -165,6 +172,10 @@ pub fn choose(architecture: &Architecture, wanted: Wanted) -> Result<Choice, Gaz
         let choice = Choice::uniform(architecture, step)?;
         Ok(choice.for_inferences(wanted.inferences))
     };
+    if let Some(rate) = wanted.audit {
+        let choice = uniform(StepProtocol::Garbled)?.for_untrusted_clients(rate);
+        return Ok(Choice { base_ot: wanted.base_ot, hints: wanted.hints, ..choice });
+    }
     let choice = match wanted.backend {
         Some(step) => uniform(step),
         None => planner::choose(architecture, wanted.link, wanted.inferences),
@@ -263,6 +274,14 @@ impl Loaded {
         match self.choice.hints {
             Hints::Reused => "hints serve a session",
             Hints::Fresh => "hints are fresh in every inference",
+        }
+    }
+
+    /// Whether clients are trusted.
+    pub fn clients(&self) -> String {
+        match self.choice.audit {
+            None => "clients are trusted to follow the protocol".into(),
+            Some(rate) => format!("clients are not trusted: {rate} of what they prepare is opened"),
         }
     }
 

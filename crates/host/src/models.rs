@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use gazelle::AuditRate;
 use gazelle::backend::{CompiledModel, DefaultService};
 use gazelle_model::Reveal;
 use gazelle_service::Quota;
@@ -29,6 +30,8 @@ pub struct ServedModel {
     pub(crate) quota: Quota,
     /// Bytes that a session is predicted to take.
     pub(crate) session_bytes: u64,
+    /// How many inferences are opened, where clients are not trusted.
+    pub(crate) audit: Option<AuditRate>,
     pub(crate) service: DefaultService,
 }
 
@@ -112,6 +115,7 @@ impl ServedModel {
             Some(Reveal::Class) => "class",
             Some(Reveal::Logits) | None => "logits",
         };
+        let audit = model.choice.audit;
         let service = model.service()?;
         let digest = blake3::Hash::from_bytes(gazelle::digest(service.description()));
         Ok(Self {
@@ -122,6 +126,7 @@ impl ServedModel {
             classes,
             quota,
             session_bytes: service.session_memory() + SESSION_BYTES,
+            audit,
             service,
         })
     }
@@ -129,6 +134,11 @@ impl ServedModel {
     /// What clients ask for.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether its clients are taken for such as follow the protocol.
+    pub fn trusts_clients(&self) -> bool {
+        self.audit.is_none()
     }
 
     /// What each client may do with it.

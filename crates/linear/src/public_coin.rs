@@ -15,6 +15,7 @@
 mod client;
 mod compiled;
 mod kept;
+mod request;
 mod server;
 
 use std::io::Read;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod description;
+mod domain;
 mod error;
 pub mod fixed;
 pub mod float;
@@ -20,6 +21,7 @@ mod watcher;
 pub use description::{
     Channels, Fit, InputDescription, Interface, Layout, OutputDescription, Pixels, Reveal,
 };
+pub use domain::hold_input;
 pub use error::{ModelError, Unsupported};
 pub use graph::{Activation, Graph, GraphNode, GraphTensor, InputGrid, Op};
 pub use likeness::Likeness;

@@ -59,9 +59,8 @@ pub(crate) fn up_cost(traffic: OtTraffic) -> Cost {
 pub(crate) fn ot_error(error: OtError) -> ProtocolError {
     match error {
         OtError::Channel(error) => ProtocolError::Channel(error),
-        error @ (OtError::Misbehaved { .. } | OtError::InvalidPoint { .. }) => {
-            ProtocolError::Peer(error.to_string())
-        }
+        OtError::Misbehaved { check } => ProtocolError::Cheating(check),
+        error @ OtError::InvalidPoint { .. } => ProtocolError::Peer(error.to_string()),
         other => ProtocolError::backend(other),
     }
 }

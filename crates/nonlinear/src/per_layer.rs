@@ -25,6 +25,9 @@ pub enum StepChoice {
     GmwFewTrips,
     /// GMW where it computes the step, else garbled circuits.
     Auto,
+    /// [`Garbled`](Self::Garbled), with checks of what a client that cheats may say (docs/protocol.md, 10): for all
+    /// steps or none, and exact ones alone.
+    Checked,
 }
 
 /// A choice per step.
@@ -39,6 +42,11 @@ pub struct PerLayer<O, S> {
 }
 
 impl<O, S> PerLayer<O, S> {
+    /// Whether clients are checked: then all steps are.
+    fn is_checked(&self) -> bool {
+        self.choices.contains(&StepChoice::Checked)
+    }
+
     /// GMW wherever it computes the step.
     pub fn auto(ot: O, scheme: S) -> Self {
         Self { ot, scheme, choices: Arc::new([]) }
@@ -59,15 +67,19 @@ where
     }
 
     fn primitives(&self) -> String {
-        format!("{}; {}", self.ot.name(), self.scheme.name())
+        let checks = if self.is_checked() { "; checked labels and colours" } else { "" };
+        format!("{}; {}{checks}", self.ot.name(), self.scheme.name())
     }
 
     fn compile(&self, steps: Arc<[Step]>) -> Result<CompiledSteps, ProtocolError> {
+        if self.is_checked() {
+            return CompiledSteps::checked(&steps);
+        }
         CompiledSteps::new(&steps, |index, step| {
             let garbled = || GarbledStep::new(index, step).map(CompiledStep::Garbled);
             let gmw = |variant| GmwStep::new(index, step, variant).map(CompiledStep::Gmw);
             match self.choices.get(index).copied().unwrap_or(StepChoice::Auto) {
-                StepChoice::Garbled => garbled(),
+                StepChoice::Garbled | StepChoice::Checked => garbled(),
                 StepChoice::Gmw => gmw(Variant::FewBits),
                 StepChoice::GmwFewTrips => gmw(Variant::FewTrips),
                 StepChoice::Auto => gmw(Variant::preferred(step)).or_else(|_| garbled()),

@@ -44,7 +44,7 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
         match choice {
             StepChoice::Gmw => gmw(Variant::FewBits),
             StepChoice::GmwFewTrips => gmw(Variant::FewTrips),
-            StepChoice::Garbled => {
+            StepChoice::Garbled | StepChoice::Checked => {
                 let step = GarbledStep::new(0, step)?;
                 let mut made = begun;
                 let (offline, online) = step_traffic(&self.ot, &self.scheme, &step, &mut made);

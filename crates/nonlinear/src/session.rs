@@ -13,8 +13,10 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
+use gazelle_block::Block;
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
+use gazelle_prg::Seed;
 use gazelle_share::{
     Misuse, NonlinearClient, NonlinearServer, NonlinearTraffic, Output, PreparedSteps,
     ProtocolError, Shares, Step, StepSource,
@@ -22,7 +24,10 @@ use gazelle_share::{
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
-use crate::garbled::client::GarbledClientPrepared;
+use crate::garbled::check::{
+    ClientColours, ServerColours, check_traffic, require_equal, step_seed,
+};
+use crate::garbled::client::{GarbledClientPrepared, GarbledClientStep};
 use crate::garbled::cost::step_traffic;
 use crate::garbled::program::GarbledStep;
 use crate::garbled::server::GarbledServerPrepared;
@@ -60,6 +65,8 @@ impl CompiledStep {
 #[derive(Debug)]
 pub struct CompiledSteps {
     pub(crate) steps: Vec<CompiledStep>,
+    /// Whether the client's labels and colours are checked; all steps are garbled and exact then.
+    checked: bool,
 }
 
 impl CompiledSteps {
@@ -72,7 +79,28 @@ impl CompiledSteps {
         compile: impl Fn(usize, &Step) -> Result<CompiledStep, ProtocolError>,
     ) -> Result<Self, ProtocolError> {
         let steps = steps.iter().enumerate().map(|(index, step)| compile(index, step));
-        Ok(Self { steps: steps.collect::<Result<_, _>>()? })
+        Ok(Self::unchecked(steps.collect::<Result<_, _>>()?))
+    }
+
+    /// Of these, for clients that are trusted.
+    pub(crate) fn unchecked(steps: Vec<CompiledStep>) -> Self {
+        Self { steps, checked: false }
+    }
+
+    /// All steps garbled, the client's labels and colours checked.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Plan`] if a step rounds locally, or cannot be garbled.
+    pub(crate) fn checked(steps: &[Step]) -> Result<Self, ProtocolError> {
+        let garbled = Self::new(steps, |index, step| {
+            if step.rounding.is_local() {
+                let why =
+                    format!("non-linear step {index} rounds locally: its client is not checked");
+                return Err(ProtocolError::Plan(why));
+            }
+            GarbledStep::new(index, step).map(CompiledStep::Garbled)
+        })?;
+        Ok(Self { checked: true, ..garbled })
     }
 
     /// The name of a step's backend.
@@ -94,7 +122,16 @@ impl CompiledSteps {
                 CompiledStep::Gmw(step) => step.traffic(ot, &mut made),
             }
         };
-        let (offline, online) = self.steps.iter().map(cost).unzip();
+        let (offline, mut online): (Vec<_>, Vec<_>) = self.steps.iter().map(cost).unzip();
+        if self.checked {
+            let reveals = self.steps.iter().map(|step| match step {
+                CompiledStep::Garbled(step) => step.mask_bits == 0,
+                CompiledStep::Gmw(_) => false,
+            });
+            for (cost, check) in online.iter_mut().zip(check_traffic(reveals)) {
+                *cost += check;
+            }
+        }
         let setup = if self.uses_gmw() { setup_traffic(ot) } else { down_cost(ot.setup_traffic()) };
         NonlinearTraffic { setup, offline, online }
     }
@@ -116,6 +153,11 @@ impl CompiledSteps {
     }
 }
 
+/// The error of who audits steps that are not checked.
+fn unchecked() -> ProtocolError {
+    Misuse::Unplanned("audit").into()
+}
+
 /// The error of who prepares in a session that has no OTs.
 fn no_setup() -> ProtocolError {
     Misuse::Unplanned("preparation without a setup").into()
@@ -130,6 +172,7 @@ pub struct StepsClient<O: OtExtension, S> {
     gmw: Option<(RotHashes, Ot<O::Sender>)>,
     /// Whether what is prepared is to be stored.
     record: bool,
+    colours: ClientColours,
 }
 
 /// The server's session.
@@ -141,12 +184,22 @@ pub struct StepsServer<O: OtExtension, S> {
     gmw: Option<(RotHashes, Ot<O::Receiver>)>,
     /// Whether what is prepared is to be stored.
     record: bool,
+    colours: ServerColours,
 }
 
 impl<O: OtExtension, S> StepsClient<O, S> {
+    fn new(
+        compiled: Arc<CompiledSteps>,
+        scheme: S,
+        down: Option<Ot<O::Receiver>>,
+        gmw: Option<(RotHashes, Ot<O::Sender>)>,
+    ) -> Self {
+        Self { compiled, scheme, down, gmw, record: false, colours: ClientColours::default() }
+    }
+
     /// A session that uses stored material, and makes none.
     pub(crate) fn of_stored(scheme: S, compiled: Arc<CompiledSteps>) -> Self {
-        Self { compiled, scheme, down: None, gmw: None, record: false }
+        Self::new(compiled, scheme, None, None)
     }
 
     /// Sets up the OT sessions that the steps need.
@@ -161,18 +214,26 @@ impl<O: OtExtension, S> StepsClient<O, S> {
     ) -> Result<Self, ProtocolError> {
         if compiled.uses_gmw() {
             let (hash, down, up) = client_setup(ot, channel, rng)?;
-            let (down, gmw) = (Some(down), Some((hash, up)));
-            return Ok(Self { compiled, scheme, down, gmw, record: false });
+            return Ok(Self::new(compiled, scheme, Some(down), Some((hash, up))));
         }
         let down = client_setup_down(ot, channel, rng)?;
-        Ok(Self { compiled, scheme, down: Some(down), gmw: None, record: false })
+        Ok(Self::new(compiled, scheme, Some(down), None))
     }
 }
 
 impl<O: OtExtension, S> StepsServer<O, S> {
+    fn new(
+        compiled: Arc<CompiledSteps>,
+        scheme: S,
+        down: Option<Ot<O::Sender>>,
+        gmw: Option<(RotHashes, Ot<O::Receiver>)>,
+    ) -> Self {
+        Self { compiled, scheme, down, gmw, record: false, colours: ServerColours::default() }
+    }
+
     /// A session that uses stored material, and makes none.
     pub(crate) fn of_stored(scheme: S, compiled: Arc<CompiledSteps>) -> Self {
-        Self { compiled, scheme, down: None, gmw: None, record: false }
+        Self::new(compiled, scheme, None, None)
     }
 
     /// Sets up the OT sessions that the steps need.
@@ -187,11 +248,10 @@ impl<O: OtExtension, S> StepsServer<O, S> {
     ) -> Result<Self, ProtocolError> {
         if compiled.uses_gmw() {
             let (hash, down, up) = server_setup(ot, channel, rng)?;
-            let (down, gmw) = (Some(down), Some((hash, up)));
-            return Ok(Self { compiled, scheme, down, gmw, record: false });
+            return Ok(Self::new(compiled, scheme, Some(down), Some((hash, up))));
         }
         let down = server_setup_down(ot, channel, rng)?;
-        Ok(Self { compiled, scheme, down: Some(down), gmw: None, record: false })
+        Ok(Self::new(compiled, scheme, Some(down), None))
     }
 }
 
@@ -229,7 +289,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
-        let Self { compiled, scheme, down, gmw, record } = self;
+        let Self { compiled, scheme, down, gmw, record, .. } = self;
         let (down, record) = (down.as_mut().ok_or_else(no_setup)?, *record);
         let refs = compiled.refs(steps.clone())?;
         let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
@@ -259,6 +319,22 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
         })
     }
 
+    fn answer(
+        &self,
+        prepared: &[Self::Prepared],
+        challenge: &[u8; 16],
+    ) -> Result<[u8; 16], ProtocolError> {
+        let seed = Seed::from_bytes(*challenge);
+        let mut sum = Block::ZERO;
+        for (number, prepared) in prepared.iter().enumerate() {
+            let PerLayerClientPrepared::Garbled(prepared) = prepared else {
+                return Err(unchecked());
+            };
+            sum ^= prepared.label_sum(&step_seed(&seed, number));
+        }
+        Ok(sum.to_bytes())
+    }
+
     fn online(
         &mut self,
         step: usize,
@@ -267,7 +343,8 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
     ) -> Result<Option<Vec<i64>>, ProtocolError> {
         match (self.compiled.step(step)?, prepared) {
             (CompiledStep::Garbled(step), PerLayerClientPrepared::Garbled(prepared)) => {
-                crate::garbled::client::online(step, &self.scheme, prepared, channel)
+                let colours = self.compiled.checked.then_some(&mut self.colours);
+                crate::garbled::client::online(step, &self.scheme, prepared, colours, channel)
             }
             (CompiledStep::Gmw(step), PerLayerClientPrepared::Gmw(prepared)) => {
                 crate::gmw::client::online(step, prepared, channel)
@@ -305,11 +382,12 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
-        let Self { compiled, scheme, down, gmw, record } = self;
+        let Self { compiled, scheme, down, gmw, record, .. } = self;
         let (down, record) = (down.as_mut().ok_or_else(no_setup)?, *record);
         let refs = compiled.refs(steps)?;
         let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
-        offline::server::prepare(&refs, scheme, ServerSessions { down, gmw, record }, channel, rng)
+        let sessions = ServerSessions { down, gmw, record, checked: compiled.checked };
+        offline::server::prepare(&refs, scheme, sessions, channel, rng)
     }
 
     fn record(&mut self, on: bool) {
@@ -326,12 +404,49 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
     fn load(&self, step: usize, input: &mut dyn Read) -> Result<Self::Prepared, ProtocolError> {
         Ok(match self.compiled.step(step)? {
             CompiledStep::Garbled(step) => {
-                PerLayerServerPrepared::Garbled(GarbledServerPrepared::load(step, input)?)
+                let checked = self.compiled.checked;
+                PerLayerServerPrepared::Garbled(GarbledServerPrepared::load(step, checked, input)?)
             }
             CompiledStep::Gmw(step) => {
                 PerLayerServerPrepared::Gmw(GmwServerPrepared::load(step, input)?)
             }
         })
+    }
+
+    fn challenge(&self, prepared: &[Self::Prepared]) -> Result<[u8; 16], ProtocolError> {
+        let mut challenge = None;
+        for prepared in prepared {
+            let PerLayerServerPrepared::Garbled(prepared) = prepared else {
+                return Err(unchecked());
+            };
+            let seed = *prepared.challenge().ok_or_else(unchecked)?.bytes();
+            if *challenge.get_or_insert(seed) != seed {
+                return Err(
+                    Misuse::Unplanned("audit of steps that were not prepared together").into()
+                );
+            }
+        }
+        challenge.ok_or_else(unchecked)
+    }
+
+    fn audit(
+        &self,
+        prepared: &[Self::Prepared],
+        source: &mut dyn StepSource,
+        answer: &[u8; 16],
+    ) -> Result<(), ProtocolError> {
+        let mut expected = Block::ZERO;
+        for (number, prepared) in prepared.iter().enumerate() {
+            let (CompiledStep::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) =
+                (self.compiled.step(number)?, prepared)
+            else {
+                return Err(unchecked());
+            };
+            let client = GarbledClientStep::new(step, source.shares(number)?)?;
+            expected ^= prepared.label_sum(number, &client).ok_or_else(unchecked)?;
+        }
+        let said = Block::from_bytes(*answer);
+        require_equal(said, expected, "the audit of what it put into circuits")
     }
 
     fn online(
@@ -343,7 +458,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
     ) -> Result<Option<Shares>, ProtocolError> {
         match (self.compiled.step(step)?, prepared) {
             (CompiledStep::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) => {
-                crate::garbled::server::online(step, prepared, input, channel)
+                crate::garbled::server::online(step, prepared, input, &mut self.colours, channel)
             }
             (CompiledStep::Gmw(step), PerLayerServerPrepared::Gmw(prepared)) => {
                 crate::gmw::server::online(step, prepared, input, channel)

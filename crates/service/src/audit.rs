@@ -45,6 +45,25 @@ pub enum AuditEvent<'a> {
         /// `completed`, `gave-way`, or what failed.
         outcome: &'a str,
     },
+    /// A client was caught cheating.
+    Cheating {
+        /// The session's number.
+        session: u64,
+        /// Who.
+        client: &'a str,
+        /// The certificate's name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        /// What it failed.
+        check: &'a str,
+        /// BLAKE3 of what was said (docs/untrusted-clients.md).
+        transcript: String,
+        /// The seed that it opened, in an audit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        opened: Option<String>,
+        /// Whether it is not served any more.
+        blocked: bool,
+    },
     /// A client was not served.
     Refused {
         /// Who, as far as is known.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod audit;
+mod blocked;
 mod connect;
 mod entropy;
 mod error;
@@ -16,6 +17,7 @@ mod tls;
 mod web;
 
 pub use audit::{AuditEvent, AuditLog};
+pub use blocked::BlockedClients;
 pub use connect::{Dialling, connect};
 pub use error::ServiceError;
 pub use home::{Home, write_private};

@@ -12,6 +12,9 @@ pub enum ProtocolError {
     /// The peer's message does not make sense.
     #[error("the peer's message is malformed: {0}")]
     Peer(String),
+    /// The peer fails a check that no honest party fails; which one.
+    #[error("the peer fails {0}")]
+    Cheating(&'static str),
     /// The caller asked for something that does not fit the plan.
     #[error(transparent)]
     Caller(#[from] Misuse),

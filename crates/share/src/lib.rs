@@ -17,7 +17,7 @@ pub mod testing;
 pub use error::{Misuse, ProtocolError};
 pub use linear::{
     Guard, KeptSetup, LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic, Mask,
-    MaskKind,
+    MaskKind, RequestTrace,
 };
 pub use local::LocalMap;
 pub use network::{

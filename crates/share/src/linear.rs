@@ -295,6 +295,23 @@ pub trait LinearClient: Send + Sync {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(Shares, Self::Pending), ProtocolError>;
 
+    /// As [`request`](Self::request), with all coins from `coins`, so that the server can
+    /// [replay](LinearServer::replay) it; `finish` then computes the same u on every machine.
+    ///
+    /// - `coins`: uniform, of this group and inference alone.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request); [`ProtocolError::Caller`] from protocols that cannot be audited.
+    fn request_from(
+        &self,
+        _group: usize,
+        _mask: Mask<'_>,
+        _channel: &mut SendHalf,
+        _coins: &[u8; 32],
+    ) -> Result<(Shares, Self::Pending), ProtocolError> {
+        Err(Misuse::Unplanned("audited request").into())
+    }
+
     /// Receives what the server answers (if anything). No heavy computing.
     ///
     /// # Errors
@@ -329,6 +346,17 @@ pub trait LinearClient: Send + Sync {
     fn keep(&self, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What a server remembers of a request until it is audited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestTrace {
+    /// Of the request's bytes.
+    pub digest: [u8; 32],
+    /// The server's nonce.
+    pub nonce: [u8; 32],
+    /// The inference's number within the setup.
+    pub inference: u64,
 }
 
 /// The server's session. All methods take `&self`, so that one thread receives requests while others
@@ -375,6 +403,26 @@ pub trait LinearServer: Send + Sync {
         x: &Shares,
         v: &Shares,
     ) -> Result<Shares, ProtocolError>;
+
+    /// What [`replay`](Self::replay) needs of a request; `None` from protocols that cannot be audited.
+    fn trace(&self, _received: &Self::Received) -> Option<RequestTrace> {
+        None
+    }
+
+    /// Does as the client of [`LinearClient::request_from`] should have done: gives r and u per operator.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Cheating`] if the request was another one; [`ProtocolError::Caller`] from protocols
+    /// that cannot be audited.
+    fn replay(
+        &self,
+        _group: usize,
+        _mask: Mask<'_>,
+        _coins: &[u8; 32],
+        _trace: &RequestTrace,
+    ) -> Result<(Shares, Vec<Shares>), ProtocolError> {
+        Err(Misuse::Unplanned("audit").into())
+    }
 
     /// What later sessions need of this setup; `None` from protocols that keep nothing.
     fn keep(&self) -> Option<KeptSetup> {

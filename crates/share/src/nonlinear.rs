@@ -222,6 +222,19 @@ pub trait NonlinearClient: Send {
         Err(Misuse::Material.into())
     }
 
+    /// Answers the server's [challenge](NonlinearServer::challenge) to the material of all steps of one
+    /// inference, in order.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Caller`] from protocols that cannot be audited.
+    fn answer(
+        &self,
+        _prepared: &[Self::Prepared],
+        _challenge: &[u8; 16],
+    ) -> Result<[u8; 16], ProtocolError> {
+        Err(Misuse::Unplanned("audit").into())
+    }
+
     /// Computes `step`; the revealed values if it reveals.
     ///
     /// # Errors
@@ -299,6 +312,29 @@ pub trait NonlinearServer: Send {
     /// The same.
     fn load(&self, _step: usize, _input: &mut dyn Read) -> Result<Self::Prepared, ProtocolError> {
         Err(Misuse::Material.into())
+    }
+
+    /// What the client is asked about the material of all steps of one inference, in order, when it has
+    /// said all of their offline phase. Secret before.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Caller`] from protocols that cannot be audited.
+    fn challenge(&self, _prepared: &[Self::Prepared]) -> Result<[u8; 16], ProtocolError> {
+        Err(Misuse::Unplanned("audit").into())
+    }
+
+    /// Whether the client's [answer](NonlinearClient::answer) is that of one which put the shares and masks of
+    /// `source` into all steps. Nothing of the material may be used afterwards.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Cheating`] if it is not; those of `source`.
+    fn audit(
+        &self,
+        _prepared: &[Self::Prepared],
+        _source: &mut dyn StepSource,
+        _answer: &[u8; 16],
+    ) -> Result<(), ProtocolError> {
+        Err(Misuse::Unplanned("audit").into())
     }
 
     /// Computes `step` on the server's share of x; gives `f(x) - r`, or nothing if it reveals.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use gazelle::wire::Link;
 use gazelle_service::Quota;
 
@@ -102,6 +102,13 @@ pub(crate) struct Serve {
     /// Write who asked what, and how it ended, to this file: JSON lines
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,
+    /// What becomes of a client that was caught cheating, by its certificate or address
+    #[arg(long, value_enum, default_value_t = OnCheating::Block)]
+    pub(crate) on_cheating: OnCheating,
+    /// Clients that were caught with `--clients untrusted`, a line each: remove one to serve it again (default:
+    /// blocked.tsv in the folder of keys)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) blocked: Option<PathBuf>,
     /// The audit log is moved away (FILE.1 to FILE.8) before it exceeds this
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub(crate) audit_mib: u64,
@@ -109,6 +116,14 @@ pub(crate) struct Serve {
     pub(crate) web: WebArguments,
     #[command(flatten)]
     pub(crate) link_layer: ServerLink,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnCheating {
+    /// It is not served any more (with `--clients untrusted`; else only the session ends)
+    Block,
+    /// The session ends, and the audit log says why
+    Log,
 }
 
 impl ServedSettings {

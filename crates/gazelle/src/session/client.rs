@@ -1,29 +1,26 @@
 //! The client's session.
 
 mod entries;
+mod prepare;
 
 pub use entries::{Claim, Claimed, EntryKept, KeepHalf};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gazelle_share::{
-    LinearClient, LinearProtocol, NonlinearClient, NonlinearProtocol, Shares, TensorId,
-};
+use gazelle_share::{LinearProtocol, NonlinearClient, NonlinearProtocol, Shares, TensorId};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
-use crate::description::{self, Description};
+use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, InferenceReport, Meter, Phase};
-use crate::session::background::{Background, Workplace};
 use crate::session::kept::{self, ClientShelf, LinearSetup};
 use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::offer::SessionParts;
-use crate::session::step_shares::StepShares;
-use crate::session::{Observer, Progress, linear_client};
-use crate::suite::{Hints, Suite};
+use crate::session::{Observer, Progress};
+use crate::suite::Suite;
 use crate::traffic::PlannedTraffic;
 
 /// A client's session with one server.
@@ -50,8 +47,10 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
     session: u64,
     /// Of the next material, made here or in another session.
     next: u32,
-    /// Inferences that were prepared in this session.
-    made_here: u32,
+    /// Offline phases that ran in this session.
+    runs: u64,
+    /// Of these, such as the server opened.
+    opened: u64,
     dead: bool,
 }
 
@@ -153,7 +152,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             observer: None,
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
             next: 0,
-            made_here: 0,
+            runs: 0,
+            opened: 0,
             dead: false,
         }
     }
@@ -191,6 +191,12 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     /// How many inferences may still be prepared; `u64::MAX` if the server does not limit them.
     pub fn allowance(&self) -> u64 {
         self.allowance
+    }
+
+    /// How many inferences the server has opened, and thrown away, instead of using them: audits of a client
+    /// that is not trusted. They count for nothing.
+    pub fn opened(&self) -> u64 {
+        self.opened
     }
 
     /// Sets up both protocols, once; goes on with a setup of `shelf` if the server knows one of them too, and keeps
@@ -325,79 +331,6 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         Ok(Shares::new(tensor.ring_bits, input.iter().map(|value| *value as u64).collect()))
     }
 
-    fn prepare_inner(
-        &mut self,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Prepared<N>, GazelleError> {
-        self.channel.begin_phase();
-        let meter = Meter::start(&self.channel);
-        let id = self.next;
-        self.next = id.wrapping_add(1);
-        self.channel.send(&ClientCommand::Prepare { id }, &())?;
-        self.channel.flush()?;
-        let prepared = self.offline(id, false, rng)?;
-        Ok(Prepared { offline: meter.stop(&self.channel), ..prepared })
-    }
-
-    /// The offline phase of inference `id`; `record`: its material is to be stored.
-    fn offline(
-        &mut self,
-        id: u32,
-        record: bool,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Prepared<N>, GazelleError> {
-        let meter = Meter::start(&self.channel);
-        if self.suite.hints() == Hints::Fresh && self.made_here > 0 {
-            self.set_up_again(id, rng)?;
-        }
-        self.made_here = self.made_here.saturating_add(1);
-        let plan = &self.plan;
-        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
-        let linear = &*linear;
-        nonlinear.record(record);
-        let talk = Talk { nonlinear, channel: &mut self.channel, rng };
-        let observer = self.observer.as_deref();
-        let made = std::thread::scope(|scope| {
-            let finish = |group, collected| linear.finish(group, collected);
-            let alone = talk.channel.is_single_threaded();
-            let place = if alone { Workplace::Here } else { Workplace::Thread(scope) };
-            let background = Background::start(&place, plan, finish)?;
-            talk.offline(plan, linear, background, observer)
-        })?;
-        self.channel.flush()?;
-        let OfflineTalk { input_mask, steps, groups_offline, steps_offline } = made;
-        let offline = meter.stop(&self.channel);
-        Ok(Prepared {
-            session: self.session,
-            id,
-            stored: false,
-            input_mask,
-            steps,
-            offline,
-            groups_offline,
-            steps_offline,
-        })
-    }
-
-    /// A linear setup for inference `id` alone.
-    fn set_up_again(
-        &mut self,
-        id: u32,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), GazelleError> {
-        let LinearSetup { plan, context } = &self.linear_setup;
-        let context = description::inference_context(context, id);
-        let (groups, plan) = (Arc::clone(self.plan.groups()), Arc::clone(plan));
-        let linear = self.suite.linear();
-        let linear = linear
-            .client(groups, plan, &context, &mut self.channel, rng)
-            .map_err(GazelleError::layer("setup of the linear layers"))?;
-        if let Some(made) = &mut self.made {
-            made.0 = linear;
-        }
-        Ok(())
-    }
-
     fn infer_inner(
         &mut self,
         prepared: Prepared<N>,
@@ -466,53 +399,4 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
 /// A defect: material of a session without a setup.
 fn no_setup() -> GazelleError {
     GazelleError::Defect("a session without a setup".into())
-}
-
-/// What the protocol thread of an offline phase uses.
-struct Talk<'a, N> {
-    nonlinear: &'a mut N,
-    channel: &'a mut Channel,
-    rng: &'a mut (dyn CryptoRng + Send),
-}
-
-/// What an offline phase makes.
-struct OfflineTalk<P> {
-    input_mask: Shares,
-    steps: Vec<P>,
-    groups_offline: Vec<Phase>,
-    steps_offline: Vec<Phase>,
-}
-
-impl<N: NonlinearClient> Talk<'_, N> {
-    /// Announces OTs and requests all groups at once; then all steps are prepared in one run, which
-    /// waits for each u where it needs it.
-    fn offline<L: LinearClient>(
-        self,
-        plan: &Plan,
-        linear: &L,
-        mut background: Background<'_, L::Collected>,
-        observer: Option<&Observer>,
-    ) -> Result<OfflineTalk<N::Prepared>, GazelleError> {
-        let Self { nonlinear, channel, rng } = self;
-        let (steps, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
-        let meter = Meter::start(channel);
-        nonlinear.announce(steps.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
-        let announced = meter.stop(channel);
-        let (tensors, mut groups_offline) =
-            linear_client::run(plan, linear, channel, &background, rng)?;
-        background.no_more();
-        let mut source = StepShares::new(plan, background, tensors, observer);
-        let input_mask = source.input_mask()?;
-        let meter = Meter::start(channel);
-        let prepared = nonlinear
-            .prepare(steps, &mut source, channel, rng)
-            .map_err(|error| source.cause(GazelleError::layer(phase)(error)))?;
-        let turns = meter.stop(channel).turns;
-        let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-        let steps_offline = report::steps(&costs, announced, turns);
-        for (phase, seconds) in groups_offline.iter_mut().zip(source.finish()?) {
-            phase.seconds += seconds;
-        }
-        Ok(OfflineTalk { input_mask, steps, groups_offline, steps_offline })
-    }
 }

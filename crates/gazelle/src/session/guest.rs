@@ -93,6 +93,14 @@ impl Guest {
         handshake::refuse_exhausted(&mut self.channel, seconds).map_err(handshake_error)
     }
 
+    /// Says that it is not served.
+    ///
+    /// # Errors
+    /// The link's.
+    pub fn refuse(mut self) -> Result<(), GazelleError> {
+        handshake::refuse(&mut self.channel, Status::Refused).map_err(handshake_error)
+    }
+
     /// Says that all sessions are taken.
     ///
     /// # Errors

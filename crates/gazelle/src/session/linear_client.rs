@@ -11,15 +11,17 @@ use rand_core::CryptoRng;
 use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan, Tensors};
 use crate::report::Phase;
+use crate::session::audit::ClientCoins;
 use crate::session::background::Background;
 
 /// Talks about all groups in plan order; the masks of all masked tensors, and bytes and times of
-/// each group.
+/// each group. With `coins`, all that is secret follows from them.
 pub(crate) fn run<C: LinearClient>(
     plan: &Plan,
     client: &C,
     channel: &mut Channel,
     background: &Background<'_, C::Collected>,
+    coins: Option<&ClientCoins>,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<(Tensors, Vec<Phase>), GazelleError> {
     let mut phases = vec![Phase::default(); plan.groups().len()];
@@ -27,13 +29,13 @@ pub(crate) fn run<C: LinearClient>(
     let (send, recv) = channel.halves();
     let (queue, pending) = mpsc::channel::<(C::Pending, Phase)>();
     let tensors = if alone {
-        let tensors = request(plan, client, send, &queue, rng)?;
+        let tensors = request((plan, client), send, &queue, coins, rng)?;
         drop(queue);
         collect((plan, client), recv, &pending, background, &mut phases)?;
         tensors
     } else {
         std::thread::scope(|scope| {
-            let requests = scope.spawn(move || request(plan, client, send, &queue, rng));
+            let requests = scope.spawn(move || request((plan, client), send, &queue, coins, rng));
             let collected = collect((plan, client), recv, &pending, background, &mut phases);
             drop(pending);
             let requested = requests.join().map_err(|_| GazelleError::Panicked)?;
@@ -49,36 +51,59 @@ pub(crate) fn run<C: LinearClient>(
 
 /// Requests all groups, and queues what their answers need.
 fn request<C: LinearClient>(
-    plan: &Plan,
-    client: &C,
+    (plan, client): (&Plan, &C),
     send: &mut SendHalf,
     queue: &mpsc::Sender<(C::Pending, Phase)>,
+    coins: Option<&ClientCoins>,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<Tensors, GazelleError> {
-    let mut masks = Masks::new(plan);
-    for (index, (group, place)) in plan.groups().iter().zip(plan.places()).enumerate() {
-        let mask = masks.of(plan, group, place, rng)?;
+    let mut drawn = coins.map(ClientCoins::masks);
+    let rng = match &mut drawn {
+        Some(drawn) => drawn as &mut (dyn CryptoRng + Send),
+        None => rng,
+    };
+    walk_masks(plan, rng, |index, group, mask, rng| {
         let (start, before) = (Instant::now(), send.sent());
-        let mask = match mask {
-            Some(mask) => Mask::Given(mask),
-            None => Mask::Fresh,
+        let made = match coins {
+            Some(coins) => client.request_from(index, mask, send, &coins.group(index)),
+            None => client.request(index, mask, send, rng),
         };
-        let (r, pending) =
-            client.request(index, mask, send, rng).map_err(GazelleError::layer(&group.name))?;
+        let (r, pending) = made.map_err(GazelleError::layer(&group.name))?;
         send.flush()?;
         let phase = Phase {
             seconds: start.elapsed().as_secs_f64(),
             bytes_sent: send.sent() - before,
             ..Phase::default()
         };
+        // The receiver is gone only after an error of its own, which is what counts.
+        queue.send((pending, phase)).map_err(|_| GazelleError::Panicked)?;
+        Ok(r)
+    })
+}
+
+/// Makes the request of each group in plan order by `each`, which gets the group's mask and gives what the request
+/// makes of it; the masks of all masked tensors. Those that no request defines are drawn from `rng`.
+pub(crate) fn walk_masks(
+    plan: &Plan,
+    rng: &mut (dyn CryptoRng + Send),
+    mut each: impl FnMut(
+        usize,
+        &LinearGroup,
+        Mask<'_>,
+        &mut (dyn CryptoRng + Send),
+    ) -> Result<Shares, GazelleError>,
+) -> Result<Tensors, GazelleError> {
+    let mut masks = Masks::new(plan);
+    for (index, (group, place)) in plan.groups().iter().zip(plan.places()).enumerate() {
+        let mask = match masks.of(plan, group, place, rng)? {
+            Some(mask) => Mask::Given(mask),
+            None => Mask::Fresh,
+        };
+        let r = each(index, group, mask, rng)?;
         if group.mask == MaskKind::Fresh {
             for (root, mask) in plan.scatter(index, &r) {
                 masks.tensors.set(root, mask);
             }
-        }
-        // The receiver is gone only after an error of its own, which is what counts.
-        if queue.send((pending, phase)).is_err() {
-            break;
         }
     }
     masks.complete(plan, rng)?;

@@ -12,8 +12,9 @@ use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::Meter;
 use crate::session::Client;
+use crate::session::audit::check_auditable;
 use crate::session::kept::{ClientShelf, LinearSetup};
-use crate::suite::Suite;
+use crate::suite::{Clients, Suite};
 use crate::traffic::PlannedTraffic;
 
 /// What a client is willing to spend.
@@ -222,7 +223,11 @@ impl Offer {
                 "this client's suite computes some step by another protocol".into(),
             ));
         }
+        if suite.clients() != Clients::Trusted {
+            check_auditable(&plan).map_err(|e| refuse(&e))?;
+        }
         let traffic = PlannedTraffic::predict(
+            suite.clients(),
             &plan,
             (linear, &linear_plan),
             (nonlinear, &compiled),

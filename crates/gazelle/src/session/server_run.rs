@@ -1,6 +1,7 @@
 //! The server's session: handshake, setup, then the client's commands, offline and online phases.
 
 mod entries;
+mod prepare;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,16 +15,15 @@ use rand_core::CryptoRng;
 
 use crate::description;
 use crate::error::GazelleError;
-use crate::plan::{Plan, Task, Tensors};
+use crate::plan::{Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
-use crate::session::background::{Background, Workplace};
+use crate::session::audit::server::CheatingEvidence;
 use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::kept::{self, Count, ServerShelf};
 use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryTaken, MaskedInput};
 use crate::session::server::{ServerLimits, ServerReport, Service};
 use crate::session::stored::{self, WantedEntry};
 use crate::session::watcher::{Recorder, SessionWatcher};
-use crate::suite::Hints;
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     /// Serves one client from its hello until it closes the session or the link. After an error the
@@ -84,7 +84,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         let fit = (limits.memory_bytes / each).clamp(1, usize::MAX as u64) as usize;
         let limits = ServerLimits { prepared: limits.prepared.min(fit), ..*limits };
         let mut session = ServerSession::new(self, context);
-        session.run(channel, meter, &limits, (stage, watcher), rng)
+        let result = session.run(channel, meter, &limits, (stage, watcher), rng);
+        if let Err(GazelleError::Cheating(check)) = &result {
+            watcher.caught(&session.evidence(check));
+        }
+        result
     }
 }
 
@@ -103,6 +107,10 @@ pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     last: Option<u32>,
     /// What the client may still ask for.
     prepared: HashMap<u32, ServerMaterial<N>>,
+    /// Offline phases so far.
+    runs: u64,
+    /// Of the audit that goes on.
+    evidence: Option<CheatingEvidence>,
 }
 
 /// Both protocols' sessions.
@@ -121,8 +129,17 @@ struct ServerMaterial<N: NonlinearProtocol> {
 
 impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
     pub(crate) fn new(server: &'a Service<L, N>, context: [u8; 32]) -> Self {
-        let prepared = HashMap::new();
-        Self { server, context, made: None, stored: None, count: None, last: None, prepared }
+        Self {
+            server,
+            context,
+            made: None,
+            stored: None,
+            count: None,
+            last: None,
+            prepared: HashMap::new(),
+            runs: 0,
+            evidence: None,
+        }
     }
 
     /// Follows the client's commands until it leaves.
@@ -200,15 +217,10 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         return Err(GazelleError::Allowance);
                     }
                     self.number(id)?;
-                    if let Some(count) = &mut self.count {
-                        count.one()?;
-                    }
-                    if made > 1 && self.server.suite.hints() == Hints::Fresh {
-                        self.set_up_again(id, channel, rng)?;
-                    }
                     // As at the client: coins do not repeat where this process was cloned or restored.
                     let mut rng = gazelle_prg::refreshed(rng)?;
-                    let prepared = self.offline(wanted.is_some(), channel, &mut rng)?;
+                    let run = (wanted.is_some(), limits.audit);
+                    let prepared = self.prepare(id, run, channel, &mut rng)?;
                     if let Some(wanted) = wanted {
                         let there = vec![self.keep(watcher.shelf(), &wanted, &prepared)];
                         let replica = stored::replica(watcher.shelf());
@@ -267,62 +279,6 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         let (linear, count) = linear.keep();
         (self.made, self.count) = (Some((linear, nonlinear)), count);
         Ok(())
-    }
-
-    /// A linear setup for inference `id` alone.
-    fn set_up_again(
-        &mut self,
-        id: u32,
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), GazelleError> {
-        let context = description::inference_context(&self.context, id);
-        let linear = self.server.suite.linear();
-        let linear = linear
-            .server(Arc::clone(&self.server.linear), &context, channel, rng)
-            .map_err(GazelleError::layer("setup of the linear layers"))?;
-        if let Some(made) = &mut self.made {
-            made.0 = linear;
-        }
-        channel.flush()?;
-        Ok(())
-    }
-
-    /// `record`: the material is to be stored.
-    fn offline(
-        &mut self,
-        record: bool,
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<ServerMaterial<N>, GazelleError> {
-        let plan = &self.server.plan;
-        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
-        let linear = &*linear;
-        nonlinear.record(record);
-        let meter = Meter::start(channel);
-        let (range, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
-        nonlinear.announce(range.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
-        let announced = meter.stop(channel);
-        std::thread::scope(|scope| {
-            let finish = |group, received| linear.finish(group, received);
-            let mut background = Background::start(&Workplace::Thread(scope), plan, finish)?;
-            // All requests are read at once; v is computed while the steps' correlations are made.
-            let mut groups = receive_all(plan, linear, &background, channel, rng)?;
-            background.no_more();
-            let run = Meter::start(channel);
-            let prepared = nonlinear.prepare(range, channel, rng);
-            let prepared = prepared.map_err(GazelleError::layer(phase))?;
-            let turns = run.stop(channel).turns;
-            let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-            let step_phases = report::steps(&costs, announced, turns);
-            channel.flush()?;
-            let (shares, seconds) = background.all()?;
-            for (phase, seconds) in groups.iter_mut().zip(seconds) {
-                phase.seconds += seconds;
-            }
-            let offline = meter.stop(channel);
-            Ok(ServerMaterial { stored: false, shares, steps, offline, groups, step_phases })
-        })
     }
 
     fn online(
@@ -412,33 +368,6 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
 /// A client that prepares without a setup.
 fn no_setup() -> GazelleError {
     GazelleError::Peer("a command before the setup".into())
-}
-
-/// Reads and answers the requests of all groups; times and bytes of each.
-fn receive_all<S: LinearServer>(
-    plan: &Plan,
-    linear: &S,
-    background: &Background<'_, S::Received>,
-    channel: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<Vec<Phase>, GazelleError> {
-    let (send, recv) = channel.halves();
-    let mut phases = Vec::with_capacity(plan.groups().len());
-    for (index, group) in plan.groups().iter().enumerate() {
-        let (sent, received) = (send.sent(), recv.received());
-        let request = linear
-            .receive(index, (&mut *send, &mut *recv), rng)
-            .map_err(GazelleError::layer(&group.name))?;
-        background.give(index, request);
-        phases.push(Phase {
-            seconds: 0.0,
-            bytes_sent: send.sent() - sent,
-            bytes_received: recv.received() - received,
-            turns: u64::from(index == 0),
-        });
-    }
-    send.flush()?;
-    Ok(phases)
 }
 
 /// Makes the revealed rounding of a step that rounds locally one that goes up or down at random, by a

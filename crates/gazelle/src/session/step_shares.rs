@@ -8,10 +8,25 @@ use crate::plan::{Plan, Task, Tensors};
 use crate::session::background::Background;
 use crate::session::{Observer, Progress};
 
+/// The client's shares u of linear groups.
+pub(crate) trait GroupShares {
+    /// Waits for a group; its shares per operator, to be taken.
+    ///
+    /// # Errors
+    /// What kept them from being made.
+    fn wait(&mut self, group: usize) -> Result<&mut Vec<Shares>, GazelleError>;
+}
+
+impl<T: Send> GroupShares for Background<'_, T> {
+    fn wait(&mut self, group: usize) -> Result<&mut Vec<Shares>, GazelleError> {
+        Background::wait(self, group)
+    }
+}
+
 /// Walks along the network; each step waits for the u that it needs and no more.
-pub(crate) struct StepShares<'a, T> {
+pub(crate) struct StepShares<'a, U> {
     plan: &'a Plan,
-    background: Background<'a, T>,
+    groups: U,
     /// Shares of what is linear and local, and all masks.
     tensors: Tensors,
     /// The next node.
@@ -21,15 +36,22 @@ pub(crate) struct StepShares<'a, T> {
     error: Option<GazelleError>,
 }
 
-impl<'a, T: Send> StepShares<'a, T> {
+impl<T: Send> StepShares<'_, Background<'_, T>> {
+    /// Waits for all groups; the seconds of each.
+    pub(crate) fn finish(self) -> Result<Vec<f64>, GazelleError> {
+        self.groups.all().map(|(_, seconds)| seconds)
+    }
+}
+
+impl<'a, U: GroupShares> StepShares<'a, U> {
     /// With the masks of all masked tensors.
     pub(crate) fn new(
         plan: &'a Plan,
-        background: Background<'a, T>,
+        groups: U,
         tensors: Tensors,
         observer: Option<&'a Observer>,
     ) -> Self {
-        Self { plan, background, tensors, next: 0, observer, error: None }
+        Self { plan, groups, tensors, next: 0, observer, error: None }
     }
 
     /// The input's mask.
@@ -45,11 +67,6 @@ impl<'a, T: Send> StepShares<'a, T> {
         }
     }
 
-    /// Waits for all groups; the seconds of each.
-    pub(crate) fn finish(self) -> Result<Vec<f64>, GazelleError> {
-        self.background.all().map(|(_, seconds)| seconds)
-    }
-
     fn walk(&mut self, step: usize) -> Result<(Shares, Option<Shares>), GazelleError> {
         let plan = self.plan;
         let architecture = plan.architecture();
@@ -57,7 +74,7 @@ impl<'a, T: Send> StepShares<'a, T> {
             self.next += 1;
             match task {
                 Task::Linear { group, position } => {
-                    let u = self.background.wait(group)?.get_mut(position);
+                    let u = self.groups.wait(group)?.get_mut(position);
                     let u = u.map(|u| std::mem::replace(u, Shares::zero(1, 0)));
                     let u = u.ok_or_else(|| GazelleError::Defect(name(plan, id)))?;
                     let bits = architecture.tensor(node.output).ring_bits;
@@ -91,7 +108,7 @@ fn name(plan: &Plan, id: NodeId) -> String {
     plan.architecture().node(id).name.clone()
 }
 
-impl<T: Send> StepSource for StepShares<'_, T> {
+impl<U: GroupShares> StepSource for StepShares<'_, U> {
     fn shares(&mut self, step: usize) -> Result<(Shares, Option<Shares>), ProtocolError> {
         self.walk(step).map_err(|error| {
             self.error = Some(error);

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::report::{InferenceReport, Phase};
+use crate::session::audit::server::CheatingEvidence;
 use crate::session::kept::ServerShelf;
 
 /// Watches one session, from its own thread; must return soon, but for
@@ -23,6 +24,9 @@ pub trait SessionWatcher: Sync {
 
     /// The material of an inference was made to be stored, which took this.
     fn kept(&self, _offline: &Phase) {}
+
+    /// The client was caught cheating: the session ends.
+    fn caught(&self, _evidence: &CheatingEvidence) {}
 
     /// An inference is complete: its prediction has been revealed.
     fn inferred(&self, _report: &InferenceReport) {}

@@ -54,6 +54,8 @@ pub struct LayerSecret {
     /// In evaluation form.
     s: Zeroizing<Fourier>,
     request: [u8; 32],
+    /// Whether `c1 s` is computed exactly, so that every machine gives the same u.
+    exact: bool,
 }
 
 impl LayerSecret {
@@ -111,6 +113,28 @@ impl LayerSecret {
         // Fresh even where a session's state was cloned or restored.
         let private = fresh(rng)?;
         Self::request_from(parameters, coins, first_index, pinned, settle, &private)
+    }
+
+    /// As [`request_with`](Self::request_with), but everything follows from `private`: 32 uniform bytes of this
+    /// request alone. Whoever has them makes the same request and, by an exact product, the same
+    /// [`shares`](Self::shares) on any machine.
+    ///
+    /// # Errors
+    /// [`HeError::Caller`] if positions do not fit.
+    pub fn request_of(
+        parameters: &Parameters,
+        coins: &PublicCoins,
+        first_index: u64,
+        pinned: &[&[u32]],
+        settle: &mut dyn FnMut(usize, &mut [u64]),
+        private: &[u8; 32],
+    ) -> Result<Requested, HeError> {
+        for positions in pinned {
+            check_positions(parameters, positions)?;
+        }
+        let mut made = Self::request_from(parameters, coins, first_index, pinned, settle, private)?;
+        made.secret.exact = true;
+        Ok(made)
     }
 
     /// All of a request follows from `private`, whatever the schedule.
@@ -178,8 +202,8 @@ impl LayerSecret {
         packed::pack(&betas, parameters.ring_bits(), &mut payload);
 
         let message = RequestMessage { payload };
-        let secret =
-            Self { parameters: *parameters, coins: coins.clone(), s, request: message.digest() };
+        let (parameters, coins) = (*parameters, coins.clone());
+        let secret = Self { parameters, coins, s, request: message.digest(), exact: false };
         Ok(Requested { message, masks, secret })
     }
 
@@ -190,7 +214,7 @@ impl LayerSecret {
     /// - `useful[m]`: coefficient indices wanted of response m.
     /// - returns the words of all responses one after another, in the order of `useful`.
     ///
-    /// Cost: one FFT product per response. Runs on all cores.
+    /// Cost: one FFT product per response, two for [`request_of`](Self::request_of). Runs on all cores.
     ///
     /// # Errors
     /// [`HeError::Caller`] if `hints` and `useful` differ in number or an index is not below N.
@@ -222,11 +246,16 @@ impl LayerSecret {
                 |(scratch, hint, sum, product), (m, ((u, useful), bytes))| {
                     // The hint is c1 >> d: the product of the short words, then shifted up.
                     let words = packed::unpack(bytes, bits, n).map_err(malformed)?;
-                    fft.forward(&words, bits, hint, scratch)?;
-                    sum.clear();
-                    fft.mul_add(sum, hint, &self.s);
                     product.fill(0);
-                    fft.inverse_add(sum, product, scratch)?;
+                    if self.exact {
+                        let operand = fft.prepare_exact(&words, bits, scratch)?;
+                        fft.exact_mul_add(&operand, &self.s, product, scratch)?;
+                    } else {
+                        fft.forward(&words, bits, hint, scratch)?;
+                        sum.clear();
+                        fft.mul_add(sum, hint, &self.s);
+                        fft.inverse_add(sum, product, scratch)?;
+                    }
                     reshare.words(parameters, m, u);
                     let d = parameters.dropped_bits();
                     for (u, index) in u.iter_mut().zip(useful) {

@@ -24,8 +24,8 @@ pub struct RequestMessage {
 }
 
 impl RequestMessage {
-    /// What `c0'` is bound to.
-    pub(crate) fn digest(&self) -> [u8; 32] {
+    /// Of the bytes; what `c0'` is bound to.
+    pub fn digest(&self) -> [u8; 32] {
         *blake3::hash(&self.payload).as_bytes()
     }
 }
@@ -126,7 +126,8 @@ impl Message for HintMessage {
 /// The server's nonce for `c0'`, drawn after the request came in. 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReshareMessage {
-    pub(crate) nonce: [u8; 32],
+    /// Fresh, the server's.
+    pub nonce: [u8; 32],
 }
 
 impl Message for ReshareMessage {

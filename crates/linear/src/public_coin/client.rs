@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gazelle_he::public_coin::{
     HintMessage, HintShape, LayerSecret, PublicCoins, RequestShape, ReshareMessage,
 };
-use gazelle_share::{LinearClient, LinearGroup, Mask, MaskKind, Misuse, ProtocolError, Shares};
+use gazelle_share::{LinearClient, LinearGroup, Mask, Misuse, ProtocolError, Shares};
 use gazelle_wire::{Channel, Message, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use super::compiled::{GroupState, check_inference, states};
 use super::kept::KeptDigest;
-use crate::layout::Slots;
+use super::request::{RequestCoins, make, shares};
 use crate::packing::PackingScheme;
 use crate::plan::LinearPlan;
 use crate::traffic::hint_runs;
@@ -117,6 +116,29 @@ impl PublicCoinClient {
         Ok(Self { groups, coins: PublicCoins::kept(seed) })
     }
 
+    /// Makes a request and sends it.
+    fn send(
+        &self,
+        group: usize,
+        mask: Mask<'_>,
+        channel: &mut SendHalf,
+        coins: RequestCoins<'_>,
+    ) -> Result<(Shares, Pending), ProtocolError> {
+        let ClientGroup { state, inferences, .. } = self.find(group)?;
+        let (made, r) = make(state, &self.coins, mask, coins)?;
+        // A mask that was refused counts for nothing, here as at the server.
+        let inference = inferences.fetch_add(1, Ordering::Relaxed);
+        check_inference(state, inference)?;
+        let shape = RequestShape {
+            parameters: state.parameters,
+            requests: state.layout.requests,
+            pinned: state.pinned,
+        };
+        channel.send(&made.message, &shape)?;
+        channel.flush()?;
+        Ok((r, Pending { secret: made.secret, inference }))
+    }
+
     fn find(&self, group: usize) -> Result<&ClientGroup, ProtocolError> {
         self.groups.get(group).ok_or_else(|| Misuse::Group(group).into())
     }
@@ -138,35 +160,20 @@ impl LinearClient for PublicCoinClient {
         channel: &mut SendHalf,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(Shares, Pending), ProtocolError> {
-        let ClientGroup { state, inferences, .. } = self.find(group)?;
-        let slots = state.layout.slots();
-        let mut r = initial_mask(state, &slots, mask, rng)?;
-        let inference = inferences.fetch_add(1, Ordering::Relaxed);
-        check_inference(state, inference)?;
-        let positions: Vec<&[u32]> = slots.iter().map(|slots| slots.pinned.as_slice()).collect();
-        let mut settle = |request: usize, polynomial: &mut [u64]| {
-            if let Some(slots) = slots.get(request) {
-                settle_polynomial(slots, polynomial, &mut r);
-            }
-        };
-        let requested = LayerSecret::request_with(
-            &state.parameters,
-            &self.coins,
-            state.first_index,
-            &positions,
-            &mut settle,
-            rng,
-        )
-        .map_err(from_he)?;
-        let shape = RequestShape {
-            parameters: state.parameters,
-            requests: state.layout.requests,
-            pinned: state.pinned,
-        };
-        channel.send(&requested.message, &shape)?;
-        channel.flush()?;
-        let r = Shares::new(state.group.ring_bits, std::mem::take(&mut *r));
-        Ok((r, Pending { secret: requested.secret, inference }))
+        self.send(group, mask, channel, RequestCoins::Fresh(rng))
+    }
+
+    fn request_from(
+        &self,
+        group: usize,
+        mask: Mask<'_>,
+        channel: &mut SendHalf,
+        coins: &[u8; 32],
+    ) -> Result<(Shares, Pending), ProtocolError> {
+        if self.find(group)?.state.group.revealed {
+            return Err(Misuse::Unplanned("audited request").into());
+        }
+        self.send(group, mask, channel, RequestCoins::All(coins))
     }
 
     fn collect(
@@ -193,16 +200,7 @@ impl LinearClient for PublicCoinClient {
         let Collected { pending, nonce, fresh } = collected;
         // A request of another group brings other hints, or none.
         let hints = fresh.as_ref().or(hints.as_ref()).ok_or(Misuse::Unplanned("answer"))?;
-        let useful = state.layout.useful();
-        let words = pending
-            .secret
-            .shares(hints, pending.inference, &nonce, &useful.rows())
-            .map_err(from_he)?;
-        let per_op = useful.scatter(&words, &state.layout.outputs);
-        Ok(per_op
-            .into_iter()
-            .map(|words| Shares::new(state.parameters.share_bits(), words))
-            .collect())
+        shares(state, pending.secret, hints, pending.inference, &nonce)
     }
 
     fn kept_digest(&self) -> Option<[u8; 32]> {
@@ -222,55 +220,6 @@ impl LinearClient for PublicCoinClient {
     }
 }
 
-/// r before the request defines it: the given mask, or coins where no request holds the element.
-fn initial_mask(
-    state: &GroupState,
-    slots: &[Slots],
-    mask: Mask<'_>,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<Zeroizing<Vec<u64>>, ProtocolError> {
-    let elements = state.layout.elements;
-    match (state.group.mask, mask) {
-        (MaskKind::Given, Mask::Given(given))
-            if given.len() == elements && given.bits() == state.group.ring_bits =>
-        {
-            Ok(Zeroizing::new(given.words().to_vec()))
-        }
-        (MaskKind::Fresh, Mask::Fresh) => {
-            let held: usize = slots.iter().map(|slots| slots.masks.len()).sum();
-            if held == elements {
-                return Ok(Zeroizing::new(vec![0; elements]));
-            }
-            Ok(Zeroizing::new(Shares::random(state.group.ring_bits, elements, rng).into_words()))
-        }
-        _ => Err(Misuse::Unplanned("mask").into()),
-    }
-}
-
-/// Pins what is to be pinned, then reads the masks that this polynomial defines.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "positions are below N and elements below the tensor's length, as the layout made them"
-)]
-fn settle_polynomial(slots: &Slots, polynomial: &mut [u64], r: &mut [u64]) {
-    for (&position, source) in slots.pinned.iter().zip(&slots.sources) {
-        polynomial[position as usize] = source.map_or(0, |element| r[element as usize]);
-    }
-    for &(position, element) in &slots.masks {
-        r[element as usize] = polynomial[position as usize];
-    }
-}
-
 pub(super) fn hint_shape(group: &GroupState, responses: usize) -> HintShape {
     HintShape { parameters: group.parameters, responses }
-}
-
-/// The link's errors stay the link's.
-pub(super) fn from_he(error: gazelle_he::HeError) -> ProtocolError {
-    use gazelle_he::HeError;
-    match error {
-        HeError::Channel(error) => ProtocolError::Channel(error),
-        HeError::Malformed { .. } => ProtocolError::Peer(error.to_string()),
-        other => ProtocolError::backend(other),
-    }
 }

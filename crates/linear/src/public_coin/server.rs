@@ -1,19 +1,22 @@
 //! The server's session.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 
 use gazelle_he::public_coin::{
-    EncryptedRequest, HintBinding, HintKey, HintSource, PublicCoins, RequestMessage, RequestShape,
-    Reshare, ResponseNoise,
+    EncryptedRequest, HintBinding, HintKey, HintMessage, HintSource, PublicCoins, RequestMessage,
+    RequestShape, Reshare, ReshareMessage, ResponseNoise,
 };
-use gazelle_share::{KeptSetup, LinearServer, LinearWeights, Misuse, ProtocolError, Shares};
+use gazelle_share::{
+    KeptSetup, LinearServer, LinearWeights, Mask, Misuse, ProtocolError, RequestTrace, Shares,
+};
 use gazelle_wire::{Channel, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
-use super::client::{from_he, hint_shape};
+use super::client::hint_shape;
 use super::compiled::{Compiled, CompiledGroup, check_inference};
 use super::kept::{self, KeptDigest};
+use super::request::{RequestCoins, from_he, make, shares};
 use crate::plain_kernels;
 use crate::traffic::hint_runs;
 
@@ -33,11 +36,15 @@ struct ServerGroup {
     source: Option<HintSource>,
     /// Inferences received so far.
     inferences: AtomicU64,
+    /// The hints that were sent, once an audit has asked for them.
+    hints: OnceLock<HintMessage>,
 }
 
 /// A request that was answered but not yet computed with; single use.
 pub struct Received {
     message: RequestMessage,
+    inference: u64,
+    nonce: ReshareMessage,
     reshare: Reshare,
     noise: ResponseNoise,
     /// Of a revealed group: the secrets of the hints that were sent with the answer.
@@ -126,6 +133,7 @@ fn server_groups(
         ServerGroup {
             source: (!group.state.group.revealed).then(source),
             inferences: AtomicU64::new(used),
+            hints: OnceLock::new(),
         }
     };
     compiled.groups.iter().enumerate().map(group).collect()
@@ -218,12 +226,12 @@ impl LinearServer for PublicCoinServer {
             send.flush()?;
         }
         let noise = ResponseNoise::fresh(rng).map_err(from_he)?;
-        Ok(Received { message, reshare, noise, fresh })
+        Ok(Received { message, inference, nonce, reshare, noise, fresh })
     }
 
     fn finish(&self, group: usize, received: Received) -> Result<Vec<Shares>, ProtocolError> {
         let (CompiledGroup { state, matrix, .. }, session) = self.find(group)?;
-        let Received { message, reshare, noise, fresh } = received;
+        let Received { message, reshare, noise, fresh, .. } = received;
         // A request of another group brings other secrets, or none.
         let source =
             fresh.as_ref().or(session.source.as_ref()).ok_or(Misuse::Unplanned("request"))?;
@@ -263,6 +271,38 @@ impl LinearServer for PublicCoinServer {
         }
         let product = plain_kernels::apply(operator, weights, x.words(), group.ring_bits);
         group.add_share(op, weights, product, v)
+    }
+
+    fn trace(&self, received: &Received) -> Option<RequestTrace> {
+        let Received { message, inference, nonce, .. } = received;
+        let (digest, inference) = (message.digest(), *inference);
+        Some(RequestTrace { digest, nonce: nonce.nonce, inference })
+    }
+
+    fn replay(
+        &self,
+        group: usize,
+        mask: Mask<'_>,
+        coins: &[u8; 32],
+        trace: &RequestTrace,
+    ) -> Result<(Shares, Vec<Shares>), ProtocolError> {
+        let (CompiledGroup { state, matrix, .. }, session) = self.find(group)?;
+        let source = session.source.as_ref().ok_or(Misuse::Unplanned("audit"))?;
+        if session.hints.get().is_none() {
+            let mut hints = HintMessage::default();
+            for run in hint_runs(state.layout.responses) {
+                hints.append(source.hints(matrix, run).map_err(from_he)?);
+            }
+            // Another thread may have been faster; both have the same.
+            let _ = session.hints.set(hints);
+        }
+        let hints = session.hints.get().ok_or(Misuse::Unplanned("audit"))?;
+        let (made, r) = make(state, &self.coins, mask, RequestCoins::All(coins))?;
+        if made.message.digest() != trace.digest {
+            return Err(ProtocolError::Cheating("the audit of a request"));
+        }
+        let nonce = ReshareMessage { nonce: trace.nonce };
+        Ok((r, shares(state, made.secret, hints, trace.inference, &nonce)?))
     }
 
     fn keep(&self) -> Option<KeptSetup> {

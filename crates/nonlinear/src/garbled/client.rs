@@ -8,7 +8,7 @@
 use std::io::{self, Read, Write};
 use std::sync::mpsc::sync_channel;
 
-use gazelle_block::{BitVec, Block};
+use gazelle_block::{BitVec, Block, Blocks};
 use gazelle_convert::{Planes, yao};
 use gazelle_garble::evaluate_from;
 use gazelle_garble::{GarblingScheme, Tweaks};
@@ -19,6 +19,7 @@ use gazelle_wire::Channel;
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::garbled::check::{ClientColours, label_sum};
 use crate::garbled::messages::{Colours, Labels};
 use crate::garbled::program::{Chunk, GarbledStep};
 use crate::offline::plan::{OtCall, Unit};
@@ -53,6 +54,13 @@ fn internal() -> ProtocolError {
 }
 
 impl GarbledClientPrepared {
+    /// The sum of all labels that the client put into the step.
+    pub(crate) fn label_sum(&self, seed: &Seed) -> Block {
+        let sums = self.chunks.par_iter().enumerate();
+        let sums = sums.map(|(index, chunk)| label_sum(seed, index, &chunk.labels));
+        sums.reduce(|| Block::ZERO, |sum, part| sum ^ part)
+    }
+
     /// Writes the material.
     pub(crate) fn store(&self, out: &mut dyn Write) -> io::Result<()> {
         put_seed(out, &self.hash_seed)?;
@@ -113,6 +121,22 @@ impl<'a> GarbledClientStep<'a> {
         Ok(Self { step, input, mask })
     }
 
+    /// The step's chunks.
+    pub(crate) fn chunks(&self) -> &[Chunk] {
+        &self.step.chunks
+    }
+
+    /// What the client puts into a chunk: its share's bits, then its mask's, `[wire][word]`.
+    pub(crate) fn bits(&self, chunk: &Chunk) -> BitVec {
+        let Self { step, input, mask } = self;
+        let words = &input.words()[chunk.inputs.clone()];
+        let mut bits = Planes::from_words(words, step.input_bits as u32).to_bits();
+        // A step that reveals has no mask.
+        let words = mask.as_ref().map_or(&[][..], |mask| &mask.words()[chunk.outputs.clone()]);
+        bits.extend(&Planes::from_words(words, step.mask_bits as u32).to_bits());
+        bits
+    }
+
     /// The material, once all chunks are ready and the server's hash seed is there.
     pub(crate) fn close(
         chunks: Vec<PreparedChunk>,
@@ -133,15 +157,11 @@ impl Work for GarbledClientStep<'_> {
         down: &Made,
         _up: &Made,
     ) -> Result<Beginning<ChunkLabels>, ProtocolError> {
-        let Self { step, input, mask } = self;
+        let step = self.step;
         let (mut bits, mut labels) = (BitVec::new(), down.blocks());
         let mut begun = Vec::with_capacity(call.chunks.len());
         for (chunk, tweaks) in step.chunks[call.chunks.clone()].iter().zip(unit.take_tweaks()) {
-            let words = &input.words()[chunk.inputs.clone()];
-            bits.extend(&Planes::from_words(words, step.input_bits as u32).to_bits());
-            // A step that reveals has no mask.
-            let words = mask.as_ref().map_or(&[][..], |mask| &mask.words()[chunk.outputs.clone()]);
-            bits.extend(&Planes::from_words(words, step.mask_bits as u32).to_bits());
+            bits.extend(&self.bits(chunk));
             let (own, rest) = labels.split_at_checked(step.ots(chunk)).ok_or_else(internal)?;
             labels = rest;
             begun.push((Zeroizing::new(own.to_vec()), tweaks));
@@ -160,7 +180,7 @@ impl Work for GarbledClientStep<'_> {
     }
 }
 
-/// Evaluates one chunk: its outputs' colours.
+/// Evaluates one chunk: its outputs' labels.
 fn evaluate_chunk<S: GarblingScheme>(
     step: &GarbledStep,
     scheme: &S,
@@ -168,7 +188,7 @@ fn evaluate_chunk<S: GarblingScheme>(
     chunk: &Chunk,
     prepared: &PreparedChunk,
     server: &[Block],
-) -> Result<BitVec, ProtocolError> {
+) -> Result<Blocks, ProtocolError> {
     let program = step.program(chunk);
     let words = step.input_bits * program.inputs;
     let (client, mask) = prepared.labels.split_at_checked(words).ok_or_else(internal)?;
@@ -179,14 +199,15 @@ fn evaluate_chunk<S: GarblingScheme>(
         evaluate_from(scheme, circuit, stage.lanes, hash_seed, range, operands, &mut tables)
             .map_err(ProtocolError::backend)
     })?;
-    Ok(yao::colours(&Zeroizing::new(outputs)))
+    Ok(Blocks(outputs))
 }
 
-/// The online phase.
+/// The online phase; output labels go to `colours` where they are checked.
 pub(crate) fn online<S: GarblingScheme>(
     step: &GarbledStep,
     scheme: &S,
     prepared: GarbledClientPrepared,
+    mut colours: Option<&mut ClientColours>,
     channel: &mut Channel,
 ) -> Result<Option<Vec<i64>>, ProtocolError> {
     let hash_seed = &prepared.hash_seed;
@@ -195,14 +216,17 @@ pub(crate) fn online<S: GarblingScheme>(
     }
     let chunks: Vec<(&Chunk, PreparedChunk)> = step.chunks.iter().zip(prepared.chunks).collect();
     if step.mask_bits == 0 {
+        if let Some(colours) = colours {
+            colours.say(channel)?;
+        }
         let width = result_width(&step.step);
         let mut values = Vec::with_capacity(step.step.output_shape().len());
         for (chunk, prepared) in chunks {
             let Labels(labels) = channel.recv(&(step.input_bits * chunk.inputs.len()))?;
             let count = step.output_bits * chunk.outputs.len();
             let Colours(permute) = channel.recv(&count)?;
-            let colours = evaluate_chunk(step, scheme, hash_seed, chunk, &prepared, &labels.0)?;
-            let bits = yao::decode(&colours, &permute);
+            let outputs = evaluate_chunk(step, scheme, hash_seed, chunk, &prepared, &labels.0)?;
+            let bits = yao::decode(&yao::colours(&outputs.0), &permute);
             let words = Planes::from_bits(&bits, chunk.outputs.len()).to_words();
             values.extend(
                 words.into_iter().map(|word| {
@@ -214,14 +238,21 @@ pub(crate) fn online<S: GarblingScheme>(
     }
     channel.flush()?;
     let alone = channel.is_single_threaded();
+    if let Some(colours) = colours.as_deref_mut() {
+        colours.fold(channel)?;
+    }
     let (send, recv) = channel.halves();
     if alone {
         for (chunk, prepared) in chunks {
             let Labels(labels) = recv.recv(&(step.input_bits * chunk.inputs.len()))?;
-            let colours = evaluate_chunk(step, scheme, hash_seed, chunk, &prepared, &labels.0)?;
-            let bits = colours.len();
-            send.send(&Colours(colours), &bits)?;
+            let labels = evaluate_chunk(step, scheme, hash_seed, chunk, &prepared, &labels.0)?;
+            let said = Colours(yao::colours(&labels.0));
+            let bits = said.0.len();
+            send.send(&said, &bits)?;
             send.flush()?;
+            if let Some(colours) = colours.as_deref_mut() {
+                colours.keep(labels);
+            }
         }
         return Ok(None);
     }
@@ -244,16 +275,20 @@ pub(crate) fn online<S: GarblingScheme>(
                 let Ok(first) = received.recv() else { return Ok(()) };
                 let labels = std::iter::once(first).chain(received.try_iter()).take(parallel);
                 let group: Vec<_> = labels.zip(chunks.by_ref()).collect();
-                let colours: Vec<_> = group
+                let outputs: Vec<_> = group
                     .into_par_iter()
                     .map(|(Labels(labels), (chunk, prepared))| {
                         evaluate_chunk(step, scheme, hash_seed, chunk, &prepared, &labels.0)
                     })
                     .collect();
-                for colours in colours {
-                    let colours = Colours(colours?);
-                    let bits = colours.0.len();
-                    send.send(&colours, &bits)?;
+                for labels in outputs {
+                    let labels = labels?;
+                    let said = Colours(yao::colours(&labels.0));
+                    let bits = said.0.len();
+                    send.send(&said, &bits)?;
+                    if let Some(colours) = colours.as_deref_mut() {
+                        colours.keep(labels);
+                    }
                 }
                 send.flush()?;
             }

@@ -7,6 +7,7 @@
 
 use std::io::{self, Read, Write};
 
+use gazelle_block::gf128;
 use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_convert::{Planes, yao};
 use gazelle_garble::garble_into;
@@ -17,6 +18,8 @@ use gazelle_wire::{Channel, SendHalf};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::garbled::check::{ColourCheck, ServerColours, bit_sum, label_sum, step_seed};
+use crate::garbled::client::GarbledClientStep;
 use crate::garbled::messages::{Colours, Labels};
 use crate::garbled::program::{Chunk, GarbledStep};
 use crate::offline::plan::{OtCall, Unit};
@@ -31,24 +34,88 @@ pub struct GarbledServerPrepared {
     zero_labels: Seed,
     /// Per chunk, `[wire][output]`.
     permute: Vec<BitVec>,
+    /// Where steps are checked.
+    checks: Option<ServerChecks>,
+}
+
+/// What a server keeps of a checked step's labels.
+struct ServerChecks {
+    /// Of the labels that the client put in, until the audit is over: the sum's seed and zero labels.
+    inputs: Option<(Seed, Block)>,
+    colours: ColourCheck,
+}
+
+/// A chunk that is garbled.
+pub(crate) struct GarbledChunk {
+    permute: BitVec,
+    /// Sums of the zero labels of what the client puts in, and of the outputs; zero where nothing is checked.
+    sums: [Block; 2],
+}
+
+/// The seeds of a step's checks: of what the client puts in, and of its colours.
+#[derive(Clone)]
+pub(crate) struct CheckSeeds {
+    inputs: Seed,
+    colours: Seed,
+}
+
+impl CheckSeeds {
+    /// For one inference.
+    pub(crate) fn random(rng: &mut (dyn CryptoRng + Send)) -> Self {
+        Self { inputs: Seed::random(rng), colours: Seed::random(rng) }
+    }
+
+    /// For one of its steps.
+    fn of(&self, step: usize) -> Self {
+        Self { inputs: self.inputs.clone(), colours: step_seed(&self.colours, step) }
+    }
 }
 
 impl GarbledServerPrepared {
+    /// The seed of what the client is asked about an inference's labels; nothing where none are checked.
+    pub(crate) fn challenge(&self) -> Option<&Seed> {
+        self.checks.as_ref()?.inputs.as_ref().map(|(seed, _)| seed)
+    }
+
+    /// The sum of labels of a client that put in what `client` does; nothing where none are checked.
+    pub(crate) fn label_sum(&self, number: usize, client: &GarbledClientStep<'_>) -> Option<Block> {
+        let (seed, zeros) = self.checks.as_ref()?.inputs.as_ref()?;
+        let seed = step_seed(seed, number);
+        let chunks = client.chunks().iter().enumerate();
+        let sums = chunks.map(|(index, chunk)| bit_sum(&seed, index, &client.bits(chunk)));
+        let bits = sums.fold(Block::ZERO, |sum, part| sum ^ part);
+        Some(*zeros ^ gf128::mul(bits, self.delta.block()))
+    }
+
     /// Writes the material.
     pub(crate) fn store(&self, out: &mut dyn Write) -> io::Result<()> {
         put_blocks(out, &[self.delta.block()])?;
         put_seed(out, &self.zero_labels)?;
+        if let Some(ServerChecks { colours, .. }) = &self.checks {
+            put_seed(out, &colours.seed)?;
+            put_blocks(out, &[colours.zeros])?;
+        }
         self.permute.iter().try_for_each(|bits| put_bits(out, bits))
     }
 
     /// Reads it again.
-    pub(crate) fn load(step: &GarbledStep, input: &mut dyn Read) -> Result<Self, ProtocolError> {
+    pub(crate) fn load(
+        step: &GarbledStep,
+        checked: bool,
+        input: &mut dyn Read,
+    ) -> Result<Self, ProtocolError> {
         let delta = get_blocks(input, 1)?;
         let delta = delta.first().and_then(|block| Delta::from_block(*block).ok());
         let zero_labels = get_seed(input)?;
+        let mut checks = None;
+        if checked {
+            let seed = get_seed(input)?;
+            let zeros = *get_blocks(input, 1)?.first().ok_or_else(refused)?;
+            checks = Some(ServerChecks { inputs: None, colours: ColourCheck { seed, zeros } });
+        }
         let read = |chunk: &Chunk| get_bits(input, step.output_bits * chunk.outputs.len());
         let permute = step.chunks.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { delta: delta.ok_or_else(refused)?, zero_labels, permute })
+        Ok(Self { delta: delta.ok_or_else(refused)?, zero_labels, permute, checks })
     }
 }
 
@@ -63,6 +130,8 @@ pub(crate) struct GarbledServerStep<'a, S> {
     zero_labels: Seed,
     /// Of the garbler's private coins.
     coins: Seed,
+    /// Where the step is checked: its number and seeds.
+    checks: Option<(usize, CheckSeeds)>,
 }
 
 /// y of a chunk's labels, and its tweaks.
@@ -74,22 +143,34 @@ impl<'a, S> GarbledServerStep<'a, S> {
         step: &'a GarbledStep,
         scheme: &'a S,
         delta: Delta,
+        checks: Option<(usize, &CheckSeeds)>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Self {
         let (hash, zero_labels, coins) = (Seed::random(rng), Seed::random(rng), Seed::random(rng));
-        Self { step, scheme, delta, hash, zero_labels, coins }
+        let checks = checks.map(|(number, seeds)| (number, seeds.of(number)));
+        Self { step, scheme, delta, hash, zero_labels, coins, checks }
     }
 
     /// The material, once all chunks are garbled.
-    pub(crate) fn close(&self, permute: Vec<BitVec>) -> GarbledServerPrepared {
+    pub(crate) fn close(&self, chunks: Vec<GarbledChunk>) -> GarbledServerPrepared {
         let (delta, zero_labels) = (self.delta.clone(), self.zero_labels.clone());
-        GarbledServerPrepared { delta, zero_labels, permute }
+        let mut sums = [Block::ZERO; 2];
+        for chunk in &chunks {
+            sums.iter_mut().zip(chunk.sums).for_each(|(sum, part)| *sum ^= part);
+        }
+        let [inputs, zeros] = sums;
+        let checks = self.checks.as_ref().map(|(_, seeds)| ServerChecks {
+            inputs: Some((seeds.inputs.clone(), inputs)),
+            colours: ColourCheck { seed: seeds.colours.clone(), zeros },
+        });
+        let permute = chunks.into_iter().map(|chunk| chunk.permute).collect();
+        GarbledServerPrepared { delta, zero_labels, permute, checks }
     }
 }
 
 impl<S: GarblingScheme> Work for GarbledServerStep<'_, S> {
     type Begun = ChunkOts;
-    type Ready = BitVec;
+    type Ready = GarbledChunk;
 
     fn seed(&self) -> Option<Seed> {
         Some(self.hash.clone())
@@ -118,10 +199,17 @@ impl<S: GarblingScheme> Work for GarbledServerStep<'_, S> {
         chunk: usize,
         (mut client, tweaks): ChunkOts,
         heard: Heard,
-    ) -> Result<FinishedChunk<BitVec>, ProtocolError> {
+    ) -> Result<FinishedChunk<GarbledChunk>, ProtocolError> {
         yao::client_zero_labels(&mut client, &heard.bits()?, &self.delta);
-        let (tables, permute) = self.garble(chunk, &client, tweaks)?;
-        Ok((permute, Some(tables)))
+        let (tables, outputs) = self.garble(chunk, &client, tweaks)?;
+        let mut sums = [Block::ZERO; 2];
+        if let Some((number, seeds)) = &self.checks {
+            sums = [
+                label_sum(&step_seed(&seeds.inputs, *number), chunk, &client),
+                label_sum(&seeds.colours, chunk, &outputs),
+            ];
+        }
+        Ok((GarbledChunk { permute: yao::colours(&outputs), sums }, Some(tables)))
     }
 }
 
@@ -131,14 +219,14 @@ fn internal() -> ProtocolError {
 
 impl<S: GarblingScheme> GarbledServerStep<'_, S> {
     /// Garbles one chunk under the zero labels of the client's share and mask: its tables and its
-    /// outputs' permute bits.
+    /// outputs' zero labels.
     fn garble(
         &self,
         chunk: usize,
         client: &[Block],
         tweaks: Vec<Tweaks>,
-    ) -> Result<(Vec<u8>, BitVec), ProtocolError> {
-        let Self { step, scheme, delta, hash, zero_labels, coins } = self;
+    ) -> Result<(Vec<u8>, Zeroizing<Vec<Block>>), ProtocolError> {
+        let Self { step, scheme, delta, hash, zero_labels, coins, .. } = self;
         let program = step.program(&step.chunks[chunk]);
         let words = step.input_bits * program.inputs;
         let server = Zeroizing::new(yao::server_zero_labels(zero_labels, chunk as u64, words));
@@ -155,23 +243,24 @@ impl<S: GarblingScheme> GarbledServerStep<'_, S> {
             )
             .map_err(ProtocolError::backend)
         })?;
-        Ok((tables, yao::colours(&Zeroizing::new(outputs))))
+        Ok((tables, Zeroizing::new(outputs)))
     }
 }
 
 /// Fork domain of the garbler's private coins.
 const COINS: u8 = 0x62;
 
-/// The online phase.
+/// The online phase; where steps are checked `sums` takes the colours, and has them compared before a reveal.
 pub(crate) fn online(
     step: &GarbledStep,
     prepared: GarbledServerPrepared,
     input: Shares,
+    sums: &mut ServerColours,
     channel: &mut Channel,
 ) -> Result<Option<Shares>, ProtocolError> {
     check_input(&step.step, &input)?;
     let input = step.step.prepare_server(input, step.input_bits as u32);
-    let GarbledServerPrepared { delta, zero_labels, permute } = prepared;
+    let GarbledServerPrepared { delta, zero_labels, permute, checks } = prepared;
     let labels = |index: usize, chunk: &Chunk| -> Labels {
         let words = &input.words()[chunk.inputs.clone()];
         let bits = Planes::from_words(words, step.input_bits as u32).to_bits();
@@ -183,6 +272,7 @@ pub(crate) fn online(
         send.send(&labels(index, chunk), &(step.input_bits * chunk.inputs.len()))
     };
     if step.mask_bits == 0 {
+        sums.verify(channel)?;
         // Nothing comes back: one message per chunk, the permute bits behind the labels.
         for (index, (chunk, permute)) in step.chunks.iter().zip(permute).enumerate() {
             channel.send(&labels(index, chunk), &(step.input_bits * chunk.inputs.len()))?;
@@ -193,8 +283,10 @@ pub(crate) fn online(
         return Ok(None);
     }
     let mut output = vec![0u64; step.step.output_shape().len()];
+    sums.say(channel)?;
     channel.flush()?;
     let (send, recv) = channel.halves();
+    let mut said = Vec::with_capacity(step.chunks.len());
     std::thread::scope(|scope| {
         let sender = scope.spawn(move || {
             for (index, chunk) in step.chunks.iter().enumerate() {
@@ -208,6 +300,7 @@ pub(crate) fn online(
                 let values = yao::decode(&colours, permute);
                 let words = Planes::from_bits(&values, chunk.outputs.len()).to_words();
                 output[chunk.outputs.clone()].copy_from_slice(&words);
+                said.push(values);
             }
             Ok(())
         };
@@ -216,5 +309,8 @@ pub(crate) fn online(
         // The first cause: if sending failed, receiving did too.
         sent.map_err(ProtocolError::from).and(received)
     })?;
+    if let Some(ServerChecks { colours, .. }) = checks {
+        sums.add(colours, &said, &delta);
+    }
     Ok(Some(Shares::new(step.step.output_bits(), output)))
 }

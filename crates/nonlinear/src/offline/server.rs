@@ -9,7 +9,7 @@ use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::garbled::server::{ChunkOts, GarbledServerStep};
+use crate::garbled::server::{CheckSeeds, ChunkOts, GarbledChunk, GarbledServerStep};
 use crate::gmw::server::{BegunServerChunk, GmwServerStep, ReadyServerChunk};
 use crate::offline::coordinator::{Sessions, run};
 use crate::offline::material::PerLayerServerPrepared;
@@ -23,6 +23,8 @@ pub(crate) struct ServerSessions<'a, D, U> {
     pub(crate) gmw: Option<(&'a RotHashes, &'a mut Ot<U>)>,
     /// Whether the material is to be stored.
     pub(crate) record: bool,
+    /// Whether labels are checked.
+    pub(crate) checked: bool,
 }
 
 /// Hears what goes ahead of everything else in these steps' offline phase.
@@ -43,7 +45,7 @@ pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<PreparedSteps<PerLayerServerPrepared>, ProtocolError> {
-    let ServerSessions { down, gmw, record } = sessions;
+    let ServerSessions { down, gmw, record, checked } = sessions;
     let (hash, mut up) = gmw.unzip();
     let tweaks = up.as_deref_mut().map(|up| &mut up.tweaks);
     let plan = RunPlan::new(steps, scheme, &mut down.tweaks, tweaks)?;
@@ -57,8 +59,9 @@ pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
     let counts = ots(steps);
     down.announce(counts.0, channel, rng)?;
     up.announce(counts.1, channel, rng)?;
-    let coins = Prg::new(&Seed::random(rng), COINS);
-    let party = ServerParty { steps, scheme, hash, delta, coins, record };
+    let mut coins = Prg::new(&Seed::random(rng), COINS);
+    let checks = checked.then(|| CheckSeeds::random(&mut coins));
+    let party = ServerParty { steps, scheme, hash, delta, coins, record, checks };
     run(&plan, party, Sessions::new(&mut down, up), channel, rng)
 }
 
@@ -73,6 +76,7 @@ struct ServerParty<'a, S> {
     delta: Delta,
     coins: Prg,
     record: bool,
+    checks: Option<CheckSeeds>,
 }
 
 /// A step of either backend.
@@ -88,7 +92,7 @@ enum ServerBegun {
 
 enum ServerReady {
     Gmw(ReadyServerChunk),
-    Garbled(BitVec),
+    Garbled(GarbledChunk),
 }
 
 fn defect() -> ProtocolError {
@@ -107,9 +111,16 @@ impl<'a, S: GarblingScheme> Party for ServerParty<'a, S> {
                 let seed = Seed::random(&mut self.coins);
                 ServerStep::Gmw(GmwServerStep { step, hash, delta, seed, record: self.record })
             }
-            (Some(StepRef::Garbled(step)), _) => {
+            (Some(StepRef::Garbled(garbled)), _) => {
                 let (delta, coins) = (self.delta.clone(), &mut self.coins);
-                ServerStep::Garbled(GarbledServerStep::new(step, self.scheme, delta, coins))
+                let checks = self.checks.as_ref().map(|seeds| (step, seeds));
+                ServerStep::Garbled(GarbledServerStep::new(
+                    garbled,
+                    self.scheme,
+                    delta,
+                    checks,
+                    coins,
+                ))
             }
             _ => return Err(defect()),
         })
@@ -132,12 +143,12 @@ impl<'a, S: GarblingScheme> Party for ServerParty<'a, S> {
                 PerLayerServerPrepared::Gmw(step.close(chunks))
             }
             ServerStep::Garbled(step) => {
-                let permute = ready.into_iter().map(|ready| match ready {
-                    ServerReady::Garbled(permute) => Ok(permute),
+                let chunks = ready.into_iter().map(|ready| match ready {
+                    ServerReady::Garbled(chunk) => Ok(chunk),
                     ServerReady::Gmw(_) => Err(defect()),
                 });
-                let permute = permute.collect::<Result<_, _>>()?;
-                PerLayerServerPrepared::Garbled(step.close(permute))
+                let chunks = chunks.collect::<Result<_, _>>()?;
+                PerLayerServerPrepared::Garbled(step.close(chunks))
             }
         })
     }

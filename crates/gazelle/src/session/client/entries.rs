@@ -86,7 +86,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         }
         self.charge()?;
         let pair = stored::pair_of(self.channel.binding(), entry);
-        let prepared = self.offline(id, true, rng)?;
+        let prepared = self.make(id, true, rng)?;
         let (_, nonlinear) = self.made.as_ref().ok_or_else(no_setup)?;
         let (half, steps) = ((&pair, &prepared.input_mask), &prepared.steps);
         keep(&replica, &mut |out| stored::write_client(nonlinear, half, steps, out))

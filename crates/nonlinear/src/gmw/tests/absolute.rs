@@ -124,7 +124,7 @@ fn conformance_an_absolute_value_is_one_file_and_one_line_in_the_chain() {
     let (_, share) = run_two(
         move |mut channel| {
             let rng = &mut test_rng(2);
-            let compiled = Arc::new(CompiledSteps { steps: vec![CompiledStep::Gmw(at_client)] });
+            let compiled = Arc::new(CompiledSteps::unchecked(vec![CompiledStep::Gmw(at_client)]));
             let primitives = (&IdealOt, HalfGates::default());
             let mut client = StepsClient::set_up(primitives, compiled, &mut channel, rng).unwrap();
             let output = Output::Masked(&r);
@@ -134,7 +134,7 @@ fn conformance_an_absolute_value_is_one_file_and_one_line_in_the_chain() {
         move |mut channel| {
             let rng = &mut test_rng(3);
             let _ = rng.next_u64();
-            let compiled = Arc::new(CompiledSteps { steps: vec![CompiledStep::Gmw(at_server)] });
+            let compiled = Arc::new(CompiledSteps::unchecked(vec![CompiledStep::Gmw(at_server)]));
             let primitives = (&IdealOt, HalfGates::default());
             let mut server = StepsServer::set_up(primitives, compiled, &mut channel, rng).unwrap();
             let made = server.offline(0, &mut channel, rng).unwrap();

@@ -1,0 +1,189 @@
+//! A client's offline phases; where it is not trusted, until the server uses one instead of opening it.
+
+use std::sync::Arc;
+
+use gazelle_share::{LinearClient, LinearProtocol, NonlinearClient, NonlinearProtocol, Shares};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+
+use super::{Client, Prepared, no_setup};
+use crate::description;
+use crate::error::GazelleError;
+use crate::plan::Plan;
+use crate::report::{self, Meter, Phase};
+use crate::session::audit::{self, AuditRun, ClientCoins};
+use crate::session::background::{Background, Workplace};
+use crate::session::kept::LinearSetup;
+use crate::session::message::ClientCommand;
+use crate::session::step_shares::StepShares;
+use crate::session::{Observer, linear_client};
+use crate::suite::{Hints, OpeningOt};
+
+impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
+    pub(super) fn prepare_inner(
+        &mut self,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Prepared<N>, GazelleError> {
+        self.channel.begin_phase();
+        let meter = Meter::start(&self.channel);
+        let id = self.next;
+        self.next = id.wrapping_add(1);
+        self.channel.send(&ClientCommand::Prepare { id }, &())?;
+        self.channel.flush()?;
+        let prepared = self.make(id, false, rng)?;
+        Ok(Prepared { offline: meter.stop(&self.channel), ..prepared })
+    }
+
+    /// The material of inference `id`; `record`: it is to be stored.
+    pub(super) fn make(
+        &mut self,
+        id: u32,
+        record: bool,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Prepared<N>, GazelleError> {
+        let meter = Meter::start(&self.channel);
+        let mut openings = 0;
+        loop {
+            if self.suite.hints() == Hints::Fresh && self.runs > 0 {
+                self.set_up_again(id, openings, rng)?;
+            }
+            let made = match self.suite.clients().opening_ot() {
+                None => Some(self.offline(record, None, rng)?),
+                Some(ot) => self.audited(ot, record, rng)?,
+            };
+            self.runs += 1;
+            if let Some(OfflineTalk { input_mask, steps, groups_offline, steps_offline }) = made {
+                let offline = meter.stop(&self.channel);
+                let session = self.session;
+                return Ok(Prepared {
+                    session,
+                    id,
+                    stored: false,
+                    input_mask,
+                    steps,
+                    offline,
+                    groups_offline,
+                    steps_offline,
+                });
+            }
+            self.opened += 1;
+            openings += 1;
+            audit::client::bear(openings)?;
+        }
+    }
+
+    /// A linear setup for inference `id` alone.
+    fn set_up_again(
+        &mut self,
+        id: u32,
+        openings: u32,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
+        let LinearSetup { plan, context } = &self.linear_setup;
+        let context = description::inference_context(context, id, openings);
+        let (groups, plan) = (Arc::clone(self.plan.groups()), Arc::clone(plan));
+        let linear = self.suite.linear();
+        let linear = linear
+            .client(groups, plan, &context, &mut self.channel, rng)
+            .map_err(GazelleError::layer("setup of the linear layers"))?;
+        if let Some(made) = &mut self.made {
+            made.0 = linear;
+        }
+        Ok(())
+    }
+
+    /// An offline phase that the server may open: nothing if it did.
+    fn audited(
+        &mut self,
+        ot: OpeningOt,
+        record: bool,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Option<TalkedOffline<N>>, GazelleError> {
+        let binding = *self.channel.binding();
+        let run = AuditRun { ot, binding: &binding, number: self.runs };
+        let committed = audit::client::commit(&run, &mut self.channel, rng)?;
+        let made = self.offline(record, Some(&committed.coins), rng)?;
+        let (_, nonlinear) = self.made.as_ref().ok_or_else(no_setup)?;
+        let used = audit::client::open(committed, nonlinear, &made.steps, &mut self.channel)?;
+        Ok(used.then_some(made))
+    }
+
+    /// One offline phase.
+    fn offline(
+        &mut self,
+        record: bool,
+        coins: Option<&ClientCoins>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<TalkedOffline<N>, GazelleError> {
+        let plan = &self.plan;
+        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
+        let linear = &*linear;
+        nonlinear.record(record);
+        let talk = Talk { nonlinear, channel: &mut self.channel, coins, rng };
+        let observer = self.observer.as_deref();
+        let made = std::thread::scope(|scope| {
+            let finish = |group, collected| linear.finish(group, collected);
+            let alone = talk.channel.is_single_threaded();
+            let place = if alone { Workplace::Here } else { Workplace::Thread(scope) };
+            let background = Background::start(&place, plan, finish)?;
+            talk.offline(plan, linear, background, observer)
+        })?;
+        self.channel.flush()?;
+        Ok(made)
+    }
+}
+
+/// What an offline phase over a non-linear protocol makes.
+type TalkedOffline<N> =
+    OfflineTalk<<<N as NonlinearProtocol>::Client as NonlinearClient>::Prepared>;
+
+/// What the protocol thread of an offline phase uses.
+struct Talk<'a, N> {
+    nonlinear: &'a mut N,
+    channel: &'a mut Channel,
+    /// Where its secrets follow from coins that an audit may ask for.
+    coins: Option<&'a ClientCoins>,
+    rng: &'a mut (dyn CryptoRng + Send),
+}
+
+/// What an offline phase makes.
+struct OfflineTalk<P> {
+    input_mask: Shares,
+    steps: Vec<P>,
+    groups_offline: Vec<Phase>,
+    steps_offline: Vec<Phase>,
+}
+
+impl<N: NonlinearClient> Talk<'_, N> {
+    /// Announces OTs and requests all groups at once; then all steps are prepared in one run, which
+    /// waits for each u where it needs it.
+    fn offline<L: LinearClient>(
+        self,
+        plan: &Plan,
+        linear: &L,
+        mut background: Background<'_, L::Collected>,
+        observer: Option<&Observer>,
+    ) -> Result<OfflineTalk<N::Prepared>, GazelleError> {
+        let Self { nonlinear, channel, coins, rng } = self;
+        let (steps, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
+        let meter = Meter::start(channel);
+        nonlinear.announce(steps.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
+        let announced = meter.stop(channel);
+        let (tensors, mut groups_offline) =
+            linear_client::run(plan, linear, channel, &background, coins, rng)?;
+        background.no_more();
+        let mut source = StepShares::new(plan, background, tensors, observer);
+        let input_mask = source.input_mask()?;
+        let meter = Meter::start(channel);
+        let prepared = nonlinear
+            .prepare(steps, &mut source, channel, rng)
+            .map_err(|error| source.cause(GazelleError::layer(phase)(error)))?;
+        let turns = meter.stop(channel).turns;
+        let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+        let steps_offline = report::steps(&costs, announced, turns);
+        for (phase, seconds) in groups_offline.iter_mut().zip(source.finish()?) {
+            phase.seconds += seconds;
+        }
+        Ok(OfflineTalk { input_mask, steps, groups_offline, steps_offline })
+    }
+}

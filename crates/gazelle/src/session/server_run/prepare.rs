@@ -1,0 +1,164 @@
+//! The server's offline phases; of a client that is not trusted, until one is used instead of being opened.
+
+use gazelle_share::{
+    LinearProtocol, LinearServer, NonlinearProtocol, NonlinearServer, RequestTrace,
+};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+use std::sync::Arc;
+
+use super::{ServerMaterial, ServerSession, no_setup};
+use crate::description;
+use crate::error::GazelleError;
+use crate::plan::Plan;
+use crate::report::{self, Meter, Phase};
+use crate::session::audit::AuditRun;
+use crate::session::audit::server::{AuditRate, CheatingEvidence, Examined, begin, decide};
+use crate::session::background::{Background, Workplace};
+use crate::suite::{Hints, OpeningOt};
+
+impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
+    /// The material of inference `id`; `record`: it is to be stored.
+    pub(super) fn prepare(
+        &mut self,
+        id: u32,
+        (record, rate): (bool, AuditRate),
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<ServerMaterial<N>, GazelleError> {
+        let mut opened = 0;
+        loop {
+            if let Some(count) = &mut self.count {
+                count.one()?;
+            }
+            if self.runs > 0 && self.server.suite.hints() == Hints::Fresh {
+                self.set_up_again(id, opened, channel, rng)?;
+            }
+            let made = match self.server.suite.clients().opening_ot() {
+                None => Some(self.offline(record, channel, rng)?.0),
+                Some(ot) => self.audited(ot, (record, rate), channel, rng)?,
+            };
+            self.runs += 1;
+            if let Some(material) = made {
+                return Ok(material);
+            }
+            opened += 1;
+        }
+    }
+
+    /// An offline phase that is opened by chance: nothing if it was.
+    fn audited(
+        &mut self,
+        ot: OpeningOt,
+        (record, rate): (bool, AuditRate),
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Option<ServerMaterial<N>>, GazelleError> {
+        let binding = *channel.binding();
+        let run = AuditRun { ot, binding: &binding, number: self.runs };
+        let begun = begin(&run, rate, channel, rng)?;
+        let (material, traces) = self.offline(record, channel, rng)?;
+        let (linear, nonlinear) = self.made.as_ref().ok_or_else(no_setup)?;
+        let (plan, steps) = (&self.server.plan, &material.steps);
+        let examined = Examined { plan, linear, nonlinear, traces: &traces, steps };
+        let used = decide(&run, begun, &examined, &mut self.evidence, channel)?;
+        Ok(used.then_some(material))
+    }
+
+    /// What the client has said that fails `check`.
+    pub(super) fn evidence(&mut self, check: &'static str) -> CheatingEvidence {
+        match self.evidence.take() {
+            Some(evidence) => CheatingEvidence { check, ..evidence },
+            // In an extension or online: of the session alone.
+            None => CheatingEvidence { check, transcript: self.context, opened: None },
+        }
+    }
+
+    /// A linear setup for inference `id` alone.
+    fn set_up_again(
+        &mut self,
+        id: u32,
+        opened: u32,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(), GazelleError> {
+        let context = description::inference_context(&self.context, id, opened);
+        let linear = self.server.suite.linear();
+        let linear = linear
+            .server(Arc::clone(&self.server.linear), &context, channel, rng)
+            .map_err(GazelleError::layer("setup of the linear layers"))?;
+        if let Some(made) = &mut self.made {
+            made.0 = linear;
+        }
+        channel.flush()?;
+        Ok(())
+    }
+
+    /// An offline phase, and what an audit needs of its requests. `record`: the material is to be stored.
+    fn offline(
+        &mut self,
+        record: bool,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(ServerMaterial<N>, Vec<RequestTrace>), GazelleError> {
+        let plan = &self.server.plan;
+        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
+        let linear = &*linear;
+        nonlinear.record(record);
+        let meter = Meter::start(channel);
+        let (range, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
+        nonlinear.announce(range.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
+        let announced = meter.stop(channel);
+        std::thread::scope(|scope| {
+            let finish = |group, received| linear.finish(group, received);
+            let mut background = Background::start(&Workplace::Thread(scope), plan, finish)?;
+            // All requests are read at once; v is computed while the steps' correlations are made.
+            let (mut groups, traces) = receive_all(plan, linear, &background, channel, rng)?;
+            background.no_more();
+            let run = Meter::start(channel);
+            let prepared = nonlinear.prepare(range, channel, rng);
+            let prepared = prepared.map_err(GazelleError::layer(phase))?;
+            let turns = run.stop(channel).turns;
+            let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+            let step_phases = report::steps(&costs, announced, turns);
+            channel.flush()?;
+            let (shares, seconds) = background.all()?;
+            for (phase, seconds) in groups.iter_mut().zip(seconds) {
+                phase.seconds += seconds;
+            }
+            let offline = meter.stop(channel);
+            let material =
+                ServerMaterial { stored: false, shares, steps, offline, groups, step_phases };
+            Ok((material, traces))
+        })
+    }
+}
+
+/// Reads and answers the requests of all groups; times and bytes of each, and what audits need of them.
+fn receive_all<S: LinearServer>(
+    plan: &Plan,
+    linear: &S,
+    background: &Background<'_, S::Received>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<(Vec<Phase>, Vec<RequestTrace>), GazelleError> {
+    let (send, recv) = channel.halves();
+    let mut phases = Vec::with_capacity(plan.groups().len());
+    let mut traces = Vec::with_capacity(plan.groups().len());
+    for (index, group) in plan.groups().iter().enumerate() {
+        let (sent, received) = (send.sent(), recv.received());
+        let request = linear
+            .receive(index, (&mut *send, &mut *recv), rng)
+            .map_err(GazelleError::layer(&group.name))?;
+        traces.extend(linear.trace(&request));
+        background.give(index, request);
+        phases.push(Phase {
+            seconds: 0.0,
+            bytes_sent: send.sent() - sent,
+            bytes_received: recv.received() - received,
+            turns: u64::from(index == 0),
+        });
+    }
+    send.flush()?;
+    Ok((phases, traces))
+}
