@@ -72,8 +72,7 @@ fn sample(claim: &Claim) -> Result<(), Failure> {
         let inputs = check::random();
         let client = u64::try_from(inputs & ((1 << claim.client_bits) - 1))?;
         let server = u64::try_from(inputs >> 64 & ((1 << claim.server_bits) - 1))?;
-        let hidden = u64::try_from(check::random() >> 64)?;
-        let mut world = World::new(Party::Client, Fault::None, check::random(), hidden);
+        let mut world = World::new(Party::Client, Fault::None, check::random(), check::random());
         if !(claim.run)(&mut world, client, server) {
             return Err(format!("{}: wrong for {client:#b} and {server:#b}", claim.name).into());
         }

@@ -104,7 +104,7 @@ fn watch(claim: &Claim, fault: Fault, eyes: Party, report: &mut Report) -> Resul
                     Party::Server => (other, input, 0),
                 };
                 counts.fill(0);
-                for hidden in 0..1u64 << empty.hidden_bits {
+                for hidden in 0..1u128 << empty.hidden_bits {
                     let mut world = World::new(eyes, fault, own, hidden);
                     let right = (claim.run)(&mut world, client, server);
                     if !right {

@@ -53,12 +53,12 @@ pub(super) struct World {
     eyes: Party,
     fault: Fault,
     own: u128,
-    hidden: u64,
+    hidden: u128,
     /// Bits drawn so far from `own` and from `hidden`.
     pub(super) own_bits: u32,
     pub(super) hidden_bits: u32,
     /// What the watched party received, first message lowest, and its bits.
-    pub(super) heard: u64,
+    pub(super) heard: u128,
     pub(super) heard_bits: u32,
     /// Bits of coins, messages and random OTs so far, of both parties.
     pub(super) coins: u32,
@@ -69,7 +69,7 @@ pub(super) struct World {
 
 impl World {
     /// A world watched by `eyes`, with these coins.
-    pub(super) fn new(eyes: Party, fault: Fault, own: u128, hidden: u64) -> World {
+    pub(super) fn new(eyes: Party, fault: Fault, own: u128, hidden: u128) -> World {
         World {
             eyes,
             fault,
@@ -124,7 +124,7 @@ impl World {
         // A message of no bits is none.
         self.messages += u32::from(bits > 0);
         if from != self.eyes {
-            self.heard |= value << self.heard_bits;
+            self.heard |= u128::from(value) << self.heard_bits;
             self.heard_bits += bits;
         }
         value
@@ -138,14 +138,13 @@ impl World {
     fn draw_own(&mut self, bits: u32) -> u64 {
         let value = self.own >> self.own_bits;
         self.own_bits += bits;
-        // Strings and coins have fewer than 64 bits.
-        u64::try_from(value & ((1 << bits) - 1)).unwrap_or_default()
+        low(value, bits)
     }
 
     fn draw_hidden(&mut self, bits: u32) -> u64 {
         let value = self.hidden >> self.hidden_bits;
         self.hidden_bits += bits;
-        reduce(value, bits)
+        low(value, bits)
     }
 
     fn fix(&mut self, value: u64, bits: u32) -> u64 {
@@ -158,6 +157,11 @@ impl World {
             _ => value,
         }
     }
+}
+
+/// The low bits of drawn coins: strings and coins have fewer than 64.
+fn low(value: u128, bits: u32) -> u64 {
+    u64::try_from(value & ((1 << bits) - 1)).unwrap_or_default()
 }
 
 /// `value` modulo 2^bits, `bits` below 64.
