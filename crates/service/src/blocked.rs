@@ -108,7 +108,7 @@ mod tests {
         other.add("cd34", "the check of returned colours").unwrap();
         assert!(list.contains("cd34").unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
-        let left: String = text.lines().skip(1).map(|line| format!("{line}\n")).collect();
+        let (_, left) = text.split_once('\n').unwrap();
         std::fs::write(&path, left).unwrap();
         assert!(!list.contains("ab12").unwrap() && list.contains("cd34").unwrap());
         std::fs::remove_dir_all(folder).unwrap();

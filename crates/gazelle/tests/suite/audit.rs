@@ -250,8 +250,8 @@ fn places(network: &Network, kind: u16) -> Vec<(usize, usize)> {
 
 fn caught(served: &Served, check: &str) {
     let (result, accused) = served;
-    let Err(GazelleError::Cheating(found)) = result else { panic!("{result:?}, not {check}") };
-    assert!(found.contains(check), "{found}");
+    let found = matches!(result, Err(GazelleError::Cheating(found)) if found.contains(check));
+    assert!(found, "{result:?}, not {check}");
     assert_eq!(accused.len(), 1);
 }
 
@@ -266,8 +266,7 @@ fn adversarial_every_message_of_the_offline_phase_is_held_to_its_coins() {
             let (_, served) = tampered(&network, index, HEADER + bit, ALWAYS);
             match &served.0 {
                 // No number of the level's range at all.
-                Err(GazelleError::Channel(_)) => {}
-                Err(GazelleError::Layer { .. }) => {}
+                Err(GazelleError::Channel(_) | GazelleError::Layer { .. }) => {}
                 _ => caught(&served, "a request"),
             }
         }
