@@ -24,7 +24,7 @@ fn visit(
     move |mut channel| {
         let offer = request(&mut channel, &hello, &[5; 32], &mut |_| false)?;
         let description = offer.description().to_vec();
-        assert_eq!((offer.version(), offer.allowance()), (1, 7));
+        assert_eq!((offer.version(), offer.allowance()), (2, 7));
         offer.accept(&mut channel, suite)?;
         Ok(description)
     }
