@@ -76,7 +76,8 @@ impl BlockedClients {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut state = self.state();
         let mut file = options.open(&self.path).map_err(ServiceError::file(&self.path))?;
-        file.write_all(format!("{key}\t{time}\t{why}\n").as_bytes())
+        // Begins a line of its own, whatever the line before it ends with.
+        file.write_all(format!("\n{key}\t{time}\t{why}\n").as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(ServiceError::file(&self.path))?;
         // Read again at the next question, whatever the file system's clock says.
@@ -108,9 +109,12 @@ mod tests {
         other.add("cd34", "the check of returned colours").unwrap();
         assert!(list.contains("cd34").unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
-        let (_, left) = text.split_once('\n').unwrap();
-        std::fs::write(&path, left).unwrap();
+        let left: Vec<&str> = text.lines().filter(|line| line.starts_with("cd34")).collect();
+        // By an editor that ends no last line.
+        std::fs::write(&path, left.concat()).unwrap();
         assert!(!list.contains("ab12").unwrap() && list.contains("cd34").unwrap());
+        list.add("ef56", "the check of returned colours").unwrap();
+        assert!(list.contains("ef56").unwrap() && list.contains("cd34").unwrap());
         std::fs::remove_dir_all(folder).unwrap();
         assert!(!list.contains("cd34").unwrap());
     }

@@ -28,7 +28,7 @@ use crate::plan::Plan;
 use crate::session::message::{
     ClientCommand, NAMES, SetupAnswer, SetupName, SetupVerdict, SetupWish,
 };
-use crate::suite::{Hints, Suite};
+use crate::suite::{Clients, Hints, Suite};
 
 /// So many inferences a setup serves in all, the running sessions' included: a quarter of what the noise
 /// covers in the largest ring (docs/protocol.md, 3.9), which leaves room for restored copies of the count.
@@ -147,6 +147,12 @@ pub(crate) enum ClientSetupBegun<C> {
     Chosen(Option<C>, [u8; 32]),
 }
 
+/// Whether setups outlive their session. Not those that audits refer to: an audit makes the hints again, by floating
+/// point whose last bits differ between processors, and must accuse nobody whose server moved to another machine.
+fn is_kept<L: LinearProtocol, N: NonlinearProtocol>(suite: &Suite<L, N>) -> bool {
+    suite.hints() == Hints::Reused && suite.clients() == Clients::Trusted
+}
+
 /// Asks for a kept setup, and reads it if the server chooses one; else sets up.
 pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     suite: &Suite<L, N>,
@@ -156,7 +162,7 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ClientSetupBegun<L::Client>, GazelleError> {
-    let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
+    let shelf = shelf.filter(|_| is_kept(suite));
     // optional: who has no shelf names no setup
     let mut names = shelf.map(|shelf| shelf.names(bound)).unwrap_or_default();
     names.truncate(NAMES);
@@ -279,7 +285,7 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ServerSetupBegun<'a, L::Server>, GazelleError> {
     let wish: SetupWish = channel.recv(&names)?;
-    let shelf = shelf.filter(|_| suite.hints() == Hints::Reused);
+    let shelf = shelf.filter(|_| is_kept(suite));
     let linear = suite.linear();
     let mut chosen = None;
     if let Some(shelf) = shelf {

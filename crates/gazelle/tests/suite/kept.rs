@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use gazelle::backend::{Choice, DefaultService, DefaultSuite, StepProtocol};
 use gazelle::{
-    Client, ClientShelf, GazelleError, Guest, Hints, Limits, Offer, Phase, ServerLimits,
+    AuditRate, Client, ClientShelf, GazelleError, Guest, Hints, Limits, Offer, Phase, ServerLimits,
     ServerShelf, SessionStage, SessionWatcher, SetupName,
 };
 use gazelle_share::testing::test_rng;
@@ -275,6 +275,26 @@ fn adversarial_a_setup_of_other_weights_under_the_same_description_is_not_used()
 fn fresh_hints_are_never_kept() {
     let network = exactly(&tiny(10));
     let suite = suite(&network, Hints::Fresh);
+    let service = compile(suite.clone(), network.clone());
+    let (shelf, served): (Arc<Shelf>, Arc<Served>) = (Arc::default(), Arc::default());
+    let inputs = inputs(&network, 2);
+    for _ in 0..2 {
+        let seen = session(&service, &suite, (&shelf, &served), &inputs, 1).unwrap();
+        assert!(!seen.resumed);
+        assert_eq!(seen.values, expected(&network, &inputs));
+    }
+    assert!(shelf.0.lock().unwrap().is_empty() && served.known.lock().unwrap().is_empty());
+}
+
+/// An audit makes hints again in floating point, which another processor may round in another way.
+#[test]
+fn setups_that_audits_refer_to_are_never_kept() {
+    let network = exactly(&tiny(10));
+    let choice = Choice::all(StepProtocol::Garbled);
+    let choice = Choice { steps: vec![StepProtocol::Garbled; 2], ..choice };
+    let suite = choice
+        .for_untrusted_clients(AuditRate { audits: 1, of: 2 })
+        .suite(network.architecture().nodes().len());
     let service = compile(suite.clone(), network.clone());
     let (shelf, served): (Arc<Shelf>, Arc<Served>) = (Arc::default(), Arc::default());
     let inputs = inputs(&network, 2);
