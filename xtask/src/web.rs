@@ -90,7 +90,10 @@ fn test(root: &Path, page: &Path, more: &[String]) -> Result<(), Failure> {
             process::run(&mut command)
         };
         apt(&["-qq", "update"])?;
-        apt(&["-qq", "install", "--yes", "--no-install-recommends", "chromium"])?;
+        // The font is only recommended by it, and a page without one has no text.
+        let packages = ["chromium", "fonts-dejavu-core"];
+        apt(&[&["-qq", "install", "--yes", "--no-install-recommends"], packages.as_slice()]
+            .concat())?;
     }
     let packages = root.join("target/web-tests");
     let tests = root.join("crates/web/tests");
