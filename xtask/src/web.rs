@@ -114,22 +114,15 @@ fn test(root: &Path, page: &Path, more: &[String]) -> Result<(), Failure> {
         ]))?;
     }
     let program = tests_built::program(root, "gazelle")?;
-    let run = || {
-        process::run(
-            Command::new("node")
-                .current_dir(&packages)
-                .env("CHROMIUM", CHROMIUM)
-                .arg(tests.join("browser.mjs"))
-                .arg(&program)
-                .arg(page)
-                .arg(root.join("models"))
-                .arg(root.join("target/web-screenshots"))
-                .args(more),
-        )
-    };
-    // Seen once, right after Chromium was installed: a first run failed, and none after it.
-    run().or_else(|failure| {
-        println!("the browser's tests failed, once more: {failure}");
-        run()
-    })
+    process::run(
+        Command::new("node")
+            .current_dir(&packages)
+            .env("CHROMIUM", CHROMIUM)
+            .arg(tests.join("browser.mjs"))
+            .arg(program)
+            .arg(page)
+            .arg(root.join("models"))
+            .arg(root.join("target/web-screenshots"))
+            .args(more),
+    )
 }

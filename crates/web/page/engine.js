@@ -41,9 +41,11 @@ class Link {
   }
 
   write(bytes) {
+    // Looked at before the bytes are posted: a server that has heard them may answer and close at once.
+    if (Atomics.load(this.state, CLOSED) === 1) return false;
     const copy = bytes.slice();
     this.port.postMessage(copy, [copy.buffer]);
-    return Atomics.load(this.state, CLOSED) === 0;
+    return true;
   }
 
   picture(width, height, channels, bytes) {

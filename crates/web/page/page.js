@@ -23,7 +23,8 @@ const TROUBLE = {
 };
 
 let models = [];
-let current = null; // { workers, timer }
+let current = null; // { end, timer }
+let taken = null; // the file that "Try again" takes again, chosen or dropped
 
 root.dataset.state = "starting";
 if (!self.crossOriginIsolated || typeof SharedArrayBuffer === "undefined") {
@@ -108,11 +109,11 @@ for (const kind of ["dragleave", "drop"]) {
 }
 document.addEventListener("drop", (event) => take(event.dataTransfer.files[0]));
 $("file").addEventListener("change", () => take($("file").files[0]));
-$("again").addEventListener("click", () => (models.length === 0 ? location.reload() : take($("file").files[0])));
+$("again").addEventListener("click", () => (models.length === 0 ? location.reload() : take(taken)));
 
 async function take(file) {
-  if (!file) return;
-  if (models.length === 0) return;
+  if (!file || models.length === 0) return;
+  taken = file;
   stop(current);
   $("answer").hidden = true;
   $("trouble").hidden = true;

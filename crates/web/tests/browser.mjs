@@ -56,6 +56,7 @@ async function open(browser, server, options = {}) {
   });
   await page.goto(server.page);
   await state(page, "ready", "failed");
+  assert.equal(await root(page).getAttribute("data-state"), "ready", await page.textContent("#trouble"));
   return page;
 }
 
@@ -130,7 +131,7 @@ const tests = {
         const page = await open(browser, server, { colorScheme, viewport: { width, height: 844 } });
         const what = `${colorScheme}, ${width} pixels`;
         await accessible(page, `${what}, before`);
-        assert.equal((await give(page, sample)).ended, "done");
+        assert.equal((await give(page, sample)).ended, "done", await page.textContent("#trouble"));
         assert.equal(await page.evaluate(() => document.activeElement.id), "answer");
         await page.locator("summary").press("Enter");
         assert(await page.isVisible("#layers"));
