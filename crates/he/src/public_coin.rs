@@ -17,6 +17,7 @@
 
 pub(crate) mod client;
 pub(crate) mod coins;
+mod encrypted;
 mod expand;
 mod levels;
 pub(crate) mod message;
@@ -27,8 +28,9 @@ pub(crate) mod server;
 
 pub use client::{LayerSecret, Pinned, Requested};
 pub use coins::PublicCoins;
+pub use encrypted::EncryptedRequest;
 pub use message::{HintMessage, HintShape, RequestMessage, RequestShape, ReshareMessage};
 pub use noise::WeightNorm;
 pub use parameters::Parameters;
 pub use reshare::Reshare;
-pub use server::{EncryptedRequest, HintBinding, HintKey, HintSource, ResponseNoise};
+pub use server::{HintBinding, HintKey, HintSource, ResponseNoise};

@@ -4,29 +4,27 @@
 //! | server | |
 //! |---|---|
 //! | [`HintSource::hints`] | `c1_m = sum_i w_{m,i} a_i + pa t_m + e''_m`, rounded |
-//! | [`RequestMessage::reshare`] | nonce of c0' |
+//! | [`RequestMessage::reshare`](super::message::RequestMessage::reshare) | nonce of c0' |
 //! | [`EncryptedRequest::open`] | `b_i = beta 2^k + level of low`, `pb` |
 //! | [`HintSource::shares`] | `c0_m = sum_i w_{m,i} b_i + pb t_m`; `v = -((c0' - c0 - F) >> (k - g))`; F = 0 if g > 0 |
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use gazelle_prg::Prg;
 use gazelle_prg::sample::{self, Narrow};
-use gazelle_prg::{Prg, Seed};
-use gazelle_ring::{Buffer, ExactOperand, Fft, Fourier, Polys, RingError, Transform, WeightMatrix};
-use gazelle_wire::{DecodeError, Message, packed};
+use gazelle_ring::{Buffer, Fft, Fourier, Polys, RingError, Transform, WeightMatrix};
+use gazelle_wire::packed;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::error::HeError;
-use crate::public_coin::client::{check, check_positions, check_useful, split_by};
+use crate::public_coin::client::{check, check_useful, split_by};
 use crate::public_coin::coins::PublicCoins;
-use crate::public_coin::expand::{CoinKind, FORK_BETA, fresh, secret_stream, stream};
-use crate::public_coin::levels;
-use crate::public_coin::message::{
-    HintMessage, RequestMessage, RequestShape, ReshareMessage, kept_bytes,
-};
+use crate::public_coin::encrypted::EncryptedRequest;
+use crate::public_coin::expand::{CoinKind, fresh, secret_stream};
+use crate::public_coin::message::HintMessage;
 use crate::public_coin::noise::{LOG2_SIGMA_FRESH, inferences_per_setup};
 use crate::public_coin::parameters::Parameters;
 use crate::public_coin::reshare::{Reshare, server_share};
@@ -67,13 +65,6 @@ pub struct HintSource {
 /// The seed of F for all responses of one group and inference; used once, then gone.
 pub struct ResponseNoise {
     key: Zeroizing<[u8; 32]>,
-}
-
-/// A request as the server reads it: ciphertext halves `b_i`, and `pb`.
-pub struct EncryptedRequest {
-    parameters: Parameters,
-    b: Polys,
-    pb: ExactOperand<Fourier>,
 }
 
 impl ResponseNoise {
@@ -303,102 +294,11 @@ impl HintWork {
     }
 }
 
-impl EncryptedRequest {
-    /// Rebuilds `b_i = beta 2^k + the middle of low's level`. Where that lies between two numbers
-    /// beta's lowest bit settles it, which is uniform whatever low is.
-    ///
-    /// `pinned[i]`: the pinned coefficient indices of request polynomial i (the plan's).
-    ///
-    /// # Errors
-    /// [`HeError::Malformed`] if an unused bit is set or a level is too large; [`HeError::Caller`] if `pinned` does not
-    /// fit the message.
-    pub fn open(
-        parameters: &Parameters,
-        message: &RequestMessage,
-        pinned: &[&[u32]],
-    ) -> Result<Self, HeError> {
-        let p = parameters;
-        let n = p.degree();
-        let shape = RequestShape {
-            parameters: *p,
-            requests: pinned.len(),
-            pinned: pinned.iter().map(|list| list.len()).sum(),
-        };
-        check("bytes of a request", RequestMessage::encoded_len(&shape), message.payload.len())?;
-        for positions in pinned {
-            check_positions(p, positions)?;
-        }
-        let mut reader = gazelle_wire::Reader::new(&message.payload);
-        let seed = Seed::from_bytes(reader.array().map_err(malformed)?);
-        let bytes = |bits: u32| n * bits as usize / 8;
-        let key = reader.take(bytes(p.modulus_bits())).map_err(malformed)?;
-        let key = packed::unpack(key, p.modulus_bits(), n).map_err(malformed)?;
-        let kept_bytes = kept_bytes(p);
-        let kept = reader.take(pinned.len() * kept_bytes).map_err(malformed)?;
-        let betas = reader
-            .take((shape.pinned * p.ring_bits() as usize).div_ceil(8))
-            .and_then(|betas| packed::unpack(betas, p.ring_bits(), shape.pinned))
-            .map_err(malformed)?;
-
-        let fft = Fft::new(n)?;
-        let pb = fft.prepare_exact(&key, p.modulus_bits(), &mut fft.scratch())?;
-        let mut b = Polys::zeros(n, pinned.len());
-        let mut rest = betas.as_slice();
-        let jobs: Vec<_> = pinned
-            .iter()
-            .map(|positions| {
-                let (own, tail) = rest.split_at(positions.len());
-                rest = tail;
-                (*positions, own)
-            })
-            .collect();
-        b.par_iter_mut()
-            .zip(kept.par_chunks(kept_bytes))
-            .zip(jobs)
-            .enumerate()
-            .map(|(i, ((b, kept), (positions, betas)))| {
-                let low = levels::unpack(p, kept)?;
-                sample::uniform(&mut stream(&seed.fork(FORK_BETA, i as u64)), p.ring_bits(), b);
-                for (index, beta) in positions.iter().zip(betas) {
-                    if let Some(slot) = b.get_mut(*index as usize) {
-                        *slot = *beta;
-                    }
-                }
-                for (b, doubled) in b.iter_mut().zip(low) {
-                    *b = (*b << p.noise_bits()) | levels::complete(doubled, *b & 1);
-                }
-                Ok(())
-            })
-            .collect::<Result<(), DecodeError>>()
-            .map_err(malformed)?;
-        Ok(Self { parameters: *p, b, pb })
-    }
-}
-
-impl RequestMessage {
-    /// The server draws the nonce for `c0'` (after the request, so that the client did not know it)
-    /// and derives its seed: H(coins, inference, request digest, nonce).
-    pub fn reshare(
-        &self,
-        coins: &PublicCoins,
-        inference: u64,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> (ReshareMessage, Reshare) {
-        let mut nonce = [0u8; 32];
-        rng.fill_bytes(&mut nonce);
-        let message = ReshareMessage { nonce };
-        let reshare = Reshare::new(coins, inference, &self.digest(), &message);
-        (message, reshare)
-    }
-}
-
-fn malformed(source: DecodeError) -> HeError {
-    HeError::Malformed { what: RequestMessage::NAME, source }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use gazelle_prg::Seed;
 
     use super::*;
     use crate::public_coin::coins::tests::coins;
