@@ -132,7 +132,7 @@ impl Elements {
                 LazyDataToken::ItemStart { len } => {
                     // An empty item has no value: its fragment is empty.
                     if let (Some(found), 1, Some(0)) = (&mut fragments, open.len(), len.get()) {
-                        found.push(Vec::new());
+                        push(found, Vec::new())?;
                     }
                     open.push(Open::Item);
                 }
@@ -155,10 +155,7 @@ impl Elements {
                         return Err("the file ends within its pixel data".into());
                     }
                     if let Some(found) = &mut fragments {
-                        if found.len() > MAX_FRAGMENTS {
-                            return Err(format!("more than {MAX_FRAGMENTS} fragments"));
-                        }
-                        found.push(value);
+                        push(found, value)?;
                     }
                 }
                 LazyDataToken::LazyValue { header, decoder } => {
@@ -227,6 +224,15 @@ impl Elements {
     }
 }
 
+/// One fragment more; the table of offsets before them is one too many.
+fn push(found: &mut Vec<Vec<u8>>, fragment: Vec<u8>) -> Result<(), String> {
+    if found.len() > MAX_FRAGMENTS {
+        return Err(format!("more than {MAX_FRAGMENTS} fragments"));
+    }
+    found.push(fragment);
+    Ok(())
+}
+
 fn close(open: &mut Vec<Open>, what: Open) -> Result<(), String> {
     if open.pop() == Some(what) {
         return Ok(());
@@ -243,8 +249,11 @@ fn transfer_syntax(file: &[u8]) -> Result<(String, usize), String> {
         .map_err(|error| damaged(&error))?;
     let (mut end, mut found) = (None, None);
     while let Some(token) = reader.advance() {
-        let LazyDataToken::LazyValue { header, decoder } = token.map_err(|e| damaged(&e))? else {
-            continue;
+        let (header, decoder) = match token.map_err(|error| damaged(&error))? {
+            LazyDataToken::LazyValue { header, decoder } => (header, decoder),
+            LazyDataToken::ElementHeader(header) if header.tag.group() == 0x0002 => continue,
+            // Sequences and items have no place here, and the reader of tokens trusts that what ends was begun.
+            _ => break,
         };
         if header.tag.group() != 0x0002 {
             break;

@@ -60,7 +60,7 @@ impl PixelForm {
         let allocated = elements.bits_allocated.ok_or_else(missing("bits allocated"))?;
         let bits = elements.bits_stored.unwrap_or(allocated);
         let high = elements.high_bit.unwrap_or(bits.saturating_sub(1));
-        if !matches!(allocated, 8 | 16) || !(1..=allocated).contains(&bits) || high + 1 != bits {
+        if !matches!(allocated, 8 | 16) || !(1..=allocated).contains(&bits) || high != bits - 1 {
             return Err(format!(
                 "samples of {allocated} bits, {bits} of them stored up to bit {high}; samples of 8 or \
                  16 bits with the stored ones lowest can be read"

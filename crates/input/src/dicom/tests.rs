@@ -349,6 +349,17 @@ fn adversarial_lengths_and_nesting_without_bound_are_refused_at_once() {
     let mut ends = start.clone();
     ends.extend([0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0, 0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0]);
     assert!(read(&ends).unwrap_err().contains("not begun"));
+    // The same where the file says how it is coded.
+    let stray = [0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0, 0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0];
+    let head = [&[0; 128][..], b"DICM", &stray].concat();
+    assert!(read(&head).unwrap_err().contains("transfer syntax"));
+    // Empty fragments without number.
+    let mut empty = start.clone();
+    empty.extend([0xe0, 0x7f, 0x10, 0, b'O', b'B', 0, 0, 0xff, 0xff, 0xff, 0xff]);
+    for _ in 0..20_000 {
+        empty.extend([0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0]);
+    }
+    assert!(read(&empty).unwrap_err().contains("fragments"));
     for _ in 0..10_000 {
         start.extend([0x28, 0, 0x10, 0x30, b'S', b'Q', 0, 0, 0xff, 0xff, 0xff, 0xff]);
         start.extend([0xfe, 0xff, 0, 0xe0, 0xff, 0xff, 0xff, 0xff]);
