@@ -289,8 +289,12 @@ impl<C: CarryPart, B: BitPart, F: LiftPart> Execution for ClipExecution<C, B, F>
             return last.half(lanes, d1, d2);
         }
         if opening == levels + 3 {
-            self.between = parts.select.mask(&self.between);
-            self.above = parts.above.half(&self.above);
+            let (between, above) =
+                (parts.select.mask(&self.between), parts.above.half(&self.above));
+            // The shares themselves: a vector that is replaced is not wiped.
+            self.between.zeroize();
+            self.above.zeroize();
+            (self.between, self.above) = (between, above);
             let mut half = Planes::of(lanes, &[&self.between, &self.above]);
             half.append(&parts.select.first(&self.v));
             return half;

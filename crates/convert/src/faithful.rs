@@ -247,7 +247,10 @@ impl<C: CarryPart, B: BitPart, F: LiftPart> Execution for FaithfulExecution<C, B
             return half;
         }
         if opening == levels + 2 {
-            self.d = parts.select.mask(&self.d);
+            let masked = parts.select.mask(&self.d);
+            // The share itself: a vector that is replaced is not wiped.
+            self.d.zeroize();
+            self.d = masked;
             let mut half = Planes::of(lanes, &[&self.d]);
             half.append(&parts.select.first(&self.v));
             return half;

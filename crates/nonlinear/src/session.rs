@@ -458,7 +458,8 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
     ) -> Result<Option<Shares>, ProtocolError> {
         match (self.compiled.step(step)?, prepared) {
             (CompiledStep::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) => {
-                crate::garbled::server::online(step, prepared, input, &mut self.colours, channel)
+                let sums = (&mut self.colours, self.compiled.checked);
+                crate::garbled::server::online(step, prepared, input, sums, channel)
             }
             (CompiledStep::Gmw(step), PerLayerServerPrepared::Gmw(prepared)) => {
                 crate::gmw::server::online(step, prepared, input, channel)

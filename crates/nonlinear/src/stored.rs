@@ -44,10 +44,14 @@ pub(crate) fn put(out: &mut dyn Write, words: &[u64]) -> io::Result<()> {
 
 /// Reads words.
 pub(crate) fn get(input: &mut dyn Read) -> Result<Zeroizing<Vec<u64>>, ProtocolError> {
+    get_at_most(input, MOST)
+}
+
+fn get_at_most(input: &mut dyn Read, most: u64) -> Result<Zeroizing<Vec<u64>>, ProtocolError> {
     let mut count = [0; 8];
     input.read_exact(&mut count).map_err(unreadable)?;
     let count = u64::from_le_bytes(count);
-    if count > MOST {
+    if count > most {
         return Err(refused());
     }
     let mut left = count as usize;
@@ -65,7 +69,7 @@ pub(crate) fn get(input: &mut dyn Read) -> Result<Zeroizing<Vec<u64>>, ProtocolE
 
 /// Reads exactly so many.
 fn get_exactly(input: &mut dyn Read, count: usize) -> Result<Zeroizing<Vec<u64>>, ProtocolError> {
-    let words = get(input)?;
+    let words = get_at_most(input, count as u64)?;
     if words.len() == count { Ok(words) } else { Err(refused()) }
 }
 

@@ -205,7 +205,8 @@ pub trait NonlinearClient: Send {
     /// What is prepared from now on is to be [stored](Self::store), and loaded before it is used.
     fn record(&mut self, _on: bool) {}
 
-    /// Writes a step's material, made under [`record`](Self::record); no state of an OT session is part of it.
+    /// Writes a step's material, made under [`record`](Self::record); no state of an OT session is part of it but
+    /// Delta, of garbled steps at the server.
     ///
     /// # Errors
     /// The writer's; [`io::ErrorKind::Unsupported`] for material that was made to be used at once, and from

@@ -67,7 +67,7 @@ impl Channel {
         self
     }
 
-    /// The same channel, of a party that has no other threads, over a link that takes whatever either
+    /// The same channel, of a client that has no other threads (a server's branch serves tests), over a link that takes whatever either
     /// party sends without waiting for its reader: sections on [`halves`](Self::halves) are run by one
     /// thread, which sends first and receives then. What goes over the link is the same.
     ///

@@ -109,7 +109,7 @@ pub(crate) struct ClientColours {
     /// Of the last step, by chunk.
     kept: Vec<Blocks>,
     /// Of the steps before; nothing if there was none.
-    sum: Option<Block>,
+    sum: Option<Zeroizing<Block>>,
 }
 
 impl ClientColours {
@@ -125,7 +125,7 @@ impl ClientColours {
         }
         let ColourSeed(seed) = channel.recv(&())?;
         for (chunk, labels) in std::mem::take(&mut self.kept).into_iter().enumerate() {
-            *self.sum.get_or_insert_default() ^= label_sum(&seed, chunk, &labels.0);
+            **self.sum.get_or_insert_default() ^= label_sum(&seed, chunk, &labels.0);
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ impl ClientColours {
     pub(crate) fn say(&mut self, channel: &mut Channel) -> Result<(), ProtocolError> {
         self.fold(channel)?;
         let Some(sum) = self.sum.take() else { return Ok(()) };
-        channel.send(&ColourSum(sum), &())?;
+        channel.send(&ColourSum(*sum), &())?;
         Ok(channel.flush()?)
     }
 }
@@ -145,7 +145,7 @@ pub(crate) struct ColourCheck {
     /// Of the coefficients.
     pub(crate) seed: Seed,
     /// `sum x_i W_i` over all chunks.
-    pub(crate) zeros: Block,
+    pub(crate) zeros: Zeroizing<Block>,
 }
 
 /// What the client's sum must be.
@@ -154,7 +154,7 @@ pub(crate) struct ServerColours {
     /// The last step's, to be said.
     seed: Option<Seed>,
     /// Nothing if there was no step.
-    expected: Option<Block>,
+    expected: Option<Zeroizing<Block>>,
 }
 
 impl ServerColours {
@@ -165,7 +165,7 @@ impl ServerColours {
         }
         let sums = bits.iter().enumerate().map(|(chunk, bits)| bit_sum(&check.seed, chunk, bits));
         let bits = sums.fold(Block::ZERO, |sum, part| sum ^ part);
-        *self.expected.get_or_insert_default() ^= check.zeros ^ gf128::mul(bits, delta.block());
+        **self.expected.get_or_insert_default() ^= *check.zeros ^ gf128::mul(bits, delta.block());
         self.seed = Some(check.seed);
     }
 
@@ -184,7 +184,7 @@ impl ServerColours {
         let Some(expected) = self.expected.take() else { return Ok(()) };
         channel.flush()?;
         let ColourSum(sum) = channel.recv(&())?;
-        require_equal(sum, expected, "the check of returned colours")
+        require_equal(sum, *expected, "the check of returned colours")
     }
 }
 

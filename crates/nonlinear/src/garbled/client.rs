@@ -85,7 +85,8 @@ impl GarbledClientPrepared {
             let mut labels = get_blocks(input, step.ots(chunk))?;
             let tables = get_bytes(input, step.table_len(scheme, program))?;
             let first = get(input)?;
-            if first.len() != program.stages.len() {
+            // Hash points are counted far below 2^52.
+            if first.len() != program.stages.len() || first.iter().any(|first| first >> 52 != 0) {
                 return Err(refused());
             }
             let tweaks = program.stages.iter().zip(first.iter());

@@ -13,7 +13,7 @@ use gazelle_convert::{Planes, yao};
 use gazelle_garble::garble_into;
 use gazelle_garble::{GarblingScheme, Tweaks};
 use gazelle_prg::{Prg, Seed};
-use gazelle_share::{ProtocolError, Shares};
+use gazelle_share::{Misuse, ProtocolError, Shares};
 use gazelle_wire::{Channel, SendHalf};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -93,7 +93,7 @@ impl GarbledServerPrepared {
         put_seed(out, &self.zero_labels)?;
         if let Some(ServerChecks { colours, .. }) = &self.checks {
             put_seed(out, &colours.seed)?;
-            put_blocks(out, &[colours.zeros])?;
+            put_blocks(out, &[*colours.zeros])?;
         }
         self.permute.iter().try_for_each(|bits| put_bits(out, bits))
     }
@@ -110,7 +110,7 @@ impl GarbledServerPrepared {
         let mut checks = None;
         if checked {
             let seed = get_seed(input)?;
-            let zeros = *get_blocks(input, 1)?.first().ok_or_else(refused)?;
+            let zeros = Zeroizing::new(*get_blocks(input, 1)?.first().ok_or_else(refused)?);
             checks = Some(ServerChecks { inputs: None, colours: ColourCheck { seed, zeros } });
         }
         let read = |chunk: &Chunk| get_bits(input, step.output_bits * chunk.outputs.len());
@@ -161,7 +161,7 @@ impl<'a, S> GarbledServerStep<'a, S> {
         let [inputs, zeros] = sums;
         let checks = self.checks.as_ref().map(|(_, seeds)| ServerChecks {
             inputs: Some((seeds.inputs.clone(), inputs)),
-            colours: ColourCheck { seed: seeds.colours.clone(), zeros },
+            colours: ColourCheck { seed: seeds.colours.clone(), zeros: Zeroizing::new(zeros) },
         });
         let permute = chunks.into_iter().map(|chunk| chunk.permute).collect();
         GarbledServerPrepared { delta, zero_labels, permute, checks }
@@ -255,10 +255,14 @@ pub(crate) fn online(
     step: &GarbledStep,
     prepared: GarbledServerPrepared,
     input: Shares,
-    sums: &mut ServerColours,
+    (sums, checked): (&mut ServerColours, bool),
     channel: &mut Channel,
 ) -> Result<Option<Shares>, ProtocolError> {
     check_input(&step.step, &input)?;
+    if checked != prepared.checks.is_some() {
+        // Colours that nothing can be held against would pass.
+        return Err(Misuse::Material.into());
+    }
     let input = step.step.prepare_server(input, step.input_bits as u32);
     let GarbledServerPrepared { delta, zero_labels, permute, checks } = prepared;
     let labels = |index: usize, chunk: &Chunk| -> Labels {
@@ -300,7 +304,9 @@ pub(crate) fn online(
                 let values = yao::decode(&colours, permute);
                 let words = Planes::from_bits(&values, chunk.outputs.len()).to_words();
                 output[chunk.outputs.clone()].copy_from_slice(&words);
-                said.push(values);
+                if checked {
+                    said.push(values);
+                }
             }
             Ok(())
         };

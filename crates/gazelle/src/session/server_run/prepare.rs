@@ -15,7 +15,7 @@ use crate::report::{self, Meter, Phase};
 use crate::session::audit::AuditRun;
 use crate::session::audit::server::{AuditRate, CheatingEvidence, Examined, begin, decide};
 use crate::session::background::{Background, Workplace};
-use crate::suite::{Hints, OpeningOt};
+use crate::suite::{Clients, Hints, OpeningOt};
 
 impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
     /// The material of inference `id`; `record`: it is to be stored.
@@ -102,6 +102,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(ServerMaterial<N>, Vec<RequestTrace>), GazelleError> {
         let plan = &self.server.plan;
+        let traced = self.server.suite.clients() != Clients::Trusted;
         let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
         let linear = &*linear;
         nonlinear.record(record);
@@ -113,7 +114,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             let finish = |group, received| linear.finish(group, received);
             let mut background = Background::start(&Workplace::Thread(scope), plan, finish)?;
             // All requests are read at once; v is computed while the steps' correlations are made.
-            let (mut groups, traces) = receive_all(plan, linear, &background, channel, rng)?;
+            let (mut groups, traces) =
+                receive_all(plan, (linear, traced), &background, channel, rng)?;
             background.no_more();
             let run = Meter::start(channel);
             let prepared = nonlinear.prepare(range, channel, rng);
@@ -137,7 +139,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
 /// Reads and answers the requests of all groups; times and bytes of each, and what audits need of them.
 fn receive_all<S: LinearServer>(
     plan: &Plan,
-    linear: &S,
+    (linear, traced): (&S, bool),
     background: &Background<'_, S::Received>,
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
@@ -150,7 +152,9 @@ fn receive_all<S: LinearServer>(
         let request = linear
             .receive(index, (&mut *send, &mut *recv), rng)
             .map_err(GazelleError::layer(&group.name))?;
-        traces.extend(linear.trace(&request));
+        if traced {
+            traces.extend(linear.trace(&request));
+        }
         background.give(index, request);
         phases.push(Phase {
             seconds: 0.0,
