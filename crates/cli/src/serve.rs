@@ -55,11 +55,15 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
         let file = command.quota_file.clone().map_or_else(own, Ok)?;
         ledger.quota = Some(QuotaStore::open(&file)?);
     }
-    let untrusted = models.iter().any(|model| !model.trusts_clients());
-    if untrusted && command.on_cheating == OnCheating::Block {
+    if command.on_cheating == OnCheating::Block {
+        let untrusted = models.iter().any(|model| !model.trusts_clients());
         let own = || Home::of_user().map(|home| home.folder().join("blocked.tsv"));
-        let file = command.blocked.clone().map_or_else(own, Ok)?;
-        ledger.blocked = Some(BlockedClients::open(&file)?);
+        match command.blocked.clone().map_or_else(own, Ok) {
+            // Opened where all clients are trusted too: a reload may bring a model that trusts none.
+            Ok(file) => ledger.blocked = Some(BlockedClients::open(&file)?),
+            Err(error) if untrusted => return Err(error.into()),
+            Err(_) => {}
+        }
     }
     let models = Models::new(models)?;
     // Importing and quantising take more than the compiled models do: half a gigabyte for ResNet-50.

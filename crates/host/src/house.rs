@@ -391,14 +391,16 @@ impl House {
         };
         drop(pass);
         let turn = self.turns.of_session(stage.clone());
-        if let Some(pace) = pace {
-            pace.take_turns(turn.of_link());
-        }
+        let link = turn.of_link();
         self.count();
         let Some(record) = self.ledger.begin(number, &client, model, &self.setups, turn) else {
             guest.dismiss();
             return None;
         };
+        // The record ends the turn: before there is one, nothing would.
+        if let Some(pace) = pace {
+            pace.take_turns(link);
+        }
         tracing::debug!(%peer, %client, model = model.name, "session begins");
         let result = gazelle::system_rng().map_err(GazelleError::from).and_then(|mut rng| {
             let limits = ServerLimits { audit: model.audit.unwrap_or_default(), ..self.limits };

@@ -180,7 +180,11 @@ impl SessionWatcher for SessionRecord<'_> {
         let (ledger, client) = (self.ledger, self.client);
         let blocked = ledger.blocked.as_ref().is_some_and(|list| {
             let added = list.add(&client.account().key(), check);
-            added.inspect_err(|error| tracing::error!(%error, %client, "not blocked")).is_ok()
+            added
+                .inspect_err(
+                    |error| tracing::error!(%error, %client, "blocked only until the server ends"),
+                )
+                .is_ok()
         });
         ledger.metrics.refusal("cheating");
         ledger.audit(&AuditEvent::Cheating {

@@ -24,6 +24,8 @@ struct BlockedState {
     /// Length and time of the file when it was read.
     seen: Option<(u64, SystemTime)>,
     keys: HashSet<String>,
+    /// Those that could not be written.
+    unwritten: HashSet<String>,
 }
 
 impl BlockedClients {
@@ -61,19 +63,30 @@ impl BlockedClients {
             state.keys = text.lines().filter_map(key).filter(|key| !key.is_empty()).collect();
             state.seen = now;
         }
-        Ok(state.keys.contains(key))
+        Ok(state.keys.contains(key) || state.unwritten.contains(key))
     }
 
     /// Puts a client on it; on disk when this returns.
     ///
     /// # Errors
-    /// [`ServiceError::File`]: it is not on it.
+    /// [`ServiceError::File`]: it is not on disk, and blocked as long as this value lives.
     pub fn add(&self, key: &str, why: &str) -> Result<(), ServiceError> {
+        let written = self.write(key, why);
+        if written.is_err() {
+            self.state().unwritten.insert(key.to_owned());
+        }
+        written
+    }
+
+    fn write(&self, key: &str, why: &str) -> Result<(), ServiceError> {
         let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         let mut options = OpenOptions::new();
         options.append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).map_err(ServiceError::file(folder))?;
+        }
         let mut state = self.state();
         let mut file = options.open(&self.path).map_err(ServiceError::file(&self.path))?;
         // Begins a line of its own, whatever the line before it ends with.
@@ -115,7 +128,14 @@ mod tests {
         assert!(!list.contains("ab12").unwrap() && list.contains("cd34").unwrap());
         list.add("ef56", "the check of returned colours").unwrap();
         assert!(list.contains("ef56").unwrap() && list.contains("cd34").unwrap());
-        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
         assert!(!list.contains("cd34").unwrap());
+        // The folder is made where it is missing; a list that cannot be written blocks until the server ends.
+        list.add("ab12", "again").unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::write(&folder, "no folder").unwrap();
+        assert!(other.add("gh78", "the audit of a request").is_err());
+        std::fs::remove_file(&folder).unwrap();
+        assert!(other.contains("gh78").unwrap() && !list.contains("gh78").unwrap());
     }
 }

@@ -252,11 +252,17 @@ impl ServerTls {
         let explain: Explain = Arc::new(at_server);
         let copy = stream.try_clone()?;
         let directions = tcp::directions(stream, timeouts)?;
-        secured(connection.into(), directions, &explain, self.protocol()).inspect_err(|error| {
+        let link = secured(connection.into(), directions, &explain, self.protocol());
+        let link = link.inspect_err(|error| {
             if matches!(error, ServiceError::Tls(_)) {
                 linger(&copy);
             }
-        })
+        })?;
+        if self.peers != TlsPeers::Anybody && link.id.is_none() {
+            // Its address must not stand for it.
+            return Err(ServiceError::Tls("a certificate that cannot be read".into()));
+        }
+        Ok(link)
     }
 }
 

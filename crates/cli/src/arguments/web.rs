@@ -8,7 +8,7 @@ use clap::Args;
 pub(crate) struct WebArguments {
     /// Also serve a page for browsers, and their sessions, on this address; with keys by HTTPS, for browsers
     /// that have a client's certificate (docs/browser.md)
-    #[arg(long = "web", value_name = "ADDRESS")]
+    #[arg(long = "web", value_name = "ADDRESS", conflicts_with = "once")]
     pub(crate) address: Option<String>,
     /// The page's files, as `cargo xtask web` makes them (default: the folder `web` beside
     /// or above this program)

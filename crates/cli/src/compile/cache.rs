@@ -174,6 +174,10 @@ impl ModelCache {
         let mut copies = Vec::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
+            // What an operator keeps there is not ours; what a killed process left begins with a dot.
+            if !entry.file_name().to_string_lossy().contains(".cached") {
+                continue;
+            }
             // Gone meanwhile: another server made room.
             let Ok(metadata) = entry.metadata() else { continue };
             copies.push((metadata.modified()?, entry.path()));

@@ -10,6 +10,9 @@ use tungstenite::{Error, Message, WebSocket};
 
 /// Bytes of a message at most.
 const MESSAGE: usize = 1 << 20;
+/// Bytes that may come without one for the channel: pings pay for time like other bytes, and would hold a place for
+/// ever.
+const IDLE: usize = 2 * MESSAGE;
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
@@ -23,11 +26,19 @@ fn config() -> WebSocketConfig {
 struct Below {
     reader: Box<dyn Read + Send>,
     writer: Arc<Mutex<Box<dyn Write + Send>>>,
+    /// Bytes since the last that meant anything to the channel.
+    idle: usize,
 }
 
 impl Read for Below {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(bytes)
+        let count = self.reader.read(bytes)?;
+        self.idle += count;
+        if self.idle > IDLE {
+            let text = "pings and empty messages without end";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(count)
     }
 }
 
@@ -49,9 +60,9 @@ pub(super) fn split(
     writer: Box<dyn Write + Send>,
 ) -> (SocketReader, SocketWriter) {
     let writer = Arc::new(Mutex::new(writer));
-    let below = Below { reader, writer: Arc::clone(&writer) };
+    let below = Below { reader, writer: Arc::clone(&writer), idle: 0 };
     let reading = WebSocket::from_raw_socket(below, Role::Server, Some(config()));
-    let below = Below { reader: Box::new(io::empty()), writer };
+    let below = Below { reader: Box::new(io::empty()), writer, idle: 0 };
     let writing = WebSocket::from_raw_socket(below, Role::Server, Some(config()));
     (SocketReader { socket: reading, rest: Cursor::default() }, SocketWriter { socket: writing })
 }
@@ -87,7 +98,12 @@ impl Read for SocketReader {
                 return Ok(count);
             }
             match self.socket.read() {
-                Ok(Message::Binary(more)) => self.rest = Cursor::new(more),
+                Ok(Message::Binary(more)) => {
+                    if !more.is_empty() {
+                        self.socket.get_mut().idle = 0;
+                    }
+                    self.rest = Cursor::new(more);
+                }
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 Ok(Message::Close(_)) | Err(Error::ConnectionClosed) => return Ok(0),
                 Ok(_) => {

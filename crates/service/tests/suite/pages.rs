@@ -161,6 +161,25 @@ fn a_channel_goes_through_messages_of_any_size() {
 }
 
 #[test]
+fn adversarial_pings_without_end_hold_no_place() {
+    let (client, server) = connect(door(&[]), |result| {
+        let mut channel = result.unwrap().unwrap().channel;
+        assert!(channel.recv::<Bytes>(&10).is_err());
+    });
+    let mut socket = socket(client, "http://127.0.0.1:7765");
+    let mut sent = 0;
+    while socket.send(tungstenite::Message::Ping(vec![0; 125].into())).is_ok() {
+        sent += 125;
+        // Their answers are read, so that nobody waits for us.
+        if socket.read().is_err() {
+            break;
+        }
+        assert!(sent < 4 << 20, "the server goes on");
+    }
+    server.join().unwrap();
+}
+
+#[test]
 fn adversarial_text_and_broken_frames_end_the_channel() {
     for hostile in
         [b"\x81\x80\0\0\0\0".to_vec(), b"\x82\x05hello".to_vec(), vec![0xff; 64], Vec::new()]
