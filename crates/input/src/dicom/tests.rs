@@ -356,10 +356,10 @@ fn adversarial_lengths_and_nesting_without_bound_are_refused_at_once() {
     // Empty fragments without number.
     let mut empty = start.clone();
     empty.extend([0xe0, 0x7f, 0x10, 0, b'O', b'B', 0, 0, 0xff, 0xff, 0xff, 0xff]);
-    for _ in 0..20_000 {
+    for _ in 0..70_000 {
         empty.extend([0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0]);
     }
-    assert!(read(&empty).unwrap_err().contains("fragments"));
+    assert!(read(&empty).unwrap_err().contains("more than 65536 fragments"));
     for _ in 0..10_000 {
         start.extend([0x28, 0, 0x10, 0x30, b'S', b'Q', 0, 0, 0xff, 0xff, 0xff, 0xff]);
         start.extend([0xfe, 0xff, 0, 0xe0, 0xff, 0xff, 0xff, 0xff]);
