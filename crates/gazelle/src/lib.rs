@@ -19,7 +19,7 @@ pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
     Observer, Progress,
-    audit::server::{AuditRate, CheatingEvidence},
+    audit::server::{AuditRate, AuditRateParseError, CheatingEvidence},
     client::{Claim, Claimed, Client, EntryKept, Inference, KeepHalf, Learnt, Prepared},
     guest::{Activity, Guest, SessionStage},
     kept::{ClientShelf, ServerShelf, WriteInto},

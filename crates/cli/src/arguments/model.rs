@@ -58,7 +58,7 @@ pub(crate) struct ModelArguments {
     pub(crate) clients: ClientsArgument,
     /// The fraction of inferences that is opened, with `--clients untrusted`: what a client that cheats is caught
     /// with. At most 1/2
-    #[arg(long, value_name = "FRACTION", default_value = "1/8", value_parser = audit_rate)]
+    #[arg(long, value_name = "FRACTION", default_value = "1/8")]
     pub(crate) audit_rate: AuditRate,
     /// Number the network's nodes instead of telling clients the names in the file
     #[arg(long)]
@@ -115,16 +115,6 @@ pub(crate) enum ClientsArgument {
     Trusted,
     /// They may say what they like
     Untrusted,
-}
-
-/// A fraction of whole numbers, such as 1/8.
-fn audit_rate(text: &str) -> Result<AuditRate, String> {
-    let number = |text: &str| text.trim().parse().ok();
-    let rate = text
-        .split_once('/')
-        .and_then(|(audits, of)| Some(AuditRate { audits: number(audits)?, of: number(of)? }));
-    rate.filter(|rate| rate.is_sensible())
-        .ok_or_else(|| "a fraction such as 1/8, at most 1/2 and with at most 2^20 below".into())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -48,6 +48,24 @@ impl std::fmt::Display for AuditRate {
     }
 }
 
+/// A text that is no rate of audits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a fraction such as 1/8, at most 1/2 and with at most 2^20 below")]
+pub struct AuditRateParseError;
+
+/// Of a fraction of whole numbers, such as `1/8`.
+impl std::str::FromStr for AuditRate {
+    type Err = AuditRateParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| text.trim().parse().ok();
+        let rate = text
+            .split_once('/')
+            .and_then(|(audits, of)| Some(Self { audits: number(audits)?, of: number(of)? }));
+        rate.filter(|rate| rate.is_sensible()).ok_or(AuditRateParseError)
+    }
+}
+
 /// What a client that was caught has said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheatingEvidence {
