@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::tests_built::{self, Built, SELECTION};
-use crate::{Failure, crash, process, replicas, soak, tidy, vectors, views, web};
+use crate::{Failure, crash, process, python, replicas, soak, tidy, vectors, views, web};
 
 /// Crates with kernels by instruction set: their tests run again with the portable code.
 const KERNEL_CRATES: [&str; 7] = ["prg", "block", "ring", "he", "ot", "garble", "linear"];
@@ -43,6 +43,8 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     step("web", || web::run(root, &[]))?;
     step("crash", || crash::run(root, &[]))?;
     step("soak", || soak::run(root, &[]))?;
+    step("python", || python::run(root, &[]))?;
+    step("python ray", || python::run(root, &["ray".into()]))?;
     if replicas::has_haproxy() {
         step("replicas", || replicas::run(root, &[]))?;
     } else {

@@ -1,4 +1,4 @@
-//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | replicas | soak … | vectors [--check] | views | web`.
+//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | python [ray] | replicas | soak … | vectors [--check] | views | web`.
 
 mod bench;
 mod ci;
@@ -8,6 +8,7 @@ mod estimate;
 mod fleet;
 mod generate;
 mod process;
+mod python;
 mod replicas;
 mod soak;
 mod tests_built;
@@ -37,6 +38,8 @@ usage: cargo xtask <chore>
                      with random weights [--side PIXELS] [--classes N] [--seed N]
   estimate [--check] the cost of attacks on the RLWE and LPN parameters; with --check compares
                      with the documented figures
+  python             the Python package: wheel, types, tests, examples, in an environment below target/
+                     [ray: the example on Ray, with the wheel that is installed]
   replicas           three servers behind HAProxy and eight clients; one server is killed, every
                      client finishes
   soak               many clients on one server while hostile connections garble, stall and flood
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         "dist" => dist::run(&root(), &rest),
         "generate" => generate::run(&root(), &rest),
         "estimate" => estimate::run(rest.iter().any(|argument| argument == "--check")),
+        "python" => python::run(&root(), &rest),
         "replicas" => replicas::run(&root(), &rest),
         "soak" => soak::run(&root(), &rest),
         "vectors" => {
