@@ -107,6 +107,9 @@ fn start(
     let name = if party == Party::Server { "server" } else { "client" };
     let mut child = Command::new(std::env::current_exe()?)
         .args(["--party", name])
+        // What was freed goes back to the system, as `gazelle serve` sees to when it has compiled: a
+        // peak is memory that is needed, not what quantising once took.
+        .env("MALLOC_MMAP_THRESHOLD_", "65536")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -13,14 +13,14 @@ use crate::softspoken::SoftSpoken;
 /// | under 2^16 | SoftSpokenOT, k = 8 | 1.9 bytes each; Ferret's setup alone costs 0.07 MB |
 /// | under 5·2^15 | Ferret, 194 k | the least setup, 0.6 bytes each |
 /// | under 3·2^17 | Ferret, 870 k | 0.12 MB of setup, 0.32 bytes each; half as many OTs before the first as the next set |
-/// | under 2^23 | Ferret, 2.4 M | 0.16 MB of setup, 0.18 bytes each; a sixth less time: the code's secret takes 2 MB |
+/// | under 3·2^20 | Ferret, 2.4 M | 0.16 MB of setup, 0.18 bytes each; a sixth less time: the code's secret takes 2 MB |
 /// | more | Ferret, 4.8 M | 0.22 MB of setup, 0.10 bytes each |
 pub const fn auto(expected: usize) -> AutoExtension {
     match expected {
         0..0x1_0000 => AutoExtension::First(SoftSpoken::K8),
         0x1_0000..0x2_8000 => AutoExtension::Second(Ferret::new(Parameters::FIRST)),
         0x2_8000..0x6_0000 => AutoExtension::Second(Ferret::new(Parameters::SMALL)),
-        0x6_0000..0x80_0000 => AutoExtension::Second(Ferret::new(Parameters::MEDIUM)),
+        0x6_0000..0x30_0000 => AutoExtension::Second(Ferret::new(Parameters::MEDIUM)),
         _ => AutoExtension::Second(Ferret::new(Parameters::LARGE)),
     }
 }
