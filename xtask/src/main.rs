@@ -7,6 +7,7 @@ mod dist;
 mod estimate;
 mod fleet;
 mod generate;
+mod plot;
 mod process;
 mod python;
 mod replicas;
@@ -30,6 +31,7 @@ usage: cargo xtask <chore>
   tidy               the rules of the house that no compiler checks
   house              the figures behind some of them: repeated names, public surface, import circles
   bench [...]        cargo run --release -p gazelle-benches -- ...
+  bench --plot       draws the committed results as docs/figures/*.svg
   crash              clients and a server are killed while they prepare and use stored material: no entry is
                      used twice, every store can be read, what survives is good [--kills N]
   dist               the release program with manual and completions as target/dist/*.tar.gz and

@@ -142,6 +142,9 @@ pub(crate) struct Inspect {
     /// At most so many of them privately, with both parties in this process
     #[arg(long, value_name = "N", default_value_t = 20, requires = "data")]
     pub(crate) limit: usize,
+    /// Also write a page: the network as a graph, with what each layer costs, and the plan
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// One JSON object on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -197,6 +200,13 @@ pub(crate) struct Infer {
     /// One JSON object per input on standard output, nothing else
     #[arg(long)]
     pub(crate) json: bool,
+    /// One line per input in this CSV file, under a heading; `-` is standard output, nothing else there
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) csv: Option<PathBuf>,
+    /// A page of all inputs: thumbnails, classes, times, bytes, what was revealed to whom. It holds the
+    /// pictures: keep it as you keep these
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) html: Option<PathBuf>,
     /// Also predict time and bytes for this link: `lan`, `wan`, `memory` or
     /// `<bandwidth>,<round trip>`
     #[arg(long, value_name = "LINK")]

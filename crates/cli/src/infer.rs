@@ -1,6 +1,7 @@
 //! `gazelle infer`: the client.
 
 mod ahead;
+mod files;
 mod jobs;
 mod journal;
 pub(crate) mod shelf;
@@ -9,11 +10,12 @@ mod visit;
 use std::time::{Duration, Instant};
 
 use gazelle::backend::{Choice, DefaultSuite, planner};
-use gazelle::{Description, Hints};
+use gazelle::{Description, Hints, InferenceReport};
 
 use crate::arguments::Infer;
 use crate::failure::Failure;
 use crate::infer::ahead::{Ahead, Encoded};
+use crate::infer::files::AnswerFiles;
 use crate::infer::jobs::Answered;
 use crate::infer::journal::Journal;
 use crate::infer::shelf::ClientSetups;
@@ -32,6 +34,7 @@ const FIRST: Duration = Duration::from_secs(2);
 /// Connects, then prepares and computes one inference per input. An input that cannot be read is
 /// reported and left out, unless `--fail-fast` is given.
 pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
+    let machine_read = files::programs_read(command);
     let mut failed = Failed { fail_fast: command.fail_fast, count: 0 };
     let sources = sources(command, quiet, &mut failed)?;
     let all = failed.count + sources.iter().map(Source::count).sum::<usize>();
@@ -50,6 +53,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     };
     let machine = command.link.map(|_| output::machine(command.calibrate)).transpose()?;
     let own_labels = command.labels.as_deref().map(output::read_labels).transpose()?;
+    let mut files = AnswerFiles::create(command)?;
     let left = all.saturating_sub(finished);
     let batch = BatchProgress::new(left, quiet);
     let mut visit = Visit::new(command, &batch, shelf(command)?);
@@ -68,13 +72,14 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         FirstInput::NoMore => return Err(failed.verdict(all)),
     };
     // Encoded during the setup: the server's patience with a handshake does not pay for it.
-    let own = encoder.clone();
-    let ahead =
-        Ahead::start(first.into_iter().chain(inputs), move |input| Encoded::new(&own, input))?;
+    let (own, pictures) = (encoder.clone(), files.want_pictures());
+    let encode = move |input: &Input| Encoded::new(&own, input, pictures);
+    let ahead = Ahead::start(first.into_iter().chain(inputs), encode)?;
+    files.begin(command, &offer)?;
     let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
     let suite = terms(command, offer.description(), all, quiet)?;
     let client = visit.begin(offer, suite, &mut rng)?;
-    visit.tell_stored(quiet || command.json);
+    visit.tell_stored(quiet || machine_read);
     let mut predicted = match (command.link, machine) {
         (Some(link), Some(machine)) => {
             let description = client.description();
@@ -82,7 +87,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         }
         _ => None,
     };
-    if !quiet && !command.json && unwatched(&client.description().model) {
+    if !quiet && !machine_read && unwatched(&client.description().model) {
         batch.suspend(|| tell!("{UNPROVEN}"));
     }
     let mut setup = Some(client.setup());
@@ -95,14 +100,18 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let labels = own_labels.as_deref().unwrap_or(output::labels(&model));
     let more = usize::from(command.jobs - 1).min(left.saturating_sub(1));
     jobs::run(ahead, (visit, client), more, |came| {
-        let Answered { name, notices: new, inference } = match came {
+        let Answered { name, notices: new, thumbnail, inference } = match came {
             Ok(answer) => *answer,
-            Err(failure) => return failed.note(failure, &batch),
+            Err(failure) => {
+                files.failed(&failure)?;
+                return failed.note(failure, &batch);
+            }
         };
         let mut object = output::object(&name, &inference, &model, labels, command.top);
         object.unlike_calibration = new.contains(&Notice::Unlike);
         object.setup = setup.take();
         object.predicted = predicted.take();
+        files.add(&object, thumbnail.as_deref(), &new)?;
         summary.add(&inference.report);
         batch.advance();
         batch.suspend(|| {
@@ -112,20 +121,18 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
             if command.json {
                 return output::json(&object);
             }
-            print(&object);
-            if std::mem::take(&mut layers) {
-                say!("{}", output::table(&inference.report));
+            if machine_read {
+                return Ok(());
             }
-            if let Some(predicted) = object.predicted {
-                say!("{}\n", output::predicted(&predicted, object.setup, &inference.report));
-            }
+            print(&object, &inference.report, std::mem::take(&mut layers));
             Ok(())
         })?;
         journal.as_mut().map_or(Ok(()), |journal| journal.add(&name))
     })?;
     drop(batch);
     notices.end();
-    if !command.json && !quiet {
+    files.end(&summary, (failed.count, all))?;
+    if !machine_read && !quiet {
         say!("{summary}");
     }
     if failed.count > 0 { Err(failed.verdict(all)) } else { Ok(()) }
@@ -296,7 +303,7 @@ impl Failed {
     }
 }
 
-fn print(object: &output::Object<'_>) {
+fn print(object: &output::Object<'_>, report: &InferenceReport, layers: bool) {
     // On the line of the answer itself, so that nobody reads one without the other.
     let doubt = if object.unlike_calibration { "  (do not trust: see the remark)" } else { "" };
     say!("{}: {}{doubt}\n", visible(object.input), visible(&object.answer.label));
@@ -306,5 +313,11 @@ fn print(object: &output::Object<'_>) {
     }
     for line in output::classes(&object.answer) {
         say!("  {line}\n");
+    }
+    if layers {
+        say!("{}", output::table(report));
+    }
+    if let Some(predicted) = object.predicted {
+        say!("{}\n", output::predicted(&predicted, object.setup, report));
     }
 }

@@ -12,6 +12,7 @@ use crate::arguments::Inspect;
 use crate::failure::Failure;
 use crate::model_file::{self, LoadFailure};
 use crate::output::{self, column};
+use crate::report;
 use crate::screen::{say, visible};
 
 /// What `--json` prints.
@@ -28,13 +29,22 @@ pub(crate) fn run(command: &Inspect) -> Outcome {
     let links = command.link.map_or_else(|| vec![Link::LAN, Link::WAN], |link| vec![link]);
     let first = links.first().copied().unwrap_or(Link::LAN);
     let watcher = Watcher::default();
-    let object = match model_file::load(&command.file, &command.model, None, first, watcher) {
-        Ok(model) => supported(model, command, &links)?,
-        Err(LoadFailure::Model(error)) => {
-            PrintedInspection { inspection: Inspection::refused(error), accuracy: None }
-        }
-        Err(LoadFailure::Other(failure)) => return Err(failure),
-    };
+    let (object, architecture) =
+        match model_file::load(&command.file, &command.model, None, first, watcher) {
+            Ok(mut model) => {
+                let object = supported(&mut model, command, &links)?;
+                (object, Some(model.quantised.network.architecture().clone()))
+            }
+            Err(LoadFailure::Model(error)) => {
+                let inspection = Inspection::refused(error);
+                (PrintedInspection { inspection, accuracy: None }, None)
+            }
+            Err(LoadFailure::Other(failure)) => return Err(failure),
+        };
+    if let Some(path) = &command.html {
+        let model = command.file.display().to_string();
+        report::write_network(path, &model, &object.inspection, architecture.as_ref())?;
+    }
     if command.json {
         output::json(&object)?;
     } else {
@@ -52,17 +62,17 @@ pub(crate) fn run(command: &Inspect) -> Outcome {
 
 /// Plans for each link; the layers shown are those of the first.
 fn supported(
-    mut model: Loaded,
+    model: &mut Loaded,
     command: &Inspect,
     links: &[Link],
 ) -> Result<PrintedInspection, Failure> {
     let machine = output::machine(command.calibrate)?;
     let prices = if command.calibrate { "measured".into() } else { isa::level().to_string() };
     let wanted = command.model.wanted(Link::LAN);
-    let inspection = Inspection::of(&mut model, wanted, links, (&machine, prices))?;
+    let inspection = Inspection::of(model, wanted, links, (&machine, prices))?;
     let accuracy = match (&command.data, &command.labels) {
         (Some(folder), Some(table)) => {
-            Some(accuracy::measure(&model, folder, table, command.limit)?)
+            Some(accuracy::measure(model, folder, table, command.limit)?)
         }
         _ => None,
     };

@@ -54,6 +54,11 @@ impl From<ServiceError> for Unconnected {
     }
 }
 
+/// Whether the link to the server is TLS, with certificates on both sides.
+pub(crate) fn is_secured(link: &ClientLink) -> Result<bool, Failure> {
+    Ok(!link.insecure && client(link)?.is_some())
+}
+
 /// Connects as the command line says.
 pub(crate) fn connect(link: &ClientLink, timeouts: Timeouts) -> Result<Channel, Unconnected> {
     let proxy = match &link.proxy {

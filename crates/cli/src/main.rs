@@ -22,6 +22,7 @@ mod notices;
 mod output;
 mod prepare;
 mod progress;
+mod report;
 mod screen;
 mod serve;
 mod stores;

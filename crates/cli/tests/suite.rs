@@ -22,6 +22,8 @@ mod jobs;
 mod plans;
 #[path = "suite/program.rs"]
 mod program;
+#[path = "suite/reports.rs"]
+mod reports;
 #[path = "suite/returns.rs"]
 mod returns;
 #[path = "suite/secured.rs"]

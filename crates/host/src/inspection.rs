@@ -1,7 +1,8 @@
 //! Can a model run privately, and what will it take?
 
 use gazelle::backend::planner::StepPrediction;
-use gazelle::backend::{DefaultService, Machine, StepProtocol, planner};
+use gazelle::backend::{Choice, DefaultService, Machine, StepProtocol, planner};
+use gazelle::share::Step;
 use gazelle::wire::{Cost, Link};
 use gazelle::{Description, Hints};
 use gazelle_model::{ModelError, Unsupported};
@@ -93,6 +94,9 @@ pub struct PlannedLayer {
     /// Of non-linear layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted: Option<StepPrediction>,
+    /// OTs of a non-linear layer, in the busier direction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ots: Option<u32>,
 }
 
 impl Inspection {
@@ -148,7 +152,8 @@ impl Inspection {
                 let tensors = plan.architecture().tensors();
                 ring_bits = tensors.iter().map(|tensor| tensor.ring_bits).max().unwrap_or(0);
                 let steps = planner::predict_steps(plan, &description, *link, machine)?;
-                shown = layers(&server, &steps);
+                let choice = Choice::parse(&description)?;
+                shown = layers(&server, &steps, &choice);
             }
         }
         let guaranteed =
@@ -202,7 +207,11 @@ fn price(model: &Loaded, wanted: Wanted, machine: &Machine) -> Option<Guarantee>
     })
 }
 
-fn layers(server: &DefaultService, predicted: &[StepPrediction]) -> Vec<PlannedLayer> {
+fn layers(
+    server: &DefaultService,
+    predicted: &[StepPrediction],
+    choice: &Choice,
+) -> Vec<PlannedLayer> {
     let plan = server.plan();
     let traffic = server.traffic();
     let total = |cost: Option<&Cost>| cost.map_or(0, Cost::total);
@@ -214,7 +223,11 @@ fn layers(server: &DefaultService, predicted: &[StepPrediction]) -> Vec<PlannedL
         offline_bytes: total(traffic.linear.offline.get(index)),
         online_bytes: 0,
         predicted: None,
+        ots: None,
     });
+    // The last protocol named counts for all steps that follow.
+    let named = choice.steps.len().saturating_sub(1);
+    let protocol = |index: usize| choice.steps.get(index.min(named)..).unwrap_or_default();
     let last = plan.steps().len().saturating_sub(1);
     let steps = plan.steps().iter().enumerate().map(|(index, step)| PlannedLayer {
         name: plan.step_name(index).to_owned(),
@@ -224,6 +237,13 @@ fn layers(server: &DefaultService, predicted: &[StepPrediction]) -> Vec<PlannedL
         offline_bytes: total(traffic.nonlinear.offline.get(index)),
         online_bytes: total(traffic.nonlinear.online.get(index)),
         predicted: predicted.get(index).copied(),
+        ots: Some(ots(step, protocol(index))),
     });
     groups.chain(steps).collect()
+}
+
+/// OTs of a step's inference in the direction that has more of them.
+fn ots(step: &Step, protocol: &[StepProtocol]) -> u32 {
+    let (down, up) = planner::rots(std::slice::from_ref(step), protocol);
+    down.max(up)
 }

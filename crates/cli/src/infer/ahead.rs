@@ -16,12 +16,20 @@ pub(crate) struct Encoded {
     pub(crate) values: Vec<i64>,
     /// What its owner may not expect.
     pub(crate) notices: Vec<Notice>,
+    /// A PNG of what the model is shown, if a report wants it and the input is a picture.
+    pub(crate) thumbnail: Option<Vec<u8>>,
 }
 
+/// Longest side of a thumbnail: twice what a page shows, for fine screens.
+const THUMBNAIL: u32 = 192;
+
 impl Encoded {
-    pub(crate) fn new(encoder: &Encoder, input: &Input) -> Result<Self, Failure> {
+    /// `picture`: whether a thumbnail is wanted.
+    pub(crate) fn new(encoder: &Encoder, input: &Input, picture: bool) -> Result<Self, Failure> {
         let (values, notices) = encoder.encode(input)?;
-        Ok(Self { name: input.name.clone(), values, notices })
+        let shown = if picture { encoder.shown(input)? } else { None };
+        let thumbnail = shown.and_then(|image| image.thumbnail(THUMBNAIL));
+        Ok(Self { name: input.name.clone(), values, notices, thumbnail })
     }
 }
 
@@ -87,7 +95,7 @@ mod tests {
             return Err(Failure::Run("not a tensor".into()));
         };
         let values = tensor.values.iter().map(|value| *value as i64).collect();
-        Ok(Encoded { name: input.name.clone(), values, notices: Vec::new() })
+        Ok(Encoded { name: input.name.clone(), values, notices: Vec::new(), thumbnail: None })
     }
 
     #[test]

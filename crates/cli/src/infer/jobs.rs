@@ -26,6 +26,8 @@ pub(super) struct Answered {
     /// As [`Encoded::name`].
     pub(super) name: String,
     pub(super) notices: Vec<Notice>,
+    /// As [`Encoded::thumbnail`].
+    pub(super) thumbnail: Option<Vec<u8>>,
     pub(super) inference: Inference,
 }
 
@@ -181,9 +183,12 @@ fn work(
     while let Some((place, input)) = inputs.next() {
         let mut lost = false;
         let came = match input {
-            Ok(Encoded { name, values, notices }) => {
+            Ok(Encoded { name, values, notices, thumbnail }) => {
                 match visit.infer(&mut client, &values, &mut rng) {
-                    Ok(inference) => Came::Answer(Box::new(Answered { name, notices, inference })),
+                    Ok(inference) => {
+                        let answer = Answered { name, notices, thumbnail, inference };
+                        Came::Answer(Box::new(answer))
+                    }
                     Err(failure) => {
                         lost = true;
                         Came::Lost(failure)
