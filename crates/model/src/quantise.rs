@@ -118,8 +118,9 @@ pub struct Report {
     /// Logits are revealed as multiples of `2^-resolution`.
     pub resolution: i32,
     /// A logit's distance from the f32 network's, as clients read it: 6 sigma of what rounding at
-    /// random does, half as much again as the largest distance of the fixed-point reference over the
-    /// inputs checked, and half the reveal resolution; in two digits, rounded up.
+    /// random does (at least 1.5 times the most that it did), half as much again as the largest
+    /// distance of the fixed-point reference over the inputs checked, and half the reveal resolution;
+    /// in two digits, rounded up.
     pub tolerance: f64,
     /// Largest distance of a logit (before it is rounded for the reveal) from the f32 reference,
     /// over the inputs checked, relative to that input's largest |logit| (or a quarter of the

@@ -2,13 +2,15 @@
 
 #![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
 
+mod local;
+mod steps;
 mod weights;
 
 use std::collections::HashMap;
 
 use gazelle_share::{
-    Architecture, ArchitectureParts, LinearWeights, LocalMap, Network, Node, NodeKind, Rounding,
-    Step, StepFunction, StepOutput, Tensor, TensorId, TensorMap, TensorShape, Window,
+    Architecture, ArchitectureParts, LinearWeights, LocalMap, Network, Node, NodeKind,
+    StepFunction, Tensor, TensorId, TensorMap, TensorShape, Window,
 };
 
 use super::input::InputPlan;
@@ -59,6 +61,7 @@ pub(super) fn build(
         values: HashMap::new(),
         rescaled: HashMap::new(),
         weight_bits: Vec::new(),
+        told: told(graph),
     };
     builder.input(input);
     let readers = graph.readers();
@@ -100,6 +103,18 @@ pub(super) fn build(
     Ok(Built { network, step_bits, weight_bits: builder.weight_bits })
 }
 
+/// By tensor: whether what is revealed is made of its values without a linear layer in between.
+fn told(graph: &Graph) -> Vec<bool> {
+    let mut told = vec![false; graph.tensors.len()];
+    told[graph.output] = true;
+    for node in graph.nodes.iter().rev() {
+        if told[node.output] && !matches!(node.op, Op::Linear { .. }) {
+            node.inputs.iter().for_each(|input| told[*input] = true);
+        }
+    }
+    told
+}
+
 type FoldedPool = Option<(Window, f32, usize)>;
 
 struct NetworkDraft<'a> {
@@ -117,6 +132,8 @@ struct NetworkDraft<'a> {
     /// Graph tensor to its rescaled draft tensor.
     rescaled: HashMap<usize, usize>,
     weight_bits: Vec<(String, i32)>,
+    /// By graph tensor: whether it reaches the reveal through no linear layer.
+    told: Vec<bool>,
 }
 
 impl NetworkDraft<'_> {
@@ -236,264 +253,6 @@ impl NetworkDraft<'_> {
         self.values.insert(node.output, output);
         Ok(())
     }
-
-    fn local(&mut self, node: &GraphNode, map: LocalMap, inputs: Vec<usize>, scale: i32) -> usize {
-        let open = inputs.iter().any(|id| self.is_open(*id));
-        let growth = match &map {
-            LocalMap::SumPool(window) => taps_bits(window),
-            _ => 0,
-        };
-        let bits = inputs.iter().map(|id| self.value_bits(*id)).fold(1, u32::max) + growth;
-        let shape = self.graph.shape(node.output);
-        let output = self.tensor(&node.name, shape, scale, bits, open);
-        self.emit(&node.name, NodeKind::Local(map), inputs, output);
-        output
-    }
-
-    /// Constants on the server's share.
-    fn add_bias(
-        &mut self,
-        node: &GraphNode,
-        id: usize,
-        shift: &[f32],
-    ) -> Result<usize, ModelError> {
-        let input = self.value(id)?;
-        let scale = self.scale(input);
-        let unit = f64::from(scale).exp2();
-        let bias = shift.iter().map(|b| (f64::from(*b) * unit).round() as i64).collect();
-        let output = self.local(node, LocalMap::AddBias, vec![input], scale);
-        let bits = self.needed(node.output, scale);
-        if !self.is_open(output) {
-            self.draft.tensors[output].value_bits = bits;
-        }
-        if let Some(slot) = self.draft.weights.last_mut() {
-            *slot = LinearWeights { weights: Vec::new(), bias };
-        }
-        Ok(output)
-    }
-
-    /// The tensor behind a step: rescaled if it is still open.
-    fn masked(&mut self, name: &str, id: usize) -> Result<usize, ModelError> {
-        let input = self.value(id)?;
-        if !self.is_open(input) {
-            return Ok(input);
-        }
-        if let Some(done) = self.rescaled.get(&id) {
-            return Ok(*done);
-        }
-        let cap = self.caps[id];
-        let wanted = self.fitting(id, id).min(cap);
-        let bits = self.needed(id, wanted.min(self.scale(input)));
-        let output = self.rescale(&format!("{name}/rescale"), input, wanted, bits);
-        self.rescaled.insert(id, output);
-        Ok(output)
-    }
-
-    fn rescale(&mut self, name: &str, input: usize, wanted: i32, bits: u32) -> usize {
-        let truncate = (self.scale(input) - wanted).max(0);
-        let scale = self.scale(input) - truncate;
-        let step = self.new_step(StepFunction::Rescale, input, truncate as u32, bits);
-        let output = self.tensor(name, self.shape(input), scale, bits, false);
-        self.emit(name, NodeKind::Step(step), vec![input], output);
-        output
-    }
-
-    fn new_step(&self, function: StepFunction, input: usize, truncate: u32, bits: u32) -> Step {
-        Step {
-            function,
-            input: self.shape(input),
-            input_bits: 0,
-            truncate_bits: truncate,
-            rounding: Rounding::Local,
-            value_bits: bits,
-            sum_pool: None,
-            output: StepOutput::Masked { bits: 0 },
-        }
-    }
-
-    fn step(
-        &mut self,
-        node: &GraphNode,
-        id: usize,
-        function: StepFunction,
-        pool: FoldedPool,
-    ) -> Result<usize, ModelError> {
-        let input = self.value(id)?;
-        let cap = self.caps[node.output];
-        let wanted = self.fitting(id, node.output).min(cap);
-        // A masked value keeps its bits unless it meets others in a concatenation.
-        let wanted = if self.is_open(input) { wanted } else { cap.min(self.scale(input)) };
-        let truncate = (self.scale(input) - wanted).max(0) as u32;
-        let scale = self.scale(input) - truncate as i32;
-        let bits = if self.is_open(input) {
-            self.needed(id, scale)
-        } else {
-            self.value_bits(input).saturating_sub(truncate).max(2)
-        };
-        // Nothing is rounded where nothing is dropped: there the comparison is exact as well.
-        let coarse = if truncate > 0 { self.coarse(bits) } else { 0 };
-        let function = match (function, coarse) {
-            (StepFunction::Relu, drop_bits @ 1..) => StepFunction::CoarseRelu { drop_bits },
-            (function, _) => function,
-        };
-        let step = self.new_step(function, input, truncate, bits);
-        Ok(self.finish(node, step, input, scale, pool))
-    }
-
-    /// Low bits that a ReLU's comparison leaves out. Losing values below `2^s` costs `8^s rho / 12`
-    /// ulp^2, where rho, the density of values at 0, halves with each bit of width, against the
-    /// `1/4` of rounding: a tenth of that or so, for values spread over an eighth of their range.
-    fn coarse(&self, bits: u32) -> u32 {
-        let Candidate { coarse, margin, .. } = self.candidate;
-        if coarse && margin > 0 { bits.saturating_sub(margin + 3) / 3 } else { 0 }
-    }
-
-    fn clip(
-        &mut self,
-        node: &GraphNode,
-        id: usize,
-        high: f32,
-        pool: FoldedPool,
-    ) -> Result<usize, ModelError> {
-        let input = self.value(id)?;
-        // Values that never reach the upper end need no clipping, but the plan must not tell.
-        let cap = self.caps[node.output];
-        let wanted = self.fitting(id, node.output).min(cap);
-        let wanted = if self.is_open(input) { wanted } else { cap.min(self.scale(input)) };
-        let truncate = (self.scale(input) - wanted).max(0) as u32;
-        let scale = self.scale(input) - truncate as i32;
-        let end = ((f64::from(high) * f64::from(scale).exp2()).round() as i64).max(1);
-        let bits = if self.is_open(input) {
-            self.needed(id, scale)
-        } else {
-            self.value_bits(input).saturating_sub(truncate)
-        };
-        let bits = bits.max(end.ilog2() + 2).clamp(3, 40);
-        let step = self.new_step(StepFunction::Clip { high: end }, input, truncate, bits);
-        Ok(self.finish(node, step, input, scale, pool))
-    }
-
-    fn square(
-        &mut self,
-        node: &GraphNode,
-        id: usize,
-        pool: FoldedPool,
-    ) -> Result<usize, ModelError> {
-        let input = self.value(id)?;
-        let wanted = self.fitting(id, node.output);
-        let truncate = (self.scale(input) - wanted).max(0);
-        let bits = if self.is_open(input) {
-            self.needed(id, self.scale(input) - truncate)
-        } else {
-            self.value_bits(input).saturating_sub(truncate as u32).max(2)
-        };
-        let doubled = 2 * (self.scale(input) - truncate);
-        let cap = self.caps[node.output];
-        let wanted = self.fitting(node.output, node.output).min(cap);
-        let drop_bits = (doubled - wanted).clamp(0, 2 * bits as i32 - 2);
-        let function = StepFunction::Square { drop_bits: drop_bits as u32 };
-        let step = self.new_step(function, input, truncate as u32, bits);
-        Ok(self.finish(node, step, input, doubled - drop_bits, pool))
-    }
-
-    /// Emits a step with the average pool that follows it, if any.
-    fn finish(
-        &mut self,
-        node: &GraphNode,
-        mut step: Step,
-        input: usize,
-        scale: i32,
-        pool: FoldedPool,
-    ) -> usize {
-        let mut scale = scale;
-        if let Some((window, divisor, _)) = pool {
-            step.sum_pool = Some(window);
-            scale += log2(divisor);
-        }
-        let (shape, bits) = (step.output_shape(), step.result_bits());
-        let output = self.tensor(&node.name, shape, scale, bits, false);
-        self.emit(&node.name, NodeKind::Step(step), vec![input], output);
-        if let Some((_, _, pooled)) = pool {
-            self.values.insert(pooled, output);
-        }
-        output
-    }
-
-    fn add(&mut self, node: &GraphNode) -> Result<usize, ModelError> {
-        let mut inputs = Vec::with_capacity(node.inputs.len());
-        for id in &node.inputs {
-            inputs.push(self.value(*id)?);
-        }
-        let scale = inputs.iter().map(|id| self.scale(*id)).fold(i32::MIN, i32::max);
-        if self.candidate.exact {
-            self.settle(node, &mut inputs, scale);
-        }
-        let shifts: Vec<u32> = inputs.iter().map(|id| (scale - self.scale(*id)) as u32).collect();
-        if shifts.iter().any(|shift| *shift >= 40) {
-            let why = format!("node {:?} adds values of very different size", node.name);
-            return Err(ModelError::Quantise(why));
-        }
-        let widths = inputs.iter().zip(&shifts).map(|(id, shift)| self.value_bits(*id) + shift);
-        let bits = widths.fold(1, u32::max) + (inputs.len() as u32).next_power_of_two().ilog2();
-        let open = inputs.iter().any(|id| self.is_open(*id));
-        let shape = self.graph.shape(node.output);
-        let output = self.tensor(&node.name, shape, scale, bits, open);
-        self.emit(&node.name, NodeKind::Local(LocalMap::Add { shifts }), inputs, output);
-        Ok(output)
-    }
-
-    /// Takes the error of ciphertexts out of open addends that would be shifted far: guard bits would
-    /// have to take up `2^shift` times as much.
-    fn settle(&mut self, node: &GraphNode, inputs: &mut [usize], scale: i32) {
-        const FAR: i32 = 4;
-        for (input, id) in inputs.iter_mut().zip(&node.inputs) {
-            let own = self.scale(*input);
-            if self.is_open(*input) && scale - own > FAR {
-                let bits = self.needed(*id, own);
-                *input = self.rescale(&format!("{}/settle", node.name), *input, own, bits);
-            }
-        }
-    }
-
-    fn concat(&mut self, node: &GraphNode) -> Result<usize, ModelError> {
-        let mut inputs = Vec::with_capacity(node.inputs.len());
-        for id in &node.inputs {
-            inputs.push(self.masked(&node.name, *id)?);
-        }
-        let scale = inputs.iter().map(|id| self.scale(*id)).fold(i32::MAX, i32::min);
-        for id in &mut inputs {
-            if self.scale(*id) > scale {
-                let dropped = (self.scale(*id) - scale) as u32;
-                let bits = self.value_bits(*id).saturating_sub(dropped).max(2);
-                *id = self.rescale(&format!("{}/rescale", node.name), *id, scale, bits);
-            }
-        }
-        Ok(self.local(node, LocalMap::Concat, inputs, scale))
-    }
-
-    /// The last step: the logits, rounded to the resolution.
-    fn reveal(&mut self) -> Result<(), ModelError> {
-        let input = self.value(self.graph.output)?;
-        let wanted = self.candidate.resolution;
-        let truncate = (self.scale(input) - wanted).max(0);
-        let scale = self.scale(input) - truncate;
-        let range = self.range(self.graph.output);
-        let bits = log2_ceil(range) + scale + 1 + self.candidate.margin as i32;
-        if bits > 40 {
-            let why = format!("logits up to {range:e} in steps of 2^{}", -scale);
-            return Err(ModelError::Quantise(why));
-        }
-        let bits = bits.max(2) as u32;
-        let mut step = self.new_step(StepFunction::Round, input, truncate as u32, bits);
-        step.output = StepOutput::Reveal;
-        let output = self.tensor("output", self.shape(input), scale, bits, false);
-        self.emit("reveal", NodeKind::Step(step), vec![input], output);
-        Ok(())
-    }
-}
-
-fn taps_bits(window: &Window) -> u32 {
-    (window.kernel[0] * window.kernel[1]).next_power_of_two().ilog2()
 }
 
 /// Of a power of two.

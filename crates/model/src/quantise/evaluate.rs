@@ -16,6 +16,8 @@ pub(super) struct Checked {
     /// Largest distance of a logit from the f32 reference when values are rounded to the nearest.
     error: f64,
     sigma: f64,
+    /// Largest distance that rounding at random moved a logit.
+    moved: f64,
     /// Whether the network has no coins.
     exact: bool,
     /// What errors are measured by: see [`scale`].
@@ -31,6 +33,7 @@ pub(super) struct Checked {
 #[derive(Default)]
 struct Seen {
     squares: Vec<f64>,
+    moved: f64,
     error: f64,
     relative_error: f64,
     overflows: usize,
@@ -90,11 +93,13 @@ const EXACT_LEAST: f64 = 0.012;
 
 impl Checked {
     /// What the private logits may be away from the f32 network's, in two digits, rounded up: 6
-    /// sigma of what rounding at random moves them, the largest distance of the fixed-point
-    /// reference that the inputs checked showed and half as much again, half the resolution.
+    /// sigma of what rounding at random moves them (or half as much again as the largest move seen: a
+    /// coarse comparison loses much, but rarely), the largest distance of the fixed-point reference
+    /// that the inputs checked showed and half as much again, half the resolution.
     pub(super) fn tolerance(&self) -> f64 {
         let error = self.error + self.left_out.distance;
-        round_up(6.0 * self.sigma + UNSEEN * error + self.reveal_error)
+        let coins = (6.0 * self.sigma).max(UNSEEN * self.moved);
+        round_up(coins + UNSEEN * error + self.reveal_error)
     }
 
     /// Of a network without coins: all that counts is how far the reference is from f32, for each
@@ -184,6 +189,7 @@ pub(super) fn evaluate(
         agreement: 0.0,
         error: 0.0,
         sigma: 0.0,
+        moved: 0.0,
         exact: architecture.is_exact(),
         scale,
         // The server rounds up or down at random where the network rounds locally.
@@ -208,18 +214,19 @@ pub(super) fn evaluate(
             Ok(logits.into_iter().map(|v| v as f64 * unit).collect())
         };
         let nearest = run(Rounding::Nearest)?;
-        let mut squares = vec![0.0f64; outputs];
+        let (mut squares, mut moved) = (vec![0.0f64; outputs], 0.0f64);
         for seed in 0..runs {
             let random = run(Rounding::Random(index as u64 * MAX_RUNS + seed + 1))?;
             for ((square, a), b) in squares.iter_mut().zip(&random).zip(&nearest) {
                 *square += (a - b) * (a - b);
+                moved = moved.max((a - b).abs());
             }
         }
         let error = nearest.iter().zip(*expected).map(|(a, b)| (a - f64::from(*b)).abs());
         seen.error = error.fold(0.0, f64::max);
         seen.relative_error = seen.error / largest(expected).max(scale);
         seen.classes = (top_two(&nearest), top_two_f32(expected));
-        seen.squares = squares;
+        (seen.squares, seen.moved) = (squares, moved);
         Ok(seen)
     };
     // Many small networks at once, or the layers of a large one.
@@ -229,6 +236,7 @@ pub(super) fn evaluate(
     for seen in seen {
         checked.overflows += seen.overflows;
         checked.error = checked.error.max(seen.error);
+        checked.moved = checked.moved.max(seen.moved);
         checked.relative_error = checked.relative_error.max(seen.relative_error);
         squares.iter_mut().zip(&seen.squares).for_each(|(sum, square)| *sum += square);
         classes.push(seen.classes);
