@@ -19,6 +19,7 @@ mod ot;
 mod prices;
 mod report;
 mod ring;
+mod untrusted;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,7 +38,7 @@ pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 type Suite = (&'static str, fn(&mut Bench) -> Outcome);
 
 /// Every suite, in the order in which they run.
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 9] = [
     ("ring", ring::run),
     ("he", he::run),
     ("ot", ot::run),
@@ -46,13 +47,14 @@ const SUITES: [Suite; 8] = [
     ("linear", linear::run),
     ("nonlinear", nonlinear::run),
     ("inference", inference::run),
+    ("untrusted", untrusted::run),
 ];
 
 /// Benchmarks by layer and end to end; figures are JSON lines on standard output.
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Arguments {
-    /// One of ring, he, ot, garble, convert, linear, nonlinear, inference; all if left out.
+    /// One of ring, he, ot, garble, convert, linear, nonlinear, inference, untrusted; all if left out.
     suite: Option<String>,
     /// Only ids that contain this.
     #[arg(long)]

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use gazelle::backend::{Choice, DefaultService, DefaultSuite, StepProtocol, planner};
-use gazelle::{Description, GazelleError, ModelInfo};
+use gazelle::{AuditRate, Description, GazelleError, ModelInfo};
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{Graph, Options, RoundingMode, generate, import, quantise};
+use gazelle_model::{Graph, InputRange, Options, RoundingMode, generate, import, quantise};
 use gazelle_share::{Network, NodeKind};
 use gazelle_wire::Link;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,8 @@ pub(crate) struct Loaded {
     network: Network,
     tolerance: f64,
     pub(crate) input: Vec<i64>,
+    /// Of the inputs that it was calibrated with, and [0, 1].
+    range: InputRange,
     /// Logits of the fixed-point reference, not rounded for the reveal.
     reference: Vec<f64>,
 }
@@ -120,6 +122,23 @@ impl Loaded {
         let value = choice.to_value();
         let network = self.network.clone();
         DefaultService::compile(choice.suite(steps), network, model, value)
+    }
+
+    /// Plans and compiles the network for clients that are not trusted: what they ask is held to its range.
+    pub(crate) fn untrusted(
+        &self,
+        rate: AuditRate,
+    ) -> Result<DefaultService, Box<dyn std::error::Error>> {
+        let mut network = self.network.clone();
+        gazelle_model::hold_input(&mut network, &self.range)?;
+        let garbled = Choice::uniform(network.architecture(), StepProtocol::Garbled)?;
+        let choice = garbled.for_untrusted_clients(rate);
+        let model =
+            ModelInfo { name: self.name.into(), tolerance: self.tolerance, ..ModelInfo::default() };
+        let nodes = network.architecture().nodes();
+        let steps = nodes.iter().filter(|node| matches!(node.kind, NodeKind::Step(_))).count();
+        let value = choice.to_value();
+        Ok(DefaultService::compile(choice.suite(steps), network, model, value)?)
     }
 
     /// Compares what a client learnt with the fixed-point reference: every logit must be within
@@ -177,6 +196,8 @@ pub(crate) fn load(
     let options = Options { calibration: calibration.clone(), rounding, ..Options::default() };
     let quantised = quantise(&graph, &options)?;
     let first = calibration.first().ok_or("a network without samples")?;
+    let ends = |(low, high): (f32, f32), x: &f32| (low.min(*x), high.max(*x));
+    let (low, high) = calibration.iter().flatten().fold((0.0, 1.0), ends);
     let architecture = &quantised.network.architecture();
     let input = fixed::encode(architecture, first)?;
     let trace = fixed::trace(&quantised.network, &input, Rounding::Nearest)?;
@@ -189,6 +210,7 @@ pub(crate) fn load(
         network: quantised.network,
         tolerance: quantised.report.tolerance,
         input,
+        range: InputRange::uniform(low, high),
     }))
 }
 

@@ -101,6 +101,13 @@ fn print(object: &Inspection) {
     }
     say!("input {:?}, rings up to 2^{}; {}\n", object.input_shape, object.ring_bits, object.hints);
     say!("{}\n", object.clients);
+    if let (Some(opened), Some(audited)) = (object.opened_bytes, object.audited_bytes) {
+        say!(
+            "  one that is opened takes {}; a first inference with its share of them {}\n",
+            output::bytes(opened),
+            output::bytes(audited)
+        );
+    }
     say!("{}\n", object.inputs);
     say!(
         "  {:<23} {:<9} {:<11} {:>4} {:>8} {:>8} {:>4} {:>5}\n",

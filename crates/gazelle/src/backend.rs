@@ -20,10 +20,9 @@ pub use planner::Prediction;
 
 use crate::description::Description;
 use crate::error::GazelleError;
-use crate::session::audit::server::AuditRate;
 use crate::session::client::Prepared;
 use crate::session::{Client, Service};
-use crate::suite::{Clients, Hints, Suite};
+use crate::suite::{AuditRate, Clients, Hints, Suite};
 
 /// The program's non-linear protocol.
 pub(crate) type Nonlinear = PerLayer<Extension, HalfGates>;
@@ -230,6 +229,14 @@ impl Choice {
         protocol_of(&self.steps, step)
     }
 
+    /// Returns how a step runs: where clients are not trusted it is checked.
+    pub(crate) fn step_choice(&self, step: usize) -> StepChoice {
+        match self.audit {
+            Some(_) => StepChoice::Checked,
+            None => self.step(step).step_choice(),
+        }
+    }
+
     /// Returns the part that travels in the description.
     pub fn to_value(&self) -> Value {
         let few = |step: &(usize, &StepProtocol)| *step.1 == StepProtocol::GmwFewTrips;
@@ -248,13 +255,9 @@ impl Choice {
 
     /// Returns the suite of this choice, for a network of `steps` non-linear steps.
     pub fn suite(&self, steps: usize) -> DefaultSuite {
-        let choice = |step| match self.audit {
-            Some(_) => StepChoice::Checked,
-            None => self.step(step).step_choice(),
-        };
-        let choices = (0..steps).map(choice).collect();
+        let choices = (0..steps).map(|step| self.step_choice(step)).collect();
         let clients = match self.audit {
-            Some(_) => Clients::Untrusted(self.base_ot),
+            Some(rate) => Clients::Untrusted(self.base_ot, rate),
             None => Clients::Trusted,
         };
         let inferences_per_setup = match self.hints {

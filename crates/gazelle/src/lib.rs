@@ -19,7 +19,7 @@ pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
     Observer, Progress,
-    audit::server::{AuditRate, AuditRateParseError, CheatingEvidence},
+    audit::server::CheatingEvidence,
     client::{Claim, Claimed, Client, EntryKept, Inference, KeepHalf, Learnt, Prepared},
     guest::{Activity, Guest, SessionStage},
     kept::{ClientShelf, ServerShelf, WriteInto},
@@ -28,7 +28,7 @@ pub use session::{
     server::{ServerLimits, ServerReport, Service},
     watcher::SessionWatcher,
 };
-pub use suite::{Clients, Hints, Suite};
+pub use suite::{AuditRate, AuditRateParseError, Clients, Hints, Suite};
 pub use traffic::PlannedTraffic;
 
 /// The code of docs/swapping.md, compiled and run.

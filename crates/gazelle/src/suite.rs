@@ -18,6 +18,59 @@ pub enum Hints {
     Fresh,
 }
 
+/// How many of a client's prepared inferences are opened, by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditRate {
+    /// So many ..
+    pub audits: u32,
+    /// .. of so many.
+    pub of: u32,
+}
+
+impl Default for AuditRate {
+    /// One of eight.
+    fn default() -> Self {
+        Self { audits: 1, of: 8 }
+    }
+}
+
+impl AuditRate {
+    /// At least one in 2^20 and at most every other one: a client goes on after 64 openings in a row at most.
+    pub fn is_sensible(self) -> bool {
+        (1..=1 << 20).contains(&self.of) && self.audits > 0 && self.audits <= self.of / 2
+    }
+
+    /// Whether this one is.
+    pub(crate) fn toss(self, rng: &mut (dyn CryptoRng + Send)) -> bool {
+        // Off by 2^-32 at most.
+        rng.next_u64() % u64::from(self.of.max(1)) < u64::from(self.audits)
+    }
+}
+
+impl std::fmt::Display for AuditRate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.audits, self.of)
+    }
+}
+
+/// Of a fraction of whole numbers, such as `1/8`.
+impl std::str::FromStr for AuditRate {
+    type Err = AuditRateParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| text.trim().parse().ok();
+        let rate = text
+            .split_once('/')
+            .and_then(|(audits, of)| Some(Self { audits: number(audits)?, of: number(of)? }));
+        rate.filter(|rate| rate.is_sensible()).ok_or(AuditRateParseError)
+    }
+}
+
+/// A text that is no rate of audits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a fraction such as 1/8, at most 1/2 and with at most 2^20 below")]
+pub struct AuditRateParseError;
+
 /// Whether the server takes clients for such as follow the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Clients {
@@ -25,8 +78,8 @@ pub enum Clients {
     #[default]
     Trusted,
     /// It does not: what they prepare is opened by chance before it is used, and what they return is authenticated
-    /// (docs/protocol.md, 10). The base OTs hide which is opened.
-    Untrusted(BaseOt),
+    /// (docs/protocol.md, 10). The base OTs hide which is opened; the rate is the server's alone.
+    Untrusted(BaseOt, AuditRate),
 }
 
 impl Clients {
@@ -34,7 +87,15 @@ impl Clients {
     pub(crate) fn opening_ot(self) -> Option<OpeningOt> {
         match self {
             Self::Trusted => None,
-            Self::Untrusted(base) => Some(OpeningOt(base)),
+            Self::Untrusted(base, _) => Some(OpeningOt(base)),
+        }
+    }
+
+    /// What hides which inferences are opened, and how many are.
+    pub(crate) fn audits(self) -> Option<(OpeningOt, AuditRate)> {
+        match self {
+            Self::Trusted => None,
+            Self::Untrusted(base, rate) => Some((OpeningOt(base), rate)),
         }
     }
 }

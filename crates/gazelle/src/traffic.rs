@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::session::audit;
 use crate::session::message::{ClientCommand, MaskedInput, SetupWish};
 
-use crate::suite::Clients;
+use crate::suite::{AuditRate, Clients};
 
 /// Exact bytes by phase, headers included; both parties see the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct PlannedTraffic {
     pub setup: Cost,
     /// The first inference of a session, before its input; one that is used, where others are opened by an audit.
     pub offline: Cost,
+    /// What an audit that opens an inference adds: an offline phase without tables. Hints apart, where each
+    /// inference has its own.
+    pub opened: Cost,
     /// The first inference of a session, from its input on.
     pub online: Cost,
     /// The linear protocol's part, by group.
@@ -49,12 +52,17 @@ impl PlannedTraffic {
             None => Cost::default(),
             Some(ot) => audit::traffic(ot),
         };
+        let offline =
+            audit + linear.offline.iter().copied().sum() + nonlinear.offline.iter().copied().sum();
+        let kept_back = nonlinear.kept_back;
+        let opened = Cost {
+            client_to_server: offline.client_to_server - kept_back.client_to_server,
+            server_to_client: offline.server_to_client - kept_back.server_to_client,
+        };
         Self {
             setup: handshake(description) + wish + linear.setup + nonlinear.setup,
-            offline: command
-                + audit
-                + linear.offline.iter().copied().sum()
-                + nonlinear.offline.iter().copied().sum(),
+            offline: command + offline,
+            opened: if clients == Clients::Trusted { Cost::default() } else { opened },
             online: command + input + nonlinear.online.iter().copied().sum(),
             linear,
             nonlinear,
@@ -64,6 +72,14 @@ impl PlannedTraffic {
     /// Setup, offline and online of one cold inference.
     pub fn cold(&self) -> Cost {
         self.setup + self.offline + self.online
+    }
+
+    /// Bytes of one cold inference and of those that are opened before one is used, on average: `rate / (1 - rate)`
+    /// of them.
+    pub fn with_audits(&self, rate: AuditRate) -> f64 {
+        let AuditRate { audits, of } = rate;
+        let opened = f64::from(audits) / f64::from(of.saturating_sub(audits).max(1));
+        self.cold().total() as f64 + opened * self.opened.total() as f64
     }
 }
 

@@ -6,6 +6,8 @@
 mod adversarial;
 #[path = "suite/audit.rs"]
 mod audit;
+#[path = "suite/caught.rs"]
+mod caught;
 #[path = "suite/exact.rs"]
 mod exact;
 #[path = "suite/ideal.rs"]

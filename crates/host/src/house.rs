@@ -403,8 +403,7 @@ impl House {
         }
         tracing::debug!(%peer, %client, model = model.name, "session begins");
         let result = gazelle::system_rng().map_err(GazelleError::from).and_then(|mut rng| {
-            let limits = ServerLimits { audit: model.audit.unwrap_or_default(), ..self.limits };
-            model.service.attend(guest, &limits, &stage, &record, &mut rng)
+            model.service.attend(guest, &self.limits, &stage, &record, &mut rng)
         });
         match &result {
             Ok(()) => {

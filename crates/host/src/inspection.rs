@@ -42,6 +42,12 @@ pub struct Inspection {
     /// Whether clients are trusted, and how many of their inferences are opened if not: each of these costs an
     /// offline phase more.
     pub clients: String,
+    /// Bytes that an inference which is opened takes, where clients are not trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_bytes: Option<u64>,
+    /// Bytes of a first inference and of those that are opened before one is used, on average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audited_bytes: Option<u64>,
     /// Linear groups, then non-linear steps.
     pub layers: Vec<PlannedLayer>,
     /// By link: a [`gazelle::backend::Prediction`].
@@ -114,6 +120,8 @@ impl Inspection {
             fresh_hints: false,
             hints: "",
             clients: String::new(),
+            opened_bytes: None,
+            audited_bytes: None,
             layers: Vec::new(),
             predicted: serde_json::Map::new(),
             prices: None,
@@ -137,7 +145,7 @@ impl Inspection {
     ) -> Result<Self, HostError> {
         let mut predicted = serde_json::Map::new();
         let mut shown = Vec::new();
-        let mut ring_bits = 0;
+        let (mut ring_bits, mut audits) = (0, None);
         for link in links {
             let architecture = &model.quantised.network.architecture();
             model.choice = choose(architecture, Wanted { link: *link, ..wanted })?;
@@ -149,6 +157,10 @@ impl Inspection {
                 .map_err(|error| HostError::Caller(format!("prediction: {error}")))?;
             predicted.insert(link.to_string(), value);
             if shown.is_empty() {
+                audits = model
+                    .choice
+                    .audit
+                    .map(|rate| (traffic.opened.total(), traffic.with_audits(rate).round() as u64));
                 let tensors = plan.architecture().tensors();
                 ring_bits = tensors.iter().map(|tensor| tensor.ring_bits).max().unwrap_or(0);
                 let steps = planner::predict_steps(plan, &description, *link, machine)?;
@@ -171,6 +183,8 @@ impl Inspection {
             fresh_hints: model.choice.hints == Hints::Fresh,
             hints: model.hints(),
             clients: model.clients(),
+            opened_bytes: audits.map(|(opened, _)| opened),
+            audited_bytes: audits.map(|(_, audited)| audited),
             layers: shown,
             predicted,
             prices: Some(prices),

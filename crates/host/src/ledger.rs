@@ -199,9 +199,16 @@ impl SessionWatcher for SessionRecord<'_> {
         tracing::error!(%client, check, blocked, "a client was caught cheating");
     }
 
-    fn admit(&self) -> bool {
-        if self.ledger.is_blocked(self.client) {
+    fn serves(&self) -> bool {
+        let blocked = self.ledger.is_blocked(self.client);
+        if blocked {
             self.ledger.metrics.refusal("blocked");
+        }
+        !blocked
+    }
+
+    fn admit(&self) -> bool {
+        if !self.serves() {
             return false;
         }
         let Some(store) = &self.ledger.quota else { return true };

@@ -14,13 +14,15 @@
 //! and exact steps keep the T bits below too, whose addition costs T ANDs more. Cost per ReLU: 2b + l - 3 AND gates, b + l OTs offline; 16 b bytes and l
 //! bits online.
 //!
-//! With the checks of `check` (`StepChoice::Checked`) what the client put in can be audited and the colours that it
-//! returns are authenticated: 24 bytes per step, 24 and a round trip before the reveal.
+//! With the checks of `check` (`StepChoice::Checked`) what the client put in can be audited, before anything is
+//! garbled (`audited`), and the colours that it returns are authenticated: 24 bytes per step, 24 and a round trip
+//! before the reveal.
 //!
 //! Security: semi-honest; a client that cheats is caught where steps are checked (docs/protocol.md, 10). Tables and the client's labels go before the server's inputs exist;
 //! output permute bits never go offline. If x may depend on the client's offline view, the argument
 //! is in the ideal-cipher model.
 
+pub(crate) mod audited;
 pub(crate) mod check;
 mod circuits;
 pub(crate) mod client;

@@ -67,7 +67,8 @@ where
     }
 
     fn primitives(&self) -> String {
-        let checks = if self.is_checked() { "; checked labels and colours" } else { "" };
+        let checks =
+            if self.is_checked() { "; checked labels, then tables; checked colours" } else { "" };
         format!("{}; {}{checks}", self.ot.name(), self.scheme.name())
     }
 

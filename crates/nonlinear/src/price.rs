@@ -5,6 +5,7 @@ use gazelle_ot::OtExtension;
 use gazelle_share::{ProtocolError, Step};
 use gazelle_wire::Cost;
 
+use crate::garbled::check::own_check_traffic;
 use crate::garbled::cost::step_traffic;
 use crate::garbled::program::GarbledStep;
 use crate::gmw::chain::Variant;
@@ -28,7 +29,7 @@ pub struct Price {
 }
 
 impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
-    /// The price of `step` on a backend ([`StepChoice::Auto`]: GMW where it computes the step).
+    /// The price of `step` on a backend; a checked one as one of several ([`StepChoice::Auto`]: GMW where it computes the step).
     ///
     /// # Errors
     /// [`ProtocolError::Plan`] if the backend does not compute the step.
@@ -47,8 +48,14 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
             StepChoice::Garbled | StepChoice::Checked => {
                 let step = GarbledStep::new(0, step)?;
                 let mut made = begun;
-                let (offline, online) = step_traffic(&self.ot, &self.scheme, &step, &mut made);
-                let trips = if step.mask_bits > 0 { 2 } else { 1 };
+                let (offline, mut online) = step_traffic(&self.ot, &self.scheme, &step, &mut made);
+                let mut trips = if step.mask_bits > 0 { 2 } else { 1 };
+                if choice == StepChoice::Checked {
+                    // The seed of the colours' check goes with the next labels; the sum takes a round trip.
+                    let reveals = step.mask_bits == 0;
+                    online += own_check_traffic(reveals);
+                    trips += if reveals { 2 } else { 0 };
+                }
                 let and_gates = step.and_count();
                 Ok(Price { offline, online, trips, and_gates, rots: (made - begun, 0) })
             }
@@ -63,11 +70,34 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
 mod tests {
     use gazelle_garble::HalfGates;
     use gazelle_ot::IdealOt;
-    use gazelle_share::Rounding;
     use gazelle_share::TensorShape;
     use gazelle_share::step::{StepFunction, StepOutput};
+    use gazelle_share::{NonlinearProtocol, Rounding};
 
     use super::*;
+
+    /// What the colours say would be compared with nothing.
+    #[test]
+    fn adversarial_checked_steps_that_end_in_no_reveal_are_refused() {
+        let relu = Step {
+            function: StepFunction::Relu,
+            input: TensorShape::vector(10),
+            input_bits: 23,
+            truncate_bits: 8,
+            rounding: Rounding::Exact { guard_bits: 3 },
+            value_bits: 12,
+            sum_pool: None,
+            output: StepOutput::Masked { bits: 23 },
+        };
+        let choices = vec![StepChoice::Checked].into();
+        let protocol = PerLayer { ot: IdealOt, scheme: HalfGates::default(), choices };
+        let reveal = Step { output: StepOutput::Reveal, ..relu.clone() };
+        assert!(protocol.compile(vec![relu.clone(), reveal.clone()].into()).is_ok());
+        for steps in [vec![], vec![relu.clone()], vec![reveal, relu]] {
+            let refused = protocol.compile(steps.into()).unwrap_err().to_string();
+            assert!(refused.contains("does not reveal"), "{refused}");
+        }
+    }
 
     #[test]
     fn known_answer_prices_of_relu_on_both_backends() {
@@ -87,7 +117,16 @@ mod tests {
         let garbled = protocol.prices(&relu, StepChoice::Garbled).unwrap();
         assert_eq!((garbled.trips, garbled.and_gates, garbled.rots), (2, 4100, (3200, 0)));
         assert_eq!(protocol.prices(&relu, StepChoice::Auto).unwrap(), gmw);
+        // What two checked steps say of their colours: a seed, then the sum before the reveal.
+        let price = |step: &Step, choice| protocol.prices(step, choice).unwrap();
+        let checked = price(&relu, StepChoice::Checked);
+        assert_eq!(checked.online.total(), garbled.online.total() + 24);
+        assert_eq!((checked.trips, checked.offline), (2, garbled.offline));
         let reveal = Step { output: StepOutput::Reveal, ..relu };
+        let (plain, checked) =
+            (price(&reveal, StepChoice::Garbled), price(&reveal, StepChoice::Checked));
+        assert_eq!(checked.online.total(), plain.online.total() + 24);
+        assert_eq!((checked.trips, plain.trips), (3, 1));
         assert!(protocol.prices(&reveal, StepChoice::Gmw).is_err());
         assert_eq!(protocol.prices(&reveal, StepChoice::Auto).unwrap().trips, 1);
     }

@@ -17,6 +17,7 @@ use gazelle_block::Block;
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
 use gazelle_prg::Seed;
+use gazelle_share::step::StepOutput;
 use gazelle_share::{
     Misuse, NonlinearClient, NonlinearServer, NonlinearTraffic, Output, PreparedSteps,
     ProtocolError, Shares, Step, StepSource,
@@ -24,11 +25,12 @@ use gazelle_share::{
 use gazelle_wire::{Channel, Cost};
 use rand_core::CryptoRng;
 
+use crate::garbled::audited::garble;
 use crate::garbled::check::{
     ClientColours, ServerColours, check_traffic, require_equal, step_seed,
 };
 use crate::garbled::client::{GarbledClientPrepared, GarbledClientStep};
-use crate::garbled::cost::step_traffic;
+use crate::garbled::cost::{step_traffic, table_traffic};
 use crate::garbled::program::GarbledStep;
 use crate::garbled::server::GarbledServerPrepared;
 use crate::gmw::client::GmwClientPrepared;
@@ -90,7 +92,7 @@ impl CompiledSteps {
     /// All steps garbled, the client's labels and colours checked.
     ///
     /// # Errors
-    /// [`ProtocolError::Plan`] if a step rounds locally, or cannot be garbled.
+    /// [`ProtocolError::Plan`] if a step rounds locally, or cannot be garbled, or the last one does not reveal.
     pub(crate) fn checked(steps: &[Step]) -> Result<Self, ProtocolError> {
         let garbled = Self::new(steps, |index, step| {
             if step.rounding.is_local() {
@@ -100,6 +102,11 @@ impl CompiledSteps {
             }
             GarbledStep::new(index, step).map(CompiledStep::Garbled)
         })?;
+        if steps.last().is_none_or(|step| step.output != StepOutput::Reveal) {
+            // What the colours say is compared before a reveal.
+            let why = "the last step does not reveal: its client's colours would not be checked";
+            return Err(ProtocolError::Plan(why.into()));
+        }
         Ok(Self { checked: true, ..garbled })
     }
 
@@ -123,7 +130,13 @@ impl CompiledSteps {
             }
         };
         let (offline, mut online): (Vec<_>, Vec<_>) = self.steps.iter().map(cost).unzip();
+        let mut kept_back = Cost::default();
         if self.checked {
+            let tables = self.steps.iter().filter_map(|step| match step {
+                CompiledStep::Garbled(step) => Some(table_traffic(scheme, step)),
+                CompiledStep::Gmw(_) => None,
+            });
+            kept_back = tables.sum();
             let reveals = self.steps.iter().map(|step| match step {
                 CompiledStep::Garbled(step) => step.mask_bits == 0,
                 CompiledStep::Gmw(_) => false,
@@ -133,11 +146,12 @@ impl CompiledSteps {
             }
         }
         let setup = if self.uses_gmw() { setup_traffic(ot) } else { down_cost(ot.setup_traffic()) };
-        NonlinearTraffic { setup, offline, online }
+        NonlinearTraffic { setup, offline, online, kept_back }
     }
 
     fn refs(&self, steps: Range<usize>) -> Result<Vec<StepRef<'_>>, ProtocolError> {
         let step = |step| match self.step(step)? {
+            CompiledStep::Garbled(step) if self.checked => Ok(StepRef::Checked(step)),
             CompiledStep::Garbled(step) => Ok(StepRef::Garbled(step)),
             CompiledStep::Gmw(step) => Ok(StepRef::Gmw(step)),
         };
@@ -305,6 +319,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
         match prepared {
             PerLayerClientPrepared::Garbled(prepared) => prepared.store(out),
             PerLayerClientPrepared::Gmw(prepared) => prepared.store(out),
+            PerLayerClientPrepared::Labelled(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -327,12 +342,28 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
         let seed = Seed::from_bytes(*challenge);
         let mut sum = Block::ZERO;
         for (number, prepared) in prepared.iter().enumerate() {
-            let PerLayerClientPrepared::Garbled(prepared) = prepared else {
+            let PerLayerClientPrepared::Labelled(prepared) = prepared else {
                 return Err(unchecked());
             };
             sum ^= prepared.label_sum(&step_seed(&seed, number));
         }
         Ok(sum.to_bytes())
+    }
+
+    fn complete(
+        &mut self,
+        prepared: Vec<Self::Prepared>,
+        channel: &mut Channel,
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        let Self { compiled, scheme, .. } = self;
+        let complete = |(number, prepared)| match (compiled.step(number)?, prepared) {
+            (CompiledStep::Garbled(step), PerLayerClientPrepared::Labelled(labelled)) => {
+                let (prepared, cost) = labelled.complete(step, scheme, channel)?;
+                Ok((PerLayerClientPrepared::Garbled(prepared), cost))
+            }
+            _ => Err(unchecked()),
+        };
+        prepared.into_iter().enumerate().map(complete).collect()
     }
 
     fn online(
@@ -386,7 +417,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
         let (down, record) = (down.as_mut().ok_or_else(no_setup)?, *record);
         let refs = compiled.refs(steps)?;
         let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
-        let sessions = ServerSessions { down, gmw, record, checked: compiled.checked };
+        let sessions = ServerSessions { down, gmw, record };
         offline::server::prepare(&refs, scheme, sessions, channel, rng)
     }
 
@@ -398,6 +429,7 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
         match prepared {
             PerLayerServerPrepared::Garbled(prepared) => prepared.store(out),
             PerLayerServerPrepared::Gmw(prepared) => prepared.store(out),
+            PerLayerServerPrepared::Ungarbled(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -416,10 +448,10 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
     fn challenge(&self, prepared: &[Self::Prepared]) -> Result<[u8; 16], ProtocolError> {
         let mut challenge = None;
         for prepared in prepared {
-            let PerLayerServerPrepared::Garbled(prepared) = prepared else {
+            let PerLayerServerPrepared::Ungarbled(prepared) = prepared else {
                 return Err(unchecked());
             };
-            let seed = *prepared.challenge().ok_or_else(unchecked)?.bytes();
+            let seed = *prepared.challenge().bytes();
             if *challenge.get_or_insert(seed) != seed {
                 return Err(
                     Misuse::Unplanned("audit of steps that were not prepared together").into()
@@ -437,16 +469,35 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
     ) -> Result<(), ProtocolError> {
         let mut expected = Block::ZERO;
         for (number, prepared) in prepared.iter().enumerate() {
-            let (CompiledStep::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) =
+            let (CompiledStep::Garbled(step), PerLayerServerPrepared::Ungarbled(prepared)) =
                 (self.compiled.step(number)?, prepared)
             else {
                 return Err(unchecked());
             };
             let client = GarbledClientStep::new(step, source.shares(number)?)?;
-            expected ^= prepared.label_sum(number, &client).ok_or_else(unchecked)?;
+            expected ^= prepared.label_sum(number, &client);
         }
         let said = Block::from_bytes(*answer);
         require_equal(said, expected, "the audit of what it put into circuits")
+    }
+
+    fn complete(
+        &mut self,
+        prepared: Vec<Self::Prepared>,
+        channel: &mut Channel,
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        let Self { compiled, scheme, .. } = self;
+        let mut ungarbled = Vec::with_capacity(prepared.len());
+        for (number, prepared) in prepared.into_iter().enumerate() {
+            match (compiled.step(number)?, prepared) {
+                (CompiledStep::Garbled(step), PerLayerServerPrepared::Ungarbled(prepared)) => {
+                    ungarbled.push((step, prepared));
+                }
+                _ => return Err(unchecked()),
+            }
+        }
+        let garbled = garble(ungarbled, scheme, channel)?.into_iter();
+        Ok(garbled.map(|(step, cost)| (PerLayerServerPrepared::Garbled(step), cost)).collect())
     }
 
     fn online(

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `client`: setup (base OT) | `server`: setup |
 //! | `announce`; `prepare` for many steps, or per step: `offline(x_C, r)` | the same |
+//! | where clients are audited: `answer`, `complete` | `challenge`, `audit` or `complete` |
 //! | per step: `online` | `online(x_S)` -> f(x) - r |
 
 use std::io::{self, Read, Write};
@@ -70,6 +71,8 @@ pub struct NonlinearTraffic {
     pub offline: Vec<Cost>,
     /// By step.
     pub online: Vec<Cost>,
+    /// What of `offline` moves in `complete`, and so never for an inference that is opened.
+    pub kept_back: Cost,
 }
 
 /// A way to compute non-linear steps. The value is its configuration.
@@ -236,6 +239,19 @@ pub trait NonlinearClient: Send {
         Err(Misuse::Unplanned("audit").into())
     }
 
+    /// Completes the material of all steps of one inference, in order, that has been audited and is to be used.
+    /// The server calls [`NonlinearServer::complete`].
+    ///
+    /// # Errors
+    /// The link's, or [`ProtocolError::Caller`] from protocols that cannot be audited.
+    fn complete(
+        &mut self,
+        _prepared: Vec<Self::Prepared>,
+        _channel: &mut Channel,
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        Err(Misuse::Unplanned("audit").into())
+    }
+
     /// Computes `step`; the revealed values if it reveals.
     ///
     /// # Errors
@@ -335,6 +351,19 @@ pub trait NonlinearServer: Send {
         _source: &mut dyn StepSource,
         _answer: &[u8; 16],
     ) -> Result<(), ProtocolError> {
+        Err(Misuse::Unplanned("audit").into())
+    }
+
+    /// What the client gets only for an inference that is used: whether one is opened shows in nothing that the
+    /// server does before. As [`NonlinearClient::complete`].
+    ///
+    /// # Errors
+    /// The same.
+    fn complete(
+        &mut self,
+        _prepared: Vec<Self::Prepared>,
+        _channel: &mut Channel,
+    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
         Err(Misuse::Unplanned("audit").into())
     }
 

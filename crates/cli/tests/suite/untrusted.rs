@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use gazelle::backend::Choice;
+use gazelle::backend::{Choice, DefaultClient, DefaultPrepared};
 use gazelle::wire::Channel;
 use gazelle::{GazelleError, Limits, Offer};
 
@@ -61,8 +61,11 @@ impl Write for Liar {
     }
 }
 
-/// One inference of a client that lies in its first frame of a kind.
-fn lie(server: &Server, kind: u16) -> Result<Vec<i64>, GazelleError> {
+/// A session with one prepared inference, of a client that lies in its first frame of a kind; and its input.
+fn prepare(
+    server: &Server,
+    kind: u16,
+) -> Result<(DefaultClient, DefaultPrepared, Vec<i64>), GazelleError> {
     let mut rng = gazelle::system_rng().unwrap();
     let stream = TcpStream::connect(&server.address).unwrap();
     let reader = stream.try_clone().unwrap();
@@ -74,6 +77,12 @@ fn lie(server: &Server, kind: u16) -> Result<Vec<i64>, GazelleError> {
     let mut client = offer.accept(suite, &mut rng)?;
     let prepared = client.prepare(&mut rng)?;
     let input = vec![0; description.architecture.input().shape.len()];
+    Ok((client, prepared, input))
+}
+
+/// One inference of such a client.
+fn lie(server: &Server, kind: u16) -> Result<Vec<i64>, GazelleError> {
+    let (mut client, prepared, input) = prepare(server, kind)?;
     client.infer(prepared, &input).map(|inference| inference.values)
 }
 
@@ -107,6 +116,8 @@ fn honest_clients_are_served_and_liars_are_logged_and_blocked() {
     }
     let events = || std::fs::read_to_string(&log).unwrap();
     assert!(!events().contains("cheating"));
+    // No frame is of this kind: what it prepares here is honest.
+    let (mut beside, kept, input) = prepare(&server, u16::MAX).unwrap();
     // A colour is another one: nothing is revealed, nothing goes on.
     assert!(lie(&server, 0x0605).is_err());
     let find = || events().lines().find(|line| line.contains("\"cheating\"")).map(str::to_owned);
@@ -120,6 +131,8 @@ fn honest_clients_are_served_and_liars_are_logged_and_blocked() {
     assert_eq!(event["transcript"].as_str().unwrap().len(), 64);
     let refused = stderr(&ask(&server, 1));
     assert!(refused.contains("refused"), "{refused}");
+    // Nor is what the client had prepared in another session of use.
+    assert!(beside.infer(kept, &input).is_err());
     // The operator forgives.
     std::fs::write(&blocked, "").unwrap();
     assert_eq!(objects(&ask(&server, 1)).len(), 1);
@@ -137,6 +150,18 @@ fn inspect_says_what_it_costs_and_what_it_needs() {
     };
     let object = objects(&inspect(&["--audit-rate", "1/4"])).remove(0);
     assert_eq!(object["clients"], "clients are not trusted: 1/4 of what they prepare is opened");
+    // One of four opened: one for every three that are used.
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    let first = ["setup", "offline", "online"].map(|phase| {
+        let phase = &object["predicted"]["lan"][phase];
+        number(&phase["bytes_sent"]) + number(&phase["bytes_received"])
+    });
+    let audited = first.iter().sum::<f64>() + number(&object["opened_bytes"]) / 3.0;
+    assert!((number(&object["audited_bytes"]) - audited).abs() < 1.0, "{object}");
+    // An opened inference has no tables, which are most of the offline phase.
+    assert!(number(&object["opened_bytes"]) < first[1] / 3.0);
+    let trusted = objects(&output(&["inspect", "--json", &model])).remove(0);
+    assert!(trusted["opened_bytes"].is_null() && trusted["audited_bytes"].is_null());
     let refused = inspect(&["--rounding", "local"]);
     assert!(!refused.status.success() && stderr(&refused).contains("exact rounding"));
     let refused = inspect(&["--audit-rate", "2/3"]);

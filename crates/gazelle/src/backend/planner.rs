@@ -5,7 +5,7 @@
 //! direction's bytes, whichever is more, and half a round trip per one-way message.
 
 use gazelle_garble::HalfGates;
-use gazelle_nonlinear::{PerLayer, Price};
+use gazelle_nonlinear::{PerLayer, Price, StepChoice};
 use gazelle_share::{Architecture, LinearOp, Step};
 use gazelle_wire::{Cost, Link};
 
@@ -23,6 +23,9 @@ const SECOND_DIRECTION_ROUND_TRIPS: f64 = 1.0;
 /// One-way messages behind the linear layers' talk until both parties have all corrections and tables:
 /// the OTs of both directions stream while it goes on.
 const OFFLINE_HALF_ROUND_TRIPS: f64 = 2.0;
+
+/// One-way messages that an audit adds: commitment and nonce before, base OT; challenge and answer behind.
+const AUDIT_HALF_ROUND_TRIPS: f64 = 4.0;
 
 /// The fastest link that a choice reckons with: bytes are never free (material is kept in memory),
 /// and on this machine's own memory both backends take about as long.
@@ -99,8 +102,13 @@ pub fn rots(steps: &[Step], choices: &[StepProtocol]) -> (u32, u32) {
 
 /// A step's price; GMW falls back to garbling where it does not compute the step.
 pub(super) fn price(step: &Step, protocol: StepProtocol, ot: AnyOt) -> Option<Price> {
+    price_of(step, protocol.step_choice(), ot)
+}
+
+/// The same of a step that may be checked.
+fn price_of(step: &Step, choice: StepChoice, ot: AnyOt) -> Option<Price> {
     let protocols = PerLayer::auto(ot.extension(BaseOt::default()), HalfGates::default());
-    protocols.prices(step, protocol.step_choice()).ok()
+    protocols.prices(step, choice).ok()
 }
 
 /// Offline and online time of one step at both ends of the link.
@@ -174,8 +182,7 @@ pub fn predict_steps(
 ) -> Result<Vec<StepPrediction>, GazelleError> {
     let choice = Choice::parse(description)?;
     let of = |(index, step): (usize, &Step)| {
-        let protocol = choice.step(index);
-        let Some(price) = price(step, protocol, choice.ot) else {
+        let Some(price) = price_of(step, choice.step_choice(index), choice.ot) else {
             return StepPrediction::default();
         };
         let (offline, online) = step_times(&price, machine);
@@ -264,7 +271,9 @@ pub fn predict(
     let talk = Stretch { compute_ns: 0.0, cost: linear, half_round_trips: 2.0 };
     // While one party waits for the other's message the background work of the linear layers goes on.
     let (mut offline, mut idle) = talk.on(link);
-    let mut run = Stretch { half_round_trips: OFFLINE_HALF_ROUND_TRIPS, ..Stretch::default() };
+    let audit_trips = if choice.audit.is_some() { AUDIT_HALF_ROUND_TRIPS } else { 0.0 };
+    let half_round_trips = OFFLINE_HALF_ROUND_TRIPS + audit_trips;
+    let mut run = Stretch { half_round_trips, ..Stretch::default() };
     let entry = Stretch {
         compute_ns: work.macs * machine.online_mac_ns,
         cost: input_cost(traffic),
@@ -275,8 +284,7 @@ pub fn predict(
     let mut online_turns = entry.half_round_trips;
     let mut second_direction = false;
     for (index, step) in plan.steps().iter().enumerate() {
-        let protocol = choice.step(index);
-        let Some(price) = price(step, protocol, choice.ot) else { continue };
+        let Some(price) = price_of(step, choice.step_choice(index), choice.ot) else { continue };
         second_direction |= price.and_gates == 0;
         let (before, after) = step_times(&price, machine);
         run.compute_ns += before.compute_ns;

@@ -11,7 +11,6 @@ use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan};
 use crate::report::{InferenceReport, Phase};
 use crate::session::audit::check_auditable;
-use crate::session::audit::server::AuditRate;
 use crate::session::offer::memory_estimate;
 use crate::suite::{Clients, Suite};
 use crate::traffic::PlannedTraffic;
@@ -25,19 +24,12 @@ pub struct ServerLimits {
     pub inferences: usize,
     /// Memory of the waiting ones, estimated from the plan; one is always allowed.
     pub memory_bytes: u64,
-    /// How many are opened instead of being used, where clients are not trusted.
-    pub audit: AuditRate,
 }
 
 impl Default for ServerLimits {
-    /// 64 waiting in 4 GiB, 2^20 in all (hints are to be refreshed after that many), one of eight opened.
+    /// 64 waiting in 4 GiB, 2^20 in all (hints are to be refreshed after that many).
     fn default() -> Self {
-        Self {
-            prepared: 64,
-            inferences: 1 << 20,
-            memory_bytes: 4 << 30,
-            audit: AuditRate::default(),
-        }
+        Self { prepared: 64, inferences: 1 << 20, memory_bytes: 4 << 30 }
     }
 }
 

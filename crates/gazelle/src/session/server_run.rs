@@ -187,6 +187,9 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         watcher.set_up(&meter.stop(channel));
                     }
                     let EntryIds(entry) = channel.recv(&1)?;
+                    if !watcher.serves() {
+                        return Err(GazelleError::Allowance);
+                    }
                     if self.prepared.len() >= limits.prepared {
                         return Err(GazelleError::Peer("more inferences than allowed".into()));
                     }
@@ -219,8 +222,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     self.number(id)?;
                     // As at the client: coins do not repeat where this process was cloned or restored.
                     let mut rng = gazelle_prg::refreshed(rng)?;
-                    let run = (wanted.is_some(), limits.audit);
-                    let prepared = self.prepare(id, run, channel, &mut rng)?;
+                    let prepared = self.prepare(id, wanted.is_some(), channel, &mut rng)?;
                     if let Some(wanted) = wanted {
                         let there = vec![self.keep(watcher.shelf(), &wanted, &prepared)];
                         let replica = stored::replica(watcher.shelf());
@@ -233,6 +235,9 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                 }
                 ClientCommand::Infer { id } => {
                     stage.set(Activity::Online);
+                    if !watcher.serves() {
+                        return Err(GazelleError::Allowance);
+                    }
                     let prepared = self
                         .prepared
                         .remove(&id)

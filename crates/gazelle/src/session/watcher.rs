@@ -22,6 +22,12 @@ pub trait SessionWatcher: Sync {
         true
     }
 
+    /// Before prepared or stored material is used: whether the client is still served, which was perhaps caught in
+    /// another session. The session ends if not.
+    fn serves(&self) -> bool {
+        true
+    }
+
     /// The material of an inference was made to be stored, which took this.
     fn kept(&self, _offline: &Phase) {}
 

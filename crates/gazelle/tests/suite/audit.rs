@@ -21,9 +21,9 @@ use crate::parties::compile;
 
 /// Guard bits of all linear outputs of an exact network.
 const GUARD: u32 = 3;
-const TRUNCATE: u32 = 4;
+pub(crate) const TRUNCATE: u32 = 4;
 
-type Checked = PerLayer<Iknp, HalfGates>;
+pub(crate) type Checked = PerLayer<Iknp, HalfGates>;
 
 const NEVER: AuditRate = AuditRate { audits: 0, of: 1 };
 const ALWAYS: AuditRate = AuditRate { audits: 1, of: 1 };
@@ -33,13 +33,10 @@ fn steps(choice: StepChoice) -> Checked {
     PerLayer { ot: Iknp::default(), scheme: HalfGates::default(), choices: vec![choice; 8].into() }
 }
 
-fn suite<L>(linear: L) -> Suite<L, Checked> {
-    let clients = Clients::Untrusted(BaseOt::Classic);
+/// Of a client, and of a server that audits as often; who asks does not look at the rate.
+pub(crate) fn suite<L>(linear: L, rate: AuditRate) -> Suite<L, Checked> {
+    let clients = Clients::Untrusted(BaseOt::Classic, rate);
     Suite::new(linear, steps(StepChoice::Checked)).with_clients(clients)
-}
-
-fn limits(audit: AuditRate) -> ServerLimits {
-    ServerLimits { audit, ..ServerLimits::default() }
 }
 
 /// Keeps what the server has against its client.
@@ -53,20 +50,16 @@ impl SessionWatcher for Court {
 }
 
 /// What the server says of a session, and what it has against the client.
-type Served = (Result<(), GazelleError>, Vec<CheatingEvidence>);
+pub(crate) type Served = (Result<(), GazelleError>, Vec<CheatingEvidence>);
 
-fn serve<L: LinearProtocol>(
-    server: &Service<L, Checked>,
-    channel: Channel,
-    audit: AuditRate,
-) -> Served {
+pub(crate) fn serve<L: LinearProtocol>(server: &Service<L, Checked>, channel: Channel) -> Served {
     let mut rng = gazelle::system_rng().unwrap();
     let court = Court::default();
     let stage = SessionStage::default();
     let mut guest = Guest::greet(channel).unwrap();
     let result = server
         .welcome(&mut guest, u64::MAX, &mut rng)
-        .and_then(|()| server.attend(guest, &limits(audit), &stage, &court, &mut rng));
+        .and_then(|()| server.attend(guest, &ServerLimits::default(), &stage, &court, &mut rng));
     (result, court.0.into_inner().unwrap())
 }
 
@@ -96,11 +89,11 @@ fn session(
     inputs: &[Vec<i64>],
     audit: AuditRate,
 ) -> (Result<(Vec<Inference>, u64), GazelleError>, Served) {
-    let server = compile(suite(linear.clone()), network.clone());
+    let server = compile(suite(linear.clone(), audit), network.clone());
     let inputs = inputs.to_vec();
     run_two(
-        move |channel| visit(suite(linear), channel, &inputs),
-        move |channel| serve(&server, channel, audit),
+        move |channel| visit(suite(linear, audit), channel, &inputs),
+        move |channel| serve(&server, channel),
     )
 }
 
@@ -108,7 +101,7 @@ fn session(
 fn transcript_an_honest_client_gets_the_reference_and_the_planned_bytes() {
     let network = exactly(&tiny(TRUNCATE));
     let inputs = inputs(&network, 3);
-    let planned = compile(suite(Lying::default()), network.clone()).traffic().clone();
+    let planned = compile(suite(Lying::default(), HALF), network.clone()).traffic().clone();
     let (client, (served, accused)) = session(Lying::default(), &network, &inputs, NEVER);
     served.unwrap();
     assert!(accused.is_empty());
@@ -124,6 +117,41 @@ fn transcript_an_honest_client_gets_the_reference_and_the_planned_bytes() {
     assert_eq!(seen(&report.online), bytes(planned.online));
     // One behind the commitment, one behind the offline phase.
     assert!(report.offline.turns <= 5, "{}", report.offline.turns);
+}
+
+#[test]
+fn transcript_an_inference_that_is_opened_takes_the_planned_bytes_and_no_table() {
+    let network = exactly(&tiny(TRUNCATE));
+    let asked = inputs(&network, 1);
+    let planned = compile(suite(Lying::default(), HALF), network.clone()).traffic().clone();
+    let priced: u64 = planned.opened.total();
+    let tables: Cost = planned.nonlinear.kept_back;
+    assert!(tables.server_to_client > 0 && tables.client_to_server == 0);
+    assert_eq!(planned.with_audits(HALF) as u64, planned.cold().total() + priced);
+    // How many are opened before one is used is chance: none, each time, with 2^-64.
+    let opened = (0..64).find_map(|_| {
+        let (client, (served, _)) = session(Lying::default(), &network, &asked, HALF);
+        served.unwrap();
+        let (inferences, opened) = client.unwrap();
+        let offline = inferences[0].report.offline;
+        let all = planned.offline.client_to_server + opened * planned.opened.client_to_server;
+        // The OT extension goes in batches of 4 KiB, whatever is left of the last one.
+        assert!(offline.bytes_sent.abs_diff(all) < 8192 * (opened + 1), "{opened} opened");
+        let all = planned.offline.server_to_client + opened * planned.opened.server_to_client;
+        assert_eq!(offline.bytes_received, all);
+        (opened > 0).then_some(opened)
+    });
+    assert!(opened.is_some());
+    // 64 are opened, and the client leaves: what the server says holds no table.
+    let server = compile(suite(Lying::default(), ALWAYS), network);
+    let (client, _, recording) = run_two_recorded(
+        move |channel| visit(suite(Lying::default(), ALWAYS), channel, &asked),
+        move |channel| serve(&server, channel),
+    );
+    assert!(client.is_err());
+    let heard = frames(&recording.received());
+    let count = |kind| heard.iter().filter(|frame| frame.header.kind == kind).count();
+    assert_eq!((count(0x0714), count(0x0601)), (64, 0));
 }
 
 #[test]
@@ -157,12 +185,12 @@ fn an_honest_client_of_a_network_with_every_kind_of_edge_is_never_accused() {
     let network = exactly(&plain);
     let inputs = inputs(&network, 4);
     for hints in [Hints::Reused, Hints::Fresh] {
-        let suite = suite(Lying::default()).with_hints(hints);
+        let suite = suite(Lying::default(), HALF).with_hints(hints);
         let server = compile(suite.clone(), network.clone());
         let asked = inputs.clone();
         let (client, (served, accused)) = run_two(
             move |channel| visit(suite, channel, &asked),
-            move |channel| serve(&server, channel, HALF),
+            move |channel| serve(&server, channel),
         );
         served.unwrap();
         assert!(accused.is_empty());
@@ -194,6 +222,8 @@ fn adversarial_lies_about_masks_shares_and_coins_are_caught_when_they_are_opened
         (Lie::Mask(1), "what it put into circuits"),
         (Lie::Coins(0), "a request"),
         (Lie::Coins(1), "a request"),
+        (Lie::Secret(0), "a request"),
+        (Lie::Secret(1), "a request"),
     ];
     for (lie, check) in lies {
         let (client, (served, accused)) = session(Lying::with(lie), &network, &inputs, ALWAYS);
@@ -218,27 +248,27 @@ fn tampered(
     bit: usize,
     audit: AuditRate,
 ) -> (Result<Vec<i64>, GazelleError>, Served) {
-    let server = compile(suite(Lying::default()), network.clone());
+    let server = compile(suite(Lying::default(), audit), network.clone());
     let inputs = inputs(network, 1);
     let mutation = Mutation::Flip { bit };
     let ends = tampered_pair(Duration::from_secs(100), index, mutation);
     run_two_over(
         ends,
         move |channel| {
-            let visited = visit(suite(Lying::default()), channel, &inputs);
+            let visited = visit(suite(Lying::default(), audit), channel, &inputs);
             visited.map(|(mut inferences, _)| inferences.remove(0).values)
         },
-        move |channel| serve(&server, channel, audit),
+        move |channel| serve(&server, channel),
     )
 }
 
 /// The client's frames of a kind in a session with one inference that is used.
 fn places(network: &Network, kind: u16) -> Vec<(usize, usize)> {
-    let server = compile(suite(Lying::default()), network.clone());
+    let server = compile(suite(Lying::default(), NEVER), network.clone());
     let inputs = inputs(network, 1);
     let (client, _, recording) = run_two_recorded(
-        move |channel| visit(suite(Lying::default()), channel, &inputs),
-        move |channel| serve(&server, channel, NEVER),
+        move |channel| visit(suite(Lying::default(), NEVER), channel, &inputs),
+        move |channel| serve(&server, channel),
     );
     client.unwrap();
     let frames = frames(&recording.sent()).into_iter().enumerate();
@@ -347,7 +377,7 @@ fn adversarial_muse_reads_the_weights_without_protection_and_is_caught_with_it()
         let server = compile(suite.clone(), network.clone());
         run_two(
             move |channel| extract(suite, &lie, channel, hidden),
-            move |channel| serve(&server, channel, HALF),
+            move |channel| serve(&server, channel),
         )
     };
     let lying = Lying::default();
@@ -364,7 +394,7 @@ fn adversarial_muse_reads_the_weights_without_protection_and_is_caught_with_it()
     }
     // 64 queries, each of which is opened with probability 1/2.
     let lying = Lying::default();
-    let (columns, (served, accused)) = run(suite(lying.clone()), lying.lie);
+    let (columns, (served, accused)) = run(suite(lying.clone(), HALF), lying.lie);
     assert!(columns.is_err() && accused.len() == 1);
     assert!(matches!(served, Err(GazelleError::Cheating(_))));
 }
@@ -373,8 +403,10 @@ fn adversarial_muse_reads_the_weights_without_protection_and_is_caught_with_it()
 fn adversarial_plans_that_round_locally_are_refused() {
     let info = gazelle::ModelInfo::default;
     let none = serde_json::Value::Null;
-    let refused = Service::compile(suite(Lying::default()), tiny(TRUNCATE), info(), none.clone());
+    let refused =
+        Service::compile(suite(Lying::default(), HALF), tiny(TRUNCATE), info(), none.clone());
     assert!(refused.unwrap_err().to_string().contains("round"));
-    let refused = Service::compile(suite(Lying::default()), everything(TRUNCATE), info(), none);
+    let refused =
+        Service::compile(suite(Lying::default(), HALF), everything(TRUNCATE), info(), none);
     assert!(refused.is_err());
 }

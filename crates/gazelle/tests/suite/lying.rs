@@ -24,6 +24,8 @@ pub(crate) enum Lie {
     Mask(usize),
     /// The coins of this group's request: others.
     Coins(usize),
+    /// The secret of this group's request: three times as large.
+    Secret(usize),
 }
 
 /// The program's linear layers, with a client that lies.
@@ -134,6 +136,9 @@ impl LinearClient for LyingClient {
         channel: &mut SendHalf,
         coins: &[u8; 32],
     ) -> Result<(Shares, Self::Pending), ProtocolError> {
+        if self.lie() == Lie::Secret(group) {
+            return self.inner.request_stretched(group, mask, channel, coins);
+        }
         let mut coins = *coins;
         coins[31] ^= u8::from(self.lie() == Lie::Coins(group));
         let (r, pending) = self.inner.request_from(group, mask, channel, &coins)?;

@@ -137,6 +137,28 @@ impl LayerSecret {
         Ok(made)
     }
 
+    /// As [`request_of`](Self::request_of), of a client that cheats: its secret is three times the one that follows
+    /// from `private`, so out of range.
+    ///
+    /// # Errors
+    /// [`HeError::Caller`] if positions do not fit.
+    #[cfg(feature = "testing")]
+    pub fn request_of_stretched_secret(
+        parameters: &Parameters,
+        coins: &PublicCoins,
+        first_index: u64,
+        pinned: &[&[u32]],
+        settle: &mut dyn FnMut(usize, &mut [u64]),
+        private: &[u8; 32],
+    ) -> Result<Requested, HeError> {
+        let mut small = ternary_secret(parameters, private);
+        small.iter_mut().for_each(|s| *s *= 3);
+        let secret = (private, &small[..]);
+        let mut made = Self::request_under(parameters, coins, first_index, pinned, settle, secret)?;
+        made.secret.exact = true;
+        Ok(made)
+    }
+
     /// All of a request follows from `private`, whatever the schedule.
     fn request_from(
         parameters: &Parameters,
@@ -146,15 +168,27 @@ impl LayerSecret {
         settle: &mut dyn FnMut(usize, &mut [u64]),
         private: &[u8; 32],
     ) -> Result<Requested, HeError> {
+        let small = ternary_secret(parameters, private);
+        let secret = (private, &small[..]);
+        Self::request_under(parameters, coins, first_index, pinned, settle, secret)
+    }
+
+    /// A request under the secret `small`, all else from `private`.
+    fn request_under(
+        parameters: &Parameters,
+        coins: &PublicCoins,
+        first_index: u64,
+        pinned: &[&[u32]],
+        settle: &mut dyn FnMut(usize, &mut [u64]),
+        (private, small): (&[u8; 32], &[i64]),
+    ) -> Result<Requested, HeError> {
         let n = parameters.degree();
         let fft = Fft::new(n)?;
         let (public, _) = halves(&derive(private, CoinKind::RequestPublicSeed, &[]));
         let mut scratch = fft.scratch();
 
-        let mut small = Zeroizing::new(vec![0i64; n]);
-        sample::ternary(&mut secret_stream(private, CoinKind::RequestSecret, &[]), &mut small);
         let mut s = Zeroizing::new(fft.zero());
-        fft.forward_small(&small, &mut s, &mut scratch)?;
+        fft.forward_small(small, &mut s, &mut scratch)?;
 
         let mut payload = Vec::with_capacity(RequestMessage::encoded_len(&RequestShape {
             parameters: *parameters,
@@ -315,6 +349,13 @@ fn share_seeded(
     levels::pack(parameters, v, &mut kept);
     v.zeroize();
     (kept, highs)
+}
+
+/// The ternary secret that follows from a request's coins.
+fn ternary_secret(parameters: &Parameters, private: &[u8; 32]) -> Zeroizing<Vec<i64>> {
+    let mut small = Zeroizing::new(vec![0i64; parameters.degree()]);
+    sample::ternary(&mut secret_stream(private, CoinKind::RequestSecret, &[]), &mut small);
+    small
 }
 
 fn check_pinned(parameters: &Parameters, pinned: &[Pinned<'_>]) -> Result<(), HeError> {

@@ -139,6 +139,21 @@ impl PublicCoinClient {
         Ok((r, Pending { secret: made.secret, inference }))
     }
 
+    /// As `request_from`, with a secret that is out of range: for tests of who looks at it.
+    ///
+    /// # Errors
+    /// As `request_from`.
+    #[cfg(feature = "testing")]
+    pub fn request_stretched(
+        &self,
+        group: usize,
+        mask: Mask<'_>,
+        channel: &mut SendHalf,
+        coins: &[u8; 32],
+    ) -> Result<(Shares, Pending), ProtocolError> {
+        self.send(group, mask, channel, RequestCoins::Stretched(coins))
+    }
+
     fn find(&self, group: usize) -> Result<&ClientGroup, ProtocolError> {
         self.groups.get(group).ok_or_else(|| Misuse::Group(group).into())
     }

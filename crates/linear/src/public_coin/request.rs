@@ -19,6 +19,9 @@ pub(super) enum RequestCoins<'a> {
     Fresh(&'a mut (dyn CryptoRng + Send)),
     /// All from these.
     All(&'a [u8; 32]),
+    /// The same, but for a secret that is out of range: a client that cheats.
+    #[cfg(feature = "testing")]
+    Stretched(&'a [u8; 32]),
 }
 
 /// A request and its mask.
@@ -51,6 +54,17 @@ pub(super) fn make(
                 &mut |request: usize, words: &mut [u64]| settle_into(&mut r, request, words);
             let private = private(REQUEST_COINS);
             LayerSecret::request_of(parameters, public, first, &positions, settle, &private)
+        }
+        #[cfg(feature = "testing")]
+        RequestCoins::Stretched(coins) => {
+            let private = |what: &str| Zeroizing::new(blake3::derive_key(what, coins));
+            r = initial_mask(state, &slots, mask, &mut Prg::with_key(&private(MASK_COINS), 0))?;
+            let settle =
+                &mut |request: usize, words: &mut [u64]| settle_into(&mut r, request, words);
+            let coins = private(REQUEST_COINS);
+            LayerSecret::request_of_stretched_secret(
+                parameters, public, first, &positions, settle, &coins,
+            )
         }
     };
     let r = Shares::new(state.group.ring_bits, std::mem::take(&mut *r));

@@ -20,6 +20,7 @@ use gazelle_prg::{Prg, Seed};
 use gazelle_share::ProtocolError;
 use gazelle_wire::traffic::framed_len;
 use gazelle_wire::{Channel, Cost, DecodeError, Message, Reader};
+use rayon::prelude::*;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -40,6 +41,11 @@ pub(crate) fn bit_sum(seed: &Seed, chunk: usize, bits: &BitVec) -> Block {
     let bits: Zeroizing<Vec<Block>> =
         Zeroizing::new(bits.iter().map(|bit| Block(u128::from(bit))).collect());
     label_sum(seed, chunk, &bits)
+}
+
+/// The sum of all chunks' parts.
+pub(crate) fn sum(parts: impl ParallelIterator<Item = Block>) -> Block {
+    parts.reduce(|| Block::ZERO, |sum, part| sum ^ part)
 }
 
 /// Seed of a step's coefficients under an inference's.
@@ -103,6 +109,16 @@ pub(crate) fn check_traffic(reveals: impl Iterator<Item = bool>) -> Vec<Cost> {
     reveals.map(cost).collect()
 }
 
+/// What the check of one step's colours adds online: the seed that is said behind them, or the sum before a reveal.
+pub(crate) fn own_check_traffic(reveals: bool) -> Cost {
+    let message = framed_len(16);
+    if reveals {
+        Cost { client_to_server: message, server_to_client: 0 }
+    } else {
+        Cost { client_to_server: 0, server_to_client: message }
+    }
+}
+
 /// The client's output labels on their way into the sum. Wiped on drop.
 #[derive(Default)]
 pub(crate) struct ClientColours {
@@ -124,9 +140,9 @@ impl ClientColours {
             return Ok(());
         }
         let ColourSeed(seed) = channel.recv(&())?;
-        for (chunk, labels) in std::mem::take(&mut self.kept).into_iter().enumerate() {
-            **self.sum.get_or_insert_default() ^= label_sum(&seed, chunk, &labels.0);
-        }
+        let kept = std::mem::take(&mut self.kept).into_par_iter().enumerate();
+        let sum = sum(kept.map(|(chunk, labels)| label_sum(&seed, chunk, &labels.0)));
+        **self.sum.get_or_insert_default() ^= sum;
         Ok(())
     }
 
@@ -163,8 +179,8 @@ impl ServerColours {
         if bits.is_empty() {
             return;
         }
-        let sums = bits.iter().enumerate().map(|(chunk, bits)| bit_sum(&check.seed, chunk, bits));
-        let bits = sums.fold(Block::ZERO, |sum, part| sum ^ part);
+        let bits = bits.par_iter().enumerate();
+        let bits = sum(bits.map(|(chunk, bits)| bit_sum(&check.seed, chunk, bits)));
         **self.expected.get_or_insert_default() ^= *check.zeros ^ gf128::mul(bits, delta.block());
         self.seed = Some(check.seed);
     }

@@ -19,7 +19,7 @@ use gazelle_wire::Channel;
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::garbled::check::{ClientColours, label_sum};
+use crate::garbled::check::ClientColours;
 use crate::garbled::messages::{Colours, Labels};
 use crate::garbled::program::{Chunk, GarbledStep};
 use crate::offline::plan::{OtCall, Unit};
@@ -43,6 +43,13 @@ pub(crate) struct PreparedChunk {
     tweaks: Vec<Tweaks>,
 }
 
+impl PreparedChunk {
+    /// Of a chunk's labels and what came for it.
+    pub(crate) fn new((mut labels, tweaks): ChunkLabels, tables: Vec<u8>) -> Self {
+        Self { labels: std::mem::take(&mut *labels), tables, tweaks }
+    }
+}
+
 impl Drop for PreparedChunk {
     fn drop(&mut self) {
         self.labels.zeroize();
@@ -54,11 +61,9 @@ fn internal() -> ProtocolError {
 }
 
 impl GarbledClientPrepared {
-    /// The sum of all labels that the client put into the step.
-    pub(crate) fn label_sum(&self, seed: &Seed) -> Block {
-        let sums = self.chunks.par_iter().enumerate();
-        let sums = sums.map(|(index, chunk)| label_sum(seed, index, &chunk.labels));
-        sums.reduce(|| Block::ZERO, |sum, part| sum ^ part)
+    /// Of labels, tables and tweaks by chunk.
+    pub(crate) fn new(hash_seed: Seed, chunks: Vec<PreparedChunk>) -> Self {
+        Self { hash_seed, chunks }
     }
 
     /// Writes the material.
@@ -143,7 +148,7 @@ impl<'a> GarbledClientStep<'a> {
         chunks: Vec<PreparedChunk>,
         seed: Option<Seed>,
     ) -> Result<GarbledClientPrepared, ProtocolError> {
-        Ok(GarbledClientPrepared { hash_seed: seed.ok_or_else(internal)?, chunks })
+        Ok(GarbledClientPrepared::new(seed.ok_or_else(internal)?, chunks))
     }
 }
 
@@ -173,11 +178,10 @@ impl Work for GarbledClientStep<'_> {
     fn finish(
         &self,
         _chunk: usize,
-        (mut labels, tweaks): ChunkLabels,
+        labels: ChunkLabels,
         heard: Heard,
     ) -> Result<FinishedChunk<PreparedChunk>, ProtocolError> {
-        let labels = std::mem::take(&mut *labels);
-        Ok((PreparedChunk { labels, tables: heard.tables()?, tweaks }, None))
+        Ok((PreparedChunk::new(labels, heard.tables()?), None))
     }
 }
 

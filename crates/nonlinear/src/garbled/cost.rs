@@ -43,6 +43,13 @@ impl GarbledStep {
     }
 }
 
+/// Exact bytes of a step's hash seed and tables.
+pub(crate) fn table_traffic<S: GarblingScheme>(scheme: &S, step: &GarbledStep) -> Cost {
+    let tables = step.chunks.iter().map(|chunk| step.table_len(scheme, step.program(chunk)));
+    let server_to_client = framed_len(16) + tables.map(framed_len).sum::<u64>();
+    Cost { client_to_server: 0, server_to_client }
+}
+
 /// Exact offline and online bytes of a step; `made` counts the session's OTs.
 pub(crate) fn step_traffic<O: OtExtension, S: GarblingScheme>(
     ot: &O,
@@ -50,7 +57,7 @@ pub(crate) fn step_traffic<O: OtExtension, S: GarblingScheme>(
     step: &GarbledStep,
     made: &mut usize,
 ) -> (Cost, Cost) {
-    let mut offline = Cost { server_to_client: framed_len(16), ..Cost::default() };
+    let mut offline = table_traffic(scheme, step);
     let mut online = Cost::default();
     for batch in step.batches().filter(|batch| !batch.is_empty()) {
         let batch = &step.chunks[batch];
@@ -59,8 +66,6 @@ pub(crate) fn step_traffic<O: OtExtension, S: GarblingScheme>(
         *made += count;
         offline.client_to_server += framed_len(count.div_ceil(8));
         for chunk in batch {
-            let table = step.table_len(scheme, step.program(chunk));
-            offline.server_to_client += framed_len(table);
             online.server_to_client += framed_len(16 * step.input_bits * chunk.inputs.len());
             let colours = framed_len((step.output_bits * chunk.outputs.len()).div_ceil(8));
             if step.mask_bits > 0 {

@@ -7,7 +7,6 @@
 
 use std::io::{self, Read, Write};
 
-use gazelle_block::gf128;
 use gazelle_block::{BitVec, Block, Blocks, Delta};
 use gazelle_convert::{Planes, yao};
 use gazelle_garble::garble_into;
@@ -18,8 +17,7 @@ use gazelle_wire::{Channel, SendHalf};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::garbled::check::{ColourCheck, ServerColours, bit_sum, label_sum, step_seed};
-use crate::garbled::client::GarbledClientStep;
+use crate::garbled::check::{ColourCheck, ServerColours};
 use crate::garbled::messages::{Colours, Labels};
 use crate::garbled::program::{Chunk, GarbledStep};
 use crate::offline::plan::{OtCall, Unit};
@@ -34,64 +32,26 @@ pub struct GarbledServerPrepared {
     zero_labels: Seed,
     /// Per chunk, `[wire][output]`.
     permute: Vec<BitVec>,
-    /// Where steps are checked.
-    checks: Option<ServerChecks>,
-}
-
-/// What a server keeps of a checked step's labels.
-struct ServerChecks {
-    /// Of the labels that the client put in, until the audit is over: the sum's seed and zero labels.
-    inputs: Option<(Seed, Block)>,
-    colours: ColourCheck,
-}
-
-/// A chunk that is garbled.
-pub(crate) struct GarbledChunk {
-    permute: BitVec,
-    /// Sums of the zero labels of what the client puts in, and of the outputs; zero where nothing is checked.
-    sums: [Block; 2],
-}
-
-/// The seeds of a step's checks: of what the client puts in, and of its colours.
-#[derive(Clone)]
-pub(crate) struct CheckSeeds {
-    inputs: Seed,
-    colours: Seed,
-}
-
-impl CheckSeeds {
-    /// For one inference.
-    pub(crate) fn random(rng: &mut (dyn CryptoRng + Send)) -> Self {
-        Self { inputs: Seed::random(rng), colours: Seed::random(rng) }
-    }
-
-    /// For one of its steps.
-    fn of(&self, step: usize) -> Self {
-        Self { inputs: self.inputs.clone(), colours: step_seed(&self.colours, step) }
-    }
+    /// Where steps are checked: of the colours that come back.
+    colours: Option<ColourCheck>,
 }
 
 impl GarbledServerPrepared {
-    /// The seed of what the client is asked about an inference's labels; nothing where none are checked.
-    pub(crate) fn challenge(&self) -> Option<&Seed> {
-        self.checks.as_ref()?.inputs.as_ref().map(|(seed, _)| seed)
-    }
-
-    /// The sum of labels of a client that put in what `client` does; nothing where none are checked.
-    pub(crate) fn label_sum(&self, number: usize, client: &GarbledClientStep<'_>) -> Option<Block> {
-        let (seed, zeros) = self.checks.as_ref()?.inputs.as_ref()?;
-        let seed = step_seed(seed, number);
-        let chunks = client.chunks().iter().enumerate();
-        let sums = chunks.map(|(index, chunk)| bit_sum(&seed, index, &client.bits(chunk)));
-        let bits = sums.fold(Block::ZERO, |sum, part| sum ^ part);
-        Some(*zeros ^ gf128::mul(bits, self.delta.block()))
+    /// Of a step whose chunks have these permute bits.
+    pub(crate) fn new(
+        garbler: &Garbler,
+        permute: Vec<BitVec>,
+        colours: Option<ColourCheck>,
+    ) -> Self {
+        let (delta, zero_labels) = (garbler.delta.clone(), garbler.zero_labels.clone());
+        Self { delta, zero_labels, permute, colours }
     }
 
     /// Writes the material.
     pub(crate) fn store(&self, out: &mut dyn Write) -> io::Result<()> {
         put_blocks(out, &[self.delta.block()])?;
         put_seed(out, &self.zero_labels)?;
-        if let Some(ServerChecks { colours, .. }) = &self.checks {
+        if let Some(colours) = &self.colours {
             put_seed(out, &colours.seed)?;
             put_blocks(out, &[*colours.zeros])?;
         }
@@ -107,73 +67,115 @@ impl GarbledServerPrepared {
         let delta = get_blocks(input, 1)?;
         let delta = delta.first().and_then(|block| Delta::from_block(*block).ok());
         let zero_labels = get_seed(input)?;
-        let mut checks = None;
+        let mut colours = None;
         if checked {
             let seed = get_seed(input)?;
             let zeros = Zeroizing::new(*get_blocks(input, 1)?.first().ok_or_else(refused)?);
-            checks = Some(ServerChecks { inputs: None, colours: ColourCheck { seed, zeros } });
+            colours = Some(ColourCheck { seed, zeros });
         }
         let read = |chunk: &Chunk| get_bits(input, step.output_bits * chunk.outputs.len());
         let permute = step.chunks.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { delta: delta.ok_or_else(refused)?, zero_labels, permute, checks })
+        Ok(Self { delta: delta.ok_or_else(refused)?, zero_labels, permute, colours })
     }
 }
 
-/// A step that is being garbled.
-pub(crate) struct GarbledServerStep<'a, S> {
-    step: &'a GarbledStep,
-    scheme: &'a S,
+/// What a step is garbled with.
+#[derive(Clone)]
+pub(crate) struct Garbler {
     delta: Delta,
     /// Of the hash: public, fresh, ahead of the tables.
-    hash: Seed,
+    pub(crate) hash: Seed,
     /// Of the zero labels of the server's inputs.
     zero_labels: Seed,
     /// Of the garbler's private coins.
     coins: Seed,
-    /// Where the step is checked: its number and seeds.
-    checks: Option<(usize, CheckSeeds)>,
 }
 
-/// y of a chunk's labels, and its tweaks.
+impl Garbler {
+    /// With fresh seeds from `rng`.
+    pub(crate) fn random(delta: Delta, rng: &mut (dyn CryptoRng + Send)) -> Self {
+        let (hash, zero_labels, coins) = (Seed::random(rng), Seed::random(rng), Seed::random(rng));
+        Self { delta, hash, zero_labels, coins }
+    }
+
+    /// Of the labels.
+    pub(crate) fn delta(&self) -> &Delta {
+        &self.delta
+    }
+
+    /// Garbles one chunk under the zero labels of the client's share and mask: its tables and its
+    /// outputs' zero labels.
+    pub(crate) fn garble<S: GarblingScheme>(
+        &self,
+        (step, scheme): (&GarbledStep, &S),
+        chunk: usize,
+        client: &[Block],
+        tweaks: Vec<Tweaks>,
+    ) -> Result<(Vec<u8>, Zeroizing<Vec<Block>>), ProtocolError> {
+        let Self { delta, hash, zero_labels, coins } = self;
+        let program = step.program(&step.chunks[chunk]);
+        let words = step.input_bits * program.inputs;
+        let server = Zeroizing::new(yao::server_zero_labels(zero_labels, chunk as u64, words));
+        let (client, mask) = client.split_at_checked(words).ok_or_else(internal)?;
+        let mut tables = vec![0; step.table_len(scheme, program)];
+        let mut sink = tables.as_mut_slice();
+        let mut tweaks = tweaks.into_iter();
+        let mut coins = Prg::new(&coins.fork(COINS, chunk as u64), COINS);
+        let outputs = step.run(program, [&server, client, mask], |stage, circuit, operands| {
+            let range = tweaks.next().ok_or_else(internal)?;
+            let lanes = stage.lanes;
+            garble_into(scheme, circuit, lanes, delta, hash, range, operands, &mut sink, &mut coins)
+                .map_err(ProtocolError::backend)
+        })?;
+        Ok((tables, Zeroizing::new(outputs)))
+    }
+}
+
+/// A step that is being garbled while its OTs are made.
+pub(crate) struct GarbledServerStep<'a, S> {
+    step: &'a GarbledStep,
+    scheme: &'a S,
+    garbler: Garbler,
+}
+
+/// A chunk's tweaks with y of its labels, or with their zero labels once the client has said d.
 pub(crate) type ChunkOts = (Zeroizing<Vec<Block>>, Vec<Tweaks>);
 
 impl<'a, S> GarbledServerStep<'a, S> {
-    /// With fresh seeds from `rng`.
-    pub(crate) fn new(
-        step: &'a GarbledStep,
-        scheme: &'a S,
-        delta: Delta,
-        checks: Option<(usize, &CheckSeeds)>,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Self {
-        let (hash, zero_labels, coins) = (Seed::random(rng), Seed::random(rng), Seed::random(rng));
-        let checks = checks.map(|(number, seeds)| (number, seeds.of(number)));
-        Self { step, scheme, delta, hash, zero_labels, coins, checks }
+    /// With this garbler.
+    pub(crate) fn new(step: &'a GarbledStep, scheme: &'a S, garbler: Garbler) -> Self {
+        Self { step, scheme, garbler }
     }
 
     /// The material, once all chunks are garbled.
-    pub(crate) fn close(&self, chunks: Vec<GarbledChunk>) -> GarbledServerPrepared {
-        let (delta, zero_labels) = (self.delta.clone(), self.zero_labels.clone());
-        let mut sums = [Block::ZERO; 2];
-        for chunk in &chunks {
-            sums.iter_mut().zip(chunk.sums).for_each(|(sum, part)| *sum ^= part);
-        }
-        let [inputs, zeros] = sums;
-        let checks = self.checks.as_ref().map(|(_, seeds)| ServerChecks {
-            inputs: Some((seeds.inputs.clone(), inputs)),
-            colours: ColourCheck { seed: seeds.colours.clone(), zeros: Zeroizing::new(zeros) },
-        });
-        let permute = chunks.into_iter().map(|chunk| chunk.permute).collect();
-        GarbledServerPrepared { delta, zero_labels, permute, checks }
+    pub(crate) fn close(&self, permute: Vec<BitVec>) -> GarbledServerPrepared {
+        GarbledServerPrepared::new(&self.garbler, permute, None)
     }
+}
+
+/// Deals a call's OTs out to its chunks.
+pub(crate) fn deal(
+    step: &GarbledStep,
+    unit: &Unit,
+    call: &OtCall,
+    down: &Made,
+) -> Result<Beginning<ChunkOts>, ProtocolError> {
+    let mut rest = down.blocks();
+    let mut begun = Vec::with_capacity(call.chunks.len());
+    for (chunk, tweaks) in step.chunks[call.chunks.clone()].iter().zip(unit.take_tweaks()) {
+        let (y, later) = rest.split_at_checked(step.ots(chunk)).ok_or_else(internal)?;
+        rest = later;
+        begun.push((Zeroizing::new(y.to_vec()), tweaks));
+    }
+    Ok((begun, BitVec::new()))
 }
 
 impl<S: GarblingScheme> Work for GarbledServerStep<'_, S> {
     type Begun = ChunkOts;
-    type Ready = GarbledChunk;
+    type Ready = BitVec;
 
     fn seed(&self) -> Option<Seed> {
-        Some(self.hash.clone())
+        Some(self.garbler.hash.clone())
     }
 
     fn begin(
@@ -183,15 +185,7 @@ impl<S: GarblingScheme> Work for GarbledServerStep<'_, S> {
         down: &Made,
         _up: &Made,
     ) -> Result<Beginning<ChunkOts>, ProtocolError> {
-        let mut rest = down.blocks();
-        let mut begun = Vec::with_capacity(call.chunks.len());
-        for (chunk, tweaks) in self.step.chunks[call.chunks.clone()].iter().zip(unit.take_tweaks())
-        {
-            let (y, later) = rest.split_at_checked(self.step.ots(chunk)).ok_or_else(internal)?;
-            rest = later;
-            begun.push((Zeroizing::new(y.to_vec()), tweaks));
-        }
-        Ok((begun, BitVec::new()))
+        deal(self.step, unit, call, down)
     }
 
     fn finish(
@@ -199,52 +193,16 @@ impl<S: GarblingScheme> Work for GarbledServerStep<'_, S> {
         chunk: usize,
         (mut client, tweaks): ChunkOts,
         heard: Heard,
-    ) -> Result<FinishedChunk<GarbledChunk>, ProtocolError> {
-        yao::client_zero_labels(&mut client, &heard.bits()?, &self.delta);
-        let (tables, outputs) = self.garble(chunk, &client, tweaks)?;
-        let mut sums = [Block::ZERO; 2];
-        if let Some((number, seeds)) = &self.checks {
-            sums = [
-                label_sum(&step_seed(&seeds.inputs, *number), chunk, &client),
-                label_sum(&seeds.colours, chunk, &outputs),
-            ];
-        }
-        Ok((GarbledChunk { permute: yao::colours(&outputs), sums }, Some(tables)))
+    ) -> Result<FinishedChunk<BitVec>, ProtocolError> {
+        yao::client_zero_labels(&mut client, &heard.bits()?, self.garbler.delta());
+        let (tables, outputs) =
+            self.garbler.garble((self.step, self.scheme), chunk, &client, tweaks)?;
+        Ok((yao::colours(&outputs), Some(tables)))
     }
 }
 
 fn internal() -> ProtocolError {
     ProtocolError::Defect("the compiled step does not fit itself")
-}
-
-impl<S: GarblingScheme> GarbledServerStep<'_, S> {
-    /// Garbles one chunk under the zero labels of the client's share and mask: its tables and its
-    /// outputs' zero labels.
-    fn garble(
-        &self,
-        chunk: usize,
-        client: &[Block],
-        tweaks: Vec<Tweaks>,
-    ) -> Result<(Vec<u8>, Zeroizing<Vec<Block>>), ProtocolError> {
-        let Self { step, scheme, delta, hash, zero_labels, coins, .. } = self;
-        let program = step.program(&step.chunks[chunk]);
-        let words = step.input_bits * program.inputs;
-        let server = Zeroizing::new(yao::server_zero_labels(zero_labels, chunk as u64, words));
-        let (client, mask) = client.split_at_checked(words).ok_or_else(internal)?;
-        let mut tables = vec![0; step.table_len(*scheme, program)];
-        let mut sink = tables.as_mut_slice();
-        let mut tweaks = tweaks.into_iter();
-        let mut coins = Prg::new(&coins.fork(COINS, chunk as u64), COINS);
-        let outputs = step.run(program, [&server, client, mask], |stage, circuit, operands| {
-            let range = tweaks.next().ok_or_else(internal)?;
-            let lanes = stage.lanes;
-            garble_into(
-                *scheme, circuit, lanes, delta, hash, range, operands, &mut sink, &mut coins,
-            )
-            .map_err(ProtocolError::backend)
-        })?;
-        Ok((tables, Zeroizing::new(outputs)))
-    }
 }
 
 /// Fork domain of the garbler's private coins.
@@ -259,12 +217,12 @@ pub(crate) fn online(
     channel: &mut Channel,
 ) -> Result<Option<Shares>, ProtocolError> {
     check_input(&step.step, &input)?;
-    if checked != prepared.checks.is_some() {
+    if checked != prepared.colours.is_some() {
         // Colours that nothing can be held against would pass.
         return Err(Misuse::Material.into());
     }
     let input = step.step.prepare_server(input, step.input_bits as u32);
-    let GarbledServerPrepared { delta, zero_labels, permute, checks } = prepared;
+    let GarbledServerPrepared { delta, zero_labels, permute, colours: check } = prepared;
     let labels = |index: usize, chunk: &Chunk| -> Labels {
         let words = &input.words()[chunk.inputs.clone()];
         let bits = Planes::from_words(words, step.input_bits as u32).to_bits();
@@ -315,8 +273,8 @@ pub(crate) fn online(
         // The first cause: if sending failed, receiving did too.
         sent.map_err(ProtocolError::from).and(received)
     })?;
-    if let Some(ServerChecks { colours, .. }) = checks {
-        sums.add(colours, &said, &delta);
+    if let Some(check) = check {
+        sums.add(check, &said, &delta);
     }
     Ok(Some(Shares::new(step.step.output_bits(), output)))
 }

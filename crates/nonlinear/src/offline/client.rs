@@ -9,6 +9,7 @@ use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::garbled::audited::LabelledStep;
 use crate::garbled::client::{ChunkLabels, GarbledClientStep, PreparedChunk};
 use crate::gmw::client::{BegunChunk, GmwClientStep, ReadyChunk};
 use crate::offline::coordinator::{Sessions, run};
@@ -79,7 +80,7 @@ impl OneStep {
         };
         let step = match step {
             StepRef::Gmw(step) => &step.step,
-            StepRef::Garbled(step) => &step.step,
+            StepRef::Garbled(step) | StepRef::Checked(step) => &step.step,
         };
         check_shares(step, input, mask)?;
         Ok(Self(Some((input.clone(), mask.cloned()))))
@@ -105,6 +106,8 @@ struct ClientParty<'a> {
 enum ClientStep<'a> {
     Gmw(GmwClientStep<'a>),
     Garbled(GarbledClientStep<'a>),
+    /// Its tables come behind an audit.
+    Checked(GarbledClientStep<'a>),
 }
 
 enum ClientBegun {
@@ -115,6 +118,7 @@ enum ClientBegun {
 enum ClientReady {
     Gmw(ReadyChunk),
     Garbled(PreparedChunk),
+    Checked(ChunkLabels),
 }
 
 fn defect() -> ProtocolError {
@@ -135,6 +139,9 @@ impl<'a> Party for ClientParty<'a> {
             (Some(StepRef::Garbled(step)), _) => {
                 ClientStep::Garbled(GarbledClientStep::new(step, shares)?)
             }
+            (Some(StepRef::Checked(step)), _) => {
+                ClientStep::Checked(GarbledClientStep::new(step, shares)?)
+            }
             _ => return Err(defect()),
         })
     }
@@ -146,22 +153,31 @@ impl<'a> Party for ClientParty<'a> {
         ready: Vec<ClientReady>,
         seed: Option<Seed>,
     ) -> Result<PerLayerClientPrepared, ProtocolError> {
+        let ready = ready.into_iter();
         let prepared = match work {
             ClientStep::Gmw(_) => {
-                let chunks = ready.into_iter().map(|ready| match ready {
+                let chunks = ready.map(|ready| match ready {
                     ClientReady::Gmw(chunk) => Ok(chunk),
-                    ClientReady::Garbled(_) => Err(defect()),
+                    _ => Err(defect()),
                 });
                 let chunks = chunks.collect::<Result<_, _>>()?;
                 PerLayerClientPrepared::Gmw(GmwClientStep::close(chunks))
             }
             ClientStep::Garbled(_) => {
-                let chunks = ready.into_iter().map(|ready| match ready {
+                let chunks = ready.map(|ready| match ready {
                     ClientReady::Garbled(chunk) => Ok(chunk),
-                    ClientReady::Gmw(_) => Err(defect()),
+                    _ => Err(defect()),
                 });
                 let chunks = chunks.collect::<Result<_, _>>()?;
                 PerLayerClientPrepared::Garbled(GarbledClientStep::close(chunks, seed)?)
+            }
+            ClientStep::Checked(_) => {
+                let chunks = ready.map(|ready| match ready {
+                    ClientReady::Checked(chunk) => Ok(chunk),
+                    _ => Err(defect()),
+                });
+                let chunks = chunks.collect::<Result<_, _>>()?;
+                PerLayerClientPrepared::Labelled(LabelledStep::new(chunks))
             }
         };
         self.source.prepared(self.first + step);
@@ -185,7 +201,9 @@ impl Work for ClientStep<'_> {
         }
         Ok(match self {
             Self::Gmw(step) => lift(step.begin(unit, call, down, up)?, ClientBegun::Gmw),
-            Self::Garbled(step) => lift(step.begin(unit, call, down, up)?, ClientBegun::Garbled),
+            Self::Garbled(step) | Self::Checked(step) => {
+                lift(step.begin(unit, call, down, up)?, ClientBegun::Garbled)
+            }
         })
     }
 
@@ -203,6 +221,9 @@ impl Work for ClientStep<'_> {
             (Self::Garbled(step), ClientBegun::Garbled(begun)) => {
                 let (ready, tables) = step.finish(chunk, begun, heard)?;
                 (ClientReady::Garbled(ready), tables)
+            }
+            (Self::Checked(_), ClientBegun::Garbled(labels)) => {
+                (ClientReady::Checked(labels), None)
             }
             _ => return Err(defect()),
         })

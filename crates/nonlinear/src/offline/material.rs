@@ -1,5 +1,6 @@
 //! The material of a step on either backend, at either party.
 
+use crate::garbled::audited::{LabelledStep, UngarbledStep};
 use crate::garbled::client::GarbledClientPrepared;
 use crate::garbled::server::GarbledServerPrepared;
 use crate::gmw::client::GmwClientPrepared;
@@ -9,6 +10,8 @@ use crate::gmw::server::GmwServerPrepared;
 pub enum PerLayerClientPrepared {
     /// For a garbled step.
     Garbled(GarbledClientPrepared),
+    /// For a checked step, before its tables.
+    Labelled(LabelledStep),
     /// For a GMW step.
     Gmw(GmwClientPrepared),
 }
@@ -17,6 +20,8 @@ pub enum PerLayerClientPrepared {
 pub enum PerLayerServerPrepared {
     /// For a garbled step.
     Garbled(GarbledServerPrepared),
+    /// For a checked step, before its tables.
+    Ungarbled(UngarbledStep),
     /// For a GMW step.
     Gmw(GmwServerPrepared),
 }

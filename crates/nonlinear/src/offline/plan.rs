@@ -24,6 +24,8 @@ pub(crate) const WINDOW: usize = 5 << 19;
 pub(crate) enum StepRef<'a> {
     Gmw(&'a GmwStep),
     Garbled(&'a GarbledStep),
+    /// Garbled when the run is over, if an audit lets it pass.
+    Checked(&'a GarbledStep),
 }
 
 /// OTs that these steps take, S to C and C to S.
@@ -31,7 +33,9 @@ pub(crate) fn ots(steps: &[StepRef<'_>]) -> (usize, usize) {
     steps.iter().fold((0, 0), |sum, step| {
         let (down, up) = match step {
             StepRef::Gmw(step) => step.all_rots(),
-            StepRef::Garbled(step) => (step.chunks.iter().map(|chunk| step.ots(chunk)).sum(), 0),
+            StepRef::Garbled(step) | StepRef::Checked(step) => {
+                (step.chunks.iter().map(|chunk| step.ots(chunk)).sum(), 0)
+            }
         };
         (sum.0 + down, sum.1 + up)
     })
@@ -119,16 +123,18 @@ impl RunPlan {
                         units.push(gmw_unit(index, step, batch, down, up.as_deref_mut())?);
                     }
                 }
-                StepRef::Garbled(step) => {
-                    for (at, batch) in step.batches().enumerate() {
-                        units.push(garbled_unit(index, step, scheme, (at == 0, batch), down)?);
+                StepRef::Garbled(garbled) | StepRef::Checked(garbled) => {
+                    for (at, batch) in garbled.batches().enumerate() {
+                        let unit = garbled_unit(index, garbled, scheme, (at == 0, batch), down)?;
+                        let later = matches!(step, StepRef::Checked(_));
+                        units.push(if later { Unit { down: Vec::new(), ..unit } } else { unit });
                     }
                 }
             }
         }
         let chunks = steps.iter().map(|step| match step {
             StepRef::Gmw(step) => step.chunks.len(),
-            StepRef::Garbled(step) => step.chunks.len(),
+            StepRef::Garbled(step) | StepRef::Checked(step) => step.chunks.len(),
         });
         let order = order(&units.iter().map(Unit::ots).collect::<Vec<_>>(), WINDOW);
         Ok(Self { chunks: chunks.collect(), units, order })

@@ -9,7 +9,8 @@ use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::garbled::server::{CheckSeeds, ChunkOts, GarbledChunk, GarbledServerStep};
+use crate::garbled::audited::{CheckSeeds, CheckedServerStep};
+use crate::garbled::server::{ChunkOts, GarbledServerStep, Garbler};
 use crate::gmw::server::{BegunServerChunk, GmwServerStep, ReadyServerChunk};
 use crate::offline::coordinator::{Sessions, run};
 use crate::offline::material::PerLayerServerPrepared;
@@ -23,8 +24,6 @@ pub(crate) struct ServerSessions<'a, D, U> {
     pub(crate) gmw: Option<(&'a RotHashes, &'a mut Ot<U>)>,
     /// Whether the material is to be stored.
     pub(crate) record: bool,
-    /// Whether labels are checked.
-    pub(crate) checked: bool,
 }
 
 /// Hears what goes ahead of everything else in these steps' offline phase.
@@ -45,7 +44,7 @@ pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<PreparedSteps<PerLayerServerPrepared>, ProtocolError> {
-    let ServerSessions { down, gmw, record, checked } = sessions;
+    let ServerSessions { down, gmw, record } = sessions;
     let (hash, mut up) = gmw.unzip();
     let tweaks = up.as_deref_mut().map(|up| &mut up.tweaks);
     let plan = RunPlan::new(steps, scheme, &mut down.tweaks, tweaks)?;
@@ -60,7 +59,7 @@ pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
     down.announce(counts.0, channel, rng)?;
     up.announce(counts.1, channel, rng)?;
     let mut coins = Prg::new(&Seed::random(rng), COINS);
-    let checks = checked.then(|| CheckSeeds::random(&mut coins));
+    let checks = CheckSeeds::random(&mut coins);
     let party = ServerParty { steps, scheme, hash, delta, coins, record, checks };
     run(&plan, party, Sessions::new(&mut down, up), channel, rng)
 }
@@ -76,13 +75,15 @@ struct ServerParty<'a, S> {
     delta: Delta,
     coins: Prg,
     record: bool,
-    checks: Option<CheckSeeds>,
+    /// Of the steps that are checked.
+    checks: CheckSeeds,
 }
 
 /// A step of either backend.
 enum ServerStep<'a, S> {
     Gmw(GmwServerStep<'a>),
     Garbled(GarbledServerStep<'a, S>),
+    Checked(CheckedServerStep<'a>),
 }
 
 enum ServerBegun {
@@ -92,7 +93,9 @@ enum ServerBegun {
 
 enum ServerReady {
     Gmw(ReadyServerChunk),
-    Garbled(GarbledChunk),
+    /// Permute bits.
+    Garbled(BitVec),
+    Checked(ChunkOts),
 }
 
 fn defect() -> ProtocolError {
@@ -112,15 +115,13 @@ impl<'a, S: GarblingScheme> Party for ServerParty<'a, S> {
                 ServerStep::Gmw(GmwServerStep { step, hash, delta, seed, record: self.record })
             }
             (Some(StepRef::Garbled(garbled)), _) => {
-                let (delta, coins) = (self.delta.clone(), &mut self.coins);
-                let checks = self.checks.as_ref().map(|seeds| (step, seeds));
-                ServerStep::Garbled(GarbledServerStep::new(
-                    garbled,
-                    self.scheme,
-                    delta,
-                    checks,
-                    coins,
-                ))
+                let garbler = Garbler::random(self.delta.clone(), &mut self.coins);
+                ServerStep::Garbled(GarbledServerStep::new(garbled, self.scheme, garbler))
+            }
+            (Some(StepRef::Checked(garbled)), _) => {
+                let garbler = Garbler::random(self.delta.clone(), &mut self.coins);
+                let checks = (step, &self.checks);
+                ServerStep::Checked(CheckedServerStep::new(garbled, garbler, checks))
             }
             _ => return Err(defect()),
         })
@@ -133,22 +134,31 @@ impl<'a, S: GarblingScheme> Party for ServerParty<'a, S> {
         ready: Vec<ServerReady>,
         _seed: Option<Seed>,
     ) -> Result<PerLayerServerPrepared, ProtocolError> {
+        let ready = ready.into_iter();
         Ok(match work {
             ServerStep::Gmw(step) => {
-                let chunks = ready.into_iter().map(|ready| match ready {
+                let chunks = ready.map(|ready| match ready {
                     ServerReady::Gmw(chunk) => Ok(chunk),
-                    ServerReady::Garbled(_) => Err(defect()),
+                    _ => Err(defect()),
                 });
                 let chunks = chunks.collect::<Result<_, _>>()?;
                 PerLayerServerPrepared::Gmw(step.close(chunks))
             }
             ServerStep::Garbled(step) => {
-                let chunks = ready.into_iter().map(|ready| match ready {
+                let chunks = ready.map(|ready| match ready {
                     ServerReady::Garbled(chunk) => Ok(chunk),
-                    ServerReady::Gmw(_) => Err(defect()),
+                    _ => Err(defect()),
                 });
                 let chunks = chunks.collect::<Result<_, _>>()?;
                 PerLayerServerPrepared::Garbled(step.close(chunks))
+            }
+            ServerStep::Checked(step) => {
+                let chunks = ready.map(|ready| match ready {
+                    ServerReady::Checked(chunk) => Ok(chunk),
+                    _ => Err(defect()),
+                });
+                let chunks = chunks.collect::<Result<_, _>>()?;
+                PerLayerServerPrepared::Ungarbled(step.close(chunks))
             }
         })
     }
@@ -162,6 +172,7 @@ impl<S: GarblingScheme> Work for ServerStep<'_, S> {
         match self {
             Self::Gmw(step) => step.seed(),
             Self::Garbled(step) => step.seed(),
+            Self::Checked(step) => step.seed(),
         }
     }
 
@@ -178,6 +189,7 @@ impl<S: GarblingScheme> Work for ServerStep<'_, S> {
         Ok(match self {
             Self::Gmw(step) => lift(step.begin(unit, call, down, up)?, ServerBegun::Gmw),
             Self::Garbled(step) => lift(step.begin(unit, call, down, up)?, ServerBegun::Garbled),
+            Self::Checked(step) => lift(step.begin(unit, call, down, up)?, ServerBegun::Garbled),
         })
     }
 
@@ -195,6 +207,10 @@ impl<S: GarblingScheme> Work for ServerStep<'_, S> {
             (Self::Garbled(step), ServerBegun::Garbled(begun)) => {
                 let (ready, tables) = step.finish(chunk, begun, heard)?;
                 (ServerReady::Garbled(ready), tables)
+            }
+            (Self::Checked(step), ServerBegun::Garbled(begun)) => {
+                let (ready, tables) = step.finish(chunk, begun, heard)?;
+                (ServerReady::Checked(ready), tables)
             }
             _ => return Err(defect()),
         })

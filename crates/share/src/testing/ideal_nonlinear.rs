@@ -69,6 +69,7 @@ impl NonlinearProtocol for IdealNonlinear {
             setup: Cost::default(),
             offline: vec![Cost::default(); compiled.len()],
             online: compiled.iter().map(online).collect(),
+            kept_back: Cost::default(),
         }
     }
 

@@ -12,59 +12,7 @@ use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::session::linear_client::walk_masks;
 use crate::session::step_shares::{GroupShares, StepShares};
-
-/// How many of a client's prepared inferences are opened, by chance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AuditRate {
-    /// So many ..
-    pub audits: u32,
-    /// .. of so many.
-    pub of: u32,
-}
-
-impl Default for AuditRate {
-    /// One of eight.
-    fn default() -> Self {
-        Self { audits: 1, of: 8 }
-    }
-}
-
-impl AuditRate {
-    /// At least one in 2^20 and at most every other one: a client goes on after 64 openings in a row at most.
-    pub fn is_sensible(self) -> bool {
-        (1..=1 << 20).contains(&self.of) && self.audits > 0 && self.audits <= self.of / 2
-    }
-
-    /// Whether this one is.
-    fn toss(self, rng: &mut (dyn CryptoRng + Send)) -> bool {
-        // Off by 2^-32 at most.
-        rng.next_u64() % u64::from(self.of.max(1)) < u64::from(self.audits)
-    }
-}
-
-impl std::fmt::Display for AuditRate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.audits, self.of)
-    }
-}
-
-/// A text that is no rate of audits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a fraction such as 1/8, at most 1/2 and with at most 2^20 below")]
-pub struct AuditRateParseError;
-
-/// Of a fraction of whole numbers, such as `1/8`.
-impl std::str::FromStr for AuditRate {
-    type Err = AuditRateParseError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = |text: &str| text.trim().parse().ok();
-        let rate = text
-            .split_once('/')
-            .and_then(|(audits, of)| Some(Self { audits: number(audits)?, of: number(of)? }));
-        rate.filter(|rate| rate.is_sensible()).ok_or(AuditRateParseError)
-    }
-}
+use crate::suite::AuditRate;
 
 /// What a client that was caught has said.
 #[derive(Debug, Clone, PartialEq, Eq)]

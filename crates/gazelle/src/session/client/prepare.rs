@@ -103,9 +103,17 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let run = AuditRun { ot, binding: &binding, number: self.runs };
         let committed = audit::client::commit(&run, &mut self.channel, rng)?;
         let made = self.offline(record, Some(&committed.coins), rng)?;
-        let (_, nonlinear) = self.made.as_ref().ok_or_else(no_setup)?;
-        let used = audit::client::open(committed, nonlinear, &made.steps, &mut self.channel)?;
-        Ok(used.then_some(made))
+        let OfflineTalk { steps, mut steps_offline, .. } = made;
+        let (_, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
+        if !audit::client::open(committed, &*nonlinear, &steps, &mut self.channel)? {
+            return Ok(None);
+        }
+        let phase = "offline phase of the non-linear layers";
+        let completed = nonlinear.complete(steps, &mut self.channel);
+        let completed = completed.map_err(GazelleError::layer(phase))?;
+        let (steps, costs): (Vec<_>, Vec<_>) = completed.into_iter().unzip();
+        report::add_steps(&mut steps_offline, &costs);
+        Ok(Some(OfflineTalk { steps, steps_offline, ..made }))
     }
 
     /// One offline phase.

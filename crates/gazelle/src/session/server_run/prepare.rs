@@ -13,16 +13,16 @@ use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, Meter, Phase};
 use crate::session::audit::AuditRun;
-use crate::session::audit::server::{AuditRate, CheatingEvidence, Examined, begin, decide};
+use crate::session::audit::server::{CheatingEvidence, Examined, begin, decide};
 use crate::session::background::{Background, Workplace};
-use crate::suite::{Clients, Hints, OpeningOt};
+use crate::suite::{AuditRate, Clients, Hints, OpeningOt};
 
 impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
     /// The material of inference `id`; `record`: it is to be stored.
     pub(super) fn prepare(
         &mut self,
         id: u32,
-        (record, rate): (bool, AuditRate),
+        record: bool,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerMaterial<N>, GazelleError> {
@@ -34,9 +34,9 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             if self.runs > 0 && self.server.suite.hints() == Hints::Fresh {
                 self.set_up_again(id, opened, channel, rng)?;
             }
-            let made = match self.server.suite.clients().opening_ot() {
+            let made = match self.server.suite.clients().audits() {
                 None => Some(self.offline(record, channel, rng)?.0),
-                Some(ot) => self.audited(ot, (record, rate), channel, rng)?,
+                Some(audits) => self.audited(audits, record, channel, rng)?,
             };
             self.runs += 1;
             if let Some(material) = made {
@@ -46,23 +46,33 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         }
     }
 
-    /// An offline phase that is opened by chance: nothing if it was.
+    /// An offline phase that is opened by chance: nothing if it was. Until the client has said all that an audit
+    /// needs, the server does the same either way.
     fn audited(
         &mut self,
-        ot: OpeningOt,
-        (record, rate): (bool, AuditRate),
+        (ot, rate): (OpeningOt, AuditRate),
+        record: bool,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Option<ServerMaterial<N>>, GazelleError> {
+        let meter = Meter::start(channel);
         let binding = *channel.binding();
         let run = AuditRun { ot, binding: &binding, number: self.runs };
         let begun = begin(&run, rate, channel, rng)?;
         let (material, traces) = self.offline(record, channel, rng)?;
-        let (linear, nonlinear) = self.made.as_ref().ok_or_else(no_setup)?;
+        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
         let (plan, steps) = (&self.server.plan, &material.steps);
-        let examined = Examined { plan, linear, nonlinear, traces: &traces, steps };
-        let used = decide(&run, begun, &examined, &mut self.evidence, channel)?;
-        Ok(used.then_some(material))
+        let examined = Examined { plan, linear, nonlinear: &*nonlinear, traces: &traces, steps };
+        if !decide(&run, begun, &examined, &mut self.evidence, channel)? {
+            return Ok(None);
+        }
+        let ServerMaterial { steps, mut step_phases, .. } = material;
+        let phase = "offline phase of the non-linear layers";
+        let completed = nonlinear.complete(steps, channel).map_err(GazelleError::layer(phase))?;
+        let (steps, costs): (Vec<_>, Vec<_>) = completed.into_iter().unzip();
+        report::add_steps(&mut step_phases, &costs);
+        let offline = meter.stop(channel);
+        Ok(Some(ServerMaterial { steps, offline, step_phases, ..material }))
     }
 
     /// What the client has said that fails `check`.
