@@ -3,7 +3,7 @@
 //!
 //! `used` is a cold inference none of whose offline phases was opened, `opened` what an opened one adds, `whole`
 //! a cold inference with its share of them: `used + opened / 7`. Its `limit` is the goal of the design, in time.
-//! The bytes of `used` must be the plan's.
+//! All bytes must be the plan's; those of `whole` are the mean.
 //! What systems of this kind in the literature say of themselves is printed beside it; it was not measured here.
 
 use std::sync::Arc;
@@ -79,35 +79,32 @@ fn measure(bench: &mut Bench, id: &str, loaded: &Loaded, goal: (f64, f64)) -> Ou
         opened += visit.opened;
         visits.push(visit);
     }
-    let cold = server.traffic().cold().total();
-    if let Some(Visit { bytes, .. }) = visits.iter().find(|visit| visit.opened == 0)
-        && *bytes != cold
-    {
-        return Err(format!("{id}: {bytes} bytes, {cold} predicted").into());
+    for Visit { bytes, opened, .. } in &visits {
+        let planned = planned(&server, *opened);
+        if *bytes != planned {
+            return Err(format!("{id}: {bytes} bytes, {planned} planned, {opened} opened").into());
+        }
     }
     let used: Vec<f64> =
         visits.iter().filter(|visit| visit.opened == 0).map(|visit| visit.seconds).collect();
     let each = median(&used);
-    // OTs come in batches, so that what an opened inference adds differs a little with what came before.
     let audited = visits.iter().filter(|visit| visit.opened > 0);
     let count = |visit: &Visit| visit.opened.max(1) as f64;
-    let more: Vec<f64> =
-        audited.clone().map(|visit| (visit.seconds - each) / count(visit)).collect();
-    let more_bytes: Vec<f64> =
-        audited.map(|visit| (visit.bytes as f64 - cold as f64) / count(visit)).collect();
+    let more: Vec<f64> = audited.map(|visit| (visit.seconds - each) / count(visit)).collect();
     let share = f64::from(RATE.audits) / f64::from(RATE.of - RATE.audits);
     let whole = each + share * median(&more);
-    let bytes = cold as f64 + share * median(&more_bytes);
+    let traffic = server.traffic();
+    let bytes = server.audited_bytes().ok_or("its clients are trusted")?;
     let mut figures = [
-        (Measurement::new(format!("{id}/used"), 1, &used), cold as f64),
-        (Measurement::new(format!("{id}/opened"), 1, &more), median(&more_bytes)),
-        (Measurement::new(format!("{id}/whole"), 1, &[whole]), bytes),
+        (Measurement::new(format!("{id}/used"), 1, &used), traffic.cold().total()),
+        (Measurement::new(format!("{id}/opened"), 1, &more), traffic.opened.total()),
+        (Measurement::new(format!("{id}/whole"), 1, &[whole]), bytes.round() as u64),
     ];
     if let Some((figure, _)) = figures.last_mut() {
         (figure.limit, figure.ratio_to_limit) = (Some("goal"), Some(whole / goal.0));
     }
     for (mut figure, bytes) in figures {
-        (figure.bytes, figure.party) = (bytes.round() as u64, "client");
+        (figure.bytes, figure.party) = (bytes, "client");
         if bench.wants(&figure.id) {
             bench.record(&figure)?;
         }
@@ -120,6 +117,13 @@ fn measure(bench: &mut Bench, id: &str, loaded: &Loaded, goal: (f64, f64)) -> Ou
         goal.1
     );
     Ok(())
+}
+
+/// Bytes of a session with one inference before which so many are opened.
+fn planned(server: &DefaultService, opened: u64) -> u64 {
+    let last = server.traffic_after(opened as usize);
+    let before = (0..opened as usize).map(|earlier| server.traffic_after(earlier).opened.total());
+    before.sum::<u64>() + last.cold().total()
 }
 
 /// A session with one inference.

@@ -9,19 +9,20 @@ use crate::plan::Plan;
 use crate::session::audit;
 use crate::session::message::{ClientCommand, MaskedInput, SetupWish};
 
-use crate::suite::{AuditRate, Clients};
+use crate::suite::Clients;
 
 /// Exact bytes by phase, headers included; both parties see the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlannedTraffic {
     /// Handshake, hints and base OT: once per session that goes on with no kept setup.
     pub setup: Cost,
-    /// The first inference of a session, before its input; one that is used, where others are opened by an audit.
+    /// The first inference of a session, or one behind others, before its input; one that is used, where others are
+    /// opened by an audit.
     pub offline: Cost,
-    /// What an audit that opens an inference adds: an offline phase without tables. Hints apart, where each
-    /// inference has its own.
+    /// What it takes instead of `offline` if an audit opens it: no tables, and no command of its own. Hints apart,
+    /// where each inference has its own.
     pub opened: Cost,
-    /// The first inference of a session, from its input on.
+    /// The same inference, from its input on.
     pub online: Cost,
     /// The linear protocol's part, by group.
     pub linear: LinearTraffic,
@@ -39,7 +40,7 @@ impl PlannedTraffic {
         description: usize,
     ) -> Self {
         let linear = linear.0.traffic(plan.groups(), linear.1);
-        let nonlinear = nonlinear.0.traffic(nonlinear.1);
+        let nonlinear = nonlinear.0.traffic(nonlinear.1, 0);
         let command = Cost {
             client_to_server: framed_len(ClientCommand::encoded_len(&())),
             server_to_client: 0,
@@ -69,17 +70,22 @@ impl PlannedTraffic {
         }
     }
 
+    /// The same of a later inference, whose non-linear part is this.
+    pub(crate) fn later(&self, nonlinear: NonlinearTraffic) -> Self {
+        let sum =
+            |nonlinear: &NonlinearTraffic| -> Cost { nonlinear.offline.iter().copied().sum() };
+        let (first, now) = (sum(&self.nonlinear), sum(&nonlinear));
+        let moved = |cost: Cost| Cost {
+            client_to_server: cost.client_to_server - first.client_to_server + now.client_to_server,
+            server_to_client: cost.server_to_client - first.server_to_client + now.server_to_client,
+        };
+        let opened = if self.opened == Cost::default() { self.opened } else { moved(self.opened) };
+        Self { offline: moved(self.offline), opened, nonlinear, ..self.clone() }
+    }
+
     /// Setup, offline and online of one cold inference.
     pub fn cold(&self) -> Cost {
         self.setup + self.offline + self.online
-    }
-
-    /// Bytes of one cold inference and of those that are opened before one is used, on average: `rate / (1 - rate)`
-    /// of them.
-    pub fn with_audits(&self, rate: AuditRate) -> f64 {
-        let AuditRate { audits, of } = rate;
-        let opened = f64::from(audits) / f64::from(of.saturating_sub(audits).max(1));
-        self.cold().total() as f64 + opened * self.opened.total() as f64
     }
 }
 

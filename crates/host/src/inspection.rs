@@ -157,10 +157,8 @@ impl Inspection {
                 .map_err(|error| HostError::Caller(format!("prediction: {error}")))?;
             predicted.insert(link.to_string(), value);
             if shown.is_empty() {
-                audits = model
-                    .choice
-                    .audit
-                    .map(|rate| (traffic.opened.total(), traffic.with_audits(rate).round() as u64));
+                let opened = traffic.opened.total();
+                audits = server.audited_bytes().map(|audited| (opened, audited.round() as u64));
                 let tensors = plan.architecture().tensors();
                 ring_bits = tensors.iter().map(|tensor| tensor.ring_bits).max().unwrap_or(0);
                 let steps = planner::predict_steps(plan, &description, *link, machine)?;

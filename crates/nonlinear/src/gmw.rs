@@ -71,8 +71,8 @@ impl<O: OtExtension> NonlinearProtocol for Gmw<O> {
         })
     }
 
-    fn traffic(&self, compiled: &CompiledSteps) -> NonlinearTraffic {
-        compiled.traffic(&self.ot, &HalfGates::default())
+    fn traffic(&self, compiled: &CompiledSteps, earlier: usize) -> NonlinearTraffic {
+        compiled.traffic(&self.ot, &HalfGates::default(), earlier)
     }
 
     fn client(

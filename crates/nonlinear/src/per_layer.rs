@@ -88,8 +88,8 @@ where
         })
     }
 
-    fn traffic(&self, compiled: &CompiledSteps) -> NonlinearTraffic {
-        compiled.traffic(&self.ot, &self.scheme)
+    fn traffic(&self, compiled: &CompiledSteps, earlier: usize) -> NonlinearTraffic {
+        compiled.traffic(&self.ot, &self.scheme, earlier)
     }
 
     fn client(

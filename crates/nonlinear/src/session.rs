@@ -116,20 +116,29 @@ impl CompiledSteps {
         self.steps.get(step).map_or("garbled", CompiledStep::backend)
     }
 
-    /// What setup and each step move: offline, online.
+    /// What setup and each step move, offline and online, in a session that has prepared `earlier` inferences.
     pub(crate) fn traffic<O: OtExtension, S: GarblingScheme>(
         &self,
         ot: &O,
         scheme: &S,
+        earlier: usize,
     ) -> NonlinearTraffic {
-        let mut made = if self.uses_gmw() { made_at_setup(ot) } else { (0, 0) };
-        let cost = |step: &CompiledStep| -> (Cost, Cost) {
-            match step {
+        let by_step = |made: &mut (usize, usize)| -> (Vec<Cost>, Vec<Cost>) {
+            let cost = |step: &CompiledStep| match step {
                 CompiledStep::Garbled(step) => step_traffic(ot, scheme, step, &mut made.0),
-                CompiledStep::Gmw(step) => step.traffic(ot, &mut made),
-            }
+                CompiledStep::Gmw(step) => step.traffic(ot, made),
+            };
+            self.steps.iter().map(cost).unzip()
         };
-        let (offline, mut online): (Vec<_>, Vec<_>) = self.steps.iter().map(cost).unzip();
+        let mut made = if self.uses_gmw() { made_at_setup(ot) } else { (0, 0) };
+        let begun = made;
+        let (mut offline, mut online) = by_step(&mut made);
+        if earlier > 0 {
+            // What an OT costs depends on how many there were.
+            let more = |begun: usize, made: usize| begun + earlier * (made - begun);
+            made = (more(begun.0, made.0), more(begun.1, made.1));
+            offline = by_step(&mut made).0;
+        }
         let mut kept_back = Cost::default();
         if self.checked {
             let tables = self.steps.iter().filter_map(|step| match step {

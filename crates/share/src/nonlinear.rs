@@ -97,8 +97,9 @@ pub trait NonlinearProtocol: Send + Sync {
     /// [`ProtocolError::Plan`] if a step's ring conditions do not hold or it is not supported.
     fn compile(&self, steps: Arc<[Step]>) -> Result<Self::Compiled, ProtocolError>;
 
-    /// Returns the exact traffic of the first inference of a session.
-    fn traffic(&self, compiled: &Self::Compiled) -> NonlinearTraffic;
+    /// Returns the exact traffic of an inference before which the session has prepared `earlier` ones: none before
+    /// its first.
+    fn traffic(&self, compiled: &Self::Compiled, earlier: usize) -> NonlinearTraffic;
 
     /// Setup at the client.
     ///

@@ -156,8 +156,10 @@ fn inspect_says_what_it_costs_and_what_it_needs() {
         let phase = &object["predicted"]["lan"][phase];
         number(&phase["bytes_sent"]) + number(&phase["bytes_received"])
     });
-    let audited = first.iter().sum::<f64>() + number(&object["opened_bytes"]) / 3.0;
-    assert!((number(&object["audited_bytes"]) - audited).abs() < 1.0, "{object}");
+    // OTs come in batches: a second offline phase differs a little from the first.
+    let audited = number(&object["audited_bytes"]) - first.iter().sum::<f64>();
+    let opened = number(&object["opened_bytes"]) / 3.0;
+    assert!(audited > 0.9 * opened && audited < 1.1 * opened, "{object}");
     // An opened inference has no tables, which are most of the offline phase.
     assert!(number(&object["opened_bytes"]) < first[1] / 3.0);
     let trusted = objects(&output(&["inspect", "--json", &model])).remove(0);

@@ -28,7 +28,7 @@ use crate::session::audit::messages::{
 use crate::suite::OpeningOt;
 
 /// A client goes on after so many openings in a row at most: honest servers reach that with 2^-64.
-const OPENINGS: u32 = 64;
+pub(super) const OPENINGS: u32 = 64;
 
 /// PRG domains of the two pads.
 const USED: u8 = 0x70;

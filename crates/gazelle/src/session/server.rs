@@ -10,7 +10,7 @@ use crate::description::{self, Description, ModelInfo};
 use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan};
 use crate::report::{InferenceReport, Phase};
-use crate::session::audit::check_auditable;
+use crate::session::audit::{OPENINGS, check_auditable};
 use crate::session::offer::memory_estimate;
 use crate::suite::{Clients, Suite};
 use crate::traffic::PlannedTraffic;
@@ -144,6 +144,27 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     /// Returns what the plan puts on the wire.
     pub fn traffic(&self) -> &PlannedTraffic {
         &self.traffic
+    }
+
+    /// Returns the same of an inference before which its session has prepared or opened `earlier` ones.
+    pub fn traffic_after(&self, earlier: usize) -> PlannedTraffic {
+        self.traffic.later(self.suite.nonlinear().traffic(&self.nonlinear, earlier))
+    }
+
+    /// Bytes of a cold inference with those of the inferences that are opened before it, on average; nothing where
+    /// clients are trusted. Linear setups of opened inferences apart, where each has its own.
+    pub fn audited_bytes(&self) -> Option<f64> {
+        let (_, rate) = self.suite.clients().audits()?;
+        let opens = f64::from(rate.audits) / f64::from(rate.of.max(1));
+        let (mut reached, mut mean) =
+            (1.0, (self.traffic.setup + self.traffic.online).total() as f64);
+        for earlier in 0..OPENINGS as usize {
+            let PlannedTraffic { offline, opened, .. } = self.traffic_after(earlier);
+            let [offline, opened] = [offline, opened].map(|cost| cost.total() as f64);
+            mean += reached * ((1.0 - opens) * offline + opens * opened);
+            reached *= opens;
+        }
+        Some(mean)
     }
 
     /// Protocol of each non-linear step.

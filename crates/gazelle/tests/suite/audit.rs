@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gazelle::{
     AuditRate, CheatingEvidence, Client, Clients, GazelleError, Guest, Hints, Inference, Limits,
-    Offer, ServerLimits, Service, SessionStage, SessionWatcher, Suite,
+    Offer, PlannedTraffic, ServerLimits, Service, SessionStage, SessionWatcher, Suite,
 };
 use gazelle_garble::HalfGates;
 use gazelle_nonlinear::{PerLayer, StepChoice};
@@ -123,22 +123,31 @@ fn transcript_an_honest_client_gets_the_reference_and_the_planned_bytes() {
 fn transcript_an_inference_that_is_opened_takes_the_planned_bytes_and_no_table() {
     let network = exactly(&tiny(TRUNCATE));
     let asked = inputs(&network, 1);
-    let planned = compile(suite(Lying::default(), HALF), network.clone()).traffic().clone();
-    let priced: u64 = planned.opened.total();
-    let tables: Cost = planned.nonlinear.kept_back;
+    let service = compile(suite(Lying::default(), HALF), network.clone());
+    let planned: Vec<PlannedTraffic> =
+        (0..64).map(|earlier| service.traffic_after(earlier)).collect();
+    let tables = planned[0].nonlinear.kept_back;
     assert!(tables.server_to_client > 0 && tables.client_to_server == 0);
-    assert_eq!(planned.with_audits(HALF) as u64, planned.cold().total() + priced);
+    let [opened, offline] =
+        [planned[0].opened, planned[0].offline].map(|cost| cost.server_to_client);
+    assert_eq!(opened + tables.server_to_client, offline);
+    // All that is opened before the first inference that is used, and this one.
+    let offline = |opened: usize| -> Cost {
+        planned[..opened].iter().map(|run| run.opened).sum::<Cost>() + planned[opened].offline
+    };
+    let rest = (planned[0].setup + planned[0].online).total() as f64;
+    let chances =
+        (0..64).map(|opened| 0.5f64.powi(opened as i32 + 1) * offline(opened).total() as f64);
+    assert!((service.audited_bytes().unwrap() - rest - chances.sum::<f64>()).abs() < 1.0);
     // How many are opened before one is used is chance: none, each time, with 2^-64.
     let opened = (0..64).find_map(|_| {
         let (client, (served, _)) = session(Lying::default(), &network, &asked, HALF);
         served.unwrap();
         let (inferences, opened) = client.unwrap();
-        let offline = inferences[0].report.offline;
-        let all = planned.offline.client_to_server + opened * planned.opened.client_to_server;
-        // The OT extension goes in batches of 4 KiB, whatever is left of the last one.
-        assert!(offline.bytes_sent.abs_diff(all) < 8192 * (opened + 1), "{opened} opened");
-        let all = planned.offline.server_to_client + opened * planned.opened.server_to_client;
-        assert_eq!(offline.bytes_received, all);
+        let seen = inferences[0].report.offline;
+        let all = offline(opened as usize);
+        let moved = (seen.bytes_sent, seen.bytes_received);
+        assert_eq!(moved, (all.client_to_server, all.server_to_client), "{opened} opened");
         (opened > 0).then_some(opened)
     });
     assert!(opened.is_some());

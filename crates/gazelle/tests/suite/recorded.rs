@@ -74,8 +74,8 @@ impl<N: NonlinearProtocol> NonlinearProtocol for Recorded<N> {
         self.inner.compile(steps)
     }
 
-    fn traffic(&self, compiled: &Self::Compiled) -> NonlinearTraffic {
-        self.inner.traffic(compiled)
+    fn traffic(&self, compiled: &Self::Compiled, earlier: usize) -> NonlinearTraffic {
+        self.inner.traffic(compiled, earlier)
     }
 
     fn client(

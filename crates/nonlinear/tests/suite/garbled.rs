@@ -50,7 +50,7 @@ fn transcript_of_relu_is_16_b_bytes_down_and_l_bits_up() {
     let price = garbled.prices(&step, StepChoice::Garbled).unwrap();
     assert_eq!(price.and_gates, 41 * 4096);
     let compiled = protocol.compile(Arc::new([step])).unwrap();
-    let traffic = protocol.traffic(&compiled);
+    let traffic = protocol.traffic(&compiled, 0);
     // Four chunks of 1024.
     assert_eq!(traffic.online[0].server_to_client, 4 * framed_len(16 * 12 * 1024));
     assert_eq!(traffic.online[0].client_to_server, 4 * framed_len(20 * 1024 / 8));

@@ -223,7 +223,7 @@ fn transcript_a_layer_of_several_batches_sends_what_is_planned() {
     let (case, exact) = Case::random(step.clone(), 7);
     let protocol = Gmw { ot: IdealOt };
     let compiled = protocol.compile(Arc::new([step.clone()])).unwrap();
-    let planned = protocol.traffic(&compiled);
+    let planned = protocol.traffic(&compiled, 0);
     let (a, c) = (case.clone(), case.clone());
     let (client, server) = gazelle_wire::testing::run_two(
         move |channel| a.run_client(&protocol, channel).unwrap(),
@@ -240,7 +240,7 @@ fn transcript_traffic_of_one_batch_is_one_message_each_way() {
     let protocol = Gmw { ot: IdealOt };
     let step = step(StepFunction::Relu, [1000, 1, 1], [12, 8, 20, 20]);
     let compiled = protocol.compile(Arc::new([step])).unwrap();
-    let traffic = protocol.traffic(&compiled);
+    let traffic = protocol.traffic(&compiled, 0);
     assert_eq!(traffic.offline[0].client_to_server, framed_len(20 * 1000 / 8));
     assert_eq!(traffic.offline[0].server_to_client, framed_len(24 * 1000 / 8));
     let frames = 3 * 8;

@@ -256,7 +256,8 @@ const INFERENCES: u64 = 2;
 #[expect(clippy::unwrap_used, reason = "a test suite: failing loudly is its job")]
 fn run<P: NonlinearProtocol + Clone + 'static>(protocol: &P, steps: &Arc<[Step]>) -> Turns {
     let compiled = Arc::new(protocol.compile(Arc::clone(steps)).unwrap());
-    let planned = protocol.traffic(&compiled);
+    let planned: Vec<_> =
+        (0..INFERENCES as usize).map(|earlier| protocol.traffic(&compiled, earlier)).collect();
     assert!((0..steps.len()).all(|i| !protocol.name(&compiled, i).is_empty()));
     let (client_protocol, server_protocol) = (protocol.clone(), protocol.clone());
     let (client_compiled, server_compiled) = (Arc::clone(&compiled), compiled);
@@ -287,22 +288,16 @@ fn run<P: NonlinearProtocol + Clone + 'static>(protocol: &P, steps: &Arc<[Step]>
             }
         }
     }
-    let (client, server) = (client_logs.first().unwrap(), server_logs.first().unwrap());
-    check_cost("setup", planned.setup, client.setup, server.setup);
-    for i in 0..steps.len() {
-        let at = |log: &[Traffic]| *log.get(i).unwrap();
-        check_cost(
-            "offline",
-            *planned.offline.get(i).unwrap(),
-            at(&client.offline),
-            at(&server.offline),
-        );
-        check_cost(
-            "online",
-            *planned.online.get(i).unwrap(),
-            at(&client.online),
-            at(&server.online),
-        );
+    let setups = [&client_logs, &server_logs].map(|logs| logs.first().unwrap().setup);
+    check_cost("setup", planned.first().unwrap().setup, setups);
+    for ((planned, client), server) in planned.iter().zip(&client_logs).zip(&server_logs) {
+        for i in 0..steps.len() {
+            let at = |log: &[Traffic]| *log.get(i).unwrap();
+            let seen = [&client.offline, &server.offline].map(|log| at(log));
+            check_cost("offline", *planned.offline.get(i).unwrap(), seen);
+            let seen = [&client.online, &server.online].map(|log| at(log));
+            check_cost("online", *planned.online.get(i).unwrap(), seen);
+        }
     }
     let last = client_logs.last().unwrap();
     let turns = |log: &[Traffic]| log.iter().map(|traffic| traffic.turns).collect();
@@ -323,7 +318,7 @@ fn check_bias(step: &Step, inputs: &[i64], results: &[i64]) {
     assert!(mean.abs() < 8.0 * deviation, "{step:?}: truncation is off by {mean} on average");
 }
 
-fn check_cost(what: &str, planned: gazelle_wire::Cost, client: Traffic, server: Traffic) {
+fn check_cost(what: &str, planned: gazelle_wire::Cost, [client, server]: [Traffic; 2]) {
     let seen = (client.sent, client.received, server.sent, server.received);
     let (up, down) = (planned.client_to_server, planned.server_to_client);
     assert_eq!(seen, (up, down, down, up), "{what}: traffic differs from the plan");

@@ -57,7 +57,7 @@ impl NonlinearProtocol for IdealNonlinear {
         Ok(steps)
     }
 
-    fn traffic(&self, compiled: &Arc<[Step]>) -> NonlinearTraffic {
+    fn traffic(&self, compiled: &Arc<[Step]>, _earlier: usize) -> NonlinearTraffic {
         let online = |step: &Step| Cost {
             client_to_server: match step.output {
                 StepOutput::Masked { .. } => framed_len(output_shape(step).bytes()),
