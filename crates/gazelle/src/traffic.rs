@@ -76,8 +76,8 @@ impl PlannedTraffic {
             |nonlinear: &NonlinearTraffic| -> Cost { nonlinear.offline.iter().copied().sum() };
         let (first, now) = (sum(&self.nonlinear), sum(&nonlinear));
         let moved = |cost: Cost| Cost {
-            client_to_server: cost.client_to_server - first.client_to_server + now.client_to_server,
-            server_to_client: cost.server_to_client - first.server_to_client + now.server_to_client,
+            client_to_server: cost.client_to_server + now.client_to_server - first.client_to_server,
+            server_to_client: cost.server_to_client + now.server_to_client - first.server_to_client,
         };
         let opened = if self.opened == Cost::default() { self.opened } else { moved(self.opened) };
         Self { offline: moved(self.offline), opened, nonlinear, ..self.clone() }
