@@ -24,7 +24,7 @@ const RATE: AuditRate = AuditRate { audits: 1, of: 8 };
 
 /// Inferences that are used, and opened ones, at least; and used ones at most.
 const USED: usize = 16;
-const OPENED: u64 = 3;
+const OPENED: u64 = 6;
 const MOST: usize = 160;
 
 /// From the papers' abstracts. All catch every deviation of a client; here one in an offline phase is caught with

@@ -28,7 +28,7 @@ use crate::garbled::client::{
 };
 use crate::garbled::messages::Tables;
 use crate::garbled::program::GarbledStep;
-use crate::garbled::server::{ChunkOts, GarbledServerPrepared, Garbler, deal};
+use crate::garbled::server::{ChunkOts, GarbledServerPrepared, StepGarbler, deal};
 use crate::offline::plan::{OtCall, Unit};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::{HashSeedMessage, Made};
@@ -95,7 +95,7 @@ impl CheckSeeds {
 /// A checked step at the server while its OTs are made.
 pub(crate) struct CheckedServerStep<'a> {
     step: &'a GarbledStep,
-    garbler: Garbler,
+    garbler: StepGarbler,
     seeds: CheckSeeds,
 }
 
@@ -103,7 +103,7 @@ impl<'a> CheckedServerStep<'a> {
     /// Step `number` of an inference with these seeds.
     pub(crate) fn new(
         step: &'a GarbledStep,
-        garbler: Garbler,
+        garbler: StepGarbler,
         (number, seeds): (usize, &CheckSeeds),
     ) -> Self {
         Self { step, garbler, seeds: seeds.of(number) }
@@ -142,7 +142,7 @@ impl Work for CheckedServerStep<'_> {
 
 /// The server's material of a checked step that is not garbled: what the client put in may be opened.
 pub struct UngarbledStep {
-    garbler: Garbler,
+    garbler: StepGarbler,
     seeds: CheckSeeds,
     /// Zero labels of the client's share and mask.
     chunks: Vec<ChunkOts>,

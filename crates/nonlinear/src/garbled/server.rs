@@ -39,7 +39,7 @@ pub struct GarbledServerPrepared {
 impl GarbledServerPrepared {
     /// Of a step whose chunks have these permute bits.
     pub(crate) fn new(
-        garbler: &Garbler,
+        garbler: &StepGarbler,
         permute: Vec<BitVec>,
         colours: Option<ColourCheck>,
     ) -> Self {
@@ -81,7 +81,7 @@ impl GarbledServerPrepared {
 
 /// What a step is garbled with.
 #[derive(Clone)]
-pub(crate) struct Garbler {
+pub(crate) struct StepGarbler {
     delta: Delta,
     /// Of the hash: public, fresh, ahead of the tables.
     pub(crate) hash: Seed,
@@ -91,7 +91,7 @@ pub(crate) struct Garbler {
     coins: Seed,
 }
 
-impl Garbler {
+impl StepGarbler {
     /// With fresh seeds from `rng`.
     pub(crate) fn random(delta: Delta, rng: &mut (dyn CryptoRng + Send)) -> Self {
         let (hash, zero_labels, coins) = (Seed::random(rng), Seed::random(rng), Seed::random(rng));
@@ -135,7 +135,7 @@ impl Garbler {
 pub(crate) struct GarbledServerStep<'a, S> {
     step: &'a GarbledStep,
     scheme: &'a S,
-    garbler: Garbler,
+    garbler: StepGarbler,
 }
 
 /// A chunk's tweaks with y of its labels, or with their zero labels once the client has said d.
@@ -143,7 +143,7 @@ pub(crate) type ChunkOts = (Zeroizing<Vec<Block>>, Vec<Tweaks>);
 
 impl<'a, S> GarbledServerStep<'a, S> {
     /// With this garbler.
-    pub(crate) fn new(step: &'a GarbledStep, scheme: &'a S, garbler: Garbler) -> Self {
+    pub(crate) fn new(step: &'a GarbledStep, scheme: &'a S, garbler: StepGarbler) -> Self {
         Self { step, scheme, garbler }
     }
 

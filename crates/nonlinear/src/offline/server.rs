@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::garbled::audited::{CheckSeeds, CheckedServerStep};
-use crate::garbled::server::{ChunkOts, GarbledServerStep, Garbler};
+use crate::garbled::server::{ChunkOts, GarbledServerStep, StepGarbler};
 use crate::gmw::server::{BegunServerChunk, GmwServerStep, ReadyServerChunk};
 use crate::offline::coordinator::{Sessions, run};
 use crate::offline::material::PerLayerServerPrepared;
@@ -115,11 +115,11 @@ impl<'a, S: GarblingScheme> Party for ServerParty<'a, S> {
                 ServerStep::Gmw(GmwServerStep { step, hash, delta, seed, record: self.record })
             }
             (Some(StepRef::Garbled(garbled)), _) => {
-                let garbler = Garbler::random(self.delta.clone(), &mut self.coins);
+                let garbler = StepGarbler::random(self.delta.clone(), &mut self.coins);
                 ServerStep::Garbled(GarbledServerStep::new(garbled, self.scheme, garbler))
             }
             (Some(StepRef::Checked(garbled)), _) => {
-                let garbler = Garbler::random(self.delta.clone(), &mut self.coins);
+                let garbler = StepGarbler::random(self.delta.clone(), &mut self.coins);
                 let checks = (step, &self.checks);
                 ServerStep::Checked(CheckedServerStep::new(garbled, garbler, checks))
             }
