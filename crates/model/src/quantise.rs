@@ -118,7 +118,7 @@ pub struct Report {
     /// Logits are revealed as multiples of `2^-resolution`.
     pub resolution: i32,
     /// A logit's distance from the f32 network's, as clients read it: 6 sigma of what rounding at
-    /// random does (at least 1.5 times the most that it did), half as much again as the largest
+    /// random does (at least twice the most that it did), half as much again as the largest
     /// distance of the fixed-point reference over the inputs checked, and half the reveal resolution;
     /// in two digits, rounded up.
     pub tolerance: f64,

@@ -93,12 +93,12 @@ const EXACT_LEAST: f64 = 0.012;
 
 impl Checked {
     /// What the private logits may be away from the f32 network's, in two digits, rounded up: 6
-    /// sigma of what rounding at random moves them (or half as much again as the largest move seen: a
-    /// coarse comparison loses much, but rarely), the largest distance of the fixed-point reference
+    /// sigma of what rounding at random moves them (or twice the largest move seen: a coarse
+    /// comparison loses much, but rarely, and coins move the square of a large value further), the largest distance of the fixed-point reference
     /// that the inputs checked showed and half as much again, half the resolution.
     pub(super) fn tolerance(&self) -> f64 {
         let error = self.error + self.left_out.distance;
-        let coins = (6.0 * self.sigma).max(UNSEEN * self.moved);
+        let coins = (6.0 * self.sigma).max(2.0 * self.moved);
         round_up(coins + UNSEEN * error + self.reveal_error)
     }
 
