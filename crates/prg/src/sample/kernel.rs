@@ -1,11 +1,15 @@
 //! The samplers' inner loops: one portable definition each, compiled once more for AVX2 and AVX-512
 //! and chosen at run time. The results are the same bit for bit (no fused multiply-adds).
-#![expect(unsafe_code, reason = "calls functions compiled for instructions found at run time")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls functions compiled for instructions found at run time")
+)]
 #![expect(
     clippy::inline_always,
     reason = "a body must become part of the function that enables the instructions"
 )]
 
+#[cfg(target_arch = "x86_64")]
 use crate::isa::{Isa, level};
 
 /// 1.5 * 2^52: the sum with a smaller |x| < 2^51 holds x, rounded, in its low mantissa bits.

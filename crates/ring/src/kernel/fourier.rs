@@ -2,7 +2,10 @@
 //!
 //! One body each, compiled for the baseline, for AVX2 + FMA and for AVX-512. With FMA a product
 //! is rounded once less: results may differ in their last bits between instruction sets.
-#![expect(unsafe_code, reason = "calls functions compiled for instructions found at run time")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls functions compiled for instructions found at run time")
+)]
 #![expect(
     clippy::inline_always,
     reason = "a body must become part of the function that enables the instructions"
@@ -11,6 +14,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+#[cfg(target_arch = "x86_64")]
 use gazelle_prg::isa::{Isa, level};
 use tfhe_fft::c64;
 
@@ -157,8 +161,7 @@ fn fold_digit_body<const FUSED: bool>(
     folded: &mut [c64],
 ) {
     let Digits { bits, width, count } = digits;
-    let bias =
-        (0..count.saturating_sub(1)).fold(0u64, |sum, j| sum + (1 << (j * width + width - 1)));
+    let bias = digits.bias();
     let shift = 64 - bits;
     // The top digit keeps its sign bits; the others are fields of `width` bits.
     let (up, half) =

@@ -3,12 +3,16 @@
 //!
 //! A *panel* holds [`STRIP`] consecutive words of every column side by side, so that the inner loop
 //! reads memory in order; weights are packed so that the [`ROWS`] rows of a block lie together.
-#![expect(unsafe_code, reason = "SIMD kernels for instructions found at run time")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "SIMD kernels for instructions found at run time")
+)]
 #![expect(
     clippy::inline_always,
     reason = "a body must become part of the function that enables the instructions"
 )]
 
+#[cfg(target_arch = "x86_64")]
 use gazelle_prg::isa::{Isa, level};
 
 /// Rows computed together.

@@ -1,10 +1,14 @@
 //! `out += w * x` in wrapping u64, the step of direct sparse products.
-#![expect(unsafe_code, reason = "calls functions compiled for instructions found at run time")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls functions compiled for instructions found at run time")
+)]
 #![expect(
     clippy::inline_always,
     reason = "a body must become part of the function that enables the instructions"
 )]
 
+#[cfg(target_arch = "x86_64")]
 use gazelle_prg::isa::{Isa, level};
 
 /// `out[j] += w * x[j] mod 2^64`.

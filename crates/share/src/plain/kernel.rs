@@ -2,13 +2,17 @@
 //!
 //! The portable loop is the definition, and the only one: the others are the same code for processors
 //! whose vectors hold more words, so that sums come in the same order everywhere, in floating point too.
-#![expect(unsafe_code, reason = "calls of functions for instructions found at run time")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "calls of functions for instructions found at run time")
+)]
 #![expect(clippy::indexing_slicing, reason = "planes and weights were cut to what the taps read")]
 #![expect(
     clippy::inline_always,
     reason = "a body must become part of the function that enables the instructions"
 )]
 
+#[cfg(target_arch = "x86_64")]
 use gazelle_prg::isa::{Isa, level};
 
 use crate::plain::element::Element;
