@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -93,6 +93,80 @@ async function accessible(page, what) {
   assert(wide <= 0, `${what}: ${wide} pixels too wide`);
 }
 
+// The grey values of a picture, row by row, and its size: the browser decodes it, on a page of its own.
+async function greys(browser, file) {
+  const page = await browser.newPage();
+  const found = await page.evaluate(async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const bitmap = await createImageBitmap(new Blob([bytes]));
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+    context.drawImage(bitmap, 0, 0);
+    const { data, width, height } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+    return { width, height, values: [...data].filter((_, at) => at % 4 === 0) };
+  }, readFileSync(file).toString("base64"));
+  await page.close();
+  return found;
+}
+
+// A DICOM file (PS3.10, Explicit VR Little Endian) of 16-bit greys: each value ten times as large and 1000 less
+// after the rescale, seen through the window that undoes both.
+function dicom({ width, height, values }) {
+  const even = (text, filler) => Buffer.from(text.length % 2 === 0 ? text : text + filler, "latin1");
+  const element = (group, tag, vr, content) => {
+    const body = typeof content === "number" ? Buffer.from(Uint16Array.of(content).buffer)
+      : typeof content === "string" ? even(content, vr === "UI" ? "\0" : " ") : content;
+    const long = vr === "OB" || vr === "OW";
+    const head = Buffer.alloc(long ? 12 : 8);
+    head.writeUInt16LE(group, 0);
+    head.writeUInt16LE(tag, 2);
+    head.write(vr, 4, "latin1");
+    if (long) head.writeUInt32LE(body.length, 8);
+    else head.writeUInt16LE(body.length, 6);
+    return Buffer.concat([head, body]);
+  };
+  const meta = Buffer.concat([
+    element(0x0002, 0x0001, "OB", Buffer.from([0, 1])),
+    element(0x0002, 0x0002, "UI", "1.2.840.10008.5.1.4.1.1.7"),
+    element(0x0002, 0x0003, "UI", "1.2.3.4"),
+    element(0x0002, 0x0010, "UI", "1.2.840.10008.1.2.1"),
+    element(0x0002, 0x0012, "UI", "1.2.3"),
+  ]);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(meta.length);
+  return Buffer.concat([
+    Buffer.alloc(128), Buffer.from("DICM"), element(0x0002, 0x0000, "UL", length), meta,
+    element(0x0010, 0x0010, "PN", "Doe^Jane"),
+    element(0x0028, 0x0002, "US", 1),
+    element(0x0028, 0x0004, "CS", "MONOCHROME2"),
+    element(0x0028, 0x0010, "US", height),
+    element(0x0028, 0x0011, "US", width),
+    element(0x0028, 0x0100, "US", 16),
+    element(0x0028, 0x0101, "US", 12),
+    element(0x0028, 0x0102, "US", 11),
+    element(0x0028, 0x0103, "US", 0),
+    // PS3.3, C.11.2.1.2.1: (x - (centre - 0.5)) / (width - 1) + 0.5 is 0 at -1000 and 1 at 1550.
+    element(0x0028, 0x1050, "DS", "275.5"),
+    element(0x0028, 0x1051, "DS", "2551"),
+    element(0x0028, 0x1052, "DS", "-1000"),
+    element(0x0028, 0x1053, "DS", "1"),
+    element(0x7fe0, 0x0010, "OW", Buffer.from(Uint16Array.from(values, (value) => 10 * value).buffer)),
+  ]);
+}
+
+// Drops a file on the page, as from a file manager.
+async function dropped(page, name, bytes) {
+  const held = await page.evaluateHandle(([name, base64]) => {
+    const transfer = new DataTransfer();
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    transfer.items.add(new File([bytes], name));
+    return transfer;
+  }, [name, bytes.toString("base64")]);
+  for (const kind of ["dragenter", "dragover", "drop"]) await page.dispatchEvent("#drop", kind, { dataTransfer: held });
+  await state(page, "running", "failed", "done");
+  await state(page, "failed", "done");
+  return root(page).getAttribute("data-state");
+}
+
 const tests = {
   async "each sample gets the program's answer, bit for bit"(browser) {
     const model = join(models, "mnist_d_minionn");
@@ -119,6 +193,36 @@ const tests = {
     // A ready tensor is never preprocessed, and has no picture.
     const tensor = readdirSync(join(model, "samples")).find((name) => name.endsWith(".npy"));
     if (tensor) assert.equal((await give(page, join(model, "samples", tensor))).ended, "done");
+    server.kill();
+  },
+
+  async "a DICOM file that is dropped is seen, and gets the class of its picture"(browser) {
+    const model = join(models, "mnist_d_minionn");
+    const server = await serve(join(model, "model.onnx"));
+    const page = await open(browser, server);
+    const expected = JSON.parse(readFileSync(join(model, "expected.json")));
+    for (const at of [0, 3]) {
+      const name = `00${at}`;
+      const sample = join(model, "samples", `${name}.png`);
+      const picture = await greys(browser, sample);
+      const file = join(home, `${name}.dcm`);
+      writeFileSync(file, dicom(picture));
+      const said = execFileSync(program, ["infer", "--server", server.address, "--json", "--quiet", sample, file], { env });
+      const [plain, scanned] = said.toString().trim().split("\n").map((line) => JSON.parse(line));
+      assert.deepEqual(scanned.logits, plain.logits);
+      assert.equal(await dropped(page, `${name}.dcm`, readFileSync(file)), "done", await page.textContent("#trouble"));
+      const { best, logits } = await answer(page);
+      assert.equal(best, String(expected.samples[at].argmax));
+      assert.deepEqual(logits, plain.logits);
+      // The engine draws what no browser can.
+      assert.match(await page.textContent("#caption"), new RegExp(`^${name}\\.dcm, ${picture.width} × ${picture.height}$`));
+      const shown = await page.evaluate(() => {
+        const { width, height } = document.querySelector("#picture");
+        const { data } = document.querySelector("#picture").getContext("2d").getImageData(0, 0, width, height);
+        return [...data].filter((_, at) => at % 4 === 0);
+      });
+      assert.deepEqual(shown, picture.values);
+    }
     server.kill();
   },
 
