@@ -49,8 +49,8 @@ usage: cargo xtask <chore>
   vectors [--check]  regenerates the committed ONNX message types; with --check only compares
   views              the non-linear protocols of docs/protocol.md as an independent program: right
                      results and views that say nothing, for all coins and shares of small widths
-  web                the page for browsers as target/web, and its tests in headless Chromium
-                     [--no-tests | --time MODEL.onnx FILE...]";
+  web                the page for browsers as target/web, and its tests in headless Chromium; or an archive
+                     [--no-tests | --pack | --time MODEL.onnx FILE...]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

@@ -13,20 +13,24 @@ use crate::{Failure, process, tests_built};
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Bytes of the engine at most, as it is and by gzip.
 const LARGEST: (u64, u64) = (6 << 20, 2 << 20);
+/// The page's archive and the folder in it.
+const ARCHIVE: &str = "gazelle-page";
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// Builds; tests unless there is `--no-tests`. `--time MODEL FILE...` measures predictions instead of testing.
+/// Builds; tests unless there is `--no-tests`. `--pack` makes an archive of the page instead of testing, `--time
+/// MODEL FILE...` measures predictions.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let page = build(root)?;
     match arguments {
         [] => test(root, &page, &[]),
         [flag] if flag == "--no-tests" => Ok(()),
+        [flag] if flag == "--pack" => pack(root, &page),
         [flag, model, files @ ..] if flag == "--time" && !files.is_empty() => {
             let mut more = vec!["--time".to_owned(), model.clone()];
             more.extend_from_slice(files);
             test(root, &page, &more)
         }
-        _ => Err("usage: cargo xtask web [--no-tests | --time MODEL.onnx FILE...]".into()),
+        _ => Err("usage: cargo xtask web [--no-tests | --pack | --time MODEL.onnx FILE...]".into()),
     }
 }
 
@@ -42,10 +46,14 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf, Failure> {
         println!("installing the target {TARGET}");
         process::run(Command::new("rustup").current_dir(root).args(["target", "add", TARGET]))?;
     }
+    // What is built for this machine would lie in target/web, which is the page's.
+    let target = root.join("target/web-build");
     process::run(
         process::cargo(root)
             .args(["build", "--quiet", "--locked", "--package", "gazelle-web"])
-            .args(["--profile", "web", "--target", TARGET]),
+            .args(["--profile", "web", "--target", TARGET])
+            .arg("--target-dir")
+            .arg(&target),
     )?;
     let tool = root.join("target/bindgen");
     process::run(
@@ -59,7 +67,7 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf, Failure> {
         fs::remove_dir_all(&page)?;
     }
     fs::create_dir_all(&page)?;
-    let engine = root.join("target").join(TARGET).join("web/gazelle_web.wasm");
+    let engine = target.join(TARGET).join("web/gazelle_web.wasm");
     process::run(Command::new(tool.join("debug/gazelle-bindgen")).arg(&engine).arg(&page))?;
     for entry in fs::read_dir(root.join("crates/web/page"))? {
         let entry = entry?;
@@ -68,6 +76,36 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf, Failure> {
     sizes(&page.join("gazelle_bg.wasm"))?;
     println!("{} in {:.0} s", page.display(), start.elapsed().as_secs_f64());
     Ok(page)
+}
+
+/// The page as an institution gets it to host it: one archive, how to do so, the licences, and the SHA-256 beside it.
+fn pack(root: &Path, page: &Path) -> Result<(), Failure> {
+    let dist = root.join("target/dist");
+    let folder = dist.join(ARCHIVE);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(folder.join("page"))?;
+    for entry in fs::read_dir(page)? {
+        let entry = entry?;
+        fs::copy(entry.path(), folder.join("page").join(entry.file_name()))?;
+    }
+    for paper in ["docs/browser.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+        let to = Path::new(paper).file_name().ok_or("a paper without a name")?;
+        fs::copy(root.join(paper), folder.join(to)).map_err(|error| format!("{paper}: {error}"))?;
+    }
+    let archive = format!("{ARCHIVE}.tar.gz");
+    // Names in order, no owner, no time of today: the same files give the same archive.
+    process::run(
+        Command::new("tar")
+            .current_dir(&dist)
+            .args(["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"])
+            .args(["--use-compress-program=gzip -n9", "--create", "--file", &archive, ARCHIVE]),
+    )?;
+    let sum = process::output(Command::new("sha256sum").current_dir(&dist).arg(&archive))?;
+    fs::write(dist.join(format!("{archive}.sha256")), &sum)?;
+    print!("{sum}");
+    Ok(())
 }
 
 fn sizes(engine: &Path) -> Result<(), Failure> {
