@@ -223,7 +223,7 @@ fn cost(layer: &PlannedLayer, (left, top): (usize, usize), most: u64) -> Markup 
         if let Some(ots) = layer.ots.filter(|ots| *ots > 0) {
             second.push(format!("{} OTs", thousands(ots)));
         }
-        second.push(format!("{} trips", step.trips));
+        second.push(format!("{} trip{}", step.trips, if step.trips == 1 { "" } else { "s" }));
         second.push(output::seconds(step.offline + step.online));
     }
     html! {
