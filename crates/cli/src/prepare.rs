@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use gazelle::backend::Choice;
+use gazelle::backend::{Choice, DefaultClient};
 use gazelle::wire::tcp::Timeouts;
 use gazelle::{Asking, EntryKept, Offer, WriteInto};
-use gazelle_service::SealedHeader;
+use gazelle_service::{SealedHeader, Store};
 use rand_core::Rng;
 
 use crate::arguments::Prepare;
@@ -30,19 +30,16 @@ pub(crate) fn run(command: &Prepare, quiet: bool) -> Outcome {
         Failure::Run(format!("{error}{}", link::hint(&command.link_layer, &error)))
     })?;
     let suite = Choice::parse(offer.description())?.suite(offer.description().nonlinear.len());
-    let mut client = offer.accept_unprepared(suite)?;
+    let mut client: DefaultClient = offer.accept_unprepared(suite)?;
     let bound = *client.bound();
     let holder = store.name()?;
-    let own = entries(&store, server, &bound)?;
-    let ids: Vec<[u8; 32]> = own.iter().map(|entry| entry.id).collect();
-    let (there, replica) = client.compare(&holder, &ids)?;
-    for (entry, there) in own.iter().zip(there) {
-        // Another server behind the same address may have the other half of what was made there.
-        if !there && entry.replica == replica {
-            store.forget(MATERIAL, server, &bound, &entry.id)?;
-            tracing::info!("an entry that the server does not have is dropped");
-        }
+    let mut turn = store.turn()?;
+    if turn.is_alone() {
+        drop_widows(&mut client, &store, server)?;
+    } else {
+        tracing::info!("another process prepares: the stores are not compared");
     }
+    turn.share()?;
     client.set_up(Some(&setups), &mut rng)?;
     let label = client.description().model.name.clone();
     let lasting = Duration::from_hours(24 * command.days);
@@ -84,5 +81,21 @@ pub(crate) fn run(command: &Prepare, quiet: bool) -> Outcome {
         }
     }
     client.close()?;
+    Ok(())
+}
+
+/// Compares both stores, and drops halves without a partner on both sides. No other process makes any meanwhile.
+fn drop_widows(client: &mut DefaultClient, store: &Store, server: &str) -> Outcome {
+    let bound = *client.bound();
+    let own = entries(store, server, &bound)?;
+    let ids: Vec<[u8; 32]> = own.iter().map(|entry| entry.id).collect();
+    let (there, replica) = client.compare(&store.name()?, &ids)?;
+    for (entry, there) in own.iter().zip(there) {
+        // Another server behind the same address may have the other half of what was made there.
+        if !there && entry.replica == replica {
+            store.forget(MATERIAL, server, &bound, &entry.id)?;
+            tracing::info!("an entry that the server does not have is dropped");
+        }
+    }
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
     let mut ledger = ledger(command, quiet)?;
     let store = command.store.as_deref();
     let store = store.map(|folder| stores::server(folder, &command.link_layer)).transpose()?;
-    let setups = Setups::open(store, command.store_mib << 20)?;
+    let setups = Setups::open(store, command.material_bytes())?;
     let models = models::load_all(orders, quiet)?;
     if models.iter().any(|model| model.quota().limits()) {
         let own = || Home::of_user().map(|home| home.folder().join("quota.redb"));
@@ -108,7 +108,7 @@ fn ledger(command: &Serve, quiet: bool) -> Result<Ledger, Failure> {
     Ok(Ledger { metrics, audit, blocked: None, quota: None })
 }
 
-/// Whether the system gives enough file descriptors: four for each connection.
+/// Whether the system gives enough file descriptors: two for each connection.
 fn check_files(sessions: usize) -> Result<(), Failure> {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find_map(|line| {

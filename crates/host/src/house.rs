@@ -63,7 +63,7 @@ struct Arrival {
     client: ServedClient,
     peer: SocketAddr,
     /// Its socket, to close it from elsewhere.
-    socket: TcpStream,
+    socket: Arc<TcpStream>,
 }
 
 /// How a session ended that had begun.
@@ -91,9 +91,10 @@ impl House {
         }
     }
 
-    /// Open files that a house of so many sessions may take: four for each connection that there may be.
+    /// Open files that a house of so many sessions may take: a connection, and a file of the store, for each that
+    /// there may be.
     pub fn files(sessions: usize) -> usize {
-        64 + 4 * (sessions + handshakes::ALL)
+        64 + 2 * (sessions + handshakes::ALL)
     }
 
     /// The models.
@@ -151,14 +152,10 @@ impl House {
         peer: SocketAddr,
         ended: impl FnOnce(Ended) + Send + 'static,
     ) {
-        let address = peer.ip().to_canonical();
-        let pass = match self.handshakes.admit(&stream, address) {
-            Ok(Some(pass)) => pass,
-            Ok(None) => {
-                self.ledger.metrics.refusal("crowded");
-                return self.strangers.turned_away(peer, &"too many are waiting");
-            }
-            Err(error) => return tracing::warn!(%peer, %error, "a connection failed"),
+        let (address, stream) = (peer.ip().to_canonical(), Arc::new(stream));
+        let Some(pass) = self.handshakes.admit(&stream, address) else {
+            self.ledger.metrics.refusal("crowded");
+            return self.strangers.turned_away(peer, &"too many are waiting");
         };
         let house = Arc::clone(self);
         let thread = std::thread::Builder::new().name("session".into());
@@ -203,7 +200,7 @@ impl House {
     fn receive(
         &self,
         door: Option<&WebDoor>,
-        stream: TcpStream,
+        stream: Arc<TcpStream>,
         peer: SocketAddr,
         pass: Pass,
     ) -> Option<Ended> {
@@ -234,11 +231,11 @@ impl House {
     fn greet(
         &self,
         door: Option<&WebDoor>,
-        stream: TcpStream,
+        stream: Arc<TcpStream>,
         peer: SocketAddr,
     ) -> Option<Arrival> {
-        let socket = stream.try_clone();
-        let opened = socket.map_err(ServiceError::from).and_then(|socket| {
+        let opened = || {
+            let socket = Arc::clone(&stream);
             let address = ServedClient::Address(peer.ip().to_canonical());
             let client = |id: Option<ClientId>| id.map_or(address, ServedClient::Certificate);
             if let Some(door) = door {
@@ -250,8 +247,8 @@ impl House {
                 return Ok(Some((channel, socket, client(Some(id)))));
             }
             Ok(Some((tcp::channel(stream, &self.timeouts)?, socket, client(None))))
-        });
-        match opened {
+        };
+        match opened() {
             Ok(Some((channel, socket, client))) => self.hello(channel, socket, client, peer),
             // A browser has got a file.
             Ok(None) => None,
@@ -274,7 +271,7 @@ impl House {
     fn hello(
         &self,
         channel: Channel,
-        socket: TcpStream,
+        socket: Arc<TcpStream>,
         client: ServedClient,
         peer: SocketAddr,
     ) -> Option<Arrival> {

@@ -19,5 +19,6 @@ pub use house::{Ended, House, HouseRules};
 pub use inspection::{Guarantee, Inspection, PlannedLayer};
 pub use ledger::Ledger;
 pub use loaded::{Loaded, ModelFile, Wanted, choose, load};
+pub use material::MaterialBytes;
 pub use models::{CatalogueEntry, Models, ServedModel};
 pub use setups::Setups;

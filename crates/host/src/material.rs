@@ -15,14 +15,23 @@ const LASTING: Duration = Duration::from_hours(30 * 24);
 /// Entries of one client.
 const EACH: usize = 1024;
 
+/// How many bytes of material a store takes.
+#[derive(Debug, Clone, Copy)]
+pub struct MaterialBytes {
+    /// In all.
+    pub all: u64,
+    /// Of one certificate. Clients without are not told apart: all of them together may fill the store.
+    pub each: u64,
+}
+
 /// Whose, what it is good for, and its id.
 type EntryKey = (String, [u8; 32], [u8; 32]);
 
 /// All entries of a store that this process has alone.
 pub(crate) struct StoredMaterial {
     store: Arc<Store>,
-    /// Bytes at most; sessions that make an entry at the same time may exceed it by one each.
-    most: u64,
+    /// Bytes at most; sessions that make an entry at the same time may exceed them by one each.
+    most: MaterialBytes,
     /// Which of several servers this is.
     replica: [u8; 32],
     index: Mutex<Index>,
@@ -48,7 +57,7 @@ impl Index {
 
 impl StoredMaterial {
     /// Reads the store's listing once.
-    pub(crate) fn open(store: Arc<Store>, most: u64) -> io::Result<Self> {
+    pub(crate) fn open(store: Arc<Store>, most: MaterialBytes) -> io::Result<Self> {
         let replica = store.name().map_err(io::Error::other)?;
         let mut index = Index::default();
         for stored in store.list(MATERIAL)? {
@@ -95,24 +104,32 @@ impl StoredMaterial {
     }
 
     fn drop_some(&self, which: impl Fn(&EntryKey, &Entry) -> bool) {
+        let mut dropped = Vec::new();
         self.index().entries.retain(|key, entry| {
-            if !which(key, entry) {
-                return true;
+            let keep = !which(key, entry);
+            if !keep {
+                dropped.push(key.clone());
             }
-            let removed = self.store.forget(MATERIAL, &key.0, &key.1, &key.2);
-            // What cannot be removed is not found again either: its room is known at the next start.
-            removed
-                .inspect_err(|error| tracing::warn!(%error, "stored material cannot be removed"))
-                .is_err()
+            keep
         });
+        // Others need not wait for the disk.
+        for (owner, bound, id) in dropped {
+            if let Err(error) = self.store.forget(MATERIAL, &owner, &bound, &id) {
+                // It is not found again; its room is known at the next start.
+                tracing::warn!(%error, "stored material cannot be removed");
+            }
+        }
     }
 
     /// Whether one more entry of this client has room.
     pub(crate) fn has_room(&self, owner: &str) -> bool {
         self.sweep();
         let index = self.index();
-        let own = index.entries.keys().filter(|(of, ..)| of == owner).count();
-        own < EACH && index.bytes() < self.most
+        let own = index.entries.iter().filter(|((of, ..), _)| of == owner);
+        let (count, bytes) =
+            own.fold((0, 0), |(count, bytes), (_, entry)| (count + 1, bytes + entry.bytes));
+        let within = owner.is_empty() || bytes < self.most.each;
+        count < EACH && within && index.bytes() < self.most.all
     }
 
     /// Stores an entry, on disk when this returns.

@@ -49,7 +49,7 @@ struct Crowd {
 #[derive(Debug)]
 pub(crate) struct Visitor {
     /// Its socket, to close it.
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Arc<TcpStream>,
     /// What its link waits for.
     pub(crate) pace: Option<Pace>,
     /// What it does.

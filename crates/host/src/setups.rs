@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use gazelle::share::KeptSetup;
 use gazelle::{ServerShelf, SetupName, WriteInto};
-use gazelle_service::{SealedHeader, Store};
+use gazelle_service::{SealedContent, SealedHeader, Store, Stored};
 
 use crate::client::ServedClient;
-use crate::material::StoredMaterial;
+use crate::material::{MaterialBytes, StoredMaterial};
 
 /// What the store calls them.
 const SETUP: &str = "setup";
@@ -35,8 +35,9 @@ pub struct Setups {
 #[derive(Clone)]
 struct KnownSetup {
     setup: KeptSetup,
-    /// Inferences that were counted.
-    counted: u64,
+    /// Inferences that were counted. Locked while the disk is told, which sessions of other setups need not wait
+    /// for.
+    counted: Arc<Mutex<u64>>,
     made: u64,
     /// Sessions that run with it: it does not go while there are any.
     live: usize,
@@ -51,34 +52,37 @@ impl KnownSetup {
     fn is_fresh(&self) -> bool {
         now() < self.made.saturating_add(LASTING.as_secs())
     }
+
+    fn counted(&self) -> MutexGuard<'_, u64> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Setups {
-    /// Those of a store, with at most `most` bytes of material; without one they end with the process.
+    /// Those of a store, with so much material; without one they end with the process.
     ///
     /// # Errors
     /// The store's.
-    pub fn open(store: Option<Store>, most: u64) -> io::Result<Self> {
+    pub fn open(store: Option<Store>, most: MaterialBytes) -> io::Result<Self> {
         let (mut known, store) = (HashMap::new(), store.map(Arc::new));
-        for stored in store
-            .iter()
-            .map(|store| store.list(SETUP))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-        {
-            let store = store.as_ref().ok_or(io::ErrorKind::NotFound)?;
-            let read = stored.header.and_then(|header| Ok((read(store, &header)?, header)));
+        let mut see = |stored: Stored, content: Option<SealedContent>| {
+            let read = stored.header.and_then(|header| {
+                let content = content.ok_or(io::ErrorKind::InvalidData)?;
+                Ok((read(&header, content)?, header))
+            });
             match read {
-                Ok((Some(setup), header)) => {
+                // Those whose time is over go when there is to be room.
+                Ok((setup, header)) => {
                     known.insert((header.owner, header.bound, header.id), setup);
                 }
-                Ok((None, _)) => {}
                 Err(error) => {
                     // It may be another key's, or the disk's mood: nothing is removed that cannot be read.
                     tracing::warn!(%error, file = stored.file, "a kept setup cannot be read");
                 }
             }
+        };
+        if let Some(store) = &store {
+            store.each(SETUP, &mut see)?;
         }
         let material = store.clone().map(|store| StoredMaterial::open(store, most)).transpose()?;
         Ok(Self { known: Mutex::new(known), store, material })
@@ -104,54 +108,65 @@ impl Setups {
         self.material.as_ref().map(StoredMaterial::count).unwrap_or_default()
     }
 
-    fn write(&self, (owner, bound, id): &SetupKey, known: &KnownSetup) -> io::Result<()> {
+    fn write(
+        &self,
+        (owner, bound, id): &SetupKey,
+        known: &KnownSetup,
+        counted: u64,
+    ) -> io::Result<()> {
         let Some(store) = &self.store else { return Ok(()) };
         let mut header = SealedHeader::new(SETUP, owner, *bound, *id, LASTING);
         (header.digest, header.made) = (known.setup.digest, known.made);
         header.until = known.made.saturating_add(LASTING.as_secs());
         store.put(&header, true, &mut |out| {
-            out.write_all(&known.counted.to_le_bytes())?;
+            out.write_all(&counted.to_le_bytes())?;
             out.write_all(&known.setup.secret)
         })
     }
 
-    /// Makes room for one more of a client: its oldest goes, or the oldest of all, that no session runs with;
-    /// whether there is room then.
-    fn make_room(&self, known: &mut HashMap<SetupKey, KnownSetup>, owner: &str) -> bool {
-        known.retain(|key, known| known.live > 0 || known.is_fresh() || self.gone(key));
+    /// Makes room for one more of a client: its oldest goes, or the oldest of all, that no session runs with.
+    /// Those that went, and whether there is room then.
+    fn make_room(known: &mut HashMap<SetupKey, KnownSetup>, owner: &str) -> (Vec<SetupKey>, bool) {
+        let mut gone = Vec::new();
+        known.retain(|key, known| {
+            let keep = known.live > 0 || known.is_fresh();
+            if !keep {
+                gone.push(key.clone());
+            }
+            keep
+        });
         let own = known.keys().filter(|key| key.0 == owner).count();
         let crowded = !owner.is_empty() && own >= EACH;
         if crowded || known.len() >= ALL {
             let candidates =
                 known.iter().filter(|(key, known)| known.live == 0 && (!crowded || key.0 == owner));
             let oldest = candidates.min_by_key(|(_, known)| known.made).map(|(key, _)| key.clone());
-            let Some(oldest) = oldest else { return false };
-            self.gone(&oldest);
+            let Some(oldest) = oldest else { return (gone, false) };
             known.remove(&oldest);
+            gone.push(oldest);
         }
-        true
+        (gone, true)
     }
 
-    /// Removes a setup's file; says that it is not kept.
-    fn gone(&self, (owner, bound, id): &SetupKey) -> bool {
-        let removed = self.store.as_ref().map(|store| store.forget(SETUP, owner, bound, id));
-        if let Some(Err(error)) = removed {
-            tracing::warn!(%error, "a kept setup cannot be removed");
+    /// Removes setups' files.
+    fn forget(&self, gone: &[SetupKey]) {
+        let Some(store) = &self.store else { return };
+        for (owner, bound, id) in gone {
+            if let Err(error) = store.forget(SETUP, owner, bound, id) {
+                tracing::warn!(%error, "a kept setup cannot be removed");
+            }
         }
-        false
     }
 }
 
-fn read(store: &Store, header: &SealedHeader) -> io::Result<Option<KnownSetup>> {
-    let found = store.find(SETUP, &header.owner, &header.bound, &header.id)?;
-    let Some((header, mut content)) = found else { return Ok(None) };
+fn read(header: &SealedHeader, mut content: SealedContent) -> io::Result<KnownSetup> {
     let mut counted = [0; 8];
     content.read_exact(&mut counted)?;
     let mut secret = zeroize::Zeroizing::new(Vec::with_capacity(256));
     content.take(256).read_to_end(&mut secret)?;
     let setup = KeptSetup { digest: header.digest, secret };
-    let counted = u64::from_le_bytes(counted);
-    Ok(Some(KnownSetup { setup, counted, made: header.made, live: 0 }))
+    let counted = Arc::new(Mutex::new(u64::from_le_bytes(counted)));
+    Ok(KnownSetup { setup, counted, made: header.made, live: 0 })
 }
 
 /// One client's.
@@ -185,49 +200,66 @@ impl ServerShelf for ServedSetups<'_> {
     fn find(&self, bound: &[u8; 32], name: &SetupName) -> Option<(KeptSetup, u64)> {
         let known = self.setups.known();
         let found = known.get(&self.key(bound, &name.id));
-        let found = found.filter(|known| known.is_fresh() && known.setup.digest == name.digest)?;
-        Some((found.setup.clone(), found.counted))
+        let found = found.filter(|known| known.is_fresh() && known.setup.digest == name.digest);
+        let found = found?.clone();
+        // Not while the disk may be slow.
+        drop(known);
+        let counted = *found.counted();
+        Some((found.setup, counted))
     }
 
     fn keep(&self, bound: &[u8; 32], id: &[u8; 32], setup: &KeptSetup) -> bool {
         let key = self.key(bound, id);
-        let mut known = self.setups.known();
-        // An id that another session uses is not taken from it.
-        if known.contains_key(&key) {
-            return false;
-        }
-        if !self.setups.make_room(&mut known, &self.owner) {
+        let new =
+            KnownSetup { setup: setup.clone(), counted: Arc::default(), made: now(), live: 1 };
+        // Nobody counts before the first count is on disk.
+        let counted = new.counted();
+        let (gone, room) = {
+            let mut known = self.setups.known();
+            // An id that another session uses is not taken from it.
+            if known.contains_key(&key) {
+                return false;
+            }
+            let (gone, room) = Setups::make_room(&mut known, &self.owner);
+            if room {
+                known.insert(key.clone(), new.clone());
+                self.held().push(key.clone());
+            }
+            (gone, room)
+        };
+        self.setups.forget(&gone);
+        if !room {
             tracing::warn!("a setup is not kept: sessions run with all that are");
             return false;
         }
-        let new = KnownSetup { setup: setup.clone(), counted: 0, made: now(), live: 1 };
-        let written = self.setups.write(&key, &new);
+        let written = self.setups.write(&key, &new, *counted);
         if let Err(error) = &written {
             tracing::error!(%error, "a setup is not kept");
-        } else {
-            known.insert(key.clone(), new);
-            self.held().push(key);
+            self.setups.known().remove(&key);
         }
         written.is_ok()
     }
 
     fn count(&self, bound: &[u8; 32], id: &[u8; 32], inferences: u64) -> Option<u64> {
         let key = self.key(bound, id);
-        let mut all = self.setups.known();
-        let known = all.get_mut(&key)?;
-        let counted = known.counted.checked_add(inferences)?;
-        let new = KnownSetup { counted, ..known.clone() };
-        if let Err(error) = self.setups.write(&key, &new) {
+        let known = {
+            let mut all = self.setups.known();
+            let known = all.get_mut(&key)?;
+            let mut held = self.held();
+            if !held.contains(&key) {
+                known.live += 1;
+                held.push(key.clone());
+            }
+            known.clone()
+        };
+        let mut counted = known.counted();
+        let new = counted.checked_add(inferences)?;
+        if let Err(error) = self.setups.write(&key, &known, new) {
             tracing::error!(%error, "inferences of a kept setup cannot be counted");
             return None;
         }
-        *known = new;
-        let mut held = self.held();
-        if !held.contains(&key) {
-            known.live += 1;
-            held.push(key);
-        }
-        Some(counted)
+        *counted = new;
+        Some(new)
     }
 
     fn replica(&self) -> [u8; 32] {
@@ -238,7 +270,9 @@ impl ServerShelf for ServedSetups<'_> {
     fn has_room(&self) -> bool {
         let room = self.setups.material.as_ref().map(|material| material.has_room(&self.owner));
         if room == Some(false) {
-            tracing::warn!("no room for more material (--store-mib, 1,024 entries a client)");
+            tracing::warn!(
+                "no room for more material (--store-mib, --store-client-mib, 1,024 entries a client)"
+            );
         }
         room == Some(true)
     }

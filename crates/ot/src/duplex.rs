@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Half the public-key work and bytes. The first session is checked like any other; d hides c under
-//! choices that nothing else uses; strings are hashed with a label of their own.
+//! choices that nothing else uses; strings are hashed with a label of their own. Each session is made under a binding
+//! of its own, H(session, direction): no hash, key or check of one direction has the input of one of the other.
 
 use gazelle_block::{BitVec, Block, Delta};
 use gazelle_prg::Seed;
@@ -30,6 +31,8 @@ use crate::traffic::OtTraffic;
 
 /// Label of the derivation; a change of the protocol changes it.
 const LABEL: &str = "gazelle-ot 2026 base OT from a session v1";
+/// Label of the directions' bindings.
+const DIRECTION: &str = "gazelle-ot 2026 direction of a session v1";
 
 /// Both sessions, as the party that is the sender of the first.
 ///
@@ -41,8 +44,10 @@ pub fn sender_first<O: OtExtension>(
     ch: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<(O::Sender, O::Receiver), OtError> {
-    let mut first = ot.sender(delta, ch, rng)?;
-    let second = ot.second().receiver_over(&mut Extended(&mut first), ch, rng)?;
+    let mut first = bound_to(DuplexHalf::First, ch, |ch| ot.sender(delta, ch, rng))?;
+    let second = bound_to(DuplexHalf::Second, ch, |ch| {
+        ot.second().receiver_over(&mut Extended(&mut first), ch, rng)
+    })?;
     Ok((first, second))
 }
 
@@ -57,9 +62,33 @@ pub fn receiver_first<O: OtExtension>(
     ch: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<(O::Receiver, O::Sender), OtError> {
-    let mut first = ot.receiver(ch, rng)?;
-    let second = ot.second().sender_over(&mut Extended(&mut first), delta, ch, rng)?;
+    let mut first = bound_to(DuplexHalf::First, ch, |ch| ot.receiver(ch, rng))?;
+    let second = bound_to(DuplexHalf::Second, ch, |ch| {
+        ot.second().sender_over(&mut Extended(&mut first), delta, ch, rng)
+    })?;
     Ok((first, second))
+}
+
+/// Which of both sessions.
+#[derive(Clone, Copy)]
+enum DuplexHalf {
+    First = 1,
+    Second = 2,
+}
+
+/// Makes a session under the binding of its direction; the channel's own is back afterwards.
+fn bound_to<T>(
+    half: DuplexHalf,
+    ch: &mut Channel,
+    make: impl FnOnce(&mut Channel) -> Result<T, OtError>,
+) -> Result<T, OtError> {
+    let session = *ch.binding();
+    let mut hasher = blake3::Hasher::new_derive_key(DIRECTION);
+    hasher.update(&session).update(&[half as u8]);
+    ch.bind(*hasher.finalize().as_bytes());
+    let made = make(ch);
+    ch.bind(session);
+    made
 }
 
 /// Exact bytes of both setups; "sender" is the sender of the first session.
@@ -140,5 +169,30 @@ impl ExtendedKdf {
         let seed = Seed::from_bytes(bytes);
         bytes.zeroize();
         seed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gazelle_wire::memory;
+
+    use super::*;
+
+    #[test]
+    fn properties_each_direction_has_a_binding_of_its_own_and_the_session_keeps_its() {
+        let (mut ch, _other) = memory::pair();
+        let bindings = [[0; 32], [7; 32]].map(|session| {
+            ch.bind(session);
+            let mut under = |half| bound_to(half, &mut ch, |ch| Ok(*ch.binding()));
+            let both = [DuplexHalf::First, DuplexHalf::Second].map(|one| under(one).unwrap());
+            let failed = bound_to(DuplexHalf::First, &mut ch, |_| Err::<(), _>(OtError::Dead));
+            assert!(failed.is_err());
+            assert_eq!(*ch.binding(), session);
+            [session, both[0], both[1]]
+        });
+        let mut all = bindings.concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 6);
     }
 }

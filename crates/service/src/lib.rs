@@ -26,6 +26,6 @@ pub use metrics::{Metrics, PhaseCount};
 pub use proxy::Proxy;
 pub use quota::{Leave, Quota, QuotaStore};
 pub use sealed::StoreKey;
-pub use store::{SealedContent, SealedHeader, Store, Stored};
+pub use store::{SealedContent, SealedHeader, Store, StoreTurn, Stored};
 pub use tls::{ClientTls, ServerTls, TlsPeers};
 pub use web::{WebDoor, WebFiles, WebGuest};

@@ -145,7 +145,7 @@ impl<W: Write> Write for SealedWriter<W> {
             self.chunk.clear();
         }
         let taken = bytes.len().min(CHUNK - self.chunk.len());
-        self.chunk.extend(bytes.iter().take(taken));
+        self.chunk.extend_from_slice(bytes.get(..taken).unwrap_or(bytes));
         Ok(taken)
     }
 

@@ -1,33 +1,32 @@
 //! A folder of sealed files: setups that are kept, and material that was made ahead.
 //!
 //! A file appears whole or not at all (it is written aside, then renamed), and is taken by renaming it: of all
-//! who try, one gets it. What a killed process left half-written or half-used is removed when the folder is
-//! opened.
+//! who try, one gets it. Whoever writes or uses up a file holds its lock, which ends with the process: what a killed
+//! one left half-written or half-used is removed when the folder is opened.
 
 mod header;
+mod sweep;
+mod turn;
 
+use data_encoding::HEXLOWER;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 #[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use data_encoding::HEXLOWER;
 
 use header::FORMAT;
 pub use header::SealedHeader;
+pub use turn::StoreTurn;
 
 use crate::entropy::random;
 use crate::error::ServiceError;
 use crate::home::{create_private, read_private};
-use crate::sealed::{BEGINNING, SealedReader, SealedWriter, StoreKey};
+use crate::sealed::{SealedReader, SealedWriter, StoreKey};
 
 /// Files that are being written, and that are being used up.
 const PARTIAL: &str = "partial-";
 const SPENT: &str = "spent-";
-/// So long a half-written file of a process that may still live is left alone.
-const ABANDONED: Duration = Duration::from_hours(1);
 
 /// A file of a store as a listing has it.
 #[derive(Debug)]
@@ -72,7 +71,7 @@ impl Store {
             lock = Some(file);
         }
         let store = Self { folder: folder.to_path_buf(), key, _lock: lock };
-        store.sweep(alone).map_err(fail())?;
+        sweep::sweep(folder, alone).map_err(fail())?;
         Ok(store)
     }
 
@@ -98,23 +97,12 @@ impl Store {
         &self.folder
     }
 
-    /// Removes what killed processes left.
-    fn sweep(&self, alone: bool) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let left = name.starts_with(PARTIAL) || name.starts_with(SPENT);
-            let old = || {
-                let modified = entry.metadata().and_then(|metadata| metadata.modified());
-                modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED))
-            };
-            if left && (alone || old()) {
-                // Another process may have been faster.
-                let _ = erase(&entry.path());
-            }
-        }
-        Ok(())
+    /// This process's turn to prepare material.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn turn(&self) -> io::Result<StoreTurn> {
+        StoreTurn::take(private(&self.folder.join("turn"), false)?)
     }
 
     fn file(&self, kind: &str, owner: &str, bound: &[u8; 32], id: &[u8; 32]) -> String {
@@ -166,6 +154,8 @@ impl Store {
         let aside = self.folder.join(format!("{PARTIAL}{}", HEXLOWER.encode(&random::<12>()?)));
         let words = serde_json::to_vec(header).map_err(io::Error::other)?;
         let written = private(&aside, true).and_then(|file| {
+            // Held until it has its name: nobody sweeps it.
+            file.lock()?;
             let mut sealed = SealedWriter::new(file, &self.key, &words)?;
             write(&mut sealed)?;
             let file = sealed.finish()?;
@@ -218,21 +208,32 @@ impl Store {
         id: &[u8; 32],
     ) -> io::Result<Option<(SealedHeader, SealedContent)>> {
         let (name, aside) = (self.file(kind, owner, bound, id), SPENT.to_owned());
-        let aside = aside + &HEXLOWER.encode(&random::<12>()?);
-        match fs::rename(self.folder.join(name), self.folder.join(&aside)) {
-            Ok(()) => {}
+        let (path, aside) = (self.folder.join(name), aside + &HEXLOWER.encode(&random::<12>()?));
+        let aside = self.folder.join(aside);
+        let there = || -> io::Result<File> {
+            // For writing: some file systems lock no others alone.
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            // Before it is called spent, and until its last byte has been read: nobody sweeps it. Who waits here
+            // for another that takes it finds it gone.
+            file.lock()?;
+            fs::rename(&path, &aside)?;
+            Ok(file)
+        };
+        let file = match there() {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
-        }
+        };
         self.sync()?;
-        let found = self.read(&aside, |header| {
+        let found = self.open_sealed(file, |header| {
             (header.kind.as_str(), header.owner.as_str()) == (kind, owner)
                 && (&header.bound, &header.id) == (bound, id)
         });
         // An open file can be read to its end, its beginning has been read; what is not erased now is swept
         // later.
-        let _ = erase(&self.folder.join(&aside));
-        found
+        let _ = sweep::erase(&aside);
+        let (header, content) = found?;
+        Ok((!header.is_over()).then(|| (header, Box::new(content) as SealedContent)))
     }
 
     /// Removes a file of a listing; whether it was there.
@@ -267,6 +268,21 @@ impl Store {
     /// The disk's, on the folder itself.
     pub fn list(&self, kind: &str) -> io::Result<Vec<Stored>> {
         let mut all = Vec::new();
+        self.each(kind, &mut |stored, _| all.push(stored))?;
+        let made = |stored: &Stored| stored.header.as_ref().map_or(0, |header| header.made);
+        all.sort_by_key(|stored| std::cmp::Reverse(made(stored)));
+        Ok(all)
+    }
+
+    /// Shows all files of a kind, in any order, with the content of those whose header can be read.
+    ///
+    /// # Errors
+    /// The disk's, on the folder itself.
+    pub fn each(
+        &self,
+        kind: &str,
+        see: &mut dyn FnMut(Stored, Option<SealedContent>),
+    ) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let file = entry.file_name().to_string_lossy().into_owned();
@@ -279,12 +295,13 @@ impl Store {
             if header.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
                 continue;
             }
-            let header = header.map(|(header, _)| header);
-            all.push(Stored { header, bytes: metadata.len(), file });
+            let (header, content) = match header {
+                Ok((header, content)) => (Ok(header), Some(Box::new(content) as SealedContent)),
+                Err(error) => (Err(error), None),
+            };
+            see(Stored { header, bytes: metadata.len(), file }, content);
         }
-        let made = |stored: &Stored| stored.header.as_ref().map_or(0, |header| header.made);
-        all.sort_by_key(|stored| std::cmp::Reverse(made(stored)));
-        Ok(all)
+        Ok(())
     }
 
     fn read(
@@ -308,7 +325,14 @@ impl Store {
         file: &str,
         fits: impl Fn(&SealedHeader) -> bool,
     ) -> io::Result<(SealedHeader, SealedReader<File>)> {
-        let opened = File::open(self.folder.join(file))?;
+        self.open_sealed(File::open(self.folder.join(file))?, fits)
+    }
+
+    fn open_sealed(
+        &self,
+        opened: File,
+        fits: impl Fn(&SealedHeader) -> bool,
+    ) -> io::Result<(SealedHeader, SealedReader<File>)> {
         let (words, content) = SealedReader::new(opened, &self.key)?;
         let foreign = || io::Error::new(io::ErrorKind::InvalidData, "it belongs elsewhere");
         let header: SealedHeader = serde_json::from_slice(&words).map_err(|_| foreign())?;
@@ -332,16 +356,6 @@ fn random_of<const N: usize>(path: &Path, why: &str) -> Result<[u8; N], ServiceE
     let bytes = HEXLOWER.decode(read_private(path)?.trim().as_bytes()).ok();
     let bytes = bytes.and_then(|bytes| <[u8; N]>::try_from(bytes.as_slice()).ok());
     bytes.ok_or_else(|| ServiceError::identity(path, why))
-}
-
-/// Overwrites what a sealed file begins with, its nonce, and removes it. On disks and file systems that write
-/// in place nothing opens the rest then; others (SSDs, copies on write) may keep what was overwritten.
-fn erase(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    // No more than that: the rest may still be read, by whoever has the file open.
-    file.write_all(&[0; BEGINNING])?;
-    file.sync_data()?;
-    fs::remove_file(path)
 }
 
 /// A file for its owner alone.

@@ -231,10 +231,10 @@ impl ServerTls {
     /// are broken, else the link's.
     pub fn accept(
         &self,
-        stream: TcpStream,
+        stream: impl Into<Arc<TcpStream>>,
         timeouts: &Timeouts,
     ) -> Result<(Channel, ClientId), ServiceError> {
-        let mut link = self.secure(stream, timeouts)?;
+        let mut link = self.secure(&stream.into(), timeouts)?;
         let id = link.id.take();
         let id = id.ok_or_else(|| ServiceError::Tls("a certificate that cannot be read".into()))?;
         Ok((link.channel(timeouts), id))
@@ -243,19 +243,18 @@ impl ServerTls {
     /// As [`accept`](Self::accept); gives what is above TLS, for other protocols than a channel's.
     pub(crate) fn secure(
         &self,
-        stream: TcpStream,
+        stream: &Arc<TcpStream>,
         timeouts: &Timeouts,
     ) -> Result<Secured, ServiceError> {
         let config = self.config()?;
         let connection =
             ServerConnection::new(config).map_err(|error| ServiceError::Tls(error.to_string()))?;
         let explain: Explain = Arc::new(at_server);
-        let copy = stream.try_clone()?;
-        let directions = tcp::directions(stream, timeouts)?;
+        let directions = tcp::directions(Arc::clone(stream), timeouts)?;
         let link = secured(connection.into(), directions, &explain, self.protocol());
         let link = link.inspect_err(|error| {
             if matches!(error, ServiceError::Tls(_)) {
-                linger(&copy);
+                linger(stream);
             }
         })?;
         if self.peers != TlsPeers::Anybody && link.id.is_none() {

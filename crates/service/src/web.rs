@@ -13,6 +13,7 @@ mod socket;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use gazelle_wire::Channel;
 use gazelle_wire::tcp::{self, Directions, Timeouts, is_loopback};
@@ -69,14 +70,15 @@ impl WebDoor {
     /// [`ServiceError::Tls`] if a browser is refused, [`ServiceError::Link`] if the link fails or speaks no HTTP.
     pub fn open(
         &self,
-        stream: TcpStream,
+        stream: impl Into<Arc<TcpStream>>,
         timeouts: &Timeouts,
     ) -> Result<Option<WebGuest>, ServiceError> {
-        let copy = stream.try_clone()?;
+        let stream = stream.into();
         let Secured { mut reader, mut writer, pace, id, .. } = if let Some(tls) = &self.tls {
-            tls.secure(stream, timeouts)?
+            tls.secure(&stream, timeouts)?
         } else {
-            let Directions { reader, writer, pace } = tcp::directions(stream, timeouts)?;
+            let Directions { reader, writer, pace } =
+                tcp::directions(Arc::clone(&stream), timeouts)?;
             Secured { reader, writer, pace, id: None, exported: [0; 32] }
         };
         match self.answer(read_head(&mut *reader)?.as_ref()) {
@@ -92,7 +94,7 @@ impl WebDoor {
                 writer.write_all(&head(&response)?)?;
                 writer.write_all(response.body())?;
                 writer.flush()?;
-                linger(&copy);
+                linger(&stream);
                 Ok(None)
             }
         }

@@ -5,6 +5,7 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -96,7 +97,7 @@ pub fn listen(address: impl ToSocketAddrs, exposure: Exposure) -> io::Result<Tcp
 ///
 /// # Errors
 /// The system's, from setting the socket's options.
-pub fn channel(stream: TcpStream, timeouts: &Timeouts) -> io::Result<Channel> {
+pub fn channel(stream: impl Into<Arc<TcpStream>>, timeouts: &Timeouts) -> io::Result<Channel> {
     let Directions { reader, writer, pace } = directions(stream, timeouts)?;
     // The buffer serves headers and small messages; long reads pass it by.
     let reader = BufReader::with_capacity(64 << 10, reader);
@@ -114,26 +115,31 @@ pub struct Directions {
     pub pace: Pace,
 }
 
-/// The directions of a connected stream, with the patience of a handshake.
+/// The directions of a connected stream, with the patience of a handshake. Both are one file descriptor, and so
+/// is whatever else holds the stream.
 ///
 /// # Errors
 /// The system's, from setting the socket's options.
-pub fn directions(stream: TcpStream, timeouts: &Timeouts) -> io::Result<Directions> {
+pub fn directions(
+    stream: impl Into<Arc<TcpStream>>,
+    timeouts: &Timeouts,
+) -> io::Result<Directions> {
+    let stream = stream.into();
     stream.set_nodelay(true)?;
     stream.set_nonblocking(false)?;
     let interval = (timeouts.keep_alive / 4).max(Duration::from_secs(1));
     let probes = TcpKeepalive::new().with_time(timeouts.keep_alive).with_interval(interval);
-    SockRef::from(&stream).set_tcp_keepalive(&probes)?;
+    SockRef::from(&*stream).set_tcp_keepalive(&probes)?;
     let pace = Pace::new(timeouts.handshake.min(timeouts.progress), timeouts.minimum_rate);
-    let writer = Box::new(pace.writer(WriteSide(stream.try_clone()?)));
+    let writer = Box::new(pace.writer(WriteSide(Arc::clone(&stream))));
     let reader = Box::new(pace.reader(ReadSide(stream)));
     Ok(Directions { reader, writer, pace })
 }
 
 /// A socket's reading direction.
-struct ReadSide(TcpStream);
+struct ReadSide(Arc<TcpStream>);
 /// A socket's writing direction.
-struct WriteSide(TcpStream);
+struct WriteSide(Arc<TcpStream>);
 
 impl Patient for ReadSide {
     fn wait_at_most(&self, timeout: Duration) -> io::Result<()> {
@@ -149,17 +155,17 @@ impl Patient for WriteSide {
 
 impl Read for ReadSide {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.read(bytes)
+        (&*self.0).read(bytes)
     }
 }
 
 impl Write for WriteSide {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        (&*self.0).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        (&*self.0).flush()
     }
 }
 

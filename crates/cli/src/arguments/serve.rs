@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use gazelle::wire::Link;
+use gazelle_host::MaterialBytes;
 use gazelle_service::Quota;
 
 use super::{ModelArguments, ServerLink, WebArguments, at_least_one};
@@ -96,6 +97,9 @@ pub(crate) struct Serve {
     /// Material in --store at most
     #[arg(long, value_name = "MIB", default_value_t = 16384, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub(crate) store_mib: u64,
+    /// Material of one certificate in --store at most (default: a quarter of --store-mib)
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) store_client_mib: Option<u64>,
     /// Serve metrics for Prometheus, /healthz and /readyz by HTTP on this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<String>,
@@ -139,6 +143,12 @@ impl ServedSettings {
 }
 
 impl Serve {
+    /// `--store-mib` and `--store-client-mib` in bytes.
+    pub(crate) fn material_bytes(&self) -> MaterialBytes {
+        let all = self.store_mib << 20;
+        MaterialBytes { all, each: self.store_client_mib.map_or(all / 4, |each| each << 20) }
+    }
+
     /// `--memory` in bytes.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory << 20

@@ -8,6 +8,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use gazelle::backend::CompiledModel;
@@ -53,10 +54,9 @@ pub(super) struct ModelCache {
 impl ModelCache {
     /// In this user's folder, if there is one; a server without serves all the same.
     pub(super) fn of_user(model: &Path, settings: &ServedSettings) -> Option<Self> {
-        let opened = Home::of_user().map_err(io::Error::other).and_then(|home| {
-            let program = digest_of(&std::env::current_exe()?)?;
-            Self::at(&home.models(), program, model, settings)
-        });
+        let opened = Home::of_user()
+            .map_err(io::Error::other)
+            .and_then(|home| Self::at(&home.models(), program()?.to_owned(), model, settings));
         opened.inspect_err(|error| tracing::info!(%error, "no cache of compiled models")).ok()
     }
 
@@ -192,6 +192,16 @@ impl ModelCache {
         }
         Ok(())
     }
+}
+
+/// Digest of this program, read once.
+fn program() -> io::Result<&'static str> {
+    static DIGEST: OnceLock<String> = OnceLock::new();
+    if let Some(digest) = DIGEST.get() {
+        return Ok(digest);
+    }
+    let digest = digest_of(&std::env::current_exe()?)?;
+    Ok(DIGEST.get_or_init(|| digest))
 }
 
 /// A digest of a file's content, or of the names in a folder.

@@ -251,7 +251,10 @@ impl<'a> Visit<'a> {
                     tracing::info!(id, "material that was made ahead is used");
                     return Ok(prepared);
                 }
-                Err(error) => tracing::warn!(id, %error, "material that was made ahead is lost"),
+                Err(error @ GazelleError::Kept(_)) => {
+                    tracing::warn!(id, %error, "material that was made ahead is lost");
+                }
+                Err(error) => return Err(error),
             }
         }
         client.set_up(self.setups(), rng)?;

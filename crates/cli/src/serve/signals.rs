@@ -1,7 +1,8 @@
-//! Signals: SIGTERM (or SIGINT) drains the server, a second one ends it at once; SIGHUP reloads.
+//! Signals: SIGTERM (or SIGINT) drains the server, a second one ends it at once; SIGHUP reloads, in a thread of its
+//! own, since quantising takes seconds.
 
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::time::Duration;
 
 use gazelle_host::House;
@@ -15,11 +16,18 @@ use crate::serve::models;
 /// Follows signals from a thread of its own; the end is told to `ended`.
 pub(crate) fn follow(house: Arc<House>, orders: ServeOrders, ended: Sender<Outcome>) -> Outcome {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    // Signals that come while models are loaded are one more reload.
+    let (reloads, wanted) = sync_channel(1);
+    let (reloaded, patience) = (Arc::clone(&house), Duration::from_secs(orders.server.drain));
+    std::thread::Builder::new()
+        .name("reload".into())
+        .spawn(move || reload_when_wanted(&reloaded, &orders, &wanted))?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         let mut draining = false;
         for signal in signals.forever() {
             if signal == SIGHUP {
-                reload(&house, &orders);
+                // Full: a reload that has not begun yet reads what there is now.
+                let _ = reloads.try_send(());
             } else if draining {
                 tracing::warn!("stopped at once, by a second signal");
                 // The main thread may have left.
@@ -27,7 +35,6 @@ pub(crate) fn follow(house: Arc<House>, orders: ServeOrders, ended: Sender<Outco
             } else {
                 draining = true;
                 let (house, ended) = (Arc::clone(&house), ended.clone());
-                let patience = Duration::from_secs(orders.server.drain);
                 std::thread::spawn(move || drain(&house, patience, &ended));
             }
         }
@@ -46,6 +53,13 @@ fn drain(house: &House, patience: Duration, ended: &Sender<Outcome>) {
     }
     // The main thread may have left.
     let _ = ended.send(Ok(()));
+}
+
+/// A reload after the other, as they are asked for.
+fn reload_when_wanted(house: &House, orders: &ServeOrders, wanted: &Receiver<()>) {
+    for () in wanted {
+        reload(house, orders);
+    }
 }
 
 /// Exchanges the models, or keeps all of them.

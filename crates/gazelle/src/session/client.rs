@@ -47,6 +47,8 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
     session: u64,
     /// Of the next material, made here or in another session.
     next: u32,
+    /// The server has not said yet whether it could read the entry that was claimed last.
+    unheard: bool,
     /// Offline phases that ran in this session.
     runs: u64,
     /// Of these, such as the server opened.
@@ -152,6 +154,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             observer: None,
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
             next: 0,
+            unheard: false,
             runs: 0,
             opened: 0,
             dead: false,
@@ -222,6 +225,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         shelf: Option<&dyn ClientShelf>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<(), GazelleError> {
+        self.hear()?;
         let channel = &mut self.channel;
         let meter = Meter::start(channel);
         channel.begin_phase();
@@ -339,6 +343,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let Prepared {
             id, stored, input_mask, steps, offline, groups_offline, steps_offline, ..
         } = prepared;
+        self.hear()?;
         let own = self.made.as_mut().map(|(_, nonlinear)| nonlinear);
         let session = if stored { self.stored.as_mut() } else { own };
         let session = session.ok_or_else(no_setup)?;

@@ -92,6 +92,34 @@ impl Message for EntryTaken {
     }
 }
 
+/// Whether the server could read the entry that it took, to its end.
+pub(crate) struct EntryRead(pub(crate) bool);
+
+impl Message for EntryRead {
+    type Shape = ();
+    const KIND: u16 = 0x0709;
+    const NAME: &'static str = "an entry that was read";
+
+    fn encoded_len((): &()) -> usize {
+        1
+    }
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.0));
+    }
+    fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        verdict(input).map(Self)
+    }
+}
+
+/// A byte that says yes or no.
+fn verdict(input: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    match input.array()? {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(DecodeError::Invalid("neither yes nor no")),
+    }
+}
+
 /// What a setup is known by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SetupName {
@@ -243,11 +271,7 @@ impl Message for SetupVerdict {
         out.push(u8::from(self.0));
     }
     fn decode(input: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        match input.array()? {
-            [0] => Ok(Self(false)),
-            [1] => Ok(Self(true)),
-            _ => Err(DecodeError::Invalid("neither taken nor not")),
-        }
+        verdict(input).map(Self)
     }
 }
 

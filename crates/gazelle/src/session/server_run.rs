@@ -20,7 +20,9 @@ use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::audit::server::CheatingEvidence;
 use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::kept::{self, Count, ServerShelf};
-use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryTaken, MaskedInput};
+use crate::session::message::{
+    ClientCommand, EntriesThere, EntryIds, EntryRead, EntryTaken, MaskedInput,
+};
 use crate::session::server::{ServerLimits, ServerReport, Service};
 use crate::session::stored::{self, WantedEntry};
 use crate::session::watcher::{Recorder, SessionWatcher};
@@ -194,14 +196,18 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         return Err(GazelleError::Peer("more inferences than allowed".into()));
                     }
                     self.number(id)?;
-                    let found = self.take(watcher.shelf(), &entry);
-                    let pair = found.map(|(pair, material)| {
-                        self.prepared.insert(id, material);
-                        pair
-                    });
+                    let taken = self.take(watcher.shelf(), &entry);
+                    let pair = taken.as_ref().map(|(pair, _)| *pair);
                     let replica = stored::replica(watcher.shelf());
                     channel.send(&EntryTaken { pair, replica }, &())?;
                     channel.flush()?;
+                    if let Some((_, mut content)) = taken {
+                        // While the client reads its half.
+                        let material = self.read(&mut *content);
+                        channel.send(&EntryRead(material.is_some()), &())?;
+                        channel.flush()?;
+                        self.prepared.extend(material.map(|material| (id, material)));
+                    }
                 }
                 ClientCommand::Prepare { id } | ClientCommand::Keep { id } => {
                     let mut wanted = None;
@@ -242,7 +248,8 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         .prepared
                         .remove(&id)
                         .ok_or_else(|| GazelleError::Peer(format!("no inference {id}")))?;
-                    watcher.inferred(&self.online(prepared, channel, rng)?);
+                    let mut rng = gazelle_prg::refreshed(rng)?;
+                    watcher.inferred(&self.online(prepared, channel, &mut rng)?);
                 }
             }
         }

@@ -6,8 +6,8 @@
 //! | command `keep`, an entry's id, the holder's -> | whether it has room -> |
 //! | offline phase | the same |
 //! | stores its half | stores its half; says so -> |
-//! | later: command `use`, the id -> | takes its half off the store, durably; reads it; says its tag |
-//! | takes its half off its store, durably; reads it; the same tag? | |
+//! | later: command `use`, the id -> | takes its half off the store, durably; says its tag |
+//! | takes its half off its store, durably; reads it; the same tag? | reads it; says whether it could |
 //! | command `infer` | |
 //!
 //! A half begins with a tag, H(digest of the session that made it, entry's id): halves of two sessions that came
@@ -98,7 +98,8 @@ pub(crate) fn replica(shelf: Option<&dyn ServerShelf>) -> [u8; 32] {
     shelf.map(ServerShelf::replica).unwrap_or_default()
 }
 
-fn read_pair(input: &mut dyn Read) -> Result<[u8; 32], GazelleError> {
+/// The tag that a half begins with.
+pub(crate) fn read_pair(input: &mut dyn Read) -> Result<[u8; 32], GazelleError> {
     let mut pair = [0; 32];
     input.read_exact(&mut pair).map_err(unreadable)?;
     Ok(pair)
@@ -145,16 +146,15 @@ pub(crate) fn write_server<S: NonlinearServer>(
     steps.iter().try_for_each(|step| session.store(step, out))
 }
 
-/// What [`read_server`] gives: the tag, v by group and operator, and the steps' material.
-pub(crate) type ServerHalf<P> = ([u8; 32], Vec<Vec<Shares>>, Vec<P>);
+/// What [`read_server`] gives: v by group and operator, and the steps' material.
+pub(crate) type ServerHalf<P> = (Vec<Vec<Shares>>, Vec<P>);
 
-/// The same, read to its end.
+/// The same, read to its end from behind the tag.
 pub(crate) fn read_server<S: NonlinearServer>(
     session: &S,
     plan: &Plan,
     input: &mut dyn Read,
 ) -> Result<ServerHalf<S::Prepared>, GazelleError> {
-    let pair = read_pair(input)?;
     let mut shares = Vec::with_capacity(plan.groups().len());
     for group in plan.groups().iter() {
         let v = group
@@ -166,5 +166,5 @@ pub(crate) fn read_server<S: NonlinearServer>(
     let load = |step| session.load(step, input).map_err(|e| GazelleError::Kept(e.to_string()));
     let steps = (0..plan.steps().len()).map(load).collect::<Result<_, _>>()?;
     end(input)?;
-    Ok((pair, shares, steps))
+    Ok((shares, steps))
 }

@@ -239,8 +239,48 @@ fn adversarial_entries_of_other_weights_cut_off_or_too_long_are_refused_before_t
     }
     // The server's.
     shelf.0.lock().unwrap().values_mut().for_each(|bytes| bytes.truncate(40));
-    assert_eq!(infer(&service, &suite, &shelf, entries[3].clone(), &input).unwrap(), None);
+    let error = infer(&service, &suite, &shelf, entries[3].clone(), &input).unwrap_err();
+    assert!(error.to_string().contains("the server cannot read its half"), "{error}");
     assert!(shelf.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_session_goes_on_behind_entries_that_either_party_cannot_read_or_that_were_never_loaded() {
+    let network = exactly(&tiny(10));
+    let suite = suite(&network, StepProtocol::Gmw);
+    let service = compile(suite.clone(), network.clone());
+    let input = inputs(&network, 1).remove(0);
+    let expected = evaluate(&tiny(10), &input);
+    let shelf = Shelf::default();
+    let entries = prepared(&service, &suite, &shelf, 4);
+    for (key, bytes) in shelf.0.lock().unwrap().iter_mut() {
+        if key.1 == entries[0].0 {
+            bytes.pop();
+        }
+    }
+    let (values, served) = session(&service, &suite, &shelf, move |client| {
+        let claim = |client: &mut DefaultClient, number: usize| {
+            let Claimed::Taken(claim) = client.claim(&entries[number].0)? else {
+                panic!("missing")
+            };
+            Ok::<_, GazelleError>((claim, entries[number].1.clone()))
+        };
+        // The server cannot read the first; the client loads no second, and reads half of the third.
+        let (first, bytes) = claim(client, 0)?;
+        assert!(matches!(client.load(first, &mut &bytes[..]), Err(GazelleError::Kept(_))));
+        claim(client, 1)?;
+        let (third, bytes) = claim(client, 2)?;
+        assert!(matches!(client.load(third, &mut &bytes[..99]), Err(GazelleError::Kept(_))));
+        let (fourth, bytes) = claim(client, 3)?;
+        let prepared = client.load(fourth, &mut &bytes[..])?;
+        let stored = client.infer(prepared, &input)?.values;
+        // And without any.
+        client.set_up(None, &mut test_rng(5))?;
+        let prepared = client.prepare(&mut test_rng(6))?;
+        Ok([stored, client.infer(prepared, &input)?.values])
+    });
+    served.unwrap();
+    assert_eq!(values.unwrap(), [expected.clone(), expected]);
 }
 
 #[test]

@@ -22,11 +22,20 @@ fn here() -> ServedClient {
 fn visitor() -> Visitor {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    Visitor { stream, pace: None, stage: SessionStage::default() }
+    Visitor { stream: stream.into(), pace: None, stage: SessionStage::default() }
 }
 
 fn take(places: &Arc<Places>, client: &ServedClient) -> Option<SessionPlace> {
     places.ticket(client, 1).take(visitor(), SHORT)
+}
+
+/// Waits until so many stand in line, however busy the machine is.
+fn in_line(places: &Arc<Places>, count: usize) {
+    let begin = Instant::now();
+    while places.count().1 != count {
+        assert!(begin.elapsed() < 10 * LONG, "{:?}", places.count());
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn room(places: &Arc<Places>, client: &ServedClient) -> bool {
@@ -43,7 +52,7 @@ fn places_are_bounded_and_come_free_again() {
     let again = Arc::clone(&places);
     let waiter =
         std::thread::spawn(move || again.ticket(&here(), 1).take(visitor(), LONG).is_some());
-    std::thread::sleep(SHORT);
+    in_line(&places, 1);
     assert!(!first.gave_way());
     assert_eq!(places.count(), (2, 1, 2));
     drop(first);
@@ -75,7 +84,7 @@ fn the_line_is_kept_whoever_stands_up_first() {
             drop(place);
         });
         // The last ticket stands in line first, and lets the others pass.
-        std::thread::sleep(SHORT);
+        in_line(&places, 3 - index);
         thread
     };
     let waiters: Vec<_> = tickets.into_iter().enumerate().rev().map(stand).collect();
@@ -92,14 +101,16 @@ fn who_waits_is_told_the_place_and_may_leave() {
     let places = Places::new(1, MUCH);
     let _held = take(&places, &here()).unwrap();
     let (first, second) = (places.ticket(&here(), 1), places.ticket(&here(), 1));
-    let thread = std::thread::spawn(move || first.turn(20 * SHORT, &mut |_| true));
-    std::thread::sleep(SHORT);
+    let thread = std::thread::spawn(move || first.turn(100 * SHORT, &mut |_| true));
+    in_line(&places, 1);
     let mut seen = Vec::new();
     let turn = second.turn(LONG, &mut |place| {
         seen.push(place);
         place != 1
     });
     assert!(!turn && !thread.join().unwrap());
+    // The same again and again while it waits.
+    seen.dedup();
     assert_eq!(seen, [2, 1]);
     assert_eq!(places.count().1, 0);
 }
@@ -111,8 +122,8 @@ fn who_has_its_share_does_not_hold_up_those_behind() {
     let _held = take(&places, &greedy).unwrap();
     let waiting = places.ticket(&greedy, 1);
     let behind = places.ticket(&other, 1);
-    let thread = std::thread::spawn(move || waiting.turn(20 * SHORT, &mut |_| true));
-    std::thread::sleep(SHORT);
+    let thread = std::thread::spawn(move || waiting.turn(100 * SHORT, &mut |_| true));
+    in_line(&places, 1);
     assert!(behind.take(visitor(), SHORT).is_some());
     assert!(!thread.join().unwrap());
 }
@@ -139,7 +150,7 @@ fn a_server_that_stops_sends_the_line_away_and_ends_what_is_between_two_inferenc
     let place = take(&places, &here()).unwrap();
     let ticket = places.ticket(&here(), 1);
     let waiter = std::thread::spawn(move || ticket.turn(LONG, &mut |_| true));
-    std::thread::sleep(SHORT);
+    in_line(&places, 1);
     assert_eq!(places.close(), 1);
     assert!(!waiter.join().unwrap() && place.gave_way());
     drop(place);
@@ -152,8 +163,8 @@ fn adversarial_a_session_that_asks_for_nothing_gives_way() {
     let places = Places::new(1, MUCH);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (stream, _) = listener.accept().unwrap();
-    let copy = stream.try_clone().unwrap();
+    let stream = Arc::new(listener.accept().unwrap().0);
+    let copy = Arc::clone(&stream);
     let channel = tcp::channel(stream, &Timeouts::default()).unwrap();
     let silent = Visitor { stream: copy, pace: channel.pace(), stage: SessionStage::default() };
     let place = places.ticket(&here(), 1).take(silent, SHORT).unwrap();
@@ -166,8 +177,7 @@ fn adversarial_a_session_that_asks_for_nothing_gives_way() {
     let begin = Instant::now();
     assert!(!room(&places, &here()), "it has its time");
     assert!(places.ticket(&here(), 1).take(visitor(), 3 * SETUP).is_some());
-    let waited = begin.elapsed();
-    assert!((SETUP / 2..2 * SETUP).contains(&waited), "{waited:?}");
+    assert!(begin.elapsed() >= SETUP / 2);
     assert_eq!(session.join().unwrap(), (true, true));
     drop(peer);
 }

@@ -16,7 +16,11 @@ impl SetupsFolder {
         Self(std::env::temp_dir().join(name))
     }
 
-    fn setups(&self, most: u64) -> Setups {
+    fn setups(&self, all: u64) -> Setups {
+        self.setups_of(MaterialBytes { all, each: all })
+    }
+
+    fn setups_of(&self, most: MaterialBytes) -> Setups {
         let store = Store::open(&self.0, StoreKey::new([7; 32]), true).unwrap();
         Setups::open(Some(store), most).unwrap()
     }
@@ -125,7 +129,45 @@ fn room_is_known_before_anything_is_made() {
     assert!(alice.take_entry(&BOUND, &id(0)).is_some());
     assert!(of(&setups, "bob").has_room());
     // Without a store there is none.
-    let none = Setups::open(None, 1 << 20).unwrap();
+    let none = Setups::open(None, MaterialBytes { all: 1 << 20, each: 1 << 20 }).unwrap();
     assert!(!of(&none, "alice").has_room());
     assert_eq!(of(&none, "alice").replica(), [0; 32]);
+}
+
+#[test]
+fn one_client_does_not_fill_the_store() {
+    let folder = SetupsFolder::new("each");
+    let setups = folder.setups_of(MaterialBytes { all: 1 << 20, each: 1500 });
+    let (alice, bob, anybody) = (of(&setups, "alice"), of(&setups, "bob"), of(&setups, ""));
+    for entry in 0..2 {
+        assert!(alice.has_room());
+        assert!(store(&alice, entry, 1));
+    }
+    assert!(!alice.has_room() && bob.has_room());
+    // Who shows no certificate is not told apart.
+    for entry in 2..5 {
+        assert!(anybody.has_room() && store(&anybody, entry, 1));
+    }
+    assert!(alice.take_entry(&BOUND, &id(0)).is_some());
+    assert!(alice.has_room());
+}
+
+#[test]
+fn sessions_that_count_at_once_count_each_inference_once_on_disk_too() {
+    let folder = SetupsFolder::new("count");
+    let setup = KeptSetup { digest: [5; 32], secret: zeroize::Zeroizing::new(vec![9; 32]) };
+    let name = SetupName { id: id(0), digest: [5; 32] };
+    {
+        let setups = folder.setups(1 << 20);
+        assert!(of(&setups, "alice").keep(&BOUND, &id(0), &setup));
+        let count = || of(&setups, "alice").count(&BOUND, &id(0), 64).unwrap();
+        let mut counts: Vec<u64> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(count)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        counts.sort_unstable();
+        assert_eq!(counts, (1..=8).map(|number| 64 * number).collect::<Vec<u64>>());
+    }
+    let setups = folder.setups(1 << 20);
+    assert_eq!(of(&setups, "alice").find(&BOUND, &name).unwrap().1, 512);
 }

@@ -1,6 +1,9 @@
 //! A folder of sealed files: what is kept, taken, told and erased.
 
+use std::time::Duration;
+
 use super::*;
+use crate::sealed::BEGINNING;
 
 struct StoreFolder(PathBuf);
 
@@ -123,6 +126,68 @@ fn adversarial_changed_foreign_stale_and_half_written_files_are_told_and_never_u
     assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "the lock");
     assert!(Store::open(&folder.0, StoreKey::new([7; 32]), true).is_err());
     drop(alone);
+}
+
+#[test]
+fn what_a_living_process_writes_or_uses_is_not_swept_whatever_its_age() {
+    let folder = StoreFolder::new("swept");
+    let store = folder.store();
+    let header = SealedHeader::new("material", "alice", [1; 32], [2; 32], DAY);
+    // Made a day ago: its age says nothing about when it was taken.
+    put(&store, &header, &vec![5; 1_000_000]);
+    let day = std::time::SystemTime::now() - DAY;
+    let aside = folder.only("material");
+    let blocks = folder.0.join("spent-1");
+    fs::hard_link(&aside, &blocks).unwrap();
+    let mut used = store.spend("material", "alice", &[1; 32], &[2; 32]).unwrap().unwrap().1;
+    File::open(&blocks).unwrap().set_modified(day).unwrap();
+    let half = folder.0.join("partial-1");
+    let writes = private(&half, true).unwrap();
+    writes.lock().unwrap();
+    writes.set_modified(day).unwrap();
+    drop(folder.store());
+    assert!(blocks.exists() && half.exists());
+    let mut content = Vec::new();
+    used.read_to_end(&mut content).unwrap();
+    assert_eq!(content, vec![5; 1_000_000]);
+    // Nor what has not been locked yet.
+    drop((used, writes));
+    fs::write(folder.0.join("partial-2"), b"new").unwrap();
+    drop(folder.store());
+    assert!(!blocks.exists() && !half.exists() && folder.0.join("partial-2").exists());
+}
+
+#[test]
+fn of_all_who_spend_a_file_one_gets_it() {
+    let folder = StoreFolder::new("one");
+    let store = folder.store();
+    for id in 0..8 {
+        let header = SealedHeader::new("material", "alice", [1; 32], [id; 32], DAY);
+        put(&store, &header, b"secret");
+        let spend = || folder.store().spend("material", "alice", &[1; 32], &[id; 32]).unwrap();
+        let got: usize = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(|| spend().is_some())).collect();
+            all.into_iter().map(|one| usize::from(one.join().unwrap())).sum()
+        });
+        assert_eq!(got, 1);
+    }
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
+}
+
+#[test]
+fn only_a_process_that_prepares_alone_may_compare() {
+    let folder = StoreFolder::new("turn");
+    let store = folder.store();
+    let mut first = store.turn().unwrap();
+    assert!(first.is_alone() && !store.turn().unwrap().is_alone());
+    first.share().unwrap();
+    let mut second = store.turn().unwrap();
+    assert!(!second.is_alone());
+    second.share().unwrap();
+    drop(first);
+    assert!(!store.turn().unwrap().is_alone());
+    drop(second);
+    assert!(store.turn().unwrap().is_alone());
 }
 
 #[test]

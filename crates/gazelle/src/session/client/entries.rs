@@ -10,7 +10,7 @@ use super::{Client, Prepared, no_setup};
 use crate::error::GazelleError;
 use crate::report::Phase;
 use crate::session::kept::WriteInto;
-use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryTaken};
+use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryRead, EntryTaken};
 use crate::session::stored;
 
 /// An entry that the server has taken off its store for this session; single use.
@@ -74,6 +74,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         keep: &mut KeepHalf<'_>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<EntryKept, GazelleError> {
+        self.hear()?;
         self.channel.begin_phase();
         let id = self.next;
         self.next = id.wrapping_add(1);
@@ -95,8 +96,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         Ok(if there == [true] { EntryKept::Stored } else { EntryKept::NoRoom })
     }
 
-    /// Asks the server to take an entry off its store. If it has, the client takes it off its own, durably, and
-    /// then [loads](Self::load) it; if not, another replica behind the same address may have it.
+    /// Asks the server to take an entry off its store. If it has, it reads its half now, while the client takes the
+    /// entry off its own store, durably, and [loads](Self::load) it; if not, another replica behind the same address may have it.
     ///
     /// Cost: a round trip.
     ///
@@ -109,6 +110,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     }
 
     fn claim_inner(&mut self, entry: &[u8; 32]) -> Result<Claimed, GazelleError> {
+        self.hear()?;
         self.channel.begin_phase();
         let id = self.next;
         self.next = id.wrapping_add(1);
@@ -117,17 +119,29 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.channel.flush()?;
         let EntryTaken { pair, replica } = self.channel.recv(&())?;
         let session = self.session;
+        self.unheard = pair.is_some();
         Ok(match pair {
             Some(pair) => Claimed::Taken(Claim { session, id, pair }),
             None => Claimed::Missing(replica),
         })
     }
 
-    /// Reads an entry that was claimed, to its end.
+    /// Whether the server could read the entry that it took last, if that was not heard yet.
+    pub(super) fn hear(&mut self) -> Result<Option<bool>, GazelleError> {
+        if !self.unheard {
+            return Ok(None);
+        }
+        let EntryRead(read) = self.channel.recv(&())?;
+        self.unheard = false;
+        Ok(Some(read))
+    }
+
+    /// Reads an entry that was claimed, to its end, and hears whether the server could read its half: both hold the
+    /// whole entry before the input moves.
     ///
     /// # Errors
-    /// [`GazelleError::Kept`] if it cannot be read, is none of this model, or the server's half was made in another
-    /// session: it is lost, this session lives on.
+    /// [`GazelleError::Kept`] if either half cannot be read, is none of this model, or the server's was made in
+    /// another session: it is lost, this session lives on. The link's: the session is dead.
     pub fn load(
         &mut self,
         Claim { session, id, pair }: Claim,
@@ -142,7 +156,13 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             self.stored = Some(session.map_err(|error| GazelleError::Kept(error.to_string()))?);
         }
         let protocol = self.stored.as_ref().ok_or_else(no_setup)?;
-        let (input_mask, steps) = stored::read_client(protocol, (&self.plan, &pair), content)?;
+        let read = stored::read_client(protocol, (&self.plan, &pair), content);
+        let heard = self.hear();
+        let heard = self.bury(heard)?;
+        let (input_mask, steps) = read?;
+        if heard == Some(false) {
+            return Err(GazelleError::Kept("the server cannot read its half".into()));
+        }
         Ok(Prepared {
             session: self.session,
             id,
@@ -175,6 +195,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         holder: &[u8; 32],
         entries: &[[u8; 32]],
     ) -> Result<(Vec<bool>, [u8; 32]), GazelleError> {
+        self.hear()?;
         self.channel.begin_phase();
         let count = entries.len();
         self.channel.send(&ClientCommand::Compare { entries: count as u32 }, &())?;

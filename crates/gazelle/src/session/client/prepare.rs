@@ -24,6 +24,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         &mut self,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Prepared<N>, GazelleError> {
+        self.hear()?;
         self.channel.begin_phase();
         let meter = Meter::start(&self.channel);
         let id = self.next;

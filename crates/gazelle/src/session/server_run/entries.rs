@@ -1,5 +1,6 @@
 //! Material of other sessions at the server: stored, compared with the client's, taken to be used.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use gazelle_share::{LinearProtocol, NonlinearProtocol};
@@ -44,31 +45,37 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         })
     }
 
-    /// Takes an entry off the store, and reads all of it; the tag of its half as well.
+    /// Takes an entry off the store: the tag of its half, and the rest.
     pub(super) fn take(
         &mut self,
         shelf: Option<&dyn ServerShelf>,
         entry: &[[u8; 32]],
-    ) -> Option<([u8; 32], ServerMaterial<N>)> {
+    ) -> Option<([u8; 32], Box<dyn Read + Send>)> {
         let bound = self
             .stored()
             .inspect_err(|error| tracing::info!(%error, "an entry is not used"))
             .ok()?;
         let mut content = shelf?.take_entry(&bound, entry.first()?)?;
+        let pair = stored::read_pair(&mut *content);
+        let pair = pair.inspect_err(|error| tracing::warn!(%error, "an entry is lost")).ok()?;
+        Some((pair, content))
+    }
+
+    /// Reads the rest of an entry that was taken, to its end.
+    pub(super) fn read(&mut self, content: &mut dyn Read) -> Option<ServerMaterial<N>> {
         let (_, nonlinear) = self.stored.as_ref()?;
         let plan = &self.server.plan;
-        let read = stored::read_server(nonlinear, plan, &mut *content);
-        let (pair, shares, steps) =
+        let read = stored::read_server(nonlinear, plan, content);
+        let (shares, steps) =
             read.inspect_err(|error| tracing::warn!(%error, "an entry is lost")).ok()?;
-        let material = ServerMaterial {
+        Some(ServerMaterial {
             stored: true,
             shares,
             offline: Phase::default(),
             groups: vec![Phase::default(); plan.groups().len()],
             step_phases: vec![Phase::default(); steps.len()],
             steps,
-        };
-        Some((pair, material))
+        })
     }
 
     /// Which entries there are; drops the holder's others. `ids`: the holder's, then the entries'.
