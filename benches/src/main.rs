@@ -19,6 +19,7 @@ mod ot;
 mod prices;
 mod report;
 mod ring;
+mod store;
 mod untrusted;
 
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 type Suite = (&'static str, fn(&mut Bench) -> Outcome);
 
 /// Every suite, in the order in which they run.
-const SUITES: [Suite; 9] = [
+const SUITES: [Suite; 10] = [
     ("ring", ring::run),
     ("he", he::run),
     ("ot", ot::run),
@@ -46,6 +47,7 @@ const SUITES: [Suite; 9] = [
     ("convert", convert::run),
     ("linear", linear::run),
     ("nonlinear", nonlinear::run),
+    ("store", store::run),
     ("inference", inference::run),
     ("untrusted", untrusted::run),
 ];
@@ -54,7 +56,7 @@ const SUITES: [Suite; 9] = [
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Arguments {
-    /// One of ring, he, ot, garble, convert, linear, nonlinear, inference, untrusted; all if left out.
+    /// One of ring, he, ot, garble, convert, linear, nonlinear, store, inference, untrusted; all if left out.
     suite: Option<String>,
     /// Only ids that contain this.
     #[arg(long)]

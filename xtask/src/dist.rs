@@ -1,5 +1,9 @@
-//! `cargo xtask dist`: the program as users get it: one archive with its manual, completions and
-//! licences, and the archive's SHA-256 beside it.
+//! `cargo xtask dist`: the program as users get it: one archive with its manual, completions, licences and
+//! bill of materials, and the archive's SHA-256 beside it.
+//!
+//! The same commit gives the same bytes, wherever it lies: paths are mapped to `/gazelle` and `/cargo`, times to
+//! the commit's, and the archive has an order of its own. The build has a target folder of its own, since its flags
+//! would make everything else anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,19 +25,27 @@ const PAPERS: [&str; 7] = [
 const COMPLETIONS: [(&str, &str); 3] =
     [("bash", "gazelle.bash"), ("zsh", "_gazelle"), ("fish", "gazelle.fish")];
 
-/// Builds and packs into `target/dist`; `--profile NAME` takes another build than the release.
+/// The tool that writes the bill of materials, and how to get it.
+const SBOM: &str = "cargo install --locked cargo-cyclonedx";
+
+/// Builds and packs into `target/dist`; `--profile NAME` takes another build than the release, `--no-sbom` leaves
+/// the bill of materials out (it needs cargo-cyclonedx).
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
-    let profile = match arguments {
-        [] => "release",
-        [flag, name] if flag == "--profile" => name,
-        _ => return Err("usage: cargo xtask dist [--profile NAME]".into()),
-    };
-    process::run(
-        process::cargo(root)
-            .args(["build", "--locked", "--package", "gazelle-cli"])
-            .args(["--profile", profile]),
-    )?;
-    let program = root.join("target").join(profile).join("gazelle");
+    let (mut profile, mut sbom) = ("release", true);
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--profile" => profile = words.next().ok_or("--profile needs a name")?,
+            "--no-sbom" => sbom = false,
+            _ => return Err("usage: cargo xtask dist [--profile NAME] [--no-sbom]".into()),
+        }
+    }
+    let target = root.join("target/dist-build");
+    let mut build = process::cargo(root);
+    build.args(["build", "--locked", "--package", "gazelle-cli", "--profile", profile]);
+    reproducible(&mut build, root, &target)?;
+    process::run(&mut build)?;
+    let program = target.join(profile).join("gazelle");
     let version = process::output(Command::new(&program).arg("--version"))?;
     let name = archive_name(&version, std::env::consts::ARCH, std::env::consts::OS)?;
     let dist = root.join("target/dist");
@@ -53,6 +65,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
         let text = process::output(Command::new(&program).args(["completions", shell]))?;
         fs::write(folder.join(file), text)?;
     }
+    if sbom {
+        fs::write(folder.join("gazelle.cdx.json"), bill_of_materials(root)?)?;
+    }
     // Names in order, no owner, no time of today: the same files give the same archive.
     let archive = format!("{name}.tar.gz");
     process::run(
@@ -67,6 +82,73 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Keeps where, when and by whom it is built out of what is built.
+fn reproducible(build: &mut Command, root: &Path, target: &Path) -> Result<(), Failure> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let user = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let home = home.or_else(user).ok_or("neither CARGO_HOME nor HOME")?;
+    // The last one that fits counts: the target folder lies in the checkout.
+    let places = [(root, "/gazelle"), (home.as_path(), "/cargo"), (target, "/target")];
+    let (mut rust, mut c) = (Vec::new(), Vec::new());
+    for (from, to) in places {
+        let from = from.to_str().ok_or("a path that is no UTF-8")?;
+        rust.push(format!("--remap-path-prefix={from}={to}"));
+        c.push(format!("-ffile-prefix-map={from}={to}"));
+    }
+    // What lies in a debugger's tables is of no use to users, and the largest part.
+    rust.push("-Cstrip=debuginfo".into());
+    build
+        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"))
+        .env("CFLAGS", c.join(" "))
+        .env("CXXFLAGS", c.join(" "))
+        .env("ASFLAGS", c.join(" "))
+        .env("SOURCE_DATE_EPOCH", commit_time(root)?)
+        .env("CARGO_INCREMENTAL", "0");
+    Ok(())
+}
+
+/// Seconds since 1970 of the commit that is built.
+fn commit_time(root: &Path) -> Result<String, Failure> {
+    let mut git = Command::new("git");
+    let time = process::output(git.current_dir(root).args(["log", "-1", "--format=%ct"]))?;
+    Ok(time.trim().to_owned())
+}
+
+/// The document (`CycloneDX`) of the program's dependencies, by cargo-cyclonedx; the same for the same commit.
+fn bill_of_materials(root: &Path) -> Result<String, Failure> {
+    let manifest = root.join("crates/cli/Cargo.toml");
+    let mut tool = process::cargo(root);
+    tool.args(["cyclonedx", "--format", "json", "--spec-version", "1.5"]);
+    tool.arg("--override-filename").arg("gazelle.cdx").arg("--manifest-path").arg(manifest);
+    tool.env("SOURCE_DATE_EPOCH", commit_time(root)?);
+    process::run(&mut tool).map_err(|error| format!("{error}: {SBOM}, or --no-sbom"))?;
+    let mut found = None;
+    // It writes one beside the manifest of each crate of the workspace.
+    for folder in fs::read_dir(root.join("crates"))?.chain(fs::read_dir(root)?) {
+        let folder = folder?.path();
+        let file = folder.join("gazelle.cdx.json");
+        if file.is_file() {
+            let text = fs::read_to_string(&file)?;
+            fs::remove_file(&file)?;
+            if folder.ends_with("crates/cli") {
+                found = Some(text);
+            }
+        }
+    }
+    let text = found.ok_or("cargo-cyclonedx wrote nothing for crates/cli")?;
+    anonymous(&text, root)
+}
+
+/// A bill of materials without what differs from run to run: its number, and where the checkout lies.
+fn anonymous(text: &str, root: &Path) -> Result<String, Failure> {
+    let root = root.to_str().ok_or("a path that is no UTF-8")?;
+    let mut bill: serde_json::Value = serde_json::from_str(&text.replace(root, "/gazelle"))?;
+    let object = bill.as_object_mut().ok_or("no object")?;
+    object.remove("serialNumber");
+    Ok(serde_json::to_string_pretty(&bill)? + "\n")
+}
+
 /// `gazelle 0.1.0` -> `gazelle-0.1.0-x86_64-linux`.
 fn archive_name(version: &str, machine: &str, system: &str) -> Result<String, Failure> {
     match version.split_whitespace().collect::<Vec<_>>().as_slice() {
@@ -77,7 +159,17 @@ fn archive_name(version: &str, machine: &str, system: &str) -> Result<String, Fa
 
 #[cfg(test)]
 mod tests {
-    use super::archive_name;
+    use std::path::Path;
+
+    use super::{anonymous, archive_name};
+
+    #[test]
+    fn a_bill_of_materials_does_not_say_where_or_when() {
+        let text = r#"{"serialNumber":"urn:uuid:1","components":[{"bom-ref":"path+file:///home/me/crates/he#0.1"}]}"#;
+        let bill = anonymous(text, Path::new("/home/me")).unwrap();
+        assert!(bill.contains("path+file:///gazelle/crates/he#0.1"), "{bill}");
+        assert!(!bill.contains("uuid") && !bill.contains("/home/me"), "{bill}");
+    }
 
     #[test]
     fn archives_are_named_by_version_and_machine() {

@@ -24,6 +24,8 @@ pub(crate) struct Fleet {
 /// A server; killed on drop.
 pub(crate) struct FleetServer {
     child: Child,
+    /// Writes down what it says, to its end.
+    scribe: Option<JoinHandle<std::io::Result<u64>>>,
     /// `127.0.0.1:PORT`.
     pub(crate) address: String,
     /// The same of its metrics.
@@ -36,7 +38,16 @@ pub(crate) type Answers = BTreeMap<String, String>;
 impl Fleet {
     /// Builds the program if that is needed, and makes keys for so many clients.
     pub(crate) fn new(root: &Path, name: &str, clients: usize) -> Result<Self, Failure> {
-        let program = tests_built::program(root, "gazelle")?;
+        Self::of(root, name, clients, tests_built::program(root, "gazelle")?)
+    }
+
+    /// The same with a program that is there.
+    pub(crate) fn of(
+        root: &Path,
+        name: &str,
+        clients: usize,
+        program: PathBuf,
+    ) -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("gazelle-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let fleet = Self { program, root: root.to_path_buf(), folder };
@@ -97,8 +108,8 @@ impl Fleet {
             if let Some(address) = line.trim().strip_prefix("listening on ") {
                 let address = address.to_owned();
                 // The rest is read as it comes, so that the server never waits for us.
-                std::thread::spawn(move || std::io::copy(&mut lines, &mut log));
-                return Ok(FleetServer { child, address, metrics });
+                let scribe = Some(std::thread::spawn(move || std::io::copy(&mut lines, &mut log)));
+                return Ok(FleetServer { child, scribe, address, metrics });
             }
             text.push_str(&line);
             log.write_all(line.as_bytes())?;
@@ -165,6 +176,9 @@ impl FleetServer {
     pub(crate) fn kill(&mut self) -> Result<(), Failure> {
         self.child.kill()?;
         self.child.wait()?;
+        if let Some(scribe) = self.scribe.take() {
+            scribe.join().map_err(|_| "the server's log was not written to its end")??;
+        }
         Ok(())
     }
 
@@ -193,8 +207,7 @@ impl FleetServer {
 impl Drop for FleetServer {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.kill();
     }
 }
 

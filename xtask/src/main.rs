@@ -1,4 +1,4 @@
-//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | python [ray] | replicas | soak … | vectors [--check] | views | web`.
+//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | prepared … | python [ray] | replicas | soak … | vectors [--check] | views | web`.
 
 mod bench;
 mod ci;
@@ -8,6 +8,7 @@ mod estimate;
 mod fleet;
 mod generate;
 mod plot;
+mod prepared;
 mod process;
 mod python;
 mod replicas;
@@ -33,13 +34,15 @@ usage: cargo xtask <chore>
   bench [...]        cargo run --release -p gazelle-benches -- ...
   bench --plot       draws the committed results as docs/figures/*.svg
   crash              clients and a server are killed while they prepare and use stored material: no entry is
-                     used twice, every store can be read, what survives is good [--kills N]
+                     used twice, every store can be read, what survives is good [--kills N] [--program FILE]
   dist               the release program with manual and completions as target/dist/*.tar.gz and
-                     its SHA-256 [--profile NAME]
+                     its SHA-256, the same for the same commit [--profile NAME] [--no-sbom]
   generate NAME FILE an ONNX file of resnet50, squeezenet1.1, densenet121 or mobilenet-v1
                      with random weights [--side PIXELS] [--classes N] [--seed N]
   estimate [--check] the cost of attacks on the RLWE and LPN parameters; with --check compares
                      with the documented figures
+  prepared           what inferences take whose material was made ahead, each by a new process
+                     [--model NAME|resnet50] [--count N] [--program FILE] [--most SECONDS]
   python             the Python package: wheel, types, tests, examples, in an environment below target/
                      [ray: the example on Ray, with the wheel that is installed]
   replicas           three servers behind HAProxy and eight clients; one server is killed, every
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         "dist" => dist::run(&root(), &rest),
         "generate" => generate::run(&root(), &rest),
         "estimate" => estimate::run(rest.iter().any(|argument| argument == "--check")),
+        "prepared" => prepared::run(&root(), &rest),
         "python" => python::run(&root(), &rest),
         "replicas" => replicas::run(&root(), &rest),
         "soak" => soak::run(&root(), &rest),

@@ -53,6 +53,24 @@ pub(crate) fn program(root: &Path, name: &str) -> Result<PathBuf, Failure> {
     Ok(built.ok_or(format!("no program {name}"))?.executable)
 }
 
+/// Builds a program as users have it, and says where it lies.
+///
+/// # Errors
+/// If the build fails, or there is no such program.
+pub(crate) fn release_program(root: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let messages = process::output(process::cargo(root).args([
+        "build",
+        "--release",
+        "--locked",
+        "--bin",
+        name,
+        "--message-format",
+        "json-render-diagnostics",
+    ]))?;
+    let built = messages.lines().filter_map(parse).find(|built| built.target == name);
+    Ok(built.ok_or(format!("no program {name}"))?.executable)
+}
+
 /// Builds all examples, and lists those that show a user's program: the orchestrator's, and every
 /// `own_*`, which swaps a primitive.
 ///
