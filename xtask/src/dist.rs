@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: the program as users get it: one archive with its manual, completions, licences and
 //! bill of materials, and the archive's SHA-256 beside it.
 //!
-//! The same commit gives the same bytes, wherever it lies: paths are mapped to `/gazelle` and `/cargo`, times to
+//! The same commit is to give the same bytes, wherever it lies: paths are mapped to `/gazelle` and `/cargo`, times to
 //! the commit's, and the archive has an order of its own. The build has a target folder of its own, since its flags
 //! would make everything else anew.
 

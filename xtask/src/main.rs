@@ -36,7 +36,7 @@ usage: cargo xtask <chore>
   crash              clients and a server are killed while they prepare and use stored material: no entry is
                      used twice, every store can be read, what survives is good [--kills N] [--program FILE]
   dist               the release program with manual and completions as target/dist/*.tar.gz and
-                     its SHA-256, the same for the same commit [--profile NAME] [--no-sbom]
+                     its SHA-256, made to be the same for the same commit [--profile NAME] [--no-sbom]
   generate NAME FILE an ONNX file of resnet50, squeezenet1.1, densenet121 or mobilenet-v1
                      with random weights [--side PIXELS] [--classes N] [--seed N]
   estimate [--check] the cost of attacks on the RLWE and LPN parameters; with --check compares
