@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Failure, process};
+use crate::{Failure, process, web};
 
 /// What lies beside the program in the archive.
 const PAPERS: [&str; 7] = [
@@ -79,7 +79,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let sum = process::output(Command::new("sha256sum").current_dir(&dist).arg(&archive))?;
     fs::write(dist.join(format!("{archive}.sha256")), &sum)?;
     print!("{sum}");
-    Ok(())
+    // The page is an archive of its own: another institution hosts it.
+    web::pack(root, &web::build(root)?)
 }
 
 /// Keeps where, when and by whom it is built out of what is built.

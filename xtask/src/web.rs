@@ -79,7 +79,7 @@ pub(crate) fn build(root: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// The page as an institution gets it to host it: one archive, how to do so, the licences, and the SHA-256 beside it.
-fn pack(root: &Path, page: &Path) -> Result<(), Failure> {
+pub(crate) fn pack(root: &Path, page: &Path) -> Result<(), Failure> {
     let dist = root.join("target/dist");
     let folder = dist.join(ARCHIVE);
     if folder.exists() {
