@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
-use gazelle_host::{House, HouseRules, Ledger, Models, Setups};
+use gazelle_host::{House, HouseRules, Ledger, MaterialBytes, Models, Setups};
 use gazelle_service::{AuditLog, BlockedClients, Home, Metrics, Quota, QuotaStore, ServerTls};
 use pyo3::prelude::*;
 use serde::Deserialize;
@@ -170,7 +170,9 @@ fn open(
         wait: seconds("wait", settings.wait)?,
     };
     let ledger = ledger(settings, limited, untrusted)?;
-    let house = House::new(Models::new(served)?, Setups::open(None, 0)?, ledger, rules);
+    let nothing = MaterialBytes { all: 0, each: 0 };
+    let setups = Setups::open(None, nothing)?;
+    let house = House::new(Models::new(served)?, setups, ledger, rules);
     let house = Arc::new(house);
     house.metrics().set_ready(true);
     let closing = Arc::new(AtomicBool::new(false));
