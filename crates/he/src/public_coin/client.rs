@@ -6,6 +6,9 @@
 //! | [`LayerSecret::request`] | s, e fresh; `v = -a s + e`; `r = beta - (v >> k)`; sends levels of `v mod 2^k` |
 //! | [`LayerSecret::shares`] | `u = ((c0' + c1 s) >> (k - g))`; s is gone |
 
+#[cfg(feature = "testing")]
+mod stretched;
+
 use gazelle_prg::Prg;
 use gazelle_prg::sample::{self, Narrow};
 use gazelle_ring::{Buffer, ExactOperand, Fft, FftScratch, Fourier, Polys, RingError, Transform};
@@ -133,28 +136,6 @@ impl LayerSecret {
             check_positions(parameters, positions)?;
         }
         let mut made = Self::request_from(parameters, coins, first_index, pinned, settle, private)?;
-        made.secret.exact = true;
-        Ok(made)
-    }
-
-    /// As [`request_of`](Self::request_of), of a client that cheats: its secret is three times the one that follows
-    /// from `private`, so out of range.
-    ///
-    /// # Errors
-    /// [`HeError::Caller`] if positions do not fit.
-    #[cfg(feature = "testing")]
-    pub fn request_of_stretched_secret(
-        parameters: &Parameters,
-        coins: &PublicCoins,
-        first_index: u64,
-        pinned: &[&[u32]],
-        settle: &mut dyn FnMut(usize, &mut [u64]),
-        private: &[u8; 32],
-    ) -> Result<Requested, HeError> {
-        let mut small = ternary_secret(parameters, private);
-        small.iter_mut().for_each(|s| *s *= 3);
-        let secret = (private, &small[..]);
-        let mut made = Self::request_under(parameters, coins, first_index, pinned, settle, secret)?;
         made.secret.exact = true;
         Ok(made)
     }
