@@ -31,6 +31,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod wiped;
 pub(crate) mod write;
 
 pub use load::{ImportOptions, ImportedModel, import, load};

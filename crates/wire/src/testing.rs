@@ -36,7 +36,7 @@ pub fn run_two_over<A: Send + 'static, B: Send + 'static>(
         std::thread::spawn(move || drop(client_done.send(client(client_end)))),
         std::thread::spawn(move || drop(server_done.send(server(server_end)))),
     ];
-    let limit = Duration::from_mins(2);
+    let limit = Duration::from_mins(10);
     let client = client_result.recv_timeout(limit);
     let server = server_result.recv_timeout(limit);
     if matches!(client, Err(mpsc::RecvTimeoutError::Timeout))

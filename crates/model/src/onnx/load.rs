@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prost::Message;
+use zeroize::Zeroizing;
 
 use super::generated::ModelProto;
 use super::import::lower;
@@ -72,7 +73,7 @@ pub fn load(path: &Path, options: &ImportOptions) -> Result<ImportedModel, Model
         let why = format!("{}: {size} bytes; {MAX_BYTES} at most are read", path.display());
         return Err(ModelError::File(why));
     }
-    let bytes = std::fs::read(path).map_err(fail)?;
+    let bytes = Zeroizing::new(std::fs::read(path).map_err(fail)?);
     let folder = path.parent().map(|folder| {
         if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
     });

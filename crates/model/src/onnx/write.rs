@@ -35,25 +35,17 @@ impl Writer {
 
     /// Adds a constant of floats.
     pub(crate) fn floats(&mut self, name: &str, dims: &[i64], values: &[f32]) {
-        self.graph.initializer.push(TensorProto {
-            dims: dims.to_vec(),
-            data_type: 1,
-            name: name.into(),
-            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            ..TensorProto::default()
-        });
+        let mut tensor = tensor(name, 1, dims);
+        tensor.raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.graph.initializer.push(tensor);
     }
 
     /// Adds a constant list of integers.
     #[cfg(test)]
     pub(crate) fn ints(&mut self, name: &str, values: &[i64]) {
-        self.graph.initializer.push(TensorProto {
-            dims: vec![values.len() as i64],
-            data_type: 7,
-            name: name.into(),
-            int64_data: values.to_vec(),
-            ..TensorProto::default()
-        });
+        let mut tensor = tensor(name, 7, &[values.len() as i64]);
+        tensor.int64_data = values.to_vec();
+        self.graph.initializer.push(tensor);
     }
 
     /// Adds a node; its name is its first output's.
@@ -111,4 +103,13 @@ fn attribute(name: &str, value: &Attribute) -> AttributeProto {
         Attribute::String(s) => (proto.s, proto.r#type) = (s.as_bytes().to_vec(), 3),
     }
     proto
+}
+
+/// A tensor without values.
+pub(super) fn tensor(name: &str, data_type: i32, dims: &[i64]) -> TensorProto {
+    let mut tensor = TensorProto::default();
+    name.clone_into(&mut tensor.name);
+    tensor.data_type = data_type;
+    tensor.dims.extend(dims);
+    tensor
 }

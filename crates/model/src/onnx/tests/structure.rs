@@ -6,9 +6,9 @@ use crate::InputRange;
 use crate::graph::Activation;
 use crate::onnx::generated::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    StringStringEntryProto, TensorProto, ValueInfoProto, tensor_shape_proto, type_proto,
+    StringStringEntryProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
-use crate::onnx::write::{Attribute, Writer};
+use crate::onnx::write::{Attribute, Writer, tensor};
 use crate::onnx::{ImportOptions, ImportedModel};
 
 /// A file of a matrix product and a ReLU, changed before it is read.
@@ -228,12 +228,9 @@ fn known_answer_a_condition_that_is_known_chooses_its_branch() {
                 ..AttributeProto::default()
             };
             let graph = graph(model);
-            graph.initializer.push(TensorProto {
-                name: "c".into(),
-                data_type: 9,
-                int32_data: vec![condition],
-                ..TensorProto::default()
-            });
+            let mut constant = tensor("c", 9, &[]);
+            constant.int32_data = vec![condition];
+            graph.initializer.push(constant);
             graph.node[1] = node("If", &["c"], &["y"]);
             let branches =
                 [branch("then_branch", "Identity", "t"), branch("else_branch", "Neg", "e")];
