@@ -200,10 +200,9 @@ pub(crate) fn load(
     let (low, high) = calibration.iter().flatten().fold((0.0, 1.0), ends);
     let architecture = &quantised.network.architecture();
     let input = fixed::encode(architecture, first)?;
-    let trace = fixed::trace(&quantised.network, &input, Rounding::Nearest)?;
-    let last = architecture.last().input();
-    let unit = f64::from(-architecture.tensor(last).scale).exp2();
-    let reference = trace.tensors[last].iter().map(|value| *value as f64 * unit).collect();
+    let (values, _) = fixed::unrounded(&quantised.network, &input, Rounding::Nearest)?;
+    let unit = f64::from(-architecture.tensor(architecture.last().input()).scale).exp2();
+    let reference = values.into_iter().map(|value| value as f64 * unit).collect();
     Ok(Some(Loaded {
         name: known.name,
         reference,

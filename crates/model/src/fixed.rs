@@ -68,13 +68,29 @@ pub fn decode(architecture: &Architecture, values: &[i64]) -> Vec<f64> {
     values.iter().map(|value| *value as f64 * f64::from(-scale).exp2()).collect()
 }
 
-/// The revealed integers for one encoded input.
+/// The revealed integers for one encoded input. A tensor is held until its last reader has run.
 ///
 /// # Errors
 /// [`ModelError::Input`] if the number of elements is wrong.
 pub fn run(network: &Network, input: &[i64], rounding: Rounding) -> Result<Vec<i64>, ModelError> {
-    let mut trace = trace(network, input, rounding)?;
-    Ok(std::mem::take(&mut trace.tensors[network.architecture().output()]))
+    let output = network.architecture().output();
+    let mut trace = walk(network, input, rounding, &|id| id == output)?;
+    Ok(std::mem::take(&mut trace.tensors[output]))
+}
+
+/// For one encoded input, what the last step reads: the values that are revealed, before it rounds them;
+/// and how often a value did not fit its width. In as much memory as [`run`].
+///
+/// # Errors
+/// As [`run`].
+pub fn unrounded(
+    network: &Network,
+    input: &[i64],
+    rounding: Rounding,
+) -> Result<(Vec<i64>, usize), ModelError> {
+    let read = network.architecture().last().input();
+    let mut trace = walk(network, input, rounding, &|id| id == read)?;
+    Ok((std::mem::take(&mut trace.tensors[read]), trace.overflows))
 }
 
 /// All tensors for one encoded input.
@@ -82,6 +98,16 @@ pub fn run(network: &Network, input: &[i64], rounding: Rounding) -> Result<Vec<i
 /// # Errors
 /// As [`run`].
 pub fn trace(network: &Network, input: &[i64], rounding: Rounding) -> Result<Trace, ModelError> {
+    walk(network, input, rounding, &|_| true)
+}
+
+/// Evaluates node by node; of the tensors that are not to be kept only those that are still read stay.
+fn walk(
+    network: &Network,
+    input: &[i64],
+    rounding: Rounding,
+    keep: &dyn Fn(TensorId) -> bool,
+) -> Result<Trace, ModelError> {
     let architecture = network.architecture();
     let expected = architecture.input().shape.len();
     if input.len() != expected {
@@ -91,9 +117,16 @@ pub fn trace(network: &Network, input: &[i64], rounding: Rounding) -> Result<Tra
     let mut trace = Trace { tensors: architecture.per_tensor(Vec::new()), overflows: 0 };
     trace.tensors[TensorId::INPUT] = input.to_vec();
     let mut coins = Coins::new(rounding);
-    for (node, weights) in network.layers() {
+    let mut last_reader = architecture.per_tensor(0);
+    for (index, node) in architecture.nodes().iter().enumerate() {
+        node.inputs.iter().for_each(|id| last_reader[*id] = index);
+    }
+    for (index, (node, weights)) in network.layers().enumerate() {
         let value = evaluate(architecture, node, weights, &mut trace, &mut coins);
         trace.tensors[node.output] = value;
+        for id in node.inputs.iter().filter(|id| last_reader[**id] == index && !keep(**id)) {
+            trace.tensors[*id] = Vec::new();
+        }
     }
     Ok(trace)
 }

@@ -211,35 +211,49 @@ fn chosen(graph: &Graph, options: &Options) -> Result<Quantised, ModelError> {
     let prepared = prepare(graph, options)?;
     if fixed.is_some() {
         let found = search(&prepared, options, Fractions::by_norm(options.weight_bits), fixed);
-        return found.map(|found| found.quantised);
+        return found?.quantised(&prepared);
     }
     let found = match options.rounding {
         RoundingMode::Local => {
             search(&prepared, options, Fractions::by_norm(options.weight_bits), None)
-                .map(|found| found.quantised)
         }
         RoundingMode::Exact => cheapest::cheapest(&prepared, options),
     };
-    found.or_else(|error| {
+    let found = found.or_else(|error| {
         // What decides may be a value without influence at first sight, such as one that cancels:
         // then all values get the same width.
         let uniform = UNIFORM.into_iter().find_map(|bits| {
             let fractions = Fractions::by_norm(options.weight_bits + 2);
             let found = search(&prepared, options, fractions, Some(bits)).ok()?;
-            found.quantised.report.good.then_some(found.quantised)
+            found.report.good.then_some(found)
         });
         uniform.ok_or(error)
-    })
+    });
+    found?.quantised(&prepared)
 }
 
 /// Widths of all values that are tried where none of their own are found.
 const UNIFORM: [u32; 4] = [12, 15, 18, 21];
 
-/// What a search found.
+/// What a search found: how to build the network, which is large, and what it is worth.
 struct Searched {
-    quantised: Quantised,
+    candidate: Candidate,
+    widths: Vec<u32>,
+    offsets: Option<Vec<i32>>,
+    report: Report,
+    /// About what it costs in traffic.
+    price: f64,
     /// Of a logit, that the values' rounding was allowed.
     variance: f64,
+}
+
+impl Searched {
+    /// Builds the network again.
+    fn quantised(self, prepared: &CalibratedGraph) -> Result<Quantised, ModelError> {
+        let choices = (&self.widths[..], self.offsets.as_deref());
+        let built = prepared.build(self.candidate, choices)?;
+        Ok(Quantised { network: built.network, report: self.report })
+    }
 }
 
 /// Chooses widths for weights of at least so many fraction bits, or takes one for all values
@@ -250,8 +264,7 @@ fn search(
     fractions: Fractions<'_>,
     fixed: Option<u32>,
 ) -> Result<Searched, ModelError> {
-    let CalibratedGraph { lowered, input, inputs, varied, source, calibration, ranges, .. } =
-        prepared;
+    let CalibratedGraph { lowered, inputs, varied, source, calibration, .. } = prepared;
     let CalibratedGraph { resolution, scale, .. } = prepared;
     let mut candidate = Candidate {
         // optional: the caller may fix a width
@@ -275,20 +288,17 @@ fn search(
         };
         let Some(widths) = widths else { break };
         tried.clone_from(&widths);
-        let built = build::build(lowered, ranges, input, candidate, (&widths, fractions.offsets))?;
-        let network = match options.rounding {
-            RoundingMode::Exact => exact::exact(&built.network)?,
-            RoundingMode::Local => built.network,
-        };
+        let build::Built { network, step_bits, weight_bits } =
+            prepared.build(candidate, (&widths, fractions.offsets))?;
         let mut checked =
             evaluate::evaluate(&network, inputs, &calibration.logits, *scale, options.effort)?;
         checked.left_out = prepared.left_out;
         let verdict = checked.verdict();
         let report = Report {
-            value_bits: built.step_bits.iter().map(|(_, bits)| *bits).fold(0, u32::max),
-            step_bits: built.step_bits,
+            value_bits: step_bits.iter().map(|(_, bits)| *bits).fold(0, u32::max),
+            step_bits,
             margin: candidate.margin,
-            weight_bits: built.weight_bits,
+            weight_bits,
             resolution: *resolution,
             tolerance: checked.tolerance(),
             relative_error: checked.relative_error,
@@ -302,7 +312,9 @@ fn search(
         };
         let good = verdict.good();
         if good || fixed.is_some() {
-            best = Some(Searched { quantised: Quantised { network, report }, variance });
+            let offsets = fractions.offsets.map(<[i32]>::to_vec);
+            let price = price::price(&network);
+            best = Some(Searched { candidate, widths, offsets, report, price, variance });
             // What is left of the budget buys narrower values. Where the weights' own errors use it
             // up, another bit of theirs is the cheaper one.
             let weights = verdict.slack_of_rounding > WORTHWHILE * verdict.slack;
@@ -458,6 +470,17 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
 }
 
 impl CalibratedGraph {
+    /// The network of a candidate: a width by tensor, and fraction bits of weights beyond the candidate's.
+    fn build(
+        &self,
+        candidate: Candidate,
+        choices: (&[u32], Option<&[i32]>),
+    ) -> Result<build::Built, ModelError> {
+        let built = build::build(&self.lowered, &self.ranges, &self.input, candidate, choices)?;
+        let network = if candidate.exact { exact::exact(built.network)? } else { built.network };
+        Ok(build::Built { network, ..built })
+    }
+
     /// The cheapest widths within the budget; a budget that gives those tried before, which tells
     /// nothing new, is lowered until it gives others, so many times at most.
     fn widths(

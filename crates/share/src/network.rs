@@ -181,6 +181,11 @@ impl Network {
         &self.architecture
     }
 
+    /// The architecture, and the weights by node.
+    pub fn into_parts(self) -> (Architecture, Vec<LinearWeights>) {
+        (self.architecture, self.weights)
+    }
+
     /// A node's weights and bias; empty where it has none.
     ///
     /// # Panics

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::fractions::{self, Fractions};
-use super::{CalibratedGraph, Options, Quantised, Searched, price, search};
+use super::{CalibratedGraph, Options, Searched, search};
 use crate::error::ModelError;
 
 /// Passes over the network within the effort from which on more searches are begun.
@@ -20,7 +20,7 @@ const TOGETHER: usize = 4;
 pub(super) fn cheapest(
     prepared: &CalibratedGraph,
     options: &Options,
-) -> Result<Quantised, ModelError> {
+) -> Result<Searched, ModelError> {
     let offsets = fractions::offsets(&prepared.lowered, &prepared.calibration.sensitivity);
     let few = options.weight_bits.saturating_sub(2);
     let shared =
@@ -48,14 +48,10 @@ pub(super) fn cheapest(
         found
     });
     let found: Vec<_> = found.collect();
-    let price = |found: &Searched| price::price(&found.quantised.network);
-    match found.into_iter().flatten().min_by(|a, b| price(a).total_cmp(&price(b))) {
-        Some(cheapest) if many => Ok(trim(prepared, options, cheapest).quantised),
-        Some(cheapest) => Ok(trim_many(prepared, options, cheapest).quantised),
-        None => {
-            let found = search(prepared, options, Fractions::by_norm(options.weight_bits), None)?;
-            Ok(found.quantised)
-        }
+    match found.into_iter().flatten().min_by(|a, b| a.price.total_cmp(&b.price)) {
+        Some(cheapest) if many => Ok(trim(prepared, options, cheapest)),
+        Some(cheapest) => Ok(trim_many(prepared, options, cheapest)),
+        None => search(prepared, options, Fractions::by_norm(options.weight_bits), None),
     }
 }
 
@@ -94,7 +90,7 @@ fn with_less(
     goes_on: bool,
 ) -> Searched {
     let bits = options.weight_bits;
-    let report = &best.quantised.report;
+    let report = &best.report;
     let mut offsets = fractions::found(&prepared.lowered, &report.weight_bits, bits);
     for tensor in tensors {
         if let Some(offset) = offsets.get_mut(*tensor) {
@@ -103,9 +99,8 @@ fn with_less(
     }
     let variance = goes_on.then_some(best.variance);
     let start = Fractions { bits, offsets: Some(&offsets), variance };
-    let price = |found: &Searched| price::price(&found.quantised.network);
     match search(prepared, options, start, None) {
-        Ok(found) if price(&found) < price(&best) => found,
+        Ok(found) if found.price < best.price => found,
         _ => best,
     }
 }

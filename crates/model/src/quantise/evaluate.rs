@@ -208,9 +208,8 @@ pub(super) fn evaluate(
         let encoded = fixed::encode(architecture, input)?;
         let mut seen = Seen::default();
         let mut run = |rounding| -> Result<Vec<f64>, ModelError> {
-            let mut trace = fixed::trace(network, &encoded, rounding)?;
-            seen.overflows += trace.overflows;
-            let logits = std::mem::take(&mut trace.tensors[before]);
+            let (logits, overflows) = fixed::unrounded(network, &encoded, rounding)?;
+            seen.overflows += overflows;
             Ok(logits.into_iter().map(|v| v as f64 * unit).collect())
         };
         let nearest = run(Rounding::Nearest)?;

@@ -20,11 +20,10 @@ const MAX_ADDENDS: u32 = (1 << (Guard::MAX_BITS - 1)) - 1;
 /// # Errors
 /// [`ModelError::Quantise`] if a sum adds up more linear outputs than guard bits can take up, or a
 /// ring gets too wide.
-pub(super) fn exact(network: &Network) -> Result<Network, ModelError> {
+pub(super) fn exact(network: Network) -> Result<Network, ModelError> {
     let refuse = |error: gazelle_share::ProtocolError| ModelError::Quantise(error.to_string());
-    let mut weights: Vec<LinearWeights> =
-        network.layers().map(|(_, weights)| weights.clone()).collect();
-    let aligned = align(network.architecture(), &mut weights)?;
+    let (architecture, mut weights) = network.into_parts();
+    let aligned = align(&architecture, &mut weights)?;
     let guards = guards(&aligned)?;
     let masked = aligned.masked().clone();
     let mut parts = aligned.into_parts();
