@@ -211,6 +211,14 @@ impl Drop for FleetServer {
     }
 }
 
+/// The folder of a model of this repository, or of one that is not distributed with it and lies beside it, as
+/// the benchmarks' do.
+pub(crate) fn model_folder(root: &Path, name: &str) -> Option<String> {
+    let folders = [root.join("models").join(name), root.join("../shared/data/models").join(name)];
+    let there = folders.into_iter().find(|folder| folder.join("model.onnx").exists())?;
+    Some(there.display().to_string())
+}
+
 /// Waits for a client: its answers, each once and in order; or what it said.
 pub(crate) fn answers(child: Child, inputs: &[String]) -> Result<Answers, Failure> {
     read(&child.wait_with_output()?, inputs)

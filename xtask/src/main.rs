@@ -1,4 +1,4 @@
-//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | prepared … | python [ray] | replicas | soak … | vectors [--check] | views | web`.
+//! Project chores: `cargo xtask ci | tidy | house | bench … | generate … | jobs … | prepared … | python [ray] | replicas | soak … | vectors [--check] | views | web`.
 
 mod bench;
 mod ci;
@@ -7,11 +7,13 @@ mod dist;
 mod estimate;
 mod fleet;
 mod generate;
+mod jobs;
 mod plot;
 mod prepared;
 mod process;
 mod python;
 mod replicas;
+mod shaped;
 mod soak;
 mod tests_built;
 mod tidy;
@@ -41,6 +43,8 @@ usage: cargo xtask <chore>
                      with random weights [--side PIXELS] [--classes N] [--seed N]
   estimate [--check] the cost of attacks on the RLWE and LPN parameters; with --check compares
                      with the documented figures
+  jobs               many images over a link of 400 Mbit/s and 40 ms, one at a time and several at once
+                     [--model NAME] [--images N] [--jobs J] [--program FILE] [--least RATIO]
   prepared           what inferences take whose material was made ahead, each by a new process
                      [--model NAME|resnet50] [--count N] [--program FILE] [--most SECONDS]
   python             the Python package: wheel, types, tests, examples, in an environment below target/
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         "dist" => dist::run(&root(), &rest),
         "generate" => generate::run(&root(), &rest),
         "estimate" => estimate::run(rest.iter().any(|argument| argument == "--check")),
+        "jobs" => jobs::run(&root(), &rest),
         "prepared" => prepared::run(&root(), &rest),
         "python" => python::run(&root(), &rest),
         "replicas" => replicas::run(&root(), &rest),

@@ -113,13 +113,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
 
 /// A model's folder and inputs: a folder that is there, or generated with an image of noise.
 fn network(root: &Path, fleet: &Fleet, name: &str) -> Result<(String, Vec<String>), Failure> {
-    // Networks that are not distributed with the source may lie beside it, as the benchmarks' do.
-    for folder in [root.join("models").join(name), root.join("../shared/data/models").join(name)] {
-        if folder.join("model.onnx").exists() {
-            let folder = folder.display().to_string();
-            let inputs = fleet.samples(&folder)?;
-            return Ok((folder, inputs));
-        }
+    if let Some(folder) = fleet::model_folder(root, name) {
+        let inputs = fleet.samples(&folder)?;
+        return Ok((folder, inputs));
     }
     let folder = fleet.folder().join(name);
     fs::create_dir_all(folder.join("samples"))?;
