@@ -139,6 +139,10 @@ fn server_groups(
     compiled.groups.iter().enumerate().map(group).collect()
 }
 
+/// Messages of hints computed ahead of the one that is sent: some layers take longer to compute than to
+/// send, others the other way round, and neither is to wait for the other.
+const AHEAD: usize = 12;
+
 /// Computes all hints of a setup and sends them as they are made: one thread computes the next rows
 /// while this one sends. The digest of what was sent.
 fn send_hints(
@@ -147,8 +151,7 @@ fn send_hints(
     coins: &PublicCoins,
     channel: &mut Channel,
 ) -> Result<[u8; 32], ProtocolError> {
-    // One message computed ahead of the one that waits, one on the link.
-    let (made, next) = mpsc::sync_channel(1);
+    let (made, next) = mpsc::sync_channel(AHEAD);
     std::thread::scope(|scope| {
         let worker = scope.spawn(move || {
             for (CompiledGroup { state, matrix, .. }, group) in compiled.groups.iter().zip(groups) {
