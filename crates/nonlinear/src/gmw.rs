@@ -12,7 +12,7 @@
 //!
 //! Per ReLU with truncation and re-sharing: (b, l) = (12, 20): 74 bits online, 44 offline, 23 ROTs,
 //! 6 trips; (17, 37): 110, 85, 33, 6. Exactly, with 9 bits to drop, (12, 20): 134, 49, 42, 8. One
-//! message per trip and step.
+//! message per trip and [piece](online) of a step.
 //!
 //! Computes ReLU, clip, max-pool (ReLU behind it), square, rescale, and sum-pools behind them,
 //! re-shared under a mask, and the indices of the largest values, revealed; with local or exact

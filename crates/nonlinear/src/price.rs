@@ -22,6 +22,8 @@ pub struct Price {
     pub online: Cost,
     /// One-way messages online.
     pub trips: usize,
+    /// Messages that each of them is cut into, which go through the trips one by one.
+    pub pieces: usize,
     /// AND gates garbled.
     pub and_gates: usize,
     /// Correlated OTs, S to C and C to S.
@@ -40,7 +42,8 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
             let (offline, online) = step.traffic(&self.ot, &mut (begun, begun));
             let pairs = step.chunks.iter().map(|chunk| step.rots(chunk));
             let rots = pairs.fold((0, 0), |(a, b), (x, y)| (a + x, b + y));
-            Ok(Price { offline, online, trips: step.trips.len(), and_gates: 0, rots })
+            let (trips, pieces) = (step.trips.len(), step.pieces().count());
+            Ok(Price { offline, online, trips, pieces, and_gates: 0, rots })
         };
         match choice {
             StepChoice::Gmw => gmw(Variant::FewBits),
@@ -57,7 +60,8 @@ impl<O: OtExtension, S: GarblingScheme> PerLayer<O, S> {
                     trips += if reveals { 2 } else { 0 };
                 }
                 let and_gates = step.and_count();
-                Ok(Price { offline, online, trips, and_gates, rots: (made - begun, 0) })
+                let rots = (made - begun, 0);
+                Ok(Price { offline, online, trips, pieces: 1, and_gates, rots })
             }
             StepChoice::Auto => {
                 gmw(Variant::preferred(step)).or_else(|_| self.prices(step, StepChoice::Garbled))

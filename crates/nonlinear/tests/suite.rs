@@ -6,5 +6,6 @@ mod suite {
     mod few_trips;
     mod garbled;
     mod gmw;
+    mod pieces;
     mod rank;
 }

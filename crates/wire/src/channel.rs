@@ -193,6 +193,28 @@ impl Channel {
         (&mut self.send, &mut self.recv)
     }
 
+    /// Both halves, for a section of trips that go in pieces: one thread sends this party's while another
+    /// receives the peer's, so that some pieces are further on than others. `own` says of each trip, in
+    /// order, whether this party sends it. Turns are counted as if every trip went as a whole, one after
+    /// the other: that is how often each piece waits.
+    ///
+    /// # Errors
+    /// The link's: what is queued leaves first.
+    pub fn trips(
+        &mut self,
+        own: impl IntoIterator<Item = bool>,
+    ) -> Result<(&mut SendHalf, &mut RecvHalf), ChannelError> {
+        self.send.flush()?;
+        for own in own {
+            if own {
+                self.sent_since_received = true;
+            } else {
+                self.begin_receive();
+            }
+        }
+        Ok((&mut self.send, &mut self.recv))
+    }
+
     /// The sending half alone, for a section in which this party only sends; turns are counted as
     /// by [`send`](Self::send).
     pub fn send_half(&mut self) -> &mut SendHalf {

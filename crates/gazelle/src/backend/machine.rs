@@ -57,11 +57,17 @@ pub struct Machine {
     pub rot_ns: f64,
     /// Per one-way message of a GMW step, online.
     pub trip_ns: f64,
-    /// Per online byte of a GMW step.
+    /// Per online byte of a GMW step, up to [`Machine::BULK_BYTES`]: too little to keep all cores busy.
     pub gmw_byte_ns: f64,
+    /// Per online byte of a GMW step beyond those.
+    pub gmw_bulk_byte_ns: f64,
 }
 
 impl Machine {
+    /// Online bytes of a GMW step that cost [`Machine::gmw_byte_ns`] each; a few chunks of work, one after the
+    /// other at either party. What is more is cut into pieces, and both parties compute at once.
+    pub const BULK_BYTES: f64 = 262_144.0;
+
     /// What every plan is made with, whatever the machine: a server does not know its clients' machines,
     /// and the servers of one pool are to offer one plan.
     pub(super) const REFERENCE: Self = reference::REFERENCE;
@@ -94,6 +100,12 @@ impl Machine {
         machine.steps(StepProtocol::Garbled)?;
         machine.steps(StepProtocol::Gmw)?;
         Ok(machine)
+    }
+
+    /// What both parties compute online in a GMW step of so many messages and bytes.
+    pub(crate) fn gmw_online_ns(&self, trips: f64, bytes: f64) -> f64 {
+        let first = bytes.min(Self::BULK_BYTES);
+        trips * self.trip_ns + first * self.gmw_byte_ns + (bytes - first) * self.gmw_bulk_byte_ns
     }
 
     /// By direction, S to C and C to S: OT setup beyond the base OTs, for the session's extension; and
@@ -145,11 +157,11 @@ impl Machine {
         Ok(())
     }
 
-    /// Many tiny steps, and one large one.
+    /// Many tiny steps, and one large one; by OT, one between them too.
     fn steps(&mut self, protocol: StepProtocol) -> Result<(), GazelleError> {
         let large = match protocol {
             StepProtocol::Garbled => probe::relus(1, 32)?,
-            StepProtocol::Gmw | StepProtocol::GmwFewTrips => probe::relus(1, 64)?,
+            StepProtocol::Gmw | StepProtocol::GmwFewTrips => probe::relus(1, 96)?,
         };
         let tiny = probe::run(&probe::relus(8, 4)?, protocol)?;
         let large = probe::run(&large, protocol)?;
@@ -180,10 +192,14 @@ impl Machine {
             StepProtocol::Gmw | StepProtocol::GmwFewTrips => {
                 (self.gmw_step_ns, self.rot_ns) =
                     solve(offline(&tiny), offline(&large), count, (tiny.rots, large.rots));
+                let middle = probe::run(&probe::relus(1, 32)?, protocol)?;
                 let (trips, bytes) =
-                    ((tiny.trips, large.trips), (tiny.online_bytes, large.online_bytes));
+                    ((tiny.trips, middle.trips), (tiny.online_bytes, middle.online_bytes));
                 (self.trip_ns, self.gmw_byte_ns) =
-                    solve(online(&tiny), online(&large), trips, bytes);
+                    solve(online(&tiny), online(&middle), trips, bytes);
+                let first = large.trips * self.trip_ns + Self::BULK_BYTES * self.gmw_byte_ns;
+                let bulk = (online(&large) - first) / (large.online_bytes - Self::BULK_BYTES);
+                self.gmw_bulk_byte_ns = bulk.clamp(0.1 * self.gmw_byte_ns, self.gmw_byte_ns);
             }
         }
         Ok(())

@@ -137,6 +137,31 @@ impl Stretch {
         let waits = self.half_round_trips * link.round_trip.as_secs_f64() / 2.0;
         (compute.max(transfer) + waits, (transfer - compute).max(0.0) + waits)
     }
+
+    /// The seconds of a step online, which begins when the one before has ended.
+    fn after_another(&self, price: &Price, link: Link) -> f64 {
+        // Labels are evaluated as they come; messages of OTs alternate.
+        if price.and_gates > 0 { self.on(link).0 } else { self.in_pieces(price.pieces, link) }
+    }
+
+    /// The seconds where messages alternate, each cut into so many pieces that go through the trips one by one.
+    ///
+    /// The first piece waits for everything. The others follow it by what one round of all of them takes of what is
+    /// scarcest, be it either direction or computing, and a round more for each in which the first one is back
+    /// before the last one has left.
+    fn in_pieces(&self, pieces: usize, link: Link) -> f64 {
+        let time = |bytes| link.transfer_time(bytes).as_secs_f64();
+        let (up, down) = (time(self.cost.client_to_server), time(self.cost.server_to_client));
+        let (compute, round_trip) = (self.compute_ns * 1e-9, link.round_trip.as_secs_f64());
+        let rounds = (self.half_round_trips / 2.0).max(1.0);
+        let first = (compute + up + down) / pieces.max(1) as f64;
+        let others = 1.0 - 1.0 / pieces.max(1) as f64;
+        let scarcest = compute.max(up).max(down);
+        let behind = others * scarcest / rounds;
+        let late = (behind - round_trip - first / rounds).max(0.0);
+        let waits = self.half_round_trips * round_trip / 2.0;
+        (first + behind + (rounds - 1.0) * late + waits).max(scarcest)
+    }
 }
 
 /// A step offline and online. Offline nothing waits for a step; online the last message of a step and the
@@ -155,7 +180,7 @@ fn step_times(price: &Price, machine: &Machine) -> (Stretch, Stretch) {
     }
     let (down, up) = price.rots;
     let offline_ns = machine.gmw_step_ns + (down + up) as f64 * machine.rot_ns;
-    let online_ns = trips * machine.trip_ns + price.online.total() as f64 * machine.gmw_byte_ns;
+    let online_ns = machine.gmw_online_ns(trips, price.online.total() as f64);
     (stretch(offline_ns, price.offline, 0.0), stretch(online_ns, price.online, trips))
 }
 
@@ -188,7 +213,7 @@ pub fn predict_steps(
         let (offline, online) = step_times(&price, machine);
         StepPrediction {
             offline: offline.on(link).0,
-            online: online.on(link).0,
+            online: online.after_another(&price, link),
             trips: price.trips,
         }
     };
@@ -288,7 +313,7 @@ pub fn predict(
         second_direction |= price.and_gates == 0;
         let (before, after) = step_times(&price, machine);
         run.compute_ns += before.compute_ns;
-        online += after.on(link).0;
+        online += after.after_another(&price, link);
         online_turns += after.half_round_trips;
     }
     let [down, up] = machine.ot_setup_ns(choice.ot);
@@ -375,6 +400,24 @@ mod tests {
         } else {
             StepProtocol::Garbled
         }
+    }
+
+    #[test]
+    fn properties_pieces_overlap_and_one_piece_waits_for_everything() {
+        let (bytes, trips) = (3_000_000, 6.0);
+        let cost = Cost { client_to_server: bytes, server_to_client: bytes };
+        let step = Stretch { compute_ns: 40e6, cost, half_round_trips: trips };
+        let (wire, waits) = (Link::WAN.transfer_time(bytes).as_secs_f64(), 0.12);
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(near(step.in_pieces(1, Link::WAN), waits + 0.04 + 2.0 * wire));
+        // A round of all pieces takes less than a round trip: one piece's share, and one round.
+        let many = step.in_pieces(1000, Link::WAN);
+        assert!((many - waits - wire / 3.0).abs() < 1e-3, "{many}");
+        // What fills the link takes its time there.
+        let large = Cost { client_to_server: 20 * bytes, server_to_client: bytes };
+        let full = Stretch { cost: large, ..step }.in_pieces(1000, Link::WAN);
+        assert!(full > 20.0 * wire && full < 20.0 * wire + waits, "{full}");
+        assert!(near(step.in_pieces(8, Link::MEMORY), 0.04));
     }
 
     #[test]

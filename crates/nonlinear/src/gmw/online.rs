@@ -1,12 +1,13 @@
-//! The trips of a step, at either party. A trip is a message per piece of the step, so that the pool
-//! computes on some pieces while others are on the link.
+//! The trips of a step, at either party. A trip is a message per piece of the step; each piece goes through
+//! the trips on its own ([`pipeline`]), so that some are computed on while others are on the link, in both
+//! directions at once.
 
 #![expect(clippy::indexing_slicing, reason = "pieces and halves are numbered by the step's chunks")]
 
-use std::ops::Range;
-use std::sync::mpsc::channel as queue;
+mod pipeline;
 
-use gazelle_block::BitVec;
+use std::ops::Range;
+
 use gazelle_share::ProtocolError;
 use gazelle_wire::Channel;
 use rayon::prelude::*;
@@ -16,92 +17,79 @@ use crate::gmw::plan::GmwStep;
 use crate::gmw::role::Role;
 use crate::gmw::run::{ChunkRun, Executions};
 use crate::gmw::schedule::Trip;
-use crate::tasks::{deliver, wait};
+
+/// A party's material of a chunk, and its share of the chunk's inputs.
+pub(crate) type ChunkInput = (Executions, Vec<u64>);
 
 /// Runs all trips; `chunks` holds this party's share and material of each chunk, `sends` tells which
 /// trips are its own. Gives its share of the results, chunk by chunk.
+///
+/// What either party sends, and in which order, is the same however the pieces advance.
 pub(crate) fn online<R: Role>(
     step: &GmwStep,
-    chunks: Vec<(Executions, Vec<u64>)>,
+    chunks: Vec<ChunkInput>,
     sends: fn(&Trip) -> bool,
     channel: &mut Channel,
 ) -> Result<Vec<Vec<u64>>, ProtocolError> {
     let openings = step.openings();
-    let mut runs: Vec<ChunkRun<'_, R>> = step
-        .chunks
-        .par_iter()
-        .zip(chunks)
-        .map(|(chunk, (executions, words))| {
-            ChunkRun::new(step, step.shape_of(chunk), &openings, executions, words)
-        })
-        .collect();
+    if step.pieces().nth(1).is_some() && !channel.is_single_threaded() {
+        return pipeline::run::<R>(step, &openings, chunks, sends, channel);
+    }
+    let mut runs = begin::<R>(step, &openings, 0..step.chunks.len(), chunks);
     for trip in &step.trips {
         let counts = step.trip_bits(trip, &openings);
         let (Trip::Down(range) | Trip::Up(range)) = trip;
-        if sends(trip) {
-            send(step, &mut runs, range, &counts, channel)?;
-        } else {
-            receive(step, &mut runs, range, &counts, channel)?;
+        let mut rest = &mut runs[..];
+        for piece in step.pieces() {
+            let (here, behind) = rest.split_at_mut(piece.len());
+            rest = behind;
+            let counts = &counts[piece];
+            let total = counts.iter().sum();
+            if sends(trip) {
+                channel.send(&Halves(halves(here, range)), &total)?;
+            } else {
+                let Halves(peers) = channel.recv(&total)?;
+                take(here, range, counts, &peers);
+            }
         }
+        channel.flush()?;
     }
     Ok(runs.into_par_iter().map(ChunkRun::finish).collect())
 }
 
-/// Sends this party's halves of some openings; `counts` are the chunks' bits.
-fn send<R: Role>(
-    step: &GmwStep,
-    runs: &mut [ChunkRun<'_, R>],
-    openings: &Range<usize>,
-    counts: &[usize],
-    channel: &mut Channel,
-) -> Result<(), ProtocolError> {
-    let (made, results) = queue();
-    rayon::in_place_scope(|scope| {
-        for (chunk, run) in runs.iter_mut().enumerate() {
-            let (made, openings) = (made.clone(), openings.clone());
-            scope.spawn(move |_| deliver(&made, || (chunk, run.send(openings))));
-        }
-        let mut halves: Vec<Option<BitVec>> = counts.iter().map(|_| None).collect();
-        for piece in step.pieces() {
-            let mut parts = Vec::with_capacity(piece.len());
-            for chunk in piece.clone() {
-                loop {
-                    if let Some(part) = halves[chunk].take() {
-                        parts.push(part);
-                        break;
-                    }
-                    let (other, part) = wait(&results)?;
-                    halves[other] = Some(part);
-                }
-            }
-            let total = counts[piece].iter().sum();
-            channel.send(&Halves(join(parts)), &total)?;
-            channel.flush()?;
-        }
-        Ok(())
-    })
+/// Starts some chunks with this party's share of their inputs.
+fn begin<'a, R: Role>(
+    step: &'a GmwStep,
+    openings: &'a [(usize, usize)],
+    range: Range<usize>,
+    inputs: Vec<ChunkInput>,
+) -> Vec<ChunkRun<'a, R>> {
+    let begin = |(chunk, (executions, words))| {
+        ChunkRun::new(step, step.shape_of(chunk), openings, executions, words)
+    };
+    step.chunks[range].par_iter().zip(inputs).map(begin).collect()
 }
 
-/// Receives the peer's halves of some openings.
-fn receive<R: Role>(
-    step: &GmwStep,
+/// This party's halves of some openings, of a piece's chunks.
+fn halves<R: Role>(runs: &mut [ChunkRun<'_, R>], openings: &Range<usize>) -> gazelle_block::BitVec {
+    let parts: Vec<_> = runs.par_iter_mut().map(|run| run.send(openings.clone())).collect();
+    join(parts)
+}
+
+/// The peer's halves of some openings, of a piece's chunks; `counts` are their bits.
+fn take<R: Role>(
     runs: &mut [ChunkRun<'_, R>],
     openings: &Range<usize>,
     counts: &[usize],
-    channel: &mut Channel,
-) -> Result<(), ProtocolError> {
-    rayon::in_place_scope(|scope| {
-        let mut runs = runs.iter_mut().zip(counts);
-        for piece in step.pieces() {
-            let total = counts[piece.clone()].iter().sum();
-            let Halves(all) = channel.recv(&total)?;
-            let mut start = 0;
-            for (run, count) in runs.by_ref().take(piece.len()) {
-                let (half, openings) = (all.slice(start, *count), openings.clone());
-                start += count;
-                scope.spawn(move |_| run.receive(openings, &half));
-            }
-        }
-        Ok(())
-    })
+    peers: &gazelle_block::BitVec,
+) {
+    let ends = counts.iter().scan(0, |end, count| {
+        *end += count;
+        Some(*end)
+    });
+    let places: Vec<(usize, usize)> = ends.zip(counts).map(|(end, n)| (end - n, *n)).collect();
+    let take = |(run, (start, count)): (&mut ChunkRun<'_, R>, (usize, usize))| {
+        run.receive(openings.clone(), &peers.slice(start, count));
+    };
+    runs.par_iter_mut().zip(places).for_each(take);
 }

@@ -28,8 +28,11 @@ const CHUNK: usize = 4096;
 /// OTs from S to C per batch of the offline phase, at least one chunk's: a batch's corrections are one
 /// message each way.
 const BATCH: usize = 1 << 20;
-/// Chunks per message of a trip.
-const PIECE: usize = 16;
+/// Chunks per message of a trip: at least and at most, unless the step has fewer.
+const PIECE: [usize; 2] = [4, 16];
+/// Messages of a trip, where that allows it: the time of one on the wire is waited for, the others' pass
+/// while it travels.
+const PIECES: usize = 8;
 
 /// How the words of a chunk go through the chain; chunks with as many units share it.
 #[derive(Debug)]
@@ -101,7 +104,9 @@ impl GmwStep {
     /// The chunks by messages of a trip.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let count = self.chunks.len();
-        (0..count).step_by(PIECE).map(move |start| start..(start + PIECE).min(count))
+        let [least, most] = PIECE;
+        let piece = count.div_ceil(PIECES).clamp(least, most);
+        (0..count).step_by(piece).map(move |start| start..(start + piece).min(count))
     }
 
     /// The chunks' bits in a trip.

@@ -42,6 +42,34 @@ fn a_turn_is_a_receive_after_a_send() {
 }
 
 #[test]
+fn trips_in_pieces_count_the_turns_of_whole_trips() {
+    // The server's trip, the client's, the server's, the client's; two pieces each.
+    let party = |own: [bool; 4]| {
+        move |mut channel: Channel| {
+            let (send, recv) = channel.trips(own).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    for _ in 0..4 {
+                        send.send(&Bytes(vec![1; 10]), &10).unwrap();
+                    }
+                    send.flush().unwrap();
+                });
+                for _ in 0..4 {
+                    recv.recv::<Bytes>(&10).unwrap();
+                }
+            });
+            let turns = channel.traffic().turns;
+            // The client has said the last trip: what it hears next is a turn.
+            channel.trips([own[0]]).unwrap();
+            (turns, channel.traffic().turns)
+        }
+    };
+    let (client, server) =
+        testing::run_two(party([false, true, false, true]), party([true, false, true, false]));
+    assert_eq!((client, server), ((1, 2), (2, 2)));
+}
+
+#[test]
 fn framed_len_counts_what_is_recorded() {
     for length in [0, 1, 65_528, 65_529, FRAME_BYTES, FRAME_BYTES + 1, 3 * FRAME_BYTES] {
         let ((), received, recording) = testing::run_two_recorded(

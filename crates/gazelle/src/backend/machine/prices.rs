@@ -23,6 +23,7 @@ pub(super) const PORTABLE: Machine = Machine {
     rot_ns: 9.62e2,
     trip_ns: 4.14e4,
     gmw_byte_ns: 1.25e1,
+    gmw_bulk_byte_ns: 1.25e1,
 };
 
 /// As that of portable code, for this set.
@@ -44,11 +45,13 @@ pub(super) const AVX2: Machine = Machine {
     rot_ns: 2.95e1,
     trip_ns: 4.00e4,
     gmw_byte_ns: 1.25e1,
+    gmw_bulk_byte_ns: 1.25e1,
 };
 
 /// Measured on two cores of a Zen 4 at 3.7 GHz. OT setups, of which the sum was measured, are estimates; OT
 /// starts are in the ratios of a run on a loaded machine, at the level of idle runs of MNIST-D and ResNet-20
-/// (benches/results/2026-11-28-epyc-2core: offline 32.5 and 283 ms).
+/// (benches/results/2026-11-28-epyc-2core: offline 32.5 and 283 ms); bytes beyond the first of a step are what
+/// ResNet-50's steps took in an idle run (29 November 2026).
 pub(super) const AVX512: Machine = Machine {
     handshake_ns: 1.50e6,
     description_byte_ns: 6.00e1,
@@ -67,4 +70,5 @@ pub(super) const AVX512: Machine = Machine {
     rot_ns: 2.50e1,
     trip_ns: 4.00e4,
     gmw_byte_ns: 1.20e1,
+    gmw_bulk_byte_ns: 5.00e0,
 };

@@ -23,4 +23,5 @@ pub(super) const REFERENCE: Machine = Machine {
     rot_ns: 2.50e1,
     trip_ns: 4.00e4,
     gmw_byte_ns: 1.20e1,
+    gmw_bulk_byte_ns: 1.20e1,
 };
