@@ -36,14 +36,9 @@ pub enum GazelleError {
     /// The server has no such model, or several and none was named.
     #[error("the server has no model of that name, or several: `gazelle models` lists them")]
     NoModel,
-    /// The parties have no protocol version in common.
-    #[error("the server speaks protocol version {theirs}, this program {ours}")]
-    Version {
-        /// The version of this program.
-        ours: u16,
-        /// The server's.
-        theirs: u16,
-    },
+    /// The parties have no protocol version in common; what each speaks.
+    #[error("{0}; both parties need programs of one version")]
+    Version(String),
     /// The server does not serve this client.
     #[error("the server refused this client")]
     Refused,

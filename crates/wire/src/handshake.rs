@@ -40,10 +40,12 @@ pub enum HandshakeError {
     #[error("the server is busy")]
     Busy,
     /// The two speak no common version.
-    #[error("no common protocol version (ours: {} to {})", ours.lowest, ours.highest)]
+    #[error("the other party speaks {}, this program {ours}", other(*theirs))]
     Version {
         /// What this party speaks.
         ours: Versions,
+        /// What the other one speaks, if it said so.
+        theirs: Option<Versions>,
     },
     /// The server does not serve this client.
     #[error("the server refused the session")]
@@ -81,6 +83,14 @@ pub enum HandshakeError {
     /// The parties' descriptions or suites differ.
     #[error("the parties do not agree on the model's description or the protocol suite")]
     Confirmation,
+}
+
+/// What another party speaks, in words.
+fn other(theirs: Option<Versions>) -> String {
+    theirs.map_or_else(
+        || "an older version of the protocol".into(),
+        |theirs| format!("version {theirs} of the protocol"),
+    )
 }
 
 /// Client: sends `hello` and waits for the description, in line if the server is full and `line` says
@@ -140,7 +150,10 @@ fn answered(
     match answer.status {
         Status::Ok => {}
         Status::Busy | Status::Waiting => return Err(HandshakeError::Busy),
-        Status::Version => return Err(HandshakeError::Version { ours: hello.versions }),
+        Status::Version => {
+            let theirs = answer.versions();
+            return Err(HandshakeError::Version { ours: hello.versions, theirs });
+        }
         Status::Refused => return Err(HandshakeError::Refused),
         Status::Model => return Err(HandshakeError::Model),
         Status::Exhausted => {
@@ -155,7 +168,8 @@ fn answered(
         }
     }
     if answer.version < hello.versions.lowest || answer.version > hello.versions.highest {
-        return Err(HandshakeError::Version { ours: hello.versions });
+        let theirs = Versions { lowest: answer.version, highest: answer.version };
+        return Err(HandshakeError::Version { ours: hello.versions, theirs: Some(theirs) });
     }
     let length = answer.length as usize;
     if length > DESCRIPTION_BYTES {
@@ -214,9 +228,22 @@ impl Proposal {
 /// Server: waits for a client's hello.
 ///
 /// # Errors
-/// The link's; a stranger's bytes fail at the first frame.
+/// [`HandshakeError::Version`] if there is no common one: the client has been told. Else the link's; a
+/// stranger's bytes fail at the first frame.
 pub fn greet(channel: &mut Channel) -> Result<Hello, HandshakeError> {
-    Ok(channel.recv(&())?)
+    let hello: Hello = channel.recv(&())?;
+    common(channel, &hello)?;
+    Ok(hello)
+}
+
+/// The newest common version; a client without one is told.
+fn common(channel: &mut Channel, hello: &Hello) -> Result<u16, HandshakeError> {
+    if let Some(version) = VERSIONS.common(hello.versions) {
+        return Ok(version);
+    }
+    channel.send(&Answer::other_version(), &())?;
+    channel.flush()?;
+    Err(HandshakeError::Version { ours: VERSIONS, theirs: Some(hello.versions) })
 }
 
 /// Server: turns the client away; one-way.
@@ -285,10 +312,7 @@ pub fn offer<'a>(
     if description.len() > DESCRIPTION_BYTES {
         return Err(HandshakeError::Description { got: description.len() });
     }
-    let Some(version) = VERSIONS.common(hello.versions) else {
-        refuse(channel, Status::Version)?;
-        return Err(HandshakeError::Version { ours: VERSIONS });
-    };
+    let version = common(channel, hello)?;
     if let Some(pinned) = hello.pinned {
         let served = *blake3::hash(description).as_bytes();
         if pinned != served {

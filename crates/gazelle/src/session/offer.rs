@@ -300,6 +300,7 @@ pub(crate) fn handshake_error(error: HandshakeError) -> GazelleError {
         HandshakeError::Channel(error) => GazelleError::Channel(error),
         HandshakeError::Busy => GazelleError::Busy,
         HandshakeError::Refused => GazelleError::Refused,
+        HandshakeError::Version { .. } => GazelleError::Version(error.to_string()),
         HandshakeError::Exhausted { seconds } => GazelleError::Exhausted { seconds },
         HandshakeError::Model => GazelleError::NoModel,
         HandshakeError::Pinned { served, pinned } => GazelleError::Pinned { served, pinned },

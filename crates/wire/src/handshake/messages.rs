@@ -6,7 +6,7 @@ use crate::message::{Message, Reader};
 /// What a client's first message begins with.
 pub const MAGIC: [u8; 8] = *b"gazelle\0";
 /// The versions that this code speaks, lowest and highest.
-pub const VERSIONS: Versions = Versions { lowest: 2, highest: 2 };
+pub const VERSIONS: Versions = Versions { lowest: 3, highest: 3 };
 
 /// A range of protocol versions, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,17 @@ impl Versions {
     }
 }
 
+impl std::fmt::Display for Versions {
+    /// `3`, or `3 to 4`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.lowest.fmt(f)?;
+        if self.highest != self.lowest {
+            write!(f, " to {}", self.highest)?;
+        }
+        Ok(())
+    }
+}
+
 /// What the client is willing to spend on one inference and its setup; 0 = no limit of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Caps {
@@ -36,7 +47,8 @@ pub struct Caps {
     pub features: u64,
 }
 
-/// The client's first message.
+/// The client's first message. In all versions it has this length and begins with magic and versions, and the
+/// answer has its length and begins with status and version: so parties without a common one can say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// The versions it speaks.
@@ -159,6 +171,11 @@ impl Message for Hello {
             lowest: u16::from_le_bytes(input.array()?),
             highest: u16::from_le_bytes(input.array()?),
         };
+        if VERSIONS.common(versions).is_none() {
+            // What follows may mean anything.
+            input.take(Self::encoded_len(&()) - 12)?;
+            return Ok(Self { versions, ..Self::default() });
+        }
         let caps = Caps {
             traffic_bytes: u64::from_le_bytes(input.array()?),
             memory_bytes: u64::from_le_bytes(input.array()?),
@@ -193,6 +210,18 @@ impl Answer {
     /// One that no description follows.
     pub(super) fn refusal(status: Status, length: u32) -> Self {
         Self { status, version: 0, length, allowance: 0, nonce: [0; 32] }
+    }
+
+    /// That there is no common version: the highest that this party speaks, with the lowest for a length.
+    pub(super) fn other_version() -> Self {
+        let Versions { lowest, highest } = VERSIONS;
+        Self { version: highest, ..Self::refusal(Status::Version, u32::from(lowest)) }
+    }
+
+    /// What the sender of [`Status::Version`] speaks; builds of before version 3 do not say it.
+    pub(super) fn versions(&self) -> Option<Versions> {
+        let lowest = u16::try_from(self.length).ok()?;
+        (self.version > 0).then_some(Versions { lowest, highest: self.version })
     }
 }
 

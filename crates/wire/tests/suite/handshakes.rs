@@ -1,5 +1,8 @@
 //! Two strangers agree, or part with a reason.
 
+use std::sync::{Arc, Mutex};
+
+use gazelle_wire::Channel;
 use gazelle_wire::handshake::{
     Caps, DESCRIPTION_BYTES, HandshakeError, Hello, ModelName, Status, VERSIONS, Versions, greet,
     hold, offer, offer_catalogue, refuse, refuse_exhausted, request, request_catalogue,
@@ -9,7 +12,7 @@ use gazelle_wire::testing::run_two;
 fn serve(
     description: Vec<u8>,
     suite: &'static [u8],
-) -> impl FnOnce(gazelle_wire::Channel) -> Result<Hello, HandshakeError> + Send + 'static {
+) -> impl FnOnce(Channel) -> Result<Hello, HandshakeError> + Send + 'static {
     move |mut channel| {
         let hello = greet(&mut channel)?;
         offer(&mut channel, &hello, 7, [9; 32], &description)?.confirm(&mut channel, suite)?;
@@ -20,11 +23,11 @@ fn serve(
 fn visit(
     hello: Hello,
     suite: &'static [u8],
-) -> impl FnOnce(gazelle_wire::Channel) -> Result<Vec<u8>, HandshakeError> + Send + 'static {
+) -> impl FnOnce(Channel) -> Result<Vec<u8>, HandshakeError> + Send + 'static {
     move |mut channel| {
         let offer = request(&mut channel, &hello, &[5; 32], &mut |_| false)?;
         let description = offer.description().to_vec();
-        assert_eq!((offer.version(), offer.allowance()), (2, 7));
+        assert_eq!((offer.version(), offer.allowance()), (3, 7));
         offer.accept(&mut channel, suite)?;
         Ok(description)
     }
@@ -88,11 +91,66 @@ fn another_suite_fails_at_the_server() {
 }
 
 #[test]
-fn another_version_is_told_to_the_client() {
-    let hello = Hello { versions: Versions { lowest: 3, highest: 9 }, ..Hello::default() };
-    let (client, server) = run_two(visit(hello, b""), serve(vec![1], b""));
-    assert!(matches!(client, Err(HandshakeError::Version { ours }) if ours == hello.versions));
-    assert!(matches!(server, Err(HandshakeError::Version { ours }) if ours == VERSIONS));
+fn another_version_is_told_to_both() {
+    for (lowest, highest) in [(1, 2), (4, 9)] {
+        let hello = Hello { versions: Versions { lowest, highest }, ..Hello::default() };
+        let (client, server) = run_two(visit(hello, b""), serve(vec![1], b""));
+        let (client, server) = (client.unwrap_err(), server.unwrap_err());
+        assert!(matches!(client, HandshakeError::Version { ours, theirs }
+            if ours == hello.versions && theirs == Some(VERSIONS)));
+        assert!(matches!(server, HandshakeError::Version { ours, theirs }
+            if ours == VERSIONS && theirs == Some(hello.versions)));
+        let wanted = format!(
+            "the other party speaks version {lowest} to {highest} of the protocol, this program 3"
+        );
+        assert_eq!(server.to_string(), wanted);
+    }
+}
+
+/// A channel whose peer says these bytes, and what is said to it.
+fn scripted(bytes: Vec<u8>) -> (Channel, Arc<Mutex<Vec<u8>>>) {
+    struct Said(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let said = Arc::default();
+    let writer = Said(Arc::clone(&said));
+    (Channel::new(Box::new(std::io::Cursor::new(bytes)), Box::new(writer)), said)
+}
+
+#[test]
+fn known_answer_a_client_of_version_2_is_told_the_version_of_this_server() {
+    // Header, magic, versions; the rest of a version that this server does not know.
+    let mut hello = vec![0x10, 0, 0, 0, 166, 0, 0, 0];
+    hello.extend(b"gazelle\0\x02\0\x02\0");
+    hello.extend([0xee; 166 - 12]);
+    let (mut channel, said) = scripted(hello);
+    let error = greet(&mut channel).unwrap_err();
+    let wanted = "the other party speaks version 2 of the protocol, this program 3";
+    assert_eq!(error.to_string(), wanted);
+    // Header, status, highest, lowest, nothing more.
+    let mut answer = vec![0x11, 0, 0, 0, 47, 0, 0, 0, 2, 3, 0, 3, 0, 0, 0];
+    answer.extend([0; 40]);
+    assert_eq!(*said.lock().unwrap(), answer);
+}
+
+#[test]
+fn known_answer_a_server_of_version_2_is_understood_as_an_older_one() {
+    let mut answer = vec![0x11, 0, 0, 0, 47, 0, 0, 0, 2];
+    answer.extend([0; 46]);
+    let (mut channel, said) = scripted(answer);
+    let error = request(&mut channel, &Hello::default(), &[5; 32], &mut |_| false).unwrap_err();
+    let wanted = "the other party speaks an older version of the protocol, this program 3";
+    assert_eq!(error.to_string(), wanted);
+    let said = said.lock().unwrap();
+    assert_eq!(said[..20], *b"\x10\0\0\0\xa6\0\0\0gazelle\0\x03\0\x03\0");
+    assert_eq!(said.len(), 8 + 166);
 }
 
 #[test]
