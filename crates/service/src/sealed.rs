@@ -1,14 +1,16 @@
 //! Sealed files: only the holder of a key reads them, and a changed, shortened or exchanged one is noticed.
 //!
-//! `magic [16] | nonce [19] | n u32 | header [n + 16] | chunks [65,536 + 16] .. | last chunk [0 to 65,536 + 16]`:
-//! STREAM over XChaCha20-Poly1305 (`aead-stream`), the header as its first segment. Written and read in chunks,
-//! so that neither needs the whole content in memory.
+//! `magic [16] | salt [32] | n u32 | header [n + 16] | chunks [65,536 + 16] .. | last chunk [0 to 65,536 + 16]`
+//!
+//! STREAM (Hoang, Reyhanitabar, Rogaway, Vizár 2015) over AES-256-GCM (AWS-LC), the header as its first segment.
+//! Each file has a key of its own, BLAKE3 of its random salt under the store's key, so that a nonce need only be
+//! new within a file: zero [7], number of the segment u32, big-endian, whether it is the last [1]. Written and read
+//! in chunks, so that neither needs the whole content in memory.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-use aead_stream::{DecryptorBE32, EncryptorBE32, Nonce, StreamBE32};
-use chacha20poly1305::{Key, XChaCha20Poly1305};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use data_encoding::HEXLOWER;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -17,9 +19,13 @@ use crate::error::ServiceError;
 use crate::home::{create_private, read_private};
 use crate::identity::Identity;
 
-const MAGIC: &[u8; 16] = b"gazelle sealed 1";
-/// Magic, nonce, length of the header: without the nonce the key opens nothing.
-pub(crate) const BEGINNING: usize = 16 + 19 + 4;
+/// What all versions of the format begin with; its number follows.
+const NAME: &[u8; 15] = b"gazelle sealed ";
+/// 1 was XChaCha20-Poly1305 under the store's key.
+const VERSION: u8 = b'2';
+const SALT: usize = 32;
+/// Magic, salt, length of the header: without the salt the key opens nothing.
+pub(crate) const BEGINNING: usize = 16 + SALT + 4;
 const CHUNK: usize = 1 << 16;
 const TAG: usize = 16;
 /// A header's longest form.
@@ -93,22 +99,58 @@ impl StoreKey {
         name
     }
 
-    fn cipher(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(blake3::derive_key("gazelle 2026 sealed files", &*self.0))
+    /// Of the file with this salt.
+    fn stream(&self, salt: &[u8; SALT]) -> io::Result<SegmentKey> {
+        let key = Zeroizing::new(blake3::derive_key("gazelle 2026 keys of sealed files", &*self.0));
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        hasher.update(salt);
+        let key = Zeroizing::new(*hasher.finalize().as_bytes());
+        hasher.zeroize();
+        let key = UnboundKey::new(&AES_256_GCM, &*key).map_err(io::Error::other)?;
+        Ok(SegmentKey { key: LessSafeKey::new(key), next: 0 })
     }
 }
 
+/// Seals or opens the segments of one file, in order.
+struct SegmentKey {
+    key: LessSafeKey,
+    next: u32,
+}
+
+impl SegmentKey {
+    fn nonce(&mut self, last: bool) -> io::Result<Nonce> {
+        let number = self.next;
+        self.next = number.checked_add(1).ok_or_else(|| io::Error::other("too long a file"))?;
+        let ([a, b, c, d], last) = (number.to_be_bytes(), u8::from(last));
+        Ok(Nonce::assume_unique_for_key([0, 0, 0, 0, 0, 0, 0, a, b, c, d, last]))
+    }
+
+    /// Appends the tag.
+    fn seal(&mut self, segment: &mut Vec<u8>, last: bool) -> io::Result<()> {
+        let nonce = self.nonce(last)?;
+        self.key.seal_in_place_append_tag(nonce, Aad::empty(), segment).map_err(io::Error::other)
+    }
+
+    /// Bytes of what was sealed, which takes the place of the segment's beginning.
+    fn open(&mut self, segment: &mut [u8], last: bool) -> io::Result<usize> {
+        let nonce = self.nonce(last)?;
+        let opened = self.key.open_in_place(nonce, Aad::empty(), segment);
+        opened.map(|content| content.len()).map_err(|_| changed())
+    }
+}
+
+fn invalid(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
 fn changed() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "it was changed, cut off, or sealed with another key",
-    )
+    invalid("it was changed, cut off, or sealed with another key")
 }
 
 /// Writes a sealed file; without [`finish`](Self::finish) it is none.
 pub(crate) struct SealedWriter<W> {
     out: W,
-    seal: EncryptorBE32<XChaCha20Poly1305>,
+    key: SegmentKey,
     chunk: Zeroizing<Vec<u8>>,
 }
 
@@ -118,31 +160,39 @@ impl<W: Write> SealedWriter<W> {
         if header.len() > HEADER {
             return Err(io::Error::other("a header of more than 4 KiB"));
         }
-        let nonce: [u8; 19] = random()?;
-        let mut seal = EncryptorBE32::new(&Key::from(*key.cipher()), &nonce_of(nonce));
-        out.write_all(MAGIC)?;
-        out.write_all(&nonce)?;
-        out.write_all(&(header.len() as u32).to_le_bytes())?;
-        out.write_all(&seal.encrypt_next(header).map_err(|_| changed())?)?;
+        let salt = random::<SALT>()?;
+        let mut key = key.stream(&salt)?;
+        let mut begin = Vec::with_capacity(BEGINNING);
+        begin.extend_from_slice(NAME);
+        begin.push(VERSION);
+        begin.extend_from_slice(&salt);
+        begin.extend_from_slice(&(header.len() as u32).to_le_bytes());
+        out.write_all(&begin)?;
+        let mut header = header.to_vec();
+        key.seal(&mut header, false)?;
+        out.write_all(&header)?;
         let chunk = Zeroizing::new(Vec::with_capacity(CHUNK + TAG));
-        Ok(Self { out, seal, chunk })
+        Ok(Self { out, key, chunk })
     }
 
     /// Seals the end; what is written to.
-    pub(crate) fn finish(self) -> io::Result<W> {
-        let Self { mut out, seal, mut chunk } = self;
-        seal.encrypt_last_in_place(b"", &mut *chunk).map_err(|_| changed())?;
-        out.write_all(&chunk)?;
-        Ok(out)
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        self.seal(true)?;
+        Ok(self.out)
+    }
+
+    fn seal(&mut self, last: bool) -> io::Result<()> {
+        self.key.seal(&mut self.chunk, last)?;
+        self.out.write_all(&self.chunk)?;
+        self.chunk.clear();
+        Ok(())
     }
 }
 
 impl<W: Write> Write for SealedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.chunk.len() == CHUNK {
-            self.seal.encrypt_next_in_place(b"", &mut *self.chunk).map_err(|_| changed())?;
-            self.out.write_all(&self.chunk)?;
-            self.chunk.clear();
+            self.seal(false)?;
         }
         let taken = bytes.len().min(CHUNK - self.chunk.len());
         self.chunk.extend_from_slice(bytes.get(..taken).unwrap_or(bytes));
@@ -157,50 +207,74 @@ impl<W: Write> Write for SealedWriter<W> {
 
 /// Reads a sealed file.
 pub(crate) struct SealedReader<R> {
-    input: BufReader<R>,
-    seal: Option<DecryptorBE32<XChaCha20Poly1305>>,
-    chunk: Zeroizing<Vec<u8>>,
-    /// Bytes of the chunk that have been read.
+    input: R,
+    /// None behind the last chunk.
+    key: Option<SegmentKey>,
+    /// A sealed chunk and the first byte of the next; once it is opened, content and what is left.
+    buffer: Zeroizing<Vec<u8>>,
+    /// Whether that first byte is there.
+    ahead: bool,
+    /// Bytes of content in the buffer, and how many of them have been read.
+    content: usize,
     read: usize,
 }
 
 impl<R: Read> SealedReader<R> {
     /// The header, and a reader of what follows it.
-    pub(crate) fn new(input: R, key: &StoreKey) -> io::Result<(Vec<u8>, Self)> {
-        let mut input = BufReader::with_capacity(CHUNK + TAG, input);
+    pub(crate) fn new(mut input: R, key: &StoreKey) -> io::Result<(Vec<u8>, Self)> {
         let mut begin = [0; BEGINNING];
         input.read_exact(&mut begin).map_err(|_| changed())?;
         let (magic, rest) = begin.split_at(16);
-        let (nonce, length) = rest.split_at(19);
-        let (Ok(nonce), Ok(length)) = (<[u8; 19]>::try_from(nonce), <[u8; 4]>::try_from(length))
+        let (salt, length) = rest.split_at(SALT);
+        let (Ok(salt), Ok(length)) = (<[u8; SALT]>::try_from(salt), <[u8; 4]>::try_from(length))
         else {
             return Err(changed());
         };
+        match magic.split_last() {
+            Some((&VERSION, name)) if name == NAME => {}
+            Some((version, name)) if name == NAME && version.is_ascii_digit() => {
+                let version = char::from(*version);
+                return Err(invalid(format!(
+                    "it was sealed by another version of this program (format {version}, this one reads {})",
+                    char::from(VERSION)
+                )));
+            }
+            _ => return Err(changed()),
+        }
         let length = u32::from_le_bytes(length) as usize;
-        if magic != MAGIC || length > HEADER {
+        if length > HEADER {
             return Err(changed());
         }
-        let mut seal = DecryptorBE32::new(&Key::from(*key.cipher()), &nonce_of(nonce));
+        let mut key = key.stream(&salt)?;
         let mut header = vec![0; length + TAG];
         input.read_exact(&mut header).map_err(|_| changed())?;
-        seal.decrypt_next_in_place(b"", &mut header).map_err(|_| changed())?;
-        let chunk = Zeroizing::new(Vec::with_capacity(CHUNK + TAG));
-        Ok((header, Self { input, seal: Some(seal), chunk, read: 0 }))
+        let length = key.open(&mut header, false)?;
+        header.truncate(length);
+        let buffer = Zeroizing::new(vec![0; CHUNK + TAG + 1]);
+        Ok((header, Self { input, key: Some(key), buffer, ahead: false, content: 0, read: 0 }))
     }
 
-    /// The next chunk; whether there was one.
+    /// Opens the next chunk; whether there was one.
     fn next(&mut self) -> io::Result<bool> {
-        let Some(mut seal) = self.seal.take() else { return Ok(false) };
-        self.chunk.clear();
-        self.read = 0;
-        let whole = (CHUNK + TAG) as u64;
-        self.input.by_ref().take(whole).read_to_end(&mut self.chunk)?;
-        let last = self.input.fill_buf()?.is_empty();
-        if last {
-            seal.decrypt_last_in_place(b"", &mut *self.chunk).map_err(|_| changed())?;
-        } else {
-            seal.decrypt_next_in_place(b"", &mut *self.chunk).map_err(|_| changed())?;
-            self.seal = Some(seal);
+        let Some(mut key) = self.key.take() else { return Ok(false) };
+        (self.content, self.read) = (0, 0);
+        let mut filled = usize::from(self.ahead);
+        self.buffer.swap(0, CHUNK + TAG);
+        while filled < self.buffer.len() {
+            let (_, room) = self.buffer.split_at_mut(filled);
+            match self.input.read(room) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // One more byte came: another chunk follows.
+        self.ahead = filled > CHUNK + TAG;
+        let (chunk, _) = self.buffer.split_at_mut(filled.min(CHUNK + TAG));
+        self.content = key.open(chunk, !self.ahead)?;
+        if self.ahead {
+            self.key = Some(key);
         }
         Ok(true)
     }
@@ -208,21 +282,18 @@ impl<R: Read> SealedReader<R> {
 
 impl<R: Read> Read for SealedReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.read == self.chunk.len() {
+        while self.read == self.content {
             if !self.next()? {
                 return Ok(0);
             }
         }
-        let rest = self.chunk.get(self.read..).unwrap_or_default();
+        let rest = self.buffer.get(self.read..self.content).unwrap_or_default();
         let count = rest.len().min(out.len());
-        out.iter_mut().zip(rest).for_each(|(out, byte)| *out = *byte);
+        let (out, (rest, _)) = (out.split_at_mut(count).0, rest.split_at(count));
+        out.copy_from_slice(rest);
         self.read += count;
         Ok(count)
     }
-}
-
-fn nonce_of(bytes: [u8; 19]) -> Nonce<XChaCha20Poly1305, StreamBE32<XChaCha20Poly1305>> {
-    bytes.into()
 }
 
 #[cfg(test)]
@@ -249,7 +320,7 @@ mod tests {
             let body: Vec<u8> = (0..length).map(|i| ((i * 31) >> 3) as u8).collect();
             let sealed = seal(&key, b"header", &body);
             assert_eq!(open(&key, &sealed).unwrap(), (b"header".to_vec(), body.clone()));
-            assert_ne!(sealed, seal(&key, b"header", &body), "a nonce of its own");
+            assert_ne!(sealed, seal(&key, b"header", &body), "a salt of its own");
         }
     }
 
@@ -258,13 +329,15 @@ mod tests {
         let key = StoreKey::new([7; 32]);
         let body = vec![9; 2 * CHUNK + 100];
         let sealed = seal(&key, b"header", &body);
-        for at in [0, 16, 30, 36, 40, 50, 60, 70, CHUNK, sealed.len() - 1] {
+        for at in [0, 15, 16, 30, 47, 48, 52, 60, 70, CHUNK, sealed.len() - 1] {
             let mut flipped = sealed.clone();
             flipped[at] ^= 1;
             assert!(open(&key, &flipped).is_err(), "byte {at}");
         }
-        let first = 16 + 19 + 4 + 6 + TAG;
-        for length in [0, 10, 39, first, first + CHUNK + TAG, first + 2 * (CHUNK + TAG)] {
+        let first = BEGINNING + 6 + TAG;
+        for length in
+            [0, 10, BEGINNING, first, first + 5, first + CHUNK + TAG, first + 2 * (CHUNK + TAG)]
+        {
             assert!(open(&key, &sealed[..length]).is_err(), "{length} bytes");
         }
         let mut exchanged = sealed.clone();
@@ -276,6 +349,63 @@ mod tests {
         assert!(open(&key, &longer).is_err());
         assert!(open(&StoreKey::new([8; 32]), &sealed).is_err());
         assert!(open(&key, &sealed).is_ok());
+    }
+
+    #[test]
+    fn known_answer_chunks_are_aes_gcm_under_a_key_and_nonces_that_are_said_above() {
+        let key = StoreKey::new([7; 32]);
+        let body = vec![9; CHUNK + 100];
+        let sealed = seal(&key, b"header", &body);
+        let (begin, rest) = sealed.split_at(BEGINNING);
+        assert_eq!(begin[..16], *b"gazelle sealed 2");
+        assert_eq!(begin[48..], [6, 0, 0, 0]);
+        let store = blake3::derive_key("gazelle 2026 keys of sealed files", &[7; 32]);
+        let file = blake3::keyed_hash(&store, &begin[16..48]);
+        let file = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, file.as_bytes()).unwrap());
+        let (header, rest) = rest.split_at(6 + TAG);
+        let (first, last) = rest.split_at(CHUNK + TAG);
+        let segments = [
+            (header, 0, 0, &b"header"[..]),
+            (first, 1, 0, &body[..CHUNK]),
+            (last, 2, 1, &body[CHUNK..]),
+        ];
+        for (segment, number, last, content) in segments {
+            let nonce = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number, last];
+            let mut segment = segment.to_vec();
+            let nonce = Nonce::assume_unique_for_key(nonce);
+            assert_eq!(file.open_in_place(nonce, Aad::empty(), &mut segment).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_told_apart_from_a_changed_one() {
+        let key = StoreKey::new([7; 32]);
+        let mut sealed = seal(&key, b"header", b"body");
+        sealed[15] = b'1';
+        let error = open(&key, &sealed).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(error.to_string().contains("format 1, this one reads 2"), "{error}");
+    }
+
+    /// Gives a few bytes at a time, as a pipe may.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let some = out.len().min(40_000);
+            self.0.read(&mut out[..some])
+        }
+    }
+
+    #[test]
+    fn a_file_that_comes_in_pieces_is_read_to_its_end() {
+        let key = StoreKey::new([7; 32]);
+        let body: Vec<u8> = (0..3 * CHUNK).map(|i| (i >> 5) as u8).collect();
+        let sealed = seal(&key, b"header", &body);
+        let (_, mut reader) = SealedReader::new(Slow(&sealed), &key).unwrap();
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!(read, body);
     }
 
     #[test]
