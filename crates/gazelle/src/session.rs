@@ -11,6 +11,7 @@
 pub(crate) mod audit;
 mod background;
 pub(crate) mod client;
+pub(crate) mod coins;
 pub(crate) mod guest;
 pub(crate) mod kept;
 mod linear_client;

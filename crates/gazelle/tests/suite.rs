@@ -26,6 +26,8 @@ mod real;
 mod recorded;
 #[path = "suite/replay.rs"]
 mod replay;
+#[path = "suite/restored.rs"]
+mod restored;
 #[path = "suite/scale.rs"]
 mod scale;
 #[path = "suite/sharing.rs"]

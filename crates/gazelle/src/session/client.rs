@@ -16,6 +16,7 @@ use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::session::coins;
 use crate::session::kept::{self, ClientShelf, LinearSetup};
 use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::offer::SessionParts;
@@ -216,7 +217,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         if self.made.is_some() {
             return Ok(());
         }
-        let result = self.set_up_inner(shelf, rng);
+        let mut rng = coins::fresh(rng)?;
+        let result = self.set_up_inner(shelf, &mut rng);
         self.bury(result)
     }
 
@@ -260,8 +262,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     ) -> Result<Prepared<N>, GazelleError> {
         self.alive()?;
         self.charge()?;
-        // Masks, noise positions and keys do not repeat where this process was cloned or restored.
-        let mut rng = gazelle_prg::refreshed(rng)?;
+        let mut rng = coins::fresh(rng)?;
         let result = self.prepare_inner(&mut rng);
         self.bury(result)
     }

@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use gazelle_share::{LinearProtocol, NonlinearProtocol};
 use gazelle_wire::Channel;
 use gazelle_wire::handshake::{self, Hello, Status};
-use rand_core::CryptoRng;
+use rand_core::{CryptoRng, Rng};
 
 use crate::error::GazelleError;
 use crate::report::Meter;
+use crate::session::coins;
 use crate::session::offer::handshake_error;
 use crate::session::server::Service;
 
@@ -130,7 +131,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     ) -> Result<(), GazelleError> {
         let channel = &mut guest.channel;
         let mut nonce = [0; 32];
-        rng.fill_bytes(&mut nonce);
+        coins::fresh(rng)?.fill_bytes(&mut nonce);
         let result = handshake::offer(channel, &guest.hello, allowance, nonce, self.description())
             .and_then(|offered| offered.confirm(channel, self.suite_bytes()));
         let coin = result.map_err(|error| {

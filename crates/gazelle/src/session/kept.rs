@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use gazelle_share::{KeptSetup, LinearClient, LinearProtocol, LinearServer, NonlinearProtocol};
 use gazelle_wire::Channel;
-use rand_core::{CryptoRng, Rng};
+use rand_core::CryptoRng;
 
 use crate::error::GazelleError;
 use crate::plan::Plan;
@@ -168,7 +168,7 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     names.truncate(NAMES);
     let mut id = [0; 32];
     if shelf.is_some() {
-        gazelle_prg::refreshed(rng)?.fill_bytes(&mut id);
+        rng.fill_bytes(&mut id);
     }
     channel.send(&ClientCommand::SetUp { names: names.len() as u32 }, &())?;
     let wish = SetupWish { id, names };

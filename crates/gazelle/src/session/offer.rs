@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gazelle_share::{LinearProtocol, NonlinearProtocol};
 use gazelle_wire::handshake::{self, Caps, Hello, Line, ModelName};
 use gazelle_wire::{Channel, HandshakeError};
-use rand_core::CryptoRng;
+use rand_core::{CryptoRng, Rng};
 
 use crate::description::{self, Description};
 use crate::error::GazelleError;
@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::report::Meter;
 use crate::session::Client;
 use crate::session::audit::check_auditable;
+use crate::session::coins;
 use crate::session::kept::{ClientShelf, LinearSetup};
 use crate::suite::{Clients, Suite};
 use crate::traffic::PlannedTraffic;
@@ -95,7 +96,7 @@ impl Offer {
         };
         let hello = Hello { caps, pinned, model, ..Hello::default() };
         let mut nonce = [0; 32];
-        rng.fill_bytes(&mut nonce);
+        coins::fresh(rng)?.fill_bytes(&mut nonce);
         let inner =
             handshake::request(&mut channel, &hello, &nonce, line).map_err(handshake_error)?;
         match Description::parse(inner.description()) {

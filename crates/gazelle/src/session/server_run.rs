@@ -18,6 +18,7 @@ use crate::error::GazelleError;
 use crate::plan::{Task, Tensors};
 use crate::report::{self, InferenceReport, Meter, Phase};
 use crate::session::audit::server::CheatingEvidence;
+use crate::session::coins;
 use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::kept::{self, Count, ServerShelf};
 use crate::session::message::{
@@ -226,8 +227,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         return Err(GazelleError::Allowance);
                     }
                     self.number(id)?;
-                    // As at the client: coins do not repeat where this process was cloned or restored.
-                    let mut rng = gazelle_prg::refreshed(rng)?;
+                    let mut rng = coins::fresh(rng)?;
                     let prepared = self.prepare(id, wanted.is_some(), channel, &mut rng)?;
                     if let Some(wanted) = wanted {
                         let there = vec![self.keep(watcher.shelf(), &wanted, &prepared)];
@@ -248,7 +248,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         .prepared
                         .remove(&id)
                         .ok_or_else(|| GazelleError::Peer(format!("no inference {id}")))?;
-                    let mut rng = gazelle_prg::refreshed(rng)?;
+                    let mut rng = coins::fresh(rng)?;
                     watcher.inferred(&self.online(prepared, channel, &mut rng)?);
                 }
             }
@@ -275,6 +275,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         if self.made.is_some() {
             return Err(GazelleError::Peer("a second setup".into()));
         }
+        let rng = &mut coins::fresh(rng)?;
         let server = self.server;
         let kept = (shelf, server.kept_binding());
         let wish = (names, &self.context);

@@ -11,6 +11,7 @@ use gazelle_wire::testing::run_two_recorded;
 use crate::backend::{Choice, CompiledModel, DefaultService};
 use crate::description::{Description, ModelInfo};
 use crate::error::GazelleError;
+use crate::session::coins::repeating;
 use crate::session::{Limits, Offer, ServerLimits, Service};
 
 /// Ring of all tensors but the output.
@@ -109,7 +110,7 @@ fn offered(data: &[u8]) {
 pub fn at_server(data: &[u8]) {
     let honest = honest();
     let channel = Channel::from_payloads(splice(&honest.from_client, data));
-    let _ = honest.server.serve(channel, &ServerLimits::default(), &mut rng(2));
+    let _ = repeating::run(|| honest.server.serve(channel, &ServerLimits::default(), &mut rng(2)));
 }
 
 /// A whole session of a server, spliced with `data`: two bytes say where, the rest overwrites.
@@ -118,7 +119,7 @@ pub fn at_server(data: &[u8]) {
 /// Only on a defect.
 pub fn at_client(data: &[u8]) {
     let stream = splice(&honest().from_server, data);
-    let _ = session(Channel::from_payloads(stream));
+    let _ = repeating::run(|| session(Channel::from_payloads(stream)));
 }
 
 /// Returns the server's description of the network that the other bodies use: a seed for the corpus.
@@ -137,10 +138,13 @@ fn honest() -> &'static Honest {
     HONEST.get_or_init(|| {
         let server = Arc::new(compile());
         let serving = Arc::clone(&server);
-        let (client, served, recording): (_, _, Recording) =
-            run_two_recorded(session, move |channel| {
-                serving.serve(channel, &ServerLimits::default(), &mut rng(2))
-            });
+        let (client, served, recording): (_, _, Recording) = run_two_recorded(
+            |channel| repeating::run(|| session(channel)),
+            move |channel| {
+                let limits = ServerLimits::default();
+                repeating::run(|| serving.serve(channel, &limits, &mut rng(2)))
+            },
+        );
         assert!(client.is_ok() && served.is_ok(), "the honest session succeeds");
         let payloads = |bytes: Vec<u8>| {
             frames(&bytes).into_iter().flat_map(|frame| frame.payload).collect::<Vec<u8>>()
@@ -242,8 +246,10 @@ mod tests {
     #[test]
     fn conformance_the_honest_session_is_repeated_from_its_bytes() {
         let honest = honest();
-        session(Channel::from_payloads(honest.from_server.clone())).unwrap();
-        let channel = Channel::from_payloads(honest.from_client.clone());
-        honest.server.serve(channel, &ServerLimits::default(), &mut rng(2)).unwrap();
+        let channel = Channel::from_payloads(honest.from_server.clone());
+        repeating::run(|| session(channel)).unwrap();
+        let (channel, limits) =
+            (Channel::from_payloads(honest.from_client.clone()), ServerLimits::default());
+        repeating::run(|| honest.server.serve(channel, &limits, &mut rng(2))).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use rand_core::CryptoRng;
 use super::{Client, Prepared, no_setup};
 use crate::error::GazelleError;
 use crate::report::Phase;
+use crate::session::coins;
 use crate::session::kept::WriteInto;
 use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryRead, EntryTaken};
 use crate::session::stored;
@@ -63,7 +64,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         if self.allowance == 0 {
             return Err(GazelleError::Allowance);
         }
-        let mut rng = gazelle_prg::refreshed(rng)?;
+        let mut rng = coins::fresh(rng)?;
         let result = self.keep_inner((entry, holder), keep, &mut rng);
         self.bury(result)
     }
