@@ -135,6 +135,24 @@ pub(crate) fn get_bytes(input: &mut dyn Read, count: usize) -> Result<Vec<u8>, P
     Ok(bytes)
 }
 
+/// Reads chunk by chunk, and begins each in the pool while the next is read.
+pub(crate) fn load_chunks<C: Sync, R: Send, T: Send>(
+    chunks: &[C],
+    mut read: impl FnMut(&C) -> Result<R, ProtocolError>,
+    begin: impl Fn(usize, &C, R) -> Result<T, ProtocolError> + Sync,
+) -> Result<Vec<T>, ProtocolError> {
+    let mut begun: Vec<Result<T, ProtocolError>> = Vec::with_capacity(chunks.len());
+    begun.resize_with(chunks.len(), || Err(ProtocolError::Defect("a chunk that was not begun")));
+    rayon::in_place_scope(|pool| {
+        for (index, (chunk, slot)) in chunks.iter().zip(&mut begun).enumerate() {
+            let (content, begin) = (read(chunk)?, &begin);
+            pool.spawn(move |_| *slot = begin(index, chunk, content));
+        }
+        Ok::<_, ProtocolError>(())
+    })?;
+    begun.into_iter().collect()
+}
+
 /// What random OTs gave.
 pub(crate) fn put_log(out: &mut dyn Write, log: &RotLog) -> io::Result<()> {
     let [sent, received] = log.parts();

@@ -23,7 +23,7 @@ use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::{Made, RotHashes};
 use crate::shares::check_shares;
 use crate::stored::{
-    get_bits, get_log, get_planes, put_bits, put_log, put_planes, refused, unrecorded,
+    get_bits, get_log, get_planes, load_chunks, put_bits, put_log, put_planes, refused, unrecorded,
 };
 
 /// The client's material of one step.
@@ -132,16 +132,14 @@ impl GmwClientPrepared {
             StepOutput::Masked { bits } => bits as usize,
             StepOutput::Reveal => 0,
         };
-        let mut read = |chunk: &Chunk| {
+        let read = |chunk: &Chunk| {
             let log = get_log(input)?;
             let share = get_planes(input, chunk.inputs.len(), ring)?;
             let mask = get_planes(input, chunk.outputs.len(), mask_bits)?;
             let corrections = get_bits(input, step.corrections::<Client>(chunk))?;
             Ok((share, StoredChunk { log, mask, corrections }))
         };
-        let stored: Vec<(Planes, StoredChunk)> =
-            step.chunks.iter().map(&mut read).collect::<Result<_, ProtocolError>>()?;
-        let begin = |(chunk, (input, stored)): (&Chunk, (Planes, StoredChunk))| {
+        let begin = |_, chunk: &Chunk, (input, stored): (Planes, StoredChunk)| {
             let StoredChunk { log, mask, corrections } = stored;
             let share = Zeroizing::new(input.to_words());
             let mask = Zeroizing::new(if mask_bits == 0 { Vec::new() } else { mask.to_words() });
@@ -153,8 +151,7 @@ impl GmwClientPrepared {
             step.correct::<Client>(chunk, &mut executions, &corrections);
             Ok(ReadyChunk { executions, input, stored: None })
         };
-        let chunks = step.chunks.par_iter().zip(stored).map(begin);
-        Ok(Self { chunks: chunks.collect::<Result<_, ProtocolError>>()? })
+        Ok(Self { chunks: load_chunks(&step.chunks, read, begin)? })
     }
 }
 

@@ -10,11 +10,10 @@ use gazelle_prg::{Prg, Seed};
 use gazelle_share::step::StepOutput;
 use gazelle_share::{Misuse, ProtocolError, Shares};
 use gazelle_wire::Channel;
-use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::gmw::online::online as run_online;
-use crate::gmw::plan::GmwStep;
+use crate::gmw::plan::{Chunk, GmwStep};
 use crate::gmw::role::Server;
 use crate::gmw::run::Executions;
 use crate::gmw::schedule::Trip;
@@ -23,7 +22,7 @@ use crate::offline::work::{Beginning, FinishedChunk, Heard, Work};
 use crate::ot_session::{Made, RotHashes};
 use crate::shares::check_input;
 use crate::stored::{
-    get_bits, get_log, get_seed, put_bits, put_log, put_seed, refused, unrecorded,
+    get_bits, get_log, get_seed, load_chunks, put_bits, put_log, put_seed, refused, unrecorded,
 };
 
 /// The server's material of one step.
@@ -94,21 +93,19 @@ impl GmwServerPrepared {
     /// Reads it again.
     pub(crate) fn load(step: &GmwStep, input: &mut dyn Read) -> Result<Self, ProtocolError> {
         let seed = get_seed(input)?;
-        let mut read =
-            |chunk| Ok((get_log(input)?, get_bits(input, step.corrections::<Server>(chunk))?));
-        let stored: Vec<(RotLog, BitVec)> =
-            step.chunks.iter().map(&mut read).collect::<Result<_, ProtocolError>>()?;
-        let begin = |(index, (log, corrections)): (usize, &(RotLog, BitVec))| {
-            let mut rots = Rots::kept(log);
+        let read = |chunk: &Chunk| {
+            Ok((get_log(input)?, get_bits(input, step.corrections::<Server>(chunk))?))
+        };
+        let begin = |index, chunk: &Chunk, (log, corrections): (RotLog, BitVec)| {
+            let mut rots = Rots::kept(&log);
             let (mut executions, _) = begin_chunk(step, index, &seed, &mut rots);
             if !rots.is_spent() {
                 return Err(refused());
             }
-            step.correct::<Server>(&step.chunks[index], &mut executions, corrections);
+            step.correct::<Server>(chunk, &mut executions, &corrections);
             Ok(ReadyServerChunk { executions, stored: None })
         };
-        let chunks = stored.par_iter().enumerate().map(begin);
-        Ok(Self { chunks: chunks.collect::<Result<_, ProtocolError>>()?, seed: seed.clone() })
+        Ok(Self { chunks: load_chunks(&step.chunks, read, begin)?, seed: seed.clone() })
     }
 }
 

@@ -21,7 +21,7 @@ use rayon::Scope;
 
 use crate::offline::parcel::{Parcel, ParcelShape};
 use crate::offline::plan::{RunPlan, Unit};
-use crate::offline::streams::{Buffers, Coined, News, ReadGate, Stream};
+use crate::offline::streams::{Buffers, ClosesGate, Coined, News, ReadGate, Stream};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Party, Work, own_and_peer};
 use crate::ot_session::{Extend, Made};
 use crate::tasks::{deliver, wait};
@@ -133,6 +133,7 @@ where
         return coordinator.alone((speaking, listening), (send, recv), &parcels, &events);
     }
     std::thread::scope(|threads| {
+        let _closes = ClosesGate(&gate);
         let (own_news, peer_news) = (news.clone(), news.clone());
         let name = if P::CLIENT { "client" } else { "server" };
         let named = |what| std::thread::Builder::new().name(format!("{name}-{what}"));
@@ -145,15 +146,12 @@ where
             stream.listen(listening, recv, peer_parcels::<P>, news, &mut peer_coins);
         };
         let speaks = named("speaks").spawn_scoped(threads, speak);
-        if let Err(error) = speaks.and_then(|_| named("listens").spawn_scoped(threads, listen)) {
-            gate.close();
-            return Err(ProtocolError::backend(error));
-        }
-        let result = rayon::in_place_scope(|pool| {
+        speaks
+            .and_then(|_| named("listens").spawn_scoped(threads, listen))
+            .map_err(ProtocolError::backend)?;
+        rayon::in_place_scope(|pool| {
             Coordinator::new(stream, party, outbox, news).work(pool, &events)
-        });
-        gate.close();
-        result
+        })
     })
 }
 

@@ -65,7 +65,7 @@ impl ReadGate {
     }
 
     /// The run is over, with an error or without.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         // Under the lock, so that nobody misses it between looking and waiting.
         let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         self.closed.store(true, Ordering::Relaxed);
@@ -75,6 +75,15 @@ impl ReadGate {
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+}
+
+/// Closes a gate when the run is over, with a panic as well: nobody waits behind it for ever.
+pub(crate) struct ClosesGate<'a>(pub(crate) &'a ReadGate);
+
+impl Drop for ClosesGate<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -337,6 +346,20 @@ mod tests {
         assert_eq!(come(), 2, "room for two more");
         gate.close();
         reading.join().unwrap();
+    }
+
+    #[test]
+    fn adversarial_a_coordinator_that_panics_leaves_nobody_behind_the_gate() {
+        let gate = ReadGate::default();
+        assert!(gate.enter(WINDOW));
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            std::thread::scope(|threads| {
+                let _closes = ClosesGate(&gate);
+                threads.spawn(|| assert!(!gate.enter(2 * WINDOW)));
+                std::panic::resume_unwind(Box::new(()));
+            });
+        }));
+        assert!(run.is_err());
     }
 
     #[test]
