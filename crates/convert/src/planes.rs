@@ -38,12 +38,20 @@ impl Planes {
         let mut planes = Self::zeros(values.len(), bits as usize);
         let stride = planes.stride();
         let mut square = [0u64; 64];
-        for (i, chunk) in values.chunks(64).enumerate() {
-            square[..chunk.len()].copy_from_slice(chunk);
-            square[chunk.len()..].fill(0);
+        let (beside, mask) = beside(bits as usize);
+        for (i, group) in values.chunks(64 * beside).enumerate() {
+            square.fill(0);
+            for (half, chunk) in group.chunks(64).enumerate() {
+                for (word, value) in square.iter_mut().zip(chunk) {
+                    *word |= (value & mask) << (32 * half);
+                }
+            }
             transpose(&mut square);
-            for (bit, word) in square.iter().take(bits as usize).enumerate() {
-                planes.words[bit * stride + i] = *word;
+            for half in 0..group.len().div_ceil(64) {
+                let rows = square[32 * half..].iter().take(bits as usize);
+                for (bit, word) in rows.enumerate() {
+                    planes.words[bit * stride + beside * i + half] = *word;
+                }
             }
         }
         square.zeroize();
@@ -60,13 +68,21 @@ impl Planes {
         let stride = self.stride();
         let mut values = vec![0; self.lanes];
         let mut square = [0u64; 64];
-        for (i, chunk) in values.chunks_mut(64).enumerate() {
+        let (beside, mask) = beside(count);
+        for (i, group) in values.chunks_mut(64 * beside).enumerate() {
             square.fill(0);
-            for (bit, word) in square.iter_mut().take(count).enumerate() {
-                *word = self.words[(start + bit) * stride + i];
+            for half in 0..group.len().div_ceil(64) {
+                let rows = square[32 * half..].iter_mut().take(count);
+                for (bit, word) in rows.enumerate() {
+                    *word = self.words[(start + bit) * stride + beside * i + half];
+                }
             }
             transpose(&mut square);
-            chunk.copy_from_slice(&square[..chunk.len()]);
+            for (half, chunk) in group.chunks_mut(64).enumerate() {
+                for (value, word) in chunk.iter_mut().zip(&square) {
+                    *value = word >> (32 * half) & mask;
+                }
+            }
         }
         square.zeroize();
         values
@@ -214,6 +230,12 @@ pub(crate) fn and(a: &[u64], b: &[u64]) -> Vec<u64> {
 /// `a ^= b & c`, planes.
 pub(crate) fn xor_and(a: &mut [u64], b: &[u64], c: &[u64]) {
     a.iter_mut().zip(b).zip(c).for_each(|((a, b), c)| *a ^= b & c);
+}
+
+/// How many squares of 64 words of `bits` bits are transposed at once, and which bits of a word count: two that
+/// are short enough lie beside each other, the second 32 bits higher.
+fn beside(bits: usize) -> (usize, u64) {
+    if bits <= 32 { (2, 0xffff_ffff) } else { (1, u64::MAX) }
 }
 
 /// Bit j of word i becomes bit i of word j.
