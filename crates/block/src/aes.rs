@@ -1,12 +1,15 @@
-//! AES-128 over vectors of blocks: one generic kernel, four instruction sets.
+//! AES-128 over vectors of blocks: one generic kernel, five instruction sets.
 //!
 //! A [`Kernel`] is written once against [`Vector`]; [`dispatch`] compiles it for VAES-512, VAES-256,
 //! AES-NI and for no intrinsics at all (through the `aes` crate, whose portable code is constant
-//! time), and picks one at run time. All give the same bits: a block's state bytes are its
-//! little-endian bytes. `unsafe` stays in `aes/x86.rs`.
+//! time), and picks one at run time; in WebAssembly it is bit-sliced over that one's vectors. All give the
+//! same bits: a block's state bytes are its little-endian bytes. `unsafe` stays in `aes/x86.rs` and
+//! `aes/simd.rs`.
 #![expect(clippy::inline_always, reason = "kernels are compiled per instruction set by inlining")]
 
 mod portable;
+#[cfg(target_feature = "simd128")]
+mod simd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -28,6 +31,8 @@ pub(crate) const ROUND_KEYS: usize = 11;
 pub enum AesIsa {
     /// The `aes` crate, block by block.
     Portable,
+    /// Bit-sliced, eight blocks at a time, in the vectors of WebAssembly.
+    Simd128,
     /// 128-bit AES-NI.
     AesNi,
     /// 256-bit VAES.
@@ -45,16 +50,19 @@ impl AesIsa {
     /// All that the processor has, whatever `GAZELLE_ISA` says: what tests compare with each other.
     pub fn all() -> Vec<Self> {
         let best = Self::capped(isa::detected());
-        [Self::Portable, Self::AesNi, Self::Vaes256, Self::Vaes512]
-            .into_iter()
-            .filter(|&isa| isa <= best)
-            .collect()
+        let sets: &[Self] = if cfg!(target_feature = "simd128") {
+            &[Self::Portable, Self::Simd128]
+        } else {
+            &[Self::Portable, Self::AesNi, Self::Vaes256, Self::Vaes512]
+        };
+        sets.iter().copied().filter(|&isa| isa <= best).collect()
     }
 
     /// The name used in benchmark ids.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            Self::Simd128 => "simd128",
             Self::AesNi => "aes-ni",
             Self::Vaes256 => "vaes-256",
             Self::Vaes512 => "vaes-512",
@@ -73,7 +81,7 @@ impl AesIsa {
 
     #[cfg(not(target_arch = "x86_64"))]
     fn capped(_: Isa) -> Self {
-        Self::Portable
+        if cfg!(target_feature = "simd128") { Self::Simd128 } else { Self::Portable }
     }
 }
 
@@ -160,6 +168,10 @@ pub fn dispatch<K: Kernel>(isa: AesIsa, kernel: K) -> K::Output {
     return x86::dispatch(isa, kernel);
     #[cfg(not(target_arch = "x86_64"))]
     {
+        #[cfg(target_feature = "simd128")]
+        if isa >= AesIsa::Simd128 {
+            return kernel.run::<simd::Wide>();
+        }
         let _ = isa;
         kernel.run::<Portable>()
     }
@@ -190,12 +202,14 @@ impl AesKey {
         out
     }
 
-    /// Fills in the round keys. Without AES instructions they stay zero: the portable path
-    /// expands the key itself.
+    /// Fills in the round keys. With neither AES instructions nor vectors they stay zero: the portable
+    /// path expands the key itself.
     fn expand(keys: &mut [Self]) {
         #[cfg(target_arch = "x86_64")]
         x86::expand(keys);
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_feature = "simd128")]
+        simd::expand(keys);
+        #[cfg(not(any(target_arch = "x86_64", target_feature = "simd128")))]
         let _ = keys;
     }
 }
@@ -393,7 +407,8 @@ mod tests {
             };
             let mut expected = Vec::new();
             dispatch(AesIsa::Portable, Algebra(&spread(4), &mut expected));
-            for (isa, width) in AesIsa::all().into_iter().zip([4, 1, 2, 4]) {
+            let widths = if cfg!(target_feature = "simd128") { [4; 4] } else { [4, 1, 2, 4] };
+            for (isa, width) in AesIsa::all().into_iter().zip(widths) {
                 let mut got = Vec::new();
                 dispatch(isa, Algebra(&spread(width), &mut got));
                 for (expected, got) in expected.chunks(4).zip(got.chunks(width)) {

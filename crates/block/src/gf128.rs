@@ -1,14 +1,16 @@
 //! The field GF(2^128) = GF(2)\[x\] / (x^128 + x^7 + x^2 + x + 1), bit k of a [`Block`] standing for x^k.
 //!
 //! Sums are XOR. Products are carry-less: [`portable`] is the definition, PCLMULQDQ takes over where
-//! the processor has it. All are constant time.
+//! the processor has it, its multiplier of integers elsewhere. All are constant time.
 
+mod spread;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use zeroize::Zeroize;
 
 use crate::block::Block;
+use spread::{Spread, SpreadSum};
 
 /// The one.
 pub(crate) const ONE: Block = Block(1);
@@ -19,11 +21,43 @@ pub fn mul(a: Block, b: Block) -> Block {
     reduce(low, high)
 }
 
-/// The sum of `a_i b_i`, reduced once. What the longer of the two has too much counts as zero.
-///
-/// Cost: four carry-less multiplications per pair.
-pub(crate) fn inner_product(a: &[Block], b: &[Block]) -> Block {
-    let (low, high) = wide_inner_product(a, b);
+/// Factors that meet many others.
+struct CommonFactors<'a> {
+    blocks: &'a [Block],
+    /// Of each block; empty where there is an instruction.
+    spread: Vec<Spread>,
+}
+
+impl<'a> CommonFactors<'a> {
+    fn new(blocks: &'a [Block]) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if x86::multiplies() {
+            return Self { blocks, spread: Vec::new() };
+        }
+        Self { blocks, spread: blocks.iter().map(|block| Spread::new(block.0)).collect() }
+    }
+
+    /// The sum of `a_i b_i`, reduced once. What the longer of the two has too much counts as zero.
+    ///
+    /// Cost: four carry-less multiplications per pair.
+    fn inner_product(&self, a: &[Block]) -> Block {
+        #[cfg(target_arch = "x86_64")]
+        if let Some((low, high)) = x86::wide_inner_product(a, self.blocks) {
+            return reduce(low, high);
+        }
+        let (used, _) = a.split_at(a.len().min(self.blocks.len()));
+        spread_product(used, &self.spread)
+    }
+}
+
+/// [`CommonFactors::inner_product`] by the multiplier of integers.
+fn spread_product(a: &[Block], b: &[Spread]) -> Block {
+    let mut sum = SpreadSum::zero();
+    for (a, b) in a.iter().zip(b) {
+        sum.add(&Spread::new(a.0), b);
+    }
+    let (low, high) = sum.wide();
+    sum.zeroize();
     reduce(low, high)
 }
 
@@ -36,12 +70,12 @@ pub fn add_row_products(sums: &mut [Block], rows: &[[u8; 16]], width: usize, b: 
     if x86::add_row_products(sums, rows, width, b) {
         return;
     }
-    let mut blocks = vec![Block::ZERO; width];
+    let (mut blocks, factors) = (vec![Block::ZERO; width], CommonFactors::new(b));
     for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(width.max(1))) {
         for (block, bytes) in blocks.iter_mut().zip(row) {
             *block = Block::from_bytes(*bytes);
         }
-        *sum ^= inner_product(&blocks, b);
+        *sum ^= factors.inner_product(&blocks);
     }
     blocks.zeroize();
 }
@@ -63,7 +97,7 @@ pub fn powers(x: Block, count: usize) -> Vec<Block> {
 pub fn polynomials(values: &[Block], lists: usize, powers: &[Block]) -> Vec<Block> {
     let mut sums = vec![Block::ZERO; lists];
     let Some(step) = powers.last() else { return sums };
-    let mut run = vec![Block::ZERO; powers.len()];
+    let (mut run, factors) = (vec![Block::ZERO; powers.len()], CommonFactors::new(powers));
     for rows in values.chunks((lists * powers.len()).max(1)).rev() {
         for sum in &mut sums {
             *sum = mul(*sum, *step);
@@ -77,7 +111,7 @@ pub fn polynomials(values: &[Block], lists: usize, powers: &[Block]) -> Vec<Bloc
             let length = own.len();
             run.iter_mut().zip(own).for_each(|(slot, value)| *slot = *value);
             let (own, _) = run.split_at(length);
-            *sum ^= inner_product(own, powers);
+            *sum ^= factors.inner_product(own);
         }
     }
     run.zeroize();
@@ -124,26 +158,11 @@ fn wide_mul(a: Block, b: Block) -> (u128, u128) {
     wide_portable(a.0, b.0)
 }
 
-/// The sum of the products of the polynomials.
-fn wide_inner_product(a: &[Block], b: &[Block]) -> (u128, u128) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(sum) = x86::wide_inner_product(a, b) {
-        return sum;
-    }
-    let products = a.iter().zip(b).map(|(a, b)| wide_portable(a.0, b.0));
-    products.fold((0, 0), |sum, product| (sum.0 ^ product.0, sum.1 ^ product.1))
-}
-
-/// Bit by bit, with masks.
+/// By the multiplier of integers.
 fn wide_portable(a: u128, b: u128) -> (u128, u128) {
-    let (mut low, mut high) = (0, 0);
-    for bit in 0..128 {
-        let taken = a & (b >> bit & 1).wrapping_neg();
-        low ^= taken << bit;
-        // Shifting by 128 - bit in two steps, because bit may be 0.
-        high ^= taken >> 1 >> (127 - bit);
-    }
-    (low, high)
+    let mut product = SpreadSum::zero();
+    product.add(&Spread::new(a), &Spread::new(b));
+    product.wide()
 }
 
 /// `low + high x^128` modulo the polynomial: x^128 = x^7 + x^2 + x + 1, twice for what runs over.
@@ -180,11 +199,15 @@ mod tests {
         fn properties_the_field_laws_hold(a in any::<u128>(), b in any::<u128>(), c in any::<u128>()) {
             let (a, b, c) = (Block(a), Block(b), Block(c));
             prop_assert!(mul(a, b) == portable(a, b));
+            let (low, high) = wide_portable(a.0, b.0);
+            prop_assert!(reduce(low, high) == portable(a, b));
+            let spread = [b, a].map(|b| Spread::new(b.0));
+            prop_assert!(spread_product(&[a, c], &spread) == mul(a, b) ^ mul(c, a));
             prop_assert!(mul(a, b) == mul(b, a));
             prop_assert!(mul(a, mul(b, c)) == mul(mul(a, b), c));
             prop_assert!(mul(a, b ^ c) == mul(a, b) ^ mul(a, c));
             prop_assert!(mul(a, ONE) == a && mul(a, Block::ZERO) == Block::ZERO);
-            prop_assert!(inner_product(&[a, b], &[c, a]) == mul(a, c) ^ mul(b, a));
+            prop_assert!(CommonFactors::new(&[c, a]).inner_product(&[a, b]) == mul(a, c) ^ mul(b, a));
             prop_assert!(a == Block::ZERO || mul(a, invert(a)) == ONE);
             prop_assert!(pow(a, 5) == mul(a, mul(mul(a, a), mul(a, a))));
             prop_assert!(pow_of_bits(a, 5, 3) == pow(a, 5) && pow_of_bits(a, 1, 1) == a);
@@ -213,7 +236,9 @@ mod tests {
             let a: Vec<Block> = (0..count as u128).map(block).collect();
             let b: Vec<Block> = (0..count as u128).map(|i| block(i * i + 1)).collect();
             let sum = a.iter().zip(&b).fold(Block::ZERO, |sum, (a, b)| sum ^ portable(*a, *b));
-            assert!(inner_product(&a, &b) == sum);
+            assert!(CommonFactors::new(&b).inner_product(&a) == sum);
+            let spread: Vec<Spread> = b.iter().map(|b| Spread::new(b.0)).collect();
+            assert!(spread_product(&a, &spread) == sum);
             let x = block(99);
             for lists in [1, 2, 3, 8] {
                 let list = |j| a.iter().skip(j).step_by(lists);
@@ -233,6 +258,6 @@ mod tests {
         assert!(invert(Block::ZERO) == Block::ZERO);
         assert!(pow(Block(2), u128::MAX) == ONE);
         assert!(pow(Block(2), u128::MAX / 3) != ONE && pow(Block(2), u128::MAX / 5) != ONE);
-        assert!(inner_product(&[], &[]) == Block::ZERO);
+        assert!(CommonFactors::new(&[]).inner_product(&[]) == Block::ZERO);
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bitslice;
 mod ctr;
 mod error;
 pub mod isa;

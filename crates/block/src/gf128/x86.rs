@@ -12,10 +12,16 @@ use gazelle_prg::isa::{self, Isa};
 
 use crate::Block;
 
+/// Whether the processor may use the instruction.
+#[inline]
+pub(super) fn multiplies() -> bool {
+    isa::level() >= Isa::Avx2
+}
+
 /// The product of two polynomials (low half, high half), if the processor may use the instruction.
 #[inline]
 pub(super) fn wide_mul(a: u128, b: u128) -> Option<(u128, u128)> {
-    if isa::level() >= Isa::Avx2 {
+    if multiplies() {
         // SAFETY: the level AVX2 includes PCLMULQDQ.
         Some(unsafe { clmul(a, b) })
     } else {
