@@ -65,7 +65,7 @@ class Link {
 
 onmessage = async ({ data }) => {
   try {
-    await init({ module_or_path: new URL("gazelle_bg.wasm", import.meta.url) });
+    await init({ module_or_path: data.module });
     const link = new Link(data.shared, data.port);
     if (data.call === "catalogue") {
       postMessage({ kind: "catalogue", text: catalogue(link), blocks: blocksPerSecond() });

@@ -22,6 +22,9 @@ const TROUBLE = {
   defect: "Something is wrong with this page.",
 };
 
+// Compiled once: the workers share it, and what the browser has made of its hot parts.
+const compiled = WebAssembly.compileStreaming(fetch(new URL("gazelle_bg.wasm", import.meta.url)));
+compiled.catch(() => {}); // each call says so
 let models = [];
 let current = null; // { end, timer }
 let taken = null; // the file that "Try again" takes again, chosen or dropped
@@ -57,7 +60,9 @@ function call(request, transfer, told, counted) {
     // Without a message it is the file that did not come.
     told({ kind: "error", text: event.message ? `defect: ${event.message}` : "gone: the engine cannot be loaded" });
   };
-  engine.postMessage({ ...request, shared, port: port2 }, [port2, ...transfer]);
+  compiled.then(
+    (module) => engine.postMessage({ ...request, module, shared, port: port2 }, [port2, ...transfer]),
+    () => told({ kind: "error", text: "gone: the engine cannot be loaded" }));
   return () => {
     engine.terminate();
     // The other worker still says goodbye to the server.
@@ -71,6 +76,7 @@ function look() {
     end();
     if (said.kind === "error") return fail(said.text);
     models = JSON.parse(said.text);
+    root.dataset.blocks = said.blocks;
     const blocks = (said.blocks / 1e6).toFixed(1);
     $("engine").textContent = `The engine runs in WebAssembly in this tab, at ${blocks} million AES blocks per `
       + "second; the gazelle program uses the processor's own AES instructions and is faster.";
@@ -151,6 +157,7 @@ function run(name, bytes) {
       if ($("preview").hidden) draw(new ImageData(said.pixels, said.width, said.height), name);
       return;
     }
+    clearInterval(timer);
     $("time").textContent = seconds();
     // The last counts come within a moment.
     setTimeout(() => stop(mine), 300);
@@ -224,13 +231,14 @@ function rows(id, all) {
   }));
 }
 
+// A number and its unit stay on one line.
 function cost({ seconds, bytes_sent, bytes_received }) {
-  return `${seconds.toFixed(2)} s, ${size(bytes_sent + bytes_received)}`;
+  return `${seconds.toFixed(2)}\u00a0s, ${size(bytes_sent + bytes_received)}`;
 }
 
 function size(bytes) {
-  if (bytes < 1000) return `${bytes} B`;
-  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  if (bytes < 1000) return `${bytes}\u00a0B`;
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)}\u00a0kB` : `${(bytes / 1e6).toFixed(1)}\u00a0MB`;
 }
 
 // `text` is `kind: details`.

@@ -131,20 +131,26 @@ pub fn infer(
     answer.and_then(|answer| Ok(serde_json::to_string(&answer)?)).map_err(|error| thrown(&error))
 }
 
-/// Blocks of AES-128 per second here, hashed as OTs are: what a prediction mostly waits for.
+/// Blocks of AES-128 per second here, hashed as OTs are: what a prediction mostly waits for. The best of
+/// a few runs, because a browser compiles code again once it is hot.
 ///
 /// # Errors
 /// If the browser gives no random numbers.
 #[wasm_bindgen(js_name = blocksPerSecond)]
 pub fn blocks_per_second() -> Result<f64, JsError> {
-    const BATCH: usize = 1 << 14;
+    const BATCH: usize = 1 << 12;
+    const RUNS: usize = 8;
     let mut rng = gazelle::system_rng()?;
     let hash = HashSeed::new(&Seed::random(&mut rng));
     let (blocks, mut out) = (vec![Block::default(); BATCH], vec![Block::default(); BATCH]);
-    let (start, mut batches) = (Instant::now(), 0);
-    while start.elapsed() < Duration::from_millis(50) {
-        hash.hash((batches * BATCH) as u64, &blocks, &mut out);
-        batches += 1;
+    let mut best = 0f64;
+    for run in 0..RUNS {
+        let (start, mut batches) = (Instant::now(), 0);
+        while start.elapsed() < Duration::from_millis(10) {
+            hash.hash(((run + batches) * BATCH) as u64, &blocks, &mut out);
+            batches += 1;
+        }
+        best = best.max((batches * BATCH) as f64 / start.elapsed().as_secs_f64());
     }
-    Ok((batches * BATCH) as f64 / start.elapsed().as_secs_f64())
+    Ok(best)
 }
