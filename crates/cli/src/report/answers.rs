@@ -176,9 +176,10 @@ fn card(object: &Object<'_>, thumbnail: Option<&[u8]>, notices: &[Notice]) -> Ma
             }
             @for notice in notices { p class="warn" { (notice.kind()) } }
             p class="figures" {
-                (output::seconds(offline.seconds)) " before the input, "
-                (output::seconds(online.seconds)) " after, "
-                (output::bytes(offline.bytes() + online.bytes()))
+                @if offline.bytes() == 0 { "made ahead, " }
+                @else { span class="whole" { (output::seconds(offline.seconds)) } " before the input, " }
+                span class="whole" { (output::seconds(online.seconds)) } " after, "
+                span class="whole" { (output::bytes(offline.bytes() + online.bytes())) }
             }
         }
     }
@@ -235,11 +236,18 @@ fn by_layer(layers: &[Layer]) -> Markup {
     };
     html! {
         table {
-            tr { th { "layer" } th { "protocol" } th colspan="2" { "offline" } th colspan="2" { "online" } }
-            @for layer in layers {
+            thead {
                 tr {
-                    td { (visible(&layer.name)) } td { (visible(&layer.protocol)) }
-                    (phase(&layer.offline)) (phase(&layer.online))
+                    th scope="col" { "layer" } th scope="col" { "protocol" }
+                    th scope="colgroup" colspan="2" { "offline" } th scope="colgroup" colspan="2" { "online" }
+                }
+            }
+            tbody {
+                @for layer in layers {
+                    tr {
+                        th scope="row" { (visible(&layer.name)) } td { (visible(&layer.protocol)) }
+                        (phase(&layer.offline)) (phase(&layer.online))
+                    }
                 }
             }
         }

@@ -109,18 +109,22 @@ fn predictions(inspection: &Inspection) -> Markup {
     };
     html! {
         table {
-            tr { th { "link" } th { "phase" } th { "time" } th { "bytes" } th { "round trips" } }
+            thead {
+                tr { @for name in ["link", "phase", "time", "bytes", "round trips"] { th scope="col" { (name) } } }
+            }
             @for (link, prediction) in &inspection.predicted {
-                @for phase in ["setup", "offline", "online"] {
-                    tr {
-                        td { @if phase == "setup" { (link) } }
-                        td { (phase) }
-                        td { (output::seconds(figure(prediction, phase, "seconds"))) }
-                        td {
-                            (output::bytes((figure(prediction, phase, "bytes_sent")
-                                + figure(prediction, phase, "bytes_received")) as u64))
+                tbody {
+                    @for phase in ["setup", "offline", "online"] {
+                        tr {
+                            @if phase == "setup" { th scope="rowgroup" rowspan="3" { (link) } }
+                            th scope="row" { (phase) }
+                            td { (output::seconds(figure(prediction, phase, "seconds"))) }
+                            td {
+                                (output::bytes((figure(prediction, phase, "bytes_sent")
+                                    + figure(prediction, phase, "bytes_received")) as u64))
+                            }
+                            td { (figure(prediction, phase, "turns")) }
                         }
-                        td { (figure(prediction, phase, "turns")) }
                     }
                 }
             }
