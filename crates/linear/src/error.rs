@@ -20,8 +20,13 @@ pub enum LinearError {
         room: usize,
     },
     /// No parameters keep the error small enough.
-    #[error("no parameters reach the error bound for {ring_bits} bits, {truncate_bits} dropped")]
+    #[error(
+        "layer {name}: no parameters keep its error small enough ({ring_bits} bits, {truncate_bits} dropped): its \
+         weights are too large beside what is told apart of its output; serve with --rounding local, which allows more"
+    )]
     NoParameters {
+        /// The layer, or the first of those that read one tensor.
+        name: String,
         /// Ring width.
         ring_bits: u32,
         /// Bits dropped after the layer.

@@ -74,7 +74,11 @@ pub(crate) fn plan_group(
         || {
             let packed = partitions.iter().any(|parts| packs(scheme, group, parts));
             Err(if packed {
-                LinearError::NoParameters { ring_bits: group.ring_bits, truncate_bits }
+                LinearError::NoParameters {
+                    name: group.name.clone(),
+                    ring_bits: group.ring_bits,
+                    truncate_bits,
+                }
             } else {
                 LinearError::Operator("the packing scheme has nothing for it")
             })

@@ -150,9 +150,10 @@ fn check_over(
     let squares: f64 = errors.iter().map(|error| error * error).sum();
     let deviation = (squares / errors.len() as f64).sqrt();
     assert_eq!(errors.len(), 310 * inputs.len());
-    // A third of the values are sums of the kind with sqrt(5): plans allow sqrt(7 / 3) / 24 in all. A
-    // deviation estimated from 930 values is itself off by 3 %; five times that makes 1.76.
-    assert!((1e-6..1.76 / 24.0).contains(&deviation), "a deviation of {deviation} units");
+    // A third of the values are sums of the kind with sqrt(5): plans allow sqrt(7 / 3) / 24 in all. Values of a
+    // setup share its noise: 1,000 of these estimates had the mean 1.39 and the deviation 0.11. Seven times that
+    // makes 2.16.
+    assert!((1e-6..2.16 / 24.0).contains(&deviation), "a deviation of {deviation} units");
 }
 
 /// The signed value of two shares.
