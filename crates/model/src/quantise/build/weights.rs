@@ -10,10 +10,6 @@ use crate::graph::{GraphNode, Op};
 use crate::quantise::Candidate;
 use crate::quantise::scales::{log2_ceil, scale_for};
 
-/// log2 of the largest norm of an output's integers, with exact rounding: beyond it a linear layer's noise fits no
-/// parameters where rings have 35 bits or more (a DenseNet-121's layers asked for four times as much).
-const LARGEST_NORM: i32 = 16;
-
 impl NetworkDraft<'_> {
     pub(super) fn linear(
         &mut self,
@@ -43,7 +39,7 @@ impl NetworkDraft<'_> {
     /// cost less than a thousandth of their norm. The candidate's number is meant for weights of
     /// about 0.3; larger ones get up to 3 bits more than their norm asks for, to come near it. The
     /// largest weight takes no more than the candidate's bits and 7, none is finer than the output
-    /// can tell, nor than an exact layer's noise allows, unless the output's scale needs it, and all fit i32. Where bits were shared out among the
+    /// can tell, unless the output's scale needs it, and all fit i32. Where bits were shared out among the
     /// layers (`fractions`), they count from the candidate's number instead of the norm.
     fn fraction_bits(&self, node: &GraphNode, (id, input): (usize, usize), weights: &[f32]) -> i32 {
         let squares: f64 = weights.iter().map(|w| f64::from(*w) * f64::from(*w)).sum();
@@ -70,10 +66,7 @@ impl NetworkDraft<'_> {
             Some(beyond) => wanted + beyond,
             None => precise.max(wanted.min(precise + 3)).min(most),
         };
-        let channels = self.graph.shape(node.output).channels;
-        let quiet = if self.candidate.exact { most_of_norm(weights, channels) } else { i32::MAX };
-        let bits = bits.min(useful).min(quiet);
-        bits.max(reach).min(29 - magnitude)
+        bits.min(useful).max(reach).min(29 - magnitude)
     }
 
     /// The largest width of a step that reads this tensor, through local maps.
@@ -104,26 +97,5 @@ impl NetworkDraft<'_> {
             }
         }
         reached.contains(&self.graph.output)
-    }
-}
-
-/// The most fraction bits with which no output's integers have a norm above [`LARGEST_NORM`].
-fn most_of_norm(weights: &[f32], outputs: usize) -> i32 {
-    let square = |w: &f32| f64::from(*w) * f64::from(*w);
-    let rows = weights.chunks((weights.len() / outputs.max(1)).max(1));
-    let largest = rows.map(|row| row.iter().map(square).sum::<f64>()).fold(0.0, f64::max);
-    if largest > 0.0 { LARGEST_NORM - log2_ceil(largest.sqrt()) } else { i32::MAX }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::most_of_norm;
-
-    #[test]
-    fn known_answer_the_largest_row_decides_how_many_bits_there_are() {
-        assert_eq!(most_of_norm(&[0.0, 0.0, 3.0, 4.0], 2), 13);
-        assert_eq!(most_of_norm(&[3.0, 0.0, 0.0, 4.0], 2), 14);
-        assert_eq!(most_of_norm(&[0.25, 0.0], 2), 18);
-        assert_eq!(most_of_norm(&[0.0; 4], 2), i32::MAX);
     }
 }
