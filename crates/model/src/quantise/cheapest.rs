@@ -4,7 +4,8 @@
 use rayon::prelude::*;
 
 use super::fractions::{self, Fractions};
-use super::{CalibratedGraph, Options, Searched, search};
+use super::search::{Searched, search};
+use super::{CalibratedGraph, Options};
 use crate::error::ModelError;
 
 /// Passes over the network within the effort from which on more searches are begun.

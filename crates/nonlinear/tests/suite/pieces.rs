@@ -88,7 +88,7 @@ fn conformance_steps_of_many_pieces_are_right_under_both_roundings() {
 /// What a client's link lets through: of the server's messages of halves one, until the client has said one.
 #[derive(Default)]
 struct Held {
-    state: Mutex<(bool, bool)>,
+    said: Mutex<bool>,
     changed: Condvar,
 }
 
@@ -112,11 +112,11 @@ impl Read for HeldReader {
             if kind == HALVES {
                 self.halves += 1;
                 if self.halves > 1 {
-                    let said = self.held.state.lock().unwrap();
+                    let said = self.held.said.lock().unwrap();
                     let wait = Duration::from_mins(1);
                     let (said, _) =
-                        self.held.changed.wait_timeout_while(said, wait, |said| !said.0).unwrap();
-                    if !said.0 {
+                        self.held.changed.wait_timeout_while(said, wait, |said| !*said).unwrap();
+                    if !*said {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                 }
@@ -142,7 +142,7 @@ impl Write for WatchedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A message of pieces leaves by itself: its header comes first.
         if bytes.starts_with(&HALVES.to_le_bytes()) {
-            self.held.state.lock().unwrap().0 = true;
+            *self.held.said.lock().unwrap() = true;
             self.held.changed.notify_all();
         }
         self.inner.write(bytes)
