@@ -5,6 +5,7 @@ mod any_ot;
 mod compiled;
 mod machine;
 pub mod planner;
+mod stretch;
 
 use gazelle_garble::HalfGates;
 use gazelle_linear::PublicCoin;

@@ -6,6 +6,7 @@
 mod groups;
 mod mask_sources;
 mod tensors;
+mod waves;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use gazelle_share::{
 use crate::error::GazelleError;
 
 pub(crate) use tensors::Tensors;
+pub(crate) use waves::Wave;
 
 /// The order of work of one inference: public, the same at both parties.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct Plan {
     drawn: Vec<TensorId>,
     /// Per node: its group and its position there, or the number of its step.
     places_of: Vec<(usize, usize)>,
+    waves: Vec<Wave>,
 }
 
 /// Where a linear group sits in the network.
@@ -97,6 +100,7 @@ impl Plan {
             }
         }
         let plan = Self {
+            waves: waves::waves(&architecture),
             architecture: Arc::new(architecture),
             groups: groups.into(),
             places,
@@ -128,9 +132,14 @@ impl Plan {
     ///
     /// # Panics
     /// If there are not so many [`steps`](Self::steps).
-    #[expect(clippy::indexing_slicing, reason = "steps and their nodes are pushed together")]
     pub fn step_name(&self, step: usize) -> &str {
-        &self.architecture.node(self.step_nodes[step]).name
+        &self.step_node(step).name
+    }
+
+    /// Returns a step's node.
+    #[expect(clippy::indexing_slicing, reason = "steps and their nodes are pushed together")]
+    pub(crate) fn step_node(&self, step: usize) -> &Node {
+        self.architecture.node(self.step_nodes[step])
     }
 
     /// Returns the elements of the largest tensor, and of all together: bounds a session's memory.
@@ -143,17 +152,30 @@ impl Plan {
         &self.places
     }
 
-    /// Returns all nodes in order, and what each is to a session.
+    /// Returns all nodes in order, and what each is to a session: the order of the offline phase.
     pub(crate) fn walk(&self) -> impl Iterator<Item = (NodeId, &Node, Task<'_>)> {
-        let nodes = self.architecture.node_ids().zip(self.architecture.nodes());
-        nodes.zip(&self.places_of).map(|((id, node), place)| {
-            let task = match (&node.kind, *place) {
-                (NodeKind::Linear(_), (group, position)) => Task::Linear { group, position },
-                (NodeKind::Step(_), (number, _)) => Task::Step(number),
-                (NodeKind::Local(map), _) => Task::Local(map),
-            };
-            (id, node, task)
-        })
+        self.architecture.node_ids().map(|id| (id, self.architecture.node(id), self.task(id)))
+    }
+
+    /// Returns what a node is to a session.
+    #[expect(clippy::indexing_slicing, reason = "there is a place for each node")]
+    pub(crate) fn task(&self, id: NodeId) -> Task<'_> {
+        match (&self.architecture.node(id).kind, self.places_of[id.index()]) {
+            (NodeKind::Linear(_), (group, position)) => Task::Linear { group, position },
+            (NodeKind::Step(_), (number, _)) => Task::Step(number),
+            (NodeKind::Local(map), _) => Task::Local(map),
+        }
+    }
+
+    /// Returns the order of the online phase: steps side by side, and what is computed before each wave of them.
+    pub(crate) fn waves(&self) -> &[Wave] {
+        &self.waves
+    }
+
+    /// Names a wave by its steps.
+    pub(crate) fn wave_name(&self, wave: &Wave) -> String {
+        let names: Vec<&str> = wave.steps.iter().map(|step| self.step_name(*step)).collect();
+        names.join("+")
     }
 
     pub(crate) fn drawn(&self) -> &[TensorId] {

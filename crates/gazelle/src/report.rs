@@ -47,7 +47,8 @@ pub struct Layer {
     /// Before the input was known. Linear groups overlap: their seconds are the work at this
     /// party, not the time that passed.
     pub offline: Phase,
-    /// After. The masked input belongs to the first linear layer.
+    /// After. The masked input belongs to the first linear layer. Steps side by side have their own bytes, a part of
+    /// the time that they shared in proportion to these, and the first of them all their turns.
     pub online: Phase,
 }
 
@@ -101,8 +102,7 @@ pub(crate) fn layers(
     layers.into_iter().map(|(_, layer)| layer).collect()
 }
 
-/// Phases of the steps of an offline phase that was one run: what was announced before, and the run's
-/// turns, belong to the first step.
+/// Phases of steps that ran together: what was announced before, and the run's turns, belong to the first step.
 pub(crate) fn steps(costs: &[StepCost], announced: Phase, turns: u64) -> Vec<Phase> {
     let phase = |cost: &StepCost| Phase {
         seconds: cost.seconds,
@@ -116,6 +116,15 @@ pub(crate) fn steps(costs: &[StepCost], announced: Phase, turns: u64) -> Vec<Pha
         first.turns += turns;
     }
     phases
+}
+
+/// Puts what the steps of a wave took online into their places among all steps': its turns belong to the first.
+pub(crate) fn place(phases: &mut [Phase], wave: &[usize], costs: &[StepCost], turns: u64) {
+    for (step, phase) in wave.iter().zip(steps(costs, Phase::default(), turns)) {
+        if let Some(slot) = phases.get_mut(*step) {
+            *slot = phase;
+        }
+    }
 }
 
 /// Adds what steps took after the run.

@@ -36,3 +36,5 @@ mod sharing;
 mod stored;
 #[path = "suite/traffic.rs"]
 mod traffic;
+#[path = "suite/waves.rs"]
+mod waves;

@@ -27,7 +27,7 @@ mod online;
 pub(crate) mod plan;
 pub(crate) mod role;
 pub(crate) mod run;
-mod schedule;
+pub(crate) mod schedule;
 pub(crate) mod server;
 #[cfg(test)]
 mod tests;

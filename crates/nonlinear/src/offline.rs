@@ -31,6 +31,6 @@ use gazelle_share::{PreparedSteps, ProtocolError};
 
 /// The material of the one step that was prepared.
 pub(crate) fn single<P>(all: PreparedSteps<P>) -> Result<P, ProtocolError> {
-    let none = ProtocolError::Defect("no step was prepared");
-    all.into_iter().next().map(|(prepared, _)| prepared).ok_or(none)
+    let none = ProtocolError::Defect("nothing came of a step");
+    all.into_iter().next().map(|(result, _)| result).ok_or(none)
 }

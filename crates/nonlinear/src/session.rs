@@ -8,6 +8,7 @@
 //! | `set_up`: OT receiver; for GMW the hash seed before it, and OT sender | OT sender; hash seed, OT receiver |
 //! | `announce`, `prepare`: the [offline phase](crate::offline) of all steps at once | the same |
 //! | `online`: that of the step's backend | the same |
+//! | `online_wave`: garbled steps one after the other, then those by OT side by side | the same |
 
 mod client;
 mod server;
@@ -17,7 +18,7 @@ use std::ops::Range;
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
 use gazelle_share::step::StepOutput;
-use gazelle_share::{Misuse, NonlinearTraffic, ProtocolError, Step};
+use gazelle_share::{Misuse, NonlinearTraffic, OnlineSteps, ProtocolError, Step, StepCost};
 use gazelle_wire::Cost;
 
 pub(crate) use client::StepsClient;
@@ -157,6 +158,51 @@ impl CompiledSteps {
 
     fn step(&self, index: usize) -> Result<&CompiledStep, ProtocolError> {
         self.steps.get(index).ok_or_else(|| Misuse::Step(index).into())
+    }
+}
+
+/// A wave's results by place: those of steps that have run alone, the others' once they have run side by side.
+struct SplitWave<R, W> {
+    results: Vec<Option<(R, StepCost)>>,
+    /// What the others run with, and their places.
+    waiting: Vec<W>,
+    places: Vec<usize>,
+}
+
+impl<R, W> Default for SplitWave<R, W> {
+    fn default() -> Self {
+        Self { results: Vec::new(), waiting: Vec::new(), places: Vec::new() }
+    }
+}
+
+impl<R, W> SplitWave<R, W> {
+    /// The next step has run.
+    fn done(&mut self, result: R, cost: StepCost) {
+        self.results.push(Some((result, cost)));
+    }
+
+    /// The next step is to run beside others.
+    fn wait(&mut self, step: W) {
+        self.places.push(self.results.len());
+        self.results.push(None);
+        self.waiting.push(step);
+    }
+
+    /// Runs what waits.
+    fn finish(
+        self,
+        run: impl FnOnce(Vec<W>) -> Result<OnlineSteps<R>, ProtocolError>,
+    ) -> Result<OnlineSteps<R>, ProtocolError> {
+        let Self { mut results, waiting, places } = self;
+        if !waiting.is_empty() {
+            for (place, result) in places.into_iter().zip(run(waiting)?) {
+                if let Some(slot) = results.get_mut(place) {
+                    *slot = Some(result);
+                }
+            }
+        }
+        let missing = || ProtocolError::Defect("a step of a wave gave nothing");
+        results.into_iter().map(|result| result.ok_or_else(missing)).collect()
     }
 }
 

@@ -8,4 +8,5 @@ mod suite {
     mod gmw;
     mod pieces;
     mod rank;
+    mod waves;
 }

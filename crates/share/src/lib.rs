@@ -26,8 +26,8 @@ pub use network::{
     builder::NetworkBuilder,
 };
 pub use nonlinear::{
-    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output, PreparedSteps,
-    StepCost, StepSource,
+    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, OnlineSteps, Output,
+    PreparedSteps, StepCost, StepSource,
 };
 pub use op::{Conv2d, LinearOp, LinearWeights};
 pub use rounding::Rounding;

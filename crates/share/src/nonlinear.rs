@@ -5,7 +5,7 @@
 //! | `client`: setup (base OT) | `server`: setup |
 //! | `announce`; `prepare` for many steps, or per step: `offline(x_C, r)` | the same |
 //! | where clients are audited: `answer`, `complete` | `challenge`, `audit` or `complete` |
-//! | per step: `online` | `online(x_S)` -> f(x) - r |
+//! | per step, or per wave of steps that do not depend on each other: `online` | `online(x_S)` -> f(x) - r |
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -27,10 +27,11 @@ pub enum Output<'a> {
     Reveal,
 }
 
-/// What the offline phase of a step took at one party.
+/// What a phase of a step took at one party.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StepCost {
-    /// From the end of the step before to its own: steps overlap.
+    /// Offline, from the end of the step before to its own: steps overlap. Online, the step's own, or of a wave
+    /// whose steps share their trips a part in proportion to the step's bytes.
     pub seconds: f64,
     /// Bytes that this party sent, headers included.
     pub sent: u64,
@@ -39,7 +40,8 @@ pub struct StepCost {
 }
 
 impl StepCost {
-    fn since(start: Instant, before: Traffic, channel: &Channel) -> Self {
+    /// Since `start`, when the channel's traffic was `before`.
+    pub fn since(start: Instant, before: Traffic, channel: &Channel) -> Self {
         let traffic = channel.traffic() - before;
         let (sent, received) = (traffic.sent, traffic.received);
         Self { seconds: start.elapsed().as_secs_f64(), sent, received }
@@ -61,6 +63,9 @@ pub trait StepSource {
 
 /// A step's material and what it took, for each of several steps.
 pub type PreparedSteps<P> = Vec<(P, StepCost)>;
+
+/// A step's result and what it took, for each step of a wave.
+pub type OnlineSteps<R> = Vec<(R, StepCost)>;
 
 /// Exact bytes of one inference over all steps in order, headers included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -263,6 +268,26 @@ pub trait NonlinearClient: Send {
         prepared: Self::Prepared,
         channel: &mut Channel,
     ) -> Result<Option<Vec<i64>>, ProtocolError>;
+
+    /// Computes a wave: steps of which none needs another's result, each with its material. One after the other here;
+    /// protocols that can have them share their trips. The server calls [`NonlinearServer::online_wave`] with the
+    /// same steps in the same order.
+    ///
+    /// # Errors
+    /// As [`online`](Self::online).
+    fn online_wave(
+        &mut self,
+        steps: Vec<(usize, Self::Prepared)>,
+        channel: &mut Channel,
+    ) -> Result<OnlineSteps<Option<Vec<i64>>>, ProtocolError> {
+        let mut results = Vec::with_capacity(steps.len());
+        for (step, prepared) in steps {
+            let (start, before) = (Instant::now(), channel.traffic());
+            let values = self.online(step, prepared, channel)?;
+            results.push((values, StepCost::since(start, before, channel)));
+        }
+        Ok(results)
+    }
 }
 
 /// The server's session.
@@ -379,4 +404,22 @@ pub trait NonlinearServer: Send {
         input: Shares,
         channel: &mut Channel,
     ) -> Result<Option<Shares>, ProtocolError>;
+
+    /// As [`NonlinearClient::online_wave`], each step with the server's share of its x.
+    ///
+    /// # Errors
+    /// As [`online`](Self::online).
+    fn online_wave(
+        &mut self,
+        steps: Vec<(usize, Self::Prepared, Shares)>,
+        channel: &mut Channel,
+    ) -> Result<OnlineSteps<Option<Shares>>, ProtocolError> {
+        let mut results = Vec::with_capacity(steps.len());
+        for (step, prepared, input) in steps {
+            let (start, before) = (Instant::now(), channel.traffic());
+            let share = self.online(step, prepared, input, channel)?;
+            results.push((share, StepCost::since(start, before, channel)));
+        }
+        Ok(results)
+    }
 }

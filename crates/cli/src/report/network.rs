@@ -227,7 +227,11 @@ fn cost(layer: &PlannedLayer, (left, top): (usize, usize), most: u64) -> Markup 
         if let Some(ots) = layer.ots.filter(|ots| *ots > 0) {
             second.push(format!("{} OTs", thousands(ots)));
         }
-        second.push(format!("{} trip{}", step.trips, if step.trips == 1 { "" } else { "s" }));
+        second.push(match step.trips {
+            0 => "trips of a layer beside it".to_owned(),
+            1 => "1 trip".to_owned(),
+            trips => format!("{trips} trips"),
+        });
         second.push(output::seconds(step.offline + step.online));
     }
     html! {

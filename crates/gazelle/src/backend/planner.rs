@@ -9,6 +9,7 @@ use gazelle_nonlinear::{PerLayer, Price, StepChoice};
 use gazelle_share::{Architecture, LinearOp, Step};
 use gazelle_wire::{Cost, Link};
 
+use crate::backend::stretch::{Stretch, in_order, step_times};
 use crate::backend::{AnyOt, BaseOt, Choice, Machine, StepProtocol, protocol_of};
 use crate::description::Description;
 use crate::error::GazelleError;
@@ -120,78 +121,14 @@ fn seconds(price: &Price, wanted: StepProtocol, link: Link, machine: &Machine) -
     offline.on(link).0 + online.on(link).0 + penalty
 }
 
-/// What a stretch of work takes: computing and sending overlap, waiting does not.
-#[derive(Debug, Clone, Copy, Default)]
-struct Stretch {
-    compute_ns: f64,
-    cost: Cost,
-    half_round_trips: f64,
-}
-
-impl Stretch {
-    /// Returns the seconds on a link, and how many of them a party does not compute in.
-    fn on(&self, link: Link) -> (f64, f64) {
-        let busier = self.cost.client_to_server.max(self.cost.server_to_client);
-        let transfer = link.transfer_time(busier).as_secs_f64();
-        let compute = self.compute_ns * 1e-9;
-        let waits = self.half_round_trips * link.round_trip.as_secs_f64() / 2.0;
-        (compute.max(transfer) + waits, (transfer - compute).max(0.0) + waits)
-    }
-
-    /// The seconds of a step online, which begins when the one before has ended.
-    fn after_another(&self, price: &Price, link: Link) -> f64 {
-        // Labels are evaluated as they come; messages of OTs alternate.
-        if price.and_gates > 0 { self.on(link).0 } else { self.in_pieces(price.pieces, link) }
-    }
-
-    /// The seconds where messages alternate, each cut into so many pieces that go through the trips one by one.
-    ///
-    /// The first piece waits for everything. The others follow it by what one round of all of them takes of what is
-    /// scarcest, be it either direction or computing, and a round more for each in which the first one is back
-    /// before the last one has left.
-    fn in_pieces(&self, pieces: usize, link: Link) -> f64 {
-        let time = |bytes| link.transfer_time(bytes).as_secs_f64();
-        let (up, down) = (time(self.cost.client_to_server), time(self.cost.server_to_client));
-        let (compute, round_trip) = (self.compute_ns * 1e-9, link.round_trip.as_secs_f64());
-        let rounds = (self.half_round_trips / 2.0).max(1.0);
-        let first = (compute + up + down) / pieces.max(1) as f64;
-        let others = 1.0 - 1.0 / pieces.max(1) as f64;
-        let scarcest = compute.max(up).max(down);
-        let behind = others * scarcest / rounds;
-        let late = (behind - round_trip - first / rounds).max(0.0);
-        let waits = self.half_round_trips * round_trip / 2.0;
-        (first + behind + (rounds - 1.0) * late + waits).max(scarcest)
-    }
-}
-
-/// A step offline and online. Offline nothing waits for a step; online the last message of a step and the
-/// first of the next travel one after the other.
-fn step_times(price: &Price, machine: &Machine) -> (Stretch, Stretch) {
-    let trips = price.trips as f64;
-    let stretch =
-        |compute_ns, cost, half_round_trips| Stretch { compute_ns, cost, half_round_trips };
-    if price.and_gates > 0 {
-        let gates = price.and_gates as f64;
-        let step = machine.garbled_step_ns;
-        return (
-            stretch(step + gates * machine.and_offline_ns, price.offline, 0.0),
-            stretch(step + gates * machine.and_online_ns, price.online, trips),
-        );
-    }
-    let (down, up) = price.rots;
-    let offline_ns = machine.gmw_step_ns + (down + up) as f64 * machine.rot_ns;
-    let online_ns = machine.gmw_online_ns(trips, price.online.total() as f64);
-    (stretch(offline_ns, price.offline, 0.0), stretch(online_ns, price.online, trips))
-}
-
 /// What one non-linear step will take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct StepPrediction {
     /// Seconds before the input.
     pub offline: f64,
-    /// Seconds from the input on.
+    /// Seconds from the input on; of steps side by side a part of theirs in proportion to its bytes.
     pub online: f64,
-    /// One-way messages online.
+    /// One-way messages online that the parties wait for; all of steps side by side are the first one's.
     pub trips: usize,
 }
 
@@ -205,19 +142,31 @@ pub fn predict_steps(
     link: Link,
     machine: &Machine,
 ) -> Result<Vec<StepPrediction>, GazelleError> {
-    let choice = Choice::parse(description)?;
-    let of = |(index, step): (usize, &Step)| {
-        let Some(price) = price_of(step, choice.step_choice(index), choice.ot) else {
-            return StepPrediction::default();
-        };
-        let (offline, online) = step_times(&price, machine);
-        StepPrediction {
-            offline: offline.on(link).0,
-            online: online.after_another(&price, link),
-            trips: price.trips,
-        }
+    let prices = all_prices(plan, &Choice::parse(description)?);
+    let offline = |price: &Option<Price>| match price {
+        Some(price) => step_times(price, machine).0.on(link).0,
+        None => 0.0,
     };
-    Ok(plan.steps().iter().enumerate().map(of).collect())
+    let predict = |price| StepPrediction { offline: offline(price), ..StepPrediction::default() };
+    let mut steps: Vec<StepPrediction> = prices.iter().map(predict).collect();
+    for together in in_order(plan, &prices, machine) {
+        let seconds = together.online.after_another(&together.price, link);
+        let mut trips = together.price.trips;
+        for step in &together.steps {
+            if let (Some(slot), Some(Some(price))) = (steps.get_mut(*step), prices.get(*step)) {
+                let bytes = together.price.online.total().max(1);
+                slot.online = seconds * price.online.total() as f64 / bytes as f64;
+                slot.trips = std::mem::take(&mut trips);
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// The steps' prices; nothing for what no backend computes.
+fn all_prices(plan: &Plan, choice: &Choice) -> Vec<Option<Price>> {
+    let of = |(index, step)| price_of(step, choice.step_choice(index), choice.ot);
+    plan.steps().iter().enumerate().map(of).collect()
 }
 
 /// What the linear layers make the parties compute.
@@ -308,13 +257,14 @@ pub fn predict(
     let mut online = entry.compute_ns * 1e-9 + Stretch { compute_ns: 0.0, ..entry }.on(link).0;
     let mut online_turns = entry.half_round_trips;
     let mut second_direction = false;
-    for (index, step) in plan.steps().iter().enumerate() {
-        let Some(price) = price_of(step, choice.step_choice(index), choice.ot) else { continue };
+    let prices = all_prices(plan, &choice);
+    for price in prices.iter().flatten() {
         second_direction |= price.and_gates == 0;
-        let (before, after) = step_times(&price, machine);
-        run.compute_ns += before.compute_ns;
-        online += after.after_another(&price, link);
-        online_turns += after.half_round_trips;
+        run.compute_ns += step_times(price, machine).0.compute_ns;
+    }
+    for together in in_order(plan, &prices, machine) {
+        online += together.online.after_another(&together.price, link);
+        online_turns += together.online.half_round_trips;
     }
     let [down, up] = machine.ot_setup_ns(choice.ot);
     let up = if second_direction { up } else { (0.0, 0.0) };
@@ -400,24 +350,6 @@ mod tests {
         } else {
             StepProtocol::Garbled
         }
-    }
-
-    #[test]
-    fn properties_pieces_overlap_and_one_piece_waits_for_everything() {
-        let (bytes, trips) = (3_000_000, 6.0);
-        let cost = Cost { client_to_server: bytes, server_to_client: bytes };
-        let step = Stretch { compute_ns: 40e6, cost, half_round_trips: trips };
-        let (wire, waits) = (Link::WAN.transfer_time(bytes).as_secs_f64(), 0.12);
-        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
-        assert!(near(step.in_pieces(1, Link::WAN), waits + 0.04 + 2.0 * wire));
-        // A round of all pieces takes less than a round trip: one piece's share, and one round.
-        let many = step.in_pieces(1000, Link::WAN);
-        assert!((many - waits - wire / 3.0).abs() < 1e-3, "{many}");
-        // What fills the link takes its time there.
-        let large = Cost { client_to_server: 20 * bytes, server_to_client: bytes };
-        let full = Stretch { cost: large, ..step }.in_pieces(1000, Link::WAN);
-        assert!(full > 20.0 * wire && full < 20.0 * wire + waits, "{full}");
-        assert!(near(step.in_pieces(8, Link::MEMORY), 0.04));
     }
 
     #[test]

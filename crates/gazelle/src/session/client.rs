@@ -357,19 +357,32 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.channel.flush()?;
         let sent = before.stop(&self.channel);
         let total = steps.len();
-        let mut steps_online = Vec::with_capacity(total);
-        let mut revealed = None;
-        for (step, prepared) in steps.into_iter().enumerate() {
-            let meter = Meter::start(&self.channel);
-            let name = self.plan.step_name(step);
-            let values = session
-                .online(step, prepared, &mut self.channel)
-                .map_err(GazelleError::layer(name))?;
-            steps_online.push(meter.stop(&self.channel));
-            revealed = values.or(revealed);
-            if let Some(observer) = self.observer.as_deref() {
-                observer(&Progress { phase: "online", done: step + 1, of: total, layer: name });
+        let mut steps: Vec<Option<_>> = steps.into_iter().map(Some).collect();
+        let mut steps_online = vec![Phase::default(); total];
+        let (mut revealed, mut done) = (None, 0);
+        for wave in self.plan.waves() {
+            let before = self.channel.traffic();
+            let mut materials = Vec::with_capacity(wave.steps.len());
+            for number in &wave.steps {
+                let prepared = steps.get_mut(*number).and_then(Option::take);
+                let missing = || GazelleError::Defect(self.plan.step_name(*number).to_owned());
+                materials.push((*number, prepared.ok_or_else(missing)?));
             }
+            let results = session
+                .online_wave(materials, &mut self.channel)
+                .map_err(GazelleError::layer(self.plan.wave_name(wave)))?;
+            let mut costs = Vec::with_capacity(results.len());
+            for (number, (values, cost)) in wave.steps.iter().zip(results) {
+                costs.push(cost);
+                revealed = values.or(revealed);
+                done += 1;
+                if let Some(observer) = self.observer.as_deref() {
+                    let layer = self.plan.step_name(*number);
+                    observer(&Progress { phase: "online", done, of: total, layer });
+                }
+            }
+            let turns = (self.channel.traffic() - before).turns;
+            report::place(&mut steps_online, &wave.steps, &costs, turns);
         }
         self.channel.flush()?;
         let online = meter.stop(&self.channel);

@@ -1,29 +1,24 @@
 //! The server's session: handshake, setup, then the client's commands, offline and online phases.
 
 mod entries;
+mod online;
 mod prepare;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gazelle_share::{
-    LinearProtocol, LinearServer, LinearWeights, LocalMap, NonlinearProtocol, NonlinearServer,
-    Shares, Step, StepFunction, TensorId, TensorShape, local,
-};
-use gazelle_wire::{Channel, Instant};
+use gazelle_share::{LinearProtocol, NonlinearProtocol, NonlinearServer, Shares};
+use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use crate::description;
 use crate::error::GazelleError;
-use crate::plan::{Task, Tensors};
-use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::report::{Meter, Phase};
 use crate::session::audit::server::CheatingEvidence;
 use crate::session::coins;
 use crate::session::guest::{Activity, Guest, SessionStage};
 use crate::session::kept::{self, Count, ServerShelf};
-use crate::session::message::{
-    ClientCommand, EntriesThere, EntryIds, EntryRead, EntryTaken, MaskedInput,
-};
+use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryRead, EntryTaken};
 use crate::session::server::{ServerLimits, ServerReport, Service};
 use crate::session::stored::{self, WantedEntry};
 use crate::session::watcher::{Recorder, SessionWatcher};
@@ -293,115 +288,9 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         (self.made, self.count) = (Some((linear, nonlinear)), count);
         Ok(())
     }
-
-    fn online(
-        &mut self,
-        prepared: ServerMaterial<N>,
-        channel: &mut Channel,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<InferenceReport, GazelleError> {
-        let ServerMaterial { stored, mut shares, steps, offline, groups, step_phases } = prepared;
-        let protocols = if stored { &mut self.stored } else { &mut self.made };
-        let (linear, nonlinear) = protocols.as_mut().ok_or_else(no_setup)?;
-        let server = self.server;
-        let plan = &server.plan;
-        let architecture = plan.architecture();
-        let meter = Meter::start(channel);
-        let mut groups_online = vec![Phase::default(); plan.groups().len()];
-        let mut steps_online = Vec::with_capacity(steps.len());
-        let mut tensors = Tensors::new(architecture);
-        let MaskedInput(input) = channel.recv(&MaskedInput::shape(architecture))?;
-        tensors.set(TensorId::INPUT, input);
-        let mut steps = steps.into_iter();
-        for (id, node, work) in plan.walk() {
-            let first = node.input();
-            let weights = server.network.weights(id);
-            match work {
-                Task::Linear { group, position } => {
-                    let start = Instant::now();
-                    let v = shares
-                        .get_mut(group)
-                        .and_then(|ops| ops.get_mut(position))
-                        .map(|v| std::mem::replace(v, Shares::zero(1, 0)))
-                        .ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
-                    let bits = architecture.tensor(node.output).ring_bits;
-                    let y = linear
-                        .online(group, position, weights, tensors.get(first)?, &v)
-                        .map_err(GazelleError::layer(&node.name))?;
-                    tensors.set(node.output, y.reduce(bits));
-                    tensors.release(first);
-                    if let Some(slot) = groups_online.get_mut(group) {
-                        slot.seconds += start.elapsed().as_secs_f64();
-                    }
-                }
-                Task::Local(map) => {
-                    let mut share = tensors.local(architecture, node, map)?;
-                    if *map == LocalMap::AddBias {
-                        let shape = architecture.tensor(node.output).shape;
-                        share = add_bias(shape, weights, share);
-                    }
-                    tensors.set(node.output, share);
-                    for input in &node.inputs {
-                        tensors.release(*input);
-                    }
-                }
-                Task::Step(number) => {
-                    let meter = Meter::start(channel);
-                    let input = match &plan.steps().get(number) {
-                        Some(step) if step.function == StepFunction::Round => {
-                            dither(step, tensors.take(first)?, rng)
-                        }
-                        _ => tensors.take(first)?,
-                    };
-                    let prepared =
-                        steps.next().ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
-                    let result = nonlinear
-                        .online(number, prepared, input, channel)
-                        .map_err(GazelleError::layer(&node.name))?;
-                    if let Some(share) = result {
-                        tensors.set(node.output, share);
-                    }
-                    steps_online.push(meter.stop(channel));
-                }
-            }
-        }
-        channel.flush()?;
-        let online = meter.stop(channel);
-        let layers = report::layers(
-            plan,
-            server.suite.linear().name(),
-            &server.names,
-            (&groups, &step_phases),
-            (&groups_online, &steps_online),
-        );
-        Ok(InferenceReport { offline, online, layers })
-    }
 }
 
 /// A client that prepares without a setup.
 fn no_setup() -> GazelleError {
     GazelleError::Peer("a command before the setup".into())
-}
-
-/// Makes the revealed rounding of a step that rounds locally one that goes up or down at random, by a
-/// uniform offset of one step that only the server knows: near a rounding boundary a replayed input
-/// would else measure the client's own coins (docs/threat-model.md). Exact steps have no coins.
-fn dither(step: &Step, share: Shares, rng: &mut (dyn CryptoRng + Send)) -> Shares {
-    if !step.rounding.is_local() || step.truncate_bits == 0 {
-        return share;
-    }
-    let (unit, bits) = (1u64 << step.truncate_bits, share.bits());
-    let mut words = share.into_words();
-    for word in &mut words {
-        // The step itself adds half a unit.
-        *word = word.wrapping_add(rng.next_u64() & (unit - 1)).wrapping_sub(unit / 2);
-    }
-    Shares::new(bits, words)
-}
-
-fn add_bias(shape: TensorShape, weights: &LinearWeights, share: Shares) -> Shares {
-    let bits = share.bits();
-    let mut words = share.into_words();
-    local::add_bias(shape, &weights.bias, &mut words, bits);
-    Shares::new(bits, words)
 }

@@ -8,7 +8,7 @@ use gazelle_block::{BitVec, Block};
 use gazelle_convert::{ClientShare, Elect, Known, Planes, RotLog, Rots};
 use gazelle_share::shares::ring_mask;
 use gazelle_share::step::StepOutput;
-use gazelle_share::{Misuse, ProtocolError, Shares};
+use gazelle_share::{Misuse, OnlineSteps, ProtocolError, Shares, StepCost};
 use gazelle_wire::Channel;
 use rayon::prelude::*;
 use zeroize::Zeroizing;
@@ -212,23 +212,29 @@ fn indices(step: &GmwStep, words: &[u64]) -> Result<Vec<i64>, ProtocolError> {
     Elect::winner(words).map(|index| vec![index as i64]).ok_or_else(none)
 }
 
-/// The online phase.
+/// The online phase of a wave of steps, each with its material; what each reveals, and what it took.
 pub(crate) fn online(
-    step: &GmwStep,
-    prepared: GmwClientPrepared,
+    wave: Vec<(&GmwStep, GmwClientPrepared)>,
     channel: &mut Channel,
-) -> Result<Option<Vec<i64>>, ProtocolError> {
-    if prepared.chunks.len() != step.chunks.len() {
-        return Err(Misuse::Material.into());
+) -> Result<OnlineSteps<Option<Vec<i64>>>, ProtocolError> {
+    let steps: Vec<&GmwStep> = wave.iter().map(|(step, _)| *step).collect();
+    let mut inputs = Vec::with_capacity(wave.len());
+    for (step, prepared) in wave {
+        let stored = |chunk: &ReadyChunk| chunk.stored.is_some();
+        if prepared.chunks.len() != step.chunks.len() || prepared.chunks.iter().any(stored) {
+            return Err(Misuse::Material.into());
+        }
+        let chunks = prepared.chunks.into_par_iter();
+        let chunks = chunks.map(|chunk| (chunk.executions, chunk.input.to_words())).collect();
+        inputs.push((step, chunks));
     }
-    if prepared.chunks.iter().any(|chunk| chunk.stored.is_some()) {
-        return Err(Misuse::Material.into());
-    }
-    let chunks = prepared.chunks.into_par_iter();
-    let chunks = chunks.map(|chunk| (chunk.executions, chunk.input.to_words())).collect();
-    let results = run_online::<Client>(step, chunks, |trip| matches!(trip, Trip::Up(_)), channel)?;
-    match step.step.output {
-        StepOutput::Reveal => indices(step, &results.concat()).map(Some),
-        StepOutput::Masked { .. } => Ok(None),
-    }
+    let results = run_online::<Client>(inputs, |trip| matches!(trip, Trip::Up(_)), channel)?;
+    let revealed = |(step, (results, cost)): (&GmwStep, (Vec<Vec<u64>>, StepCost))| {
+        let values = match step.step.output {
+            StepOutput::Reveal => Some(indices(step, &results.concat())?),
+            StepOutput::Masked { .. } => None,
+        };
+        Ok((values, cost))
+    };
+    steps.into_iter().zip(results).map(revealed).collect()
 }

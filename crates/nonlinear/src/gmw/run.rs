@@ -20,6 +20,9 @@ use crate::gmw::role::Role;
 /// The executions of a chunk's operations, in order.
 pub(crate) type Executions = VecDeque<Box<dyn Execution>>;
 
+/// A party's material of a chunk, and its share of the chunk's inputs.
+pub(crate) type ChunkInput = (Executions, Vec<u64>);
+
 /// A chunk's state. Halves may be made before the peer's of the opening before has come, and come
 /// before the own one is made; an opening is complete with both, and the next operation starts with
 /// the last one's result.

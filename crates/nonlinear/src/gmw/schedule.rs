@@ -66,6 +66,31 @@ pub(crate) fn trips(openings: &[(bool, bool)]) -> Vec<Trip> {
     trips
 }
 
+/// The trips of several steps taken together: by trip of all of them, `(step, trip of it)` of those that take one.
+///
+/// Both directions alternate, the server first if any step begins with it; each step takes its next trip as soon as
+/// the direction is its own.
+pub(crate) fn together(steps: &[&[Trip]]) -> Vec<Vec<(usize, usize)>> {
+    let goes_down = |trip: &Trip| matches!(trip, Trip::Down(_));
+    let mut down = steps.iter().filter_map(|trips| trips.first()).any(goes_down);
+    let mut taken = vec![0; steps.len()];
+    let mut all = Vec::new();
+    while steps.iter().zip(&taken).any(|(trips, taken)| *taken < trips.len()) {
+        let mut here = Vec::new();
+        for (step, (trips, taken)) in steps.iter().zip(&mut taken).enumerate() {
+            if trips.get(*taken).is_some_and(|trip| goes_down(trip) == down) {
+                here.push((step, *taken));
+                *taken += 1;
+            }
+        }
+        if !here.is_empty() {
+            all.push(here);
+        }
+        down = !down;
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +129,25 @@ mod tests {
     fn properties_a_rescale_takes_two_trips_and_a_bare_re_sharing_one() {
         assert_eq!(trips(&[(true, true), (false, true)]).len(), 2);
         assert_eq!(trips(&[(false, true)]), [Trip::Up(0..1)]);
+    }
+
+    #[test]
+    fn known_answer_steps_together_take_the_longest_ones_trips() {
+        let (relu, rescale) = (trips(&relu(3)), trips(&[(true, true), (false, true)]));
+        let share = trips(&[(false, true)]);
+        let all = together(&[&relu, &rescale, &share]);
+        let expected = [
+            vec![(0, 0), (1, 0)],
+            vec![(0, 1), (1, 1), (2, 0)],
+            vec![(0, 2)],
+            vec![(0, 3)],
+            vec![(0, 4)],
+            vec![(0, 5)],
+        ];
+        assert_eq!(all, expected);
+        // Alone each step keeps its own trips, also one that the client begins.
+        assert_eq!(together(&[&share]), [[(0, 0)]]);
+        assert_eq!(together(&[&relu]).len(), 6);
+        assert!(together(&[]).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use gazelle_block::{BitVec, Block};
 use gazelle_convert::{RotLog, Rots};
 use gazelle_prg::{Prg, Seed};
 use gazelle_share::step::StepOutput;
-use gazelle_share::{Misuse, ProtocolError, Shares};
+use gazelle_share::{Misuse, OnlineSteps, ProtocolError, Shares, StepCost};
 use gazelle_wire::Channel;
 use zeroize::Zeroizing;
 
@@ -156,29 +156,33 @@ impl Work for GmwServerStep<'_> {
     }
 }
 
-/// The online phase.
+/// The online phase of a wave of steps, each with its material and this party's share; its share of what is not
+/// revealed, and what each step took.
 pub(crate) fn online(
-    step: &GmwStep,
-    prepared: GmwServerPrepared,
-    input: Shares,
+    wave: Vec<(&GmwStep, GmwServerPrepared, Shares)>,
     channel: &mut Channel,
-) -> Result<Option<Shares>, ProtocolError> {
-    check_input(&step.step, &input)?;
-    let stored = |chunk: &ReadyServerChunk| chunk.stored.is_some();
-    if prepared.chunks.len() != step.chunks.len() || prepared.chunks.iter().any(stored) {
-        return Err(Misuse::Material.into());
+) -> Result<OnlineSteps<Option<Shares>>, ProtocolError> {
+    let steps: Vec<&GmwStep> = wave.iter().map(|(step, ..)| *step).collect();
+    let mut inputs = Vec::with_capacity(wave.len());
+    for (step, prepared, input) in wave {
+        check_input(&step.step, &input)?;
+        let stored = |chunk: &ReadyServerChunk| chunk.stored.is_some();
+        if prepared.chunks.len() != step.chunks.len() || prepared.chunks.iter().any(stored) {
+            return Err(Misuse::Material.into());
+        }
+        let input = step.step.prepare_server(input, step.chain.ring);
+        let words = |(chunk, ready): (&Chunk, ReadyServerChunk)| {
+            (ready.executions, input.words()[chunk.inputs.clone()].to_vec())
+        };
+        inputs.push((step, step.chunks.iter().zip(prepared.chunks).map(words).collect()));
     }
-    let input = step.step.prepare_server(input, step.chain.ring);
-    let chunks = step
-        .chunks
-        .iter()
-        .zip(prepared.chunks)
-        .map(|(chunk, ready)| (ready.executions, input.words()[chunk.inputs.clone()].to_vec()))
-        .collect();
-    let results =
-        run_online::<Server>(step, chunks, |trip| matches!(trip, Trip::Down(_)), channel)?;
-    Ok(match step.step.output {
-        StepOutput::Reveal => None,
-        StepOutput::Masked { bits } => Some(Shares::new(bits, results.concat())),
-    })
+    let results = run_online::<Server>(inputs, |trip| matches!(trip, Trip::Down(_)), channel)?;
+    let shared = |(step, (results, cost)): (&GmwStep, (Vec<Vec<u64>>, StepCost))| {
+        let share = match step.step.output {
+            StepOutput::Reveal => None,
+            StepOutput::Masked { bits } => Some(Shares::new(bits, results.concat())),
+        };
+        (share, cost)
+    };
+    Ok(steps.into_iter().zip(results).map(shared).collect())
 }

@@ -9,12 +9,13 @@ use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
 use gazelle_prg::Seed;
 use gazelle_share::{
-    Misuse, NonlinearClient, Output, PreparedSteps, ProtocolError, Shares, StepSource,
+    Misuse, NonlinearClient, OnlineSteps, Output, PreparedSteps, ProtocolError, Shares, StepCost,
+    StepSource,
 };
-use gazelle_wire::Channel;
+use gazelle_wire::{Channel, Instant};
 use rand_core::CryptoRng;
 
-use super::{CompiledStep, CompiledSteps, no_setup, unchecked};
+use super::{CompiledStep, CompiledSteps, SplitWave, no_setup, unchecked};
 use crate::garbled::check::{ClientColours, step_seed};
 use crate::garbled::client::GarbledClientPrepared;
 use crate::gmw::client::GmwClientPrepared;
@@ -172,15 +173,31 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
         prepared: Self::Prepared,
         channel: &mut Channel,
     ) -> Result<Option<Vec<i64>>, ProtocolError> {
-        match (self.compiled.step(step)?, prepared) {
-            (CompiledStep::Garbled(step), PerLayerClientPrepared::Garbled(prepared)) => {
-                let colours = self.compiled.checked.then_some(&mut self.colours);
-                crate::garbled::client::online(step, &self.scheme, prepared, colours, channel)
+        single(self.online_wave(vec![(step, prepared)], channel)?)
+    }
+
+    fn online_wave(
+        &mut self,
+        steps: Vec<(usize, Self::Prepared)>,
+        channel: &mut Channel,
+    ) -> Result<OnlineSteps<Option<Vec<i64>>>, ProtocolError> {
+        let Self { compiled, scheme, colours, .. } = self;
+        let mut wave = SplitWave::default();
+        for (step, prepared) in steps {
+            match (compiled.step(step)?, prepared) {
+                (CompiledStep::Garbled(step), PerLayerClientPrepared::Garbled(prepared)) => {
+                    let (start, before) = (Instant::now(), channel.traffic());
+                    let colours = compiled.checked.then_some(&mut *colours);
+                    let values =
+                        crate::garbled::client::online(step, scheme, prepared, colours, channel)?;
+                    wave.done(values, StepCost::since(start, before, channel));
+                }
+                (CompiledStep::Gmw(step), PerLayerClientPrepared::Gmw(prepared)) => {
+                    wave.wait((step, prepared));
+                }
+                _ => return Err(Misuse::Material.into()),
             }
-            (CompiledStep::Gmw(step), PerLayerClientPrepared::Gmw(prepared)) => {
-                crate::gmw::client::online(step, prepared, channel)
-            }
-            _ => Err(Misuse::Material.into()),
         }
+        wave.finish(|waiting| crate::gmw::client::online(waiting, channel))
     }
 }

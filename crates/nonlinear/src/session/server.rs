@@ -7,11 +7,14 @@ use std::sync::Arc;
 use gazelle_block::Block;
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::OtExtension;
-use gazelle_share::{Misuse, NonlinearServer, PreparedSteps, ProtocolError, Shares, StepSource};
-use gazelle_wire::Channel;
+use gazelle_share::{
+    Misuse, NonlinearServer, OnlineSteps, PreparedSteps, ProtocolError, Shares, StepCost,
+    StepSource,
+};
+use gazelle_wire::{Channel, Instant};
 use rand_core::CryptoRng;
 
-use super::{CompiledStep, CompiledSteps, no_setup, unchecked};
+use super::{CompiledStep, CompiledSteps, SplitWave, no_setup, unchecked};
 use crate::garbled::audited::garble;
 use crate::garbled::check::{ServerColours, require_equal};
 use crate::garbled::client::GarbledClientStep;
@@ -190,15 +193,31 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
         input: Shares,
         channel: &mut Channel,
     ) -> Result<Option<Shares>, ProtocolError> {
-        match (self.compiled.step(step)?, prepared) {
-            (CompiledStep::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) => {
-                let sums = (&mut self.colours, self.compiled.checked);
-                crate::garbled::server::online(step, prepared, input, sums, channel)
+        single(self.online_wave(vec![(step, prepared, input)], channel)?)
+    }
+
+    fn online_wave(
+        &mut self,
+        steps: Vec<(usize, Self::Prepared, Shares)>,
+        channel: &mut Channel,
+    ) -> Result<OnlineSteps<Option<Shares>>, ProtocolError> {
+        let Self { compiled, colours, .. } = self;
+        let mut wave = SplitWave::default();
+        for (step, prepared, input) in steps {
+            match (compiled.step(step)?, prepared) {
+                (CompiledStep::Garbled(step), PerLayerServerPrepared::Garbled(prepared)) => {
+                    let (start, before) = (Instant::now(), channel.traffic());
+                    let sums = (&mut *colours, compiled.checked);
+                    let share =
+                        crate::garbled::server::online(step, prepared, input, sums, channel)?;
+                    wave.done(share, StepCost::since(start, before, channel));
+                }
+                (CompiledStep::Gmw(step), PerLayerServerPrepared::Gmw(prepared)) => {
+                    wave.wait((step, prepared, input));
+                }
+                _ => return Err(Misuse::Material.into()),
             }
-            (CompiledStep::Gmw(step), PerLayerServerPrepared::Gmw(prepared)) => {
-                crate::gmw::server::online(step, prepared, input, channel)
-            }
-            _ => Err(Misuse::Material.into()),
         }
+        wave.finish(|waiting| crate::gmw::server::online(waiting, channel))
     }
 }
