@@ -168,6 +168,7 @@ fn open(
         sessions: settings.sessions,
         memory_bytes,
         wait: seconds("wait", settings.wait)?,
+        offline_nice: None,
     };
     let ledger = ledger(settings, limited, untrusted)?;
     let nothing = MaterialBytes { all: 0, each: 0 };

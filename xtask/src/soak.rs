@@ -21,10 +21,13 @@ struct Wanted {
     /// Of each client in a round; all samples if it is not said.
     images: Option<usize>,
     model: String,
+    /// Of the server's offline threads.
+    offline_nice: u8,
 }
 
 /// Runs: `--clients N` (4), `--hostile N` (16), `--minutes N` (0: one round), `--images N` (of each client in a
-/// round: the samples), `--model NAME` (`mnist_d_minionn`, or a folder with `model.onnx` and `samples`).
+/// round: the samples), `--model NAME` (`mnist_d_minionn`, or a folder with `model.onnx` and `samples`), `--offline-nice
+/// N` (0) of the server.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let wanted = parse(arguments)?;
     let fleet = Fleet::new(root, "soak", wanted.clients)?;
@@ -32,7 +35,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let images = wanted.images.unwrap_or(samples.len());
     let inputs: Vec<String> = samples.iter().cycle().take(images).cloned().collect();
     let memory = MEMORY_MIB.to_string();
-    let server = fleet.serve(&wanted.model, &["--sessions", "8", "--memory", &memory])?;
+    let nice = wanted.offline_nice.to_string();
+    let more = ["--sessions", "8", "--memory", &memory, "--offline-nice", &nice];
+    let server = fleet.serve(&wanted.model, &more)?;
     // The calm server's answers; and everything that is made once has been made.
     let alone = fleet.infer(0, &server.address, &inputs)?.wait_with_output()?;
     let expected = fleet::read(&alone, &inputs)?;
@@ -176,17 +181,19 @@ fn settle(server: &FleetServer) -> Result<(), Failure> {
 
 fn parse(arguments: &[String]) -> Result<Wanted, Failure> {
     let model = "mnist_d_minionn".to_owned();
-    let mut wanted = Wanted { clients: 4, hostile: 16, minutes: 0, images: None, model };
+    let mut wanted =
+        Wanted { clients: 4, hostile: 16, minutes: 0, images: None, model, offline_nice: 0 };
     for pair in arguments.chunks(2) {
         match pair {
             [flag, number] if flag == "--clients" => wanted.clients = number.parse()?,
             [flag, number] if flag == "--hostile" => wanted.hostile = number.parse()?,
             [flag, number] if flag == "--minutes" => wanted.minutes = number.parse()?,
             [flag, number] if flag == "--images" => wanted.images = Some(number.parse()?),
+            [flag, number] if flag == "--offline-nice" => wanted.offline_nice = number.parse()?,
             [flag, name] if flag == "--model" => wanted.model.clone_from(name),
             _ => {
                 return Err("usage: cargo xtask soak [--clients N] [--hostile N] [--minutes N] \
-                            [--images N] [--model NAME]"
+                            [--images N] [--model NAME] [--offline-nice N]"
                     .into());
             }
         }
@@ -216,8 +223,10 @@ mod tests {
     #[test]
     fn numbers_are_read_and_nothing_else() {
         let words = |text: &str| -> Vec<String> { text.split(' ').map(String::from).collect() };
-        let wanted = parse(&words("--clients 16 --hostile 64 --minutes 30")).unwrap();
+        let wanted = parse(&words("--clients 16 --hostile 64 --minutes 30 --offline-nice 9"));
+        let wanted = wanted.unwrap();
         assert_eq!((wanted.clients, wanted.hostile, wanted.minutes), (16, 64, 30));
+        assert_eq!(wanted.offline_nice, 9);
         assert!(parse(&[]).is_ok());
         assert!(parse(&words("--clients")).is_err() && parse(&words("--clients x")).is_err());
     }

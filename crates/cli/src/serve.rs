@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
-use gazelle_host::{Ended, House, HouseRules, Ledger, Models, Setups};
+use gazelle_host::{Ended, House, HouseRules, Ledger, Models, Niceness, Setups};
 use gazelle_service::{AuditLog, BlockedClients, Home, Metrics, QuotaStore};
 
 use crate::arguments::{OnCheating, Serve, ServeOrders};
@@ -45,6 +45,8 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
     })?;
     let web = WebPort::open(&command.web, tls.as_ref(), exposure)?;
     check_files(command.sessions)?;
+    let offline_nice = Niceness::new(command.offline_nice)
+        .map_err(|error| Failure::Usage(format!("--offline-nice: {error}")))?;
     let mut ledger = ledger(command, quiet)?;
     let store = command.store.as_deref();
     let store = store.map(|folder| stores::server(folder, &command.link_layer)).transpose()?;
@@ -75,6 +77,7 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
         sessions: if command.once { 1 } else { command.sessions },
         memory_bytes: command.memory_bytes(),
         wait: Duration::from_secs(command.wait),
+        offline_nice,
     };
     let house = Arc::new(House::new(models, setups, ledger, rules));
     let (ended, end) = channel();

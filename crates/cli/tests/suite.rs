@@ -18,6 +18,9 @@ mod files;
 mod forms;
 #[path = "suite/jobs.rs"]
 mod jobs;
+#[cfg(target_os = "linux")]
+#[path = "suite/niceness.rs"]
+mod niceness;
 #[path = "suite/plans.rs"]
 mod plans;
 #[path = "suite/program.rs"]

@@ -19,6 +19,7 @@ pub use plan::Plan;
 pub use report::{InferenceReport, Layer, Phase, peak_rss_bytes};
 pub use session::{
     Observer, Progress,
+    apart::OfflineStart,
     audit::server::CheatingEvidence,
     client::{Claim, Claimed, Client, EntryKept, Inference, KeepHalf, Learnt, Prepared},
     guest::{Activity, Guest, SessionStage},

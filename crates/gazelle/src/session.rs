@@ -8,6 +8,7 @@
 //! | [`Client::infer`]: command, x - r; steps | steps; the last one reveals |
 //! | [`Client::close`]: command | ends |
 
+pub(crate) mod apart;
 pub(crate) mod audit;
 mod background;
 pub(crate) mod client;

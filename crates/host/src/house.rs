@@ -14,6 +14,7 @@ use crate::error::HostError;
 use crate::handshakes::{self, Handshakes, Pass};
 use crate::ledger::Ledger;
 use crate::models::{Models, ServedModel};
+use crate::niceness::Niceness;
 use crate::places::{Places, Ticket, Visitor};
 use crate::setups::Setups;
 use crate::strangers::Strangers;
@@ -37,6 +38,8 @@ pub struct HouseRules {
     pub memory_bytes: u64,
     /// How long a client may stand in line.
     pub wait: Duration,
+    /// Of threads that set up or make material, beside those that online phases have.
+    pub offline_nice: Option<Niceness>,
 }
 
 /// All that the threads of connections share.
@@ -72,7 +75,7 @@ pub type Ended = Result<(), GazelleError>;
 impl House {
     /// A house with some models.
     pub fn new(models: Models, setups: Setups, ledger: Ledger, rules: HouseRules) -> Self {
-        let HouseRules { tls, timeouts, sessions, memory_bytes, wait } = rules;
+        let HouseRules { tls, timeouts, sessions, memory_bytes, wait, offline_nice } = rules;
         Self {
             models,
             tls,
@@ -82,7 +85,7 @@ impl House {
             strangers: Strangers::default(),
             setups,
             ledger,
-            turns: SessionTurns::of_machine(),
+            turns: SessionTurns::of_machine(offline_nice),
             limits: ServerLimits {
                 memory_bytes: memory_bytes / sessions.max(1) as u64,
                 ..ServerLimits::default()

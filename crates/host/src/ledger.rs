@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use gazelle::{CheatingEvidence, InferenceReport, Phase, ServerShelf, SessionWatcher};
+use gazelle::{
+    CheatingEvidence, InferenceReport, OfflineStart, Phase, ServerShelf, SessionWatcher,
+};
 use gazelle_service::{
     AuditEvent, AuditLog, BlockedClients, Leave, Metrics, PhaseCount, QuotaStore, ServiceError,
 };
@@ -169,6 +171,10 @@ impl SessionRecord<'_> {
 impl SessionWatcher for SessionRecord<'_> {
     fn shelf(&self) -> Option<&dyn ServerShelf> {
         Some(&self.setups)
+    }
+
+    fn offline_start(&self) -> Option<OfflineStart<'_>> {
+        self.turn.offline_start()
     }
 
     fn set_up(&self, setup: &Phase) {

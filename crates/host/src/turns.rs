@@ -11,7 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gazelle::wire::pace::Turn;
-use gazelle::{Activity, SessionStage};
+use gazelle::{Activity, OfflineStart, SessionStage};
+
+use crate::niceness::Niceness;
 
 /// How long a session waits for one turn at most. With 50 ms, eight clients on the server's own two cores took a
 /// third longer in all.
@@ -21,6 +23,8 @@ const LONGEST: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct SessionTurns {
     cores: usize,
+    /// Of threads that set up or make material.
+    nice: Option<Niceness>,
     state: Mutex<TurnState>,
     changed: Condvar,
 }
@@ -35,13 +39,13 @@ struct TurnState {
 }
 
 impl SessionTurns {
-    /// For the cores of this machine.
-    pub(crate) fn of_machine() -> Arc<Self> {
-        Self::new(std::thread::available_parallelism().map_or(1, usize::from))
+    /// For the cores of this machine; whoever makes material is so nice.
+    pub(crate) fn of_machine(nice: Option<Niceness>) -> Arc<Self> {
+        Self::new(std::thread::available_parallelism().map_or(1, usize::from), nice)
     }
 
-    fn new(cores: usize) -> Arc<Self> {
-        Arc::new(Self { cores, state: Mutex::default(), changed: Condvar::new() })
+    fn new(cores: usize, nice: Option<Niceness>) -> Arc<Self> {
+        Arc::new(Self { cores, nice, state: Mutex::default(), changed: Condvar::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, TurnState> {
@@ -113,6 +117,12 @@ impl SessionTurn {
         Box::new(LinkTurn(Arc::clone(&self.0)))
     }
 
+    /// What threads that make material for it do first.
+    pub(crate) fn offline_start(&self) -> Option<OfflineStart<'static>> {
+        let nice = self.0.turns.nice?;
+        Some(Box::new(move || nice.enter()))
+    }
+
     /// Gives up the turn: the session is about to wait.
     pub(crate) fn rests(&self) {
         LinkTurn(Arc::clone(&self.0)).rests();
@@ -172,7 +182,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_commands_is_answered_at_once() {
-        let turns = SessionTurns::new(1);
+        let turns = SessionTurns::new(1, None);
         let (_one, first) = offline(&turns);
         first.works();
         let stage = SessionStage::of(Activity::Prepared);
@@ -184,7 +194,7 @@ mod tests {
 
     #[test]
     fn as_many_sessions_work_as_there_are_cores_and_none_waits_for_ever() {
-        let turns = SessionTurns::new(1);
+        let turns = SessionTurns::new(1, None);
         let (one, first) = offline(&turns);
         let (_two, second) = offline(&turns);
         first.works();
@@ -208,7 +218,7 @@ mod tests {
 
     #[test]
     fn who_rests_lets_the_first_in_line_work() {
-        let turns = SessionTurns::new(1);
+        let turns = SessionTurns::new(1, None);
         let (_one, first) = offline(&turns);
         first.works();
         let (told, heard) = channel();

@@ -6,7 +6,7 @@
 //! | before: announcements (`announce`) | of the OTs S to C, then C to S | the same |
 //! | sends (`streams`), in the order of [`plan::order`] | its part of the OTs; corrections of earlier units | its part of the OTs; corrections or tables of earlier units |
 //! | receives (`streams`), in the same order | the server's stream | the client's stream |
-//! | decides (`coordinator`); the thread pool computes | a call with both its OTs begins; a unit that has begun and heard all is finished | the same |
+//! | decides (`coordinator`); a thread pool (`workers`) computes | a call with both its OTs begins; a unit that has begun and heard all is finished | the same |
 //!
 //! A *unit* is a part of a step whose corrections travel together, a *call* the OTs that are made
 //! together. Both streams follow one order, which the compiled steps alone determine: a party sends the
@@ -26,6 +26,7 @@ pub(crate) mod plan;
 pub(crate) mod server;
 mod streams;
 pub(crate) mod work;
+mod workers;
 
 use gazelle_share::{PreparedSteps, ProtocolError};
 

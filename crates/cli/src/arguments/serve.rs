@@ -77,6 +77,10 @@ pub(crate) struct Serve {
     /// How long a client may stand in line, told its place, before it is told that the server is busy
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86400))]
     pub(crate) wait: u64,
+    /// Let setups and offline phases give way to online ones: their threads are nicer by so much, to other programs
+    /// as well (Linux)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=19))]
+    pub(crate) offline_nice: u8,
     /// Serve one client, then stop
     #[arg(long)]
     pub(crate) once: bool,

@@ -275,6 +275,8 @@ mod tests {
             (format!("sesions = 3\n{model}"), "sesions"),
             (format!("per-minute = 0\n{model}"), "per-minute"),
             (format!("sessions = 0\n{model}"), "sessions"),
+            (format!("offline-nice = 20\n{model}"), "offline-nice"),
+            (format!("{model}offline-nice = 3\n"), "model 1: unknown key \"offline-nice\""),
             (format!("once = 1\n{model}"), "once"),
             (format!("listen = [\"a\", \"b\"]\n{model}"), "listen"),
             (format!("store = 3\n{model}"), "store"),

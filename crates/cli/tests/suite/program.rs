@@ -93,6 +93,20 @@ impl Server {
         assert!(kill.success());
     }
 
+    /// Name and niceness of each of its threads by now.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn threads(&self) -> Vec<(String, i32)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let told = |task: std::io::Result<std::fs::DirEntry>| {
+            // One that ended meanwhile has no file any more.
+            let text = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+            let (name, rest) = text.split_once('(')?.1.rsplit_once(") ")?;
+            // proc(5): the 19th field, and the name is the second.
+            Some((name.to_owned(), rest.split(' ').nth(16)?.parse().unwrap()))
+        };
+        tasks.filter_map(told).collect()
+    }
+
     /// Ends the server; all that it wrote to standard error.
     pub(crate) fn stop(mut self) -> String {
         let _ = self.child.kill();

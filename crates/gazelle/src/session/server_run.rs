@@ -14,6 +14,7 @@ use rand_core::CryptoRng;
 use crate::description;
 use crate::error::GazelleError;
 use crate::report::{Meter, Phase};
+use crate::session::apart::apart;
 use crate::session::audit::server::CheatingEvidence;
 use crate::session::coins;
 use crate::session::guest::{Activity, Guest, SessionStage};
@@ -167,7 +168,8 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                 ClientCommand::Close => return Ok(()),
                 ClientCommand::SetUp { names } => {
                     stage.set(Activity::Setup);
-                    self.set_up(names as usize, watcher.shelf(), channel, rng)?;
+                    let work = || self.set_up(names as usize, watcher.shelf(), channel, rng);
+                    apart(watcher.offline_start(), work)?;
                     if !std::mem::replace(&mut begun, true) {
                         watcher.set_up(&meter.stop(channel));
                     }
@@ -222,11 +224,10 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         return Err(GazelleError::Allowance);
                     }
                     self.number(id)?;
-                    let mut rng = coins::fresh(rng)?;
-                    let prepared = self.prepare(id, wanted.is_some(), channel, &mut rng)?;
-                    if let Some(wanted) = wanted {
-                        let there = vec![self.keep(watcher.shelf(), &wanted, &prepared)];
-                        let replica = stored::replica(watcher.shelf());
+                    let work = || self.make(id, wanted.as_ref(), watcher.shelf(), channel, rng);
+                    let (prepared, kept) = apart(watcher.offline_start(), work)?;
+                    if let Some(kept) = kept {
+                        let (there, replica) = (vec![kept], stored::replica(watcher.shelf()));
                         channel.send(&EntriesThere { there, replica }, &1)?;
                         channel.flush()?;
                         watcher.kept(&prepared.offline);

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::report::{InferenceReport, Phase};
+use crate::session::apart::OfflineStart;
 use crate::session::audit::server::CheatingEvidence;
 use crate::session::kept::ServerShelf;
 
@@ -11,6 +12,12 @@ use crate::session::kept::ServerShelf;
 pub trait SessionWatcher: Sync {
     /// Where this client's setups are kept; none are if there is nowhere.
     fn shelf(&self) -> Option<&dyn ServerShelf> {
+        None
+    }
+
+    /// Setups and offline phases are to have threads of their own, and this is what each does first, such as to lower
+    /// its priority; without, the session's thread does all.
+    fn offline_start(&self) -> Option<OfflineStart<'_>> {
         None
     }
 

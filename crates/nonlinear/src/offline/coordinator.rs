@@ -23,6 +23,7 @@ use crate::offline::parcel::{Parcel, ParcelShape};
 use crate::offline::plan::{RunPlan, Unit};
 use crate::offline::streams::{Buffers, ClosesGate, Coined, News, ReadGate, Stream};
 use crate::offline::work::{Beginning, FinishedChunk, Heard, Party, Work, own_and_peer};
+use crate::offline::workers;
 use crate::ot_session::{Extend, Made};
 use crate::tasks::{deliver, wait};
 
@@ -149,9 +150,7 @@ where
         speaks
             .and_then(|_| named("listens").spawn_scoped(threads, listen))
             .map_err(ProtocolError::backend)?;
-        rayon::in_place_scope(|pool| {
-            Coordinator::new(stream, party, outbox, news).work(pool, &events)
-        })
+        workers::scope(|pool| Coordinator::new(stream, party, outbox, news).work(pool, &events))
     })
 }
 

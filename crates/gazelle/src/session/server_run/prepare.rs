@@ -15,11 +15,29 @@ use crate::report::{self, Meter, Phase};
 use crate::session::audit::AuditRun;
 use crate::session::audit::server::{CheatingEvidence, Examined, begin, decide};
 use crate::session::background::{Background, Workplace};
+use crate::session::coins;
+use crate::session::kept::ServerShelf;
+use crate::session::stored::WantedEntry;
 use crate::suite::{AuditRate, Clients, Hints, OpeningOt};
 
 impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
+    /// The material of inference `id`, and if it is `wanted` in the store, whether it is there.
+    pub(super) fn make(
+        &mut self,
+        id: u32,
+        wanted: Option<&WantedEntry>,
+        shelf: Option<&dyn ServerShelf>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(ServerMaterial<N>, Option<bool>), GazelleError> {
+        let mut rng = coins::fresh(rng)?;
+        let prepared = self.prepare(id, wanted.is_some(), channel, &mut rng)?;
+        let kept = wanted.map(|wanted| self.keep(shelf, wanted, &prepared));
+        Ok((prepared, kept))
+    }
+
     /// The material of inference `id`; `record`: it is to be stored.
-    pub(super) fn prepare(
+    fn prepare(
         &mut self,
         id: u32,
         record: bool,
