@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use gazelle::backend::{Choice, DefaultService, DefaultSuite, StepProtocol, planner};
+use gazelle::backend::{Choice, DefaultService, DefaultSuite, StepProtocol, planner, quantise};
 use gazelle::{AuditRate, Description, GazelleError, ModelInfo};
 use gazelle_model::fixed::{self, Rounding};
-use gazelle_model::{Graph, InputRange, Options, RoundingMode, generate, import, quantise};
+use gazelle_model::{Graph, InputRange, Options, RoundingMode, generate, import};
 use gazelle_share::{Network, NodeKind};
 use gazelle_wire::Link;
 use serde::{Deserialize, Serialize};

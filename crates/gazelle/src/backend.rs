@@ -4,6 +4,7 @@
 mod any_ot;
 mod compiled;
 mod machine;
+mod plannable;
 pub mod planner;
 mod stretch;
 
@@ -17,6 +18,7 @@ pub use any_ot::{AnyOt, Extension};
 pub use compiled::CompiledModel;
 pub use gazelle_ot::BaseOt;
 pub use machine::Machine;
+pub use plannable::quantise;
 pub use planner::Prediction;
 
 use crate::description::Description;

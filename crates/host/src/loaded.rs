@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use gazelle::backend::{BaseOt, Choice, CompiledModel, DefaultService, StepProtocol, planner};
+use gazelle::backend::{
+    BaseOt, Choice, CompiledModel, DefaultService, StepProtocol, planner, quantise,
+};
 use gazelle::share::{Architecture, NodeKind};
 use gazelle::wire::Link;
 use gazelle::{AuditRate, GazelleError, Hints, ModelInfo};
 use gazelle_model::{
     ImportOptions, ImportedModel, Interface, Likeness, Options, Quantised, RangeSource,
-    RoundingMode, hold_input, quantise,
+    RoundingMode, hold_input,
 };
 
 use crate::error::HostError;

@@ -24,7 +24,7 @@ mod search;
 mod sensitivity;
 mod widths;
 
-use gazelle_share::Network;
+use gazelle_share::{Network, NodeKind};
 use serde::{Deserialize, Serialize};
 
 pub use calibrate::CalibrationSource;
@@ -63,6 +63,10 @@ pub struct Options {
     pub reference: Option<Reference>,
     /// Whether the private result is the reference bit for bit.
     pub rounding: RoundingMode,
+    /// Whether weights have no more fraction bits than keep the norm of an output's within 2^16: for
+    /// a network whose linear layers cannot be planned otherwise ([`Quantised::has_wide_weights`]). Costs
+    /// traffic elsewhere, since other layers make up for the errors.
+    pub narrow_weights: bool,
     /// Is told how far it is.
     pub watcher: Watcher,
 }
@@ -91,6 +95,7 @@ impl Default for Options {
             effort: 1_000_000_000,
             reference: None,
             rounding: RoundingMode::default(),
+            narrow_weights: false,
             watcher: Watcher::default(),
         }
     }
@@ -103,6 +108,17 @@ pub struct Quantised {
     pub network: Network,
     /// How good it is.
     pub report: Report,
+}
+
+impl Quantised {
+    /// Whether [`Options::narrow_weights`] would change something: some output's weights, as integers, have a
+    /// norm above 2^16.
+    pub fn has_wide_weights(&self) -> bool {
+        self.network.layers().any(|(node, weights)| match &node.kind {
+            NodeKind::Linear(op) => build::is_wide(op, weights),
+            _ => false,
+        })
+    }
 }
 
 /// What quantisation chose and measured.
@@ -165,6 +181,8 @@ struct Candidate {
     coarse: bool,
     /// Whether the network will round exactly.
     exact: bool,
+    /// Whether the norms of an output's weights are bounded.
+    narrow: bool,
 }
 
 /// Quantises a network (as imported; passes are run first).
@@ -317,6 +335,11 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
     });
     let mut ranges: Vec<f64> = ranges.collect();
     bounds::hold_errors_of_addends(&lowered, &mut ranges);
+    // Interval bounds of deep networks, and variants of inputs, can leave f32.
+    if let Some((tensor, _)) = lowered.tensors.iter().zip(&ranges).find(|(_, r)| !r.is_finite()) {
+        let why = format!("tensor {:?} has no finite range", tensor.name);
+        return Err(ModelError::Quantise(why));
+    }
     let varied = variants.len();
     let seen = (calibration.sensitivity.gain(0), ranges.first().copied());
     let channels = lowered.input_shape().channels;

@@ -55,6 +55,26 @@ pub struct Service<L: LinearProtocol, N: NonlinearProtocol> {
     pub(crate) traffic: PlannedTraffic,
 }
 
+/// The weights of each linear group's operators.
+fn grouped<'a>(plan: &Plan, network: &'a Network) -> Vec<Vec<&'a LinearWeights>> {
+    let weights_of =
+        |place: &GroupPlace| place.nodes.iter().map(|node| network.weights(*node)).collect();
+    plan.places().iter().map(weights_of).collect()
+}
+
+/// Chooses parameters and packings of the linear layers.
+///
+/// # Errors
+/// [`GazelleError::Layer`] names a layer that has none.
+pub(crate) fn plan_linear<L: LinearProtocol>(
+    linear: &L,
+    plan: &Plan,
+    network: &Network,
+) -> Result<L::Plan, GazelleError> {
+    let refuse = GazelleError::layer("plan of the linear layers");
+    linear.plan(plan.groups(), &grouped(plan, network)).map_err(refuse)
+}
+
 impl<L: LinearProtocol, N: NonlinearProtocol> std::fmt::Debug for Service<L, N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service").field("steps", &self.names.len()).finish_non_exhaustive()
@@ -74,12 +94,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
         choice: Value,
     ) -> Result<Self, GazelleError> {
         let plan = Plan::new(network.architecture().clone())?;
-        let weights_of = |place: &GroupPlace| -> Vec<&LinearWeights> {
-            place.nodes.iter().map(|node| network.weights(*node)).collect()
-        };
-        let grouped: Vec<_> = plan.places().iter().map(weights_of).collect();
-        let refuse = GazelleError::layer("plan of the linear layers");
-        let linear_plan = suite.linear().plan(plan.groups(), &grouped).map_err(refuse)?;
+        let linear_plan = plan_linear(suite.linear(), &plan, &network)?;
+        let grouped = grouped(&plan, &network);
         let refuse = GazelleError::layer("plan of the linear layers");
         suite.linear().validate(plan.groups(), &linear_plan).map_err(refuse)?;
         let linear_value = serde_json::to_value(&linear_plan)

@@ -6,6 +6,8 @@ mod local;
 mod steps;
 mod weights;
 
+pub(super) use weights::is_wide;
+
 use std::collections::HashMap;
 
 use gazelle_share::{

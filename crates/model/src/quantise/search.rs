@@ -51,6 +51,7 @@ pub(super) fn search(
         resolution: *resolution,
         coarse: fixed.is_none(),
         exact: options.rounding == RoundingMode::Exact,
+        narrow: options.narrow_weights,
     };
     // optional: only a search that goes on from another one's result says it
     let mut variance = fractions.variance.unwrap_or_else(|| evaluate::budget(*scale));

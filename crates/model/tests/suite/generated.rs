@@ -112,3 +112,12 @@ fn properties_generated_weights_keep_activations_in_size() {
         }
     }
 }
+
+/// Interval bounds grow from layer to layer, beyond what a float holds.
+#[test]
+fn adversarial_values_without_a_finite_range_are_refused() {
+    let graph = import(&generate::densenet121(1, 32, 10)).unwrap();
+    let options = Options { guaranteed: true, effort: 1, ..Options::default() };
+    let error = quantise(&graph, &options).unwrap_err().to_string();
+    assert!(error.contains("finite"), "{error}");
+}

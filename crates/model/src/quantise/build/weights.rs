@@ -10,6 +10,26 @@ use crate::graph::{GraphNode, Op};
 use crate::quantise::Candidate;
 use crate::quantise::scales::{log2_ceil, scale_for};
 
+/// Log of the norm that an output's weights, as integers, may have in a narrow network: wider rings than most need
+/// have parameters for it.
+const NARROW_NORM_BITS: i32 = 16;
+
+/// The largest Euclidean norm of the weights of one output channel.
+fn largest_norm(node: &GraphNode, weights: &[f32]) -> f64 {
+    let Op::Linear { op, .. } = &node.op else { return 0.0 };
+    let each = weights.len() / op.output_shape().channels.max(1);
+    let square = |row: &[f32]| row.iter().map(|w| f64::from(*w) * f64::from(*w)).sum::<f64>();
+    weights.chunks(each.max(1)).map(square).fold(0.0, f64::max).sqrt()
+}
+
+/// Whether a layer's integers have norms that a narrow network would not have.
+pub(in crate::quantise) fn is_wide(op: &LinearOp, weights: &LinearWeights) -> bool {
+    let each = weights.weights.len() / op.output_shape().channels.max(1);
+    let square = |row: &[i32]| row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>();
+    let most = f64::from(2 * NARROW_NORM_BITS).exp2();
+    weights.weights.chunks(each.max(1)).any(|row| square(row) > most)
+}
+
 impl NetworkDraft<'_> {
     pub(super) fn linear(
         &mut self,
@@ -40,7 +60,8 @@ impl NetworkDraft<'_> {
     /// about 0.3; larger ones get up to 3 bits more than their norm asks for, to come near it. The
     /// largest weight takes no more than the candidate's bits and 7, none is finer than the output
     /// can tell, unless the output's scale needs it, and all fit i32. Where bits were shared out among the
-    /// layers (`fractions`), they count from the candidate's number instead of the norm.
+    /// layers (`fractions`), they count from the candidate's number instead of the norm. A narrow
+    /// candidate bounds the norms that a ciphertext's error is multiplied by.
     fn fraction_bits(&self, node: &GraphNode, (id, input): (usize, usize), weights: &[f32]) -> i32 {
         let squares: f64 = weights.iter().map(|w| f64::from(*w) * f64::from(*w)).sum();
         let rms = (squares / weights.len().max(1) as f64).sqrt();
@@ -66,6 +87,8 @@ impl NetworkDraft<'_> {
             Some(beyond) => wanted + beyond,
             None => precise.max(wanted.min(precise + 3)).min(most),
         };
+        let narrow = NARROW_NORM_BITS - log2_ceil(largest_norm(node, weights));
+        let bits = if self.candidate.narrow { bits.min(narrow) } else { bits };
         bits.min(useful).max(reach).min(29 - magnitude)
     }
 
