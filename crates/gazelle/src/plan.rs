@@ -172,10 +172,15 @@ impl Plan {
         &self.waves
     }
 
-    /// Names a wave by its steps.
+    /// Names a wave by its first step.
     pub(crate) fn wave_name(&self, wave: &Wave) -> String {
-        let names: Vec<&str> = wave.steps.iter().map(|step| self.step_name(*step)).collect();
-        names.join("+")
+        match wave.steps.as_slice() {
+            [] => String::new(),
+            [step] => self.step_name(*step).to_owned(),
+            [first, others @ ..] => {
+                format!("{} and {} beside it", self.step_name(*first), others.len())
+            }
+        }
     }
 
     pub(crate) fn drawn(&self) -> &[TensorId] {

@@ -370,7 +370,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             }
             let results = session
                 .online_wave(materials, &mut self.channel)
-                .map_err(GazelleError::layer(self.plan.wave_name(wave)))?;
+                .map_err(|error| GazelleError::layer(self.plan.wave_name(wave))(error))?;
             let mut costs = Vec::with_capacity(results.len());
             for (number, (values, cost)) in wave.steps.iter().zip(results) {
                 costs.push(cost);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gazelle_share::{LinearProtocol, NonlinearProtocol};
+use gazelle_share::{LinearProtocol, NonlinearProtocol, NonlinearTraffic};
 use gazelle_wire::handshake::{self, Caps, Hello, Line, ModelName};
 use gazelle_wire::{Channel, HandshakeError};
 use rand_core::{CryptoRng, Rng};
@@ -275,13 +275,14 @@ pub fn catalogue(mut channel: Channel) -> Result<Vec<u8>, GazelleError> {
     handshake::request_catalogue(&mut channel).map_err(handshake_error)
 }
 
-/// Returns bytes that a prepared inference may take: every tensor as 64-bit words, and all that the
-/// offline phase of the non-linear steps brings.
+/// Returns bytes that a prepared inference may take: every tensor as 64-bit words, all that the offline
+/// phase of the non-linear steps brings, and all that they say online, which waits here for a peer that does not read.
 pub(crate) fn memory_estimate(plan: &Plan, traffic: &PlannedTraffic) -> u64 {
     let (_, elements) = plan.elements();
-    let offline: u64 = traffic.nonlinear.offline.iter().map(gazelle_wire::Cost::total).sum();
+    let NonlinearTraffic { offline, online, .. } = &traffic.nonlinear;
+    let steps: u64 = offline.iter().chain(online).map(gazelle_wire::Cost::total).sum();
     let setup = traffic.linear.setup.server_to_client;
-    (elements as u64) * 8 + offline + 2 * setup
+    (elements as u64) * 8 + steps + 2 * setup
 }
 
 /// What acceptance gives to the client's session.

@@ -6,7 +6,7 @@ use crate::message::{Message, Reader};
 /// What a client's first message begins with.
 pub const MAGIC: [u8; 8] = *b"gazelle\0";
 /// The versions that this code speaks, lowest and highest.
-pub const VERSIONS: Versions = Versions { lowest: 3, highest: 3 };
+pub const VERSIONS: Versions = Versions { lowest: 4, highest: 4 };
 
 /// A range of protocol versions, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Versions {
 }
 
 impl std::fmt::Display for Versions {
-    /// `3`, or `3 to 4`.
+    /// `4`, or `4 to 5`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.lowest.fmt(f)?;
         if self.highest != self.lowest {

@@ -45,7 +45,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             }
             let results = nonlinear
                 .online_wave(inputs, channel)
-                .map_err(GazelleError::layer(plan.wave_name(wave)))?;
+                .map_err(|error| GazelleError::layer(plan.wave_name(wave))(error))?;
             let mut costs = Vec::with_capacity(results.len());
             for (number, (share, cost)) in wave.steps.iter().zip(results) {
                 walk.take_result(*number, share);
