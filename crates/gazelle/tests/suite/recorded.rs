@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use gazelle_share::{
-    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, OnlineSteps, Output,
-    ProtocolError, Shares, Step,
+    NonlinearClient, NonlinearProtocol, NonlinearServer, NonlinearTraffic, Output, ProtocolError,
+    Shares, Step,
 };
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
@@ -126,14 +126,6 @@ impl<C: NonlinearClient> NonlinearClient for Session<C> {
     ) -> Result<Option<Vec<i64>>, ProtocolError> {
         self.inner.online(step, prepared, channel)
     }
-
-    fn online_wave(
-        &mut self,
-        steps: Vec<(usize, Self::Prepared)>,
-        channel: &mut Channel,
-    ) -> Result<OnlineSteps<Option<Vec<i64>>>, ProtocolError> {
-        self.inner.online_wave(steps, channel)
-    }
 }
 
 impl<S: NonlinearServer> NonlinearServer for Session<S> {
@@ -158,19 +150,5 @@ impl<S: NonlinearServer> NonlinearServer for Session<S> {
         let output = self.inner.online(step, prepared, input.clone(), channel)?;
         self.log.push(step, Seen { input, output: output.clone() });
         Ok(output)
-    }
-
-    fn online_wave(
-        &mut self,
-        steps: Vec<(usize, Self::Prepared, Shares)>,
-        channel: &mut Channel,
-    ) -> Result<OnlineSteps<Option<Shares>>, ProtocolError> {
-        let inputs: Vec<(usize, Shares)> =
-            steps.iter().map(|(step, _, input)| (*step, input.clone())).collect();
-        let results = self.inner.online_wave(steps, channel)?;
-        for ((step, input), (output, _)) in inputs.into_iter().zip(&results) {
-            self.log.push(step, Seen { input, output: output.clone() });
-        }
-        Ok(results)
     }
 }
