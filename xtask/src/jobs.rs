@@ -53,7 +53,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let folder = fleet::model_folder(root, &model).ok_or_else(|| format!("no model {model}"))?;
     let samples = fleet.samples(&folder)?;
     let inputs: Vec<String> = samples.iter().cycle().take(images).cloned().collect();
-    let server = fleet.serve(&folder, &["--link", "wan"])?;
+    // One client gets all places but one.
+    let places = (jobs + 1).to_string();
+    let server = fleet.serve(&folder, &["--link", "wan", "--sessions", &places])?;
     let address = Link::WAN.before(&server.address)?;
     let seconds = |jobs: usize| -> Result<f64, Failure> {
         let number = jobs.to_string();

@@ -27,7 +27,7 @@ fn visit(
     move |mut channel| {
         let offer = request(&mut channel, &hello, &[5; 32], &mut |_| false)?;
         let description = offer.description().to_vec();
-        assert_eq!((offer.version(), offer.allowance()), (3, 7));
+        assert_eq!((offer.version(), offer.allowance()), (4, 7));
         offer.accept(&mut channel, suite)?;
         Ok(description)
     }
