@@ -28,8 +28,8 @@ const NETWORKS: [(&str, &str); 9] = [
     ("densenet121", "DenseNet-121"),
 ];
 
-/// Behind the caption of results from before rounding was exact.
-const LOCAL: &str = "; local rounding";
+/// Behind the caption of whole networks.
+const EXACT: &str = "; exact rounding";
 
 /// The network of the figure by layer.
 const BY_LAYER: &str = "cifar10_resnet20";
@@ -97,7 +97,7 @@ fn phases(results: &Results, folder: &Path) -> Result<(), Failure> {
         };
         Bars {
             title: format!("One cold inference, memory link: {unit}"),
-            source: format!("{}{LOCAL}", results.source("inference/resnet50/memory/auto/whole")),
+            source: format!("{}{EXACT}", results.source("inference/resnet50/memory/auto/whole")),
             series: PHASES.to_vec(),
             rows: NETWORKS.iter().filter_map(row).collect(),
             stacked: false,

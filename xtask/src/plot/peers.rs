@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::Failure;
 use crate::plot::bars::{Bars, Row};
 use crate::plot::results::{self, Results};
-use crate::plot::{LOCAL, named};
+use crate::plot::{EXACT, named};
 
 /// The heading above the table.
 const HEADING: &str = "## Published figures";
@@ -46,7 +46,7 @@ pub(super) fn draw(results: &Results, page: &Path, folder: &Path) -> Result<(), 
         }
         Bars {
             title: format!("One cold inference beside published figures of other machines: {unit}"),
-            source: format!("{}{LOCAL}", results.source("inference/resnet50/lan/auto/whole")),
+            source: format!("{}{EXACT}", results.source("inference/resnet50/lan/auto/whole")),
             series: vec!["here", "published"],
             rows,
             stacked: false,
