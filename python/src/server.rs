@@ -31,6 +31,7 @@ struct ServerSettings {
     sessions: usize,
     memory_mib: u64,
     wait: f64,
+    failures_per_second: u32,
     timeout: f64,
     max_inferences: Option<u64>,
     per_day: Option<u64>,
@@ -168,6 +169,7 @@ fn open(
         sessions: settings.sessions,
         memory_bytes,
         wait: seconds("wait", settings.wait)?,
+        failures_per_second: settings.failures_per_second,
         offline_nice: None,
     };
     let ledger = ledger(settings, limited, untrusted)?;

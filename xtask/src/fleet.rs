@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{Failure, process, tests_built};
 
@@ -269,15 +271,20 @@ pub(crate) struct Hostile {
 }
 
 impl Hostile {
-    /// So many threads against a server, a third of each kind.
-    pub(crate) fn start(count: usize, server: &str) -> Self {
+    /// So many threads against a server from an address of this machine, a third of each kind.
+    pub(crate) fn start(count: usize, from: IpAddr, server: &str) -> Result<Self, Failure> {
+        let server: SocketAddr = server.parse()?;
+        connect(SocketAddr::new(from, PORTS.0), server)?;
         let stop = Arc::new(AtomicBool::new(false));
         let attack = |index: usize| {
-            let (stop, server) = (Arc::clone(&stop), server.to_owned());
+            let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
                 let mut connections = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    let Ok(stream) = TcpStream::connect(&server) else { continue };
+                let ports =
+                    (index..).step_by(count).map(|n| PORTS.0 + (n % usize::from(PORTS.1)) as u16);
+                for port in ports.take_while(|_| !stop.load(Ordering::Relaxed)) {
+                    let from = SocketAddr::new(from, port);
+                    let Ok(stream) = connect(from, server) else { continue };
                     connections += 1;
                     attack(index, stream, &stop);
                 }
@@ -285,7 +292,7 @@ impl Hostile {
             })
         };
         let threads = (0..count).map(attack).collect();
-        Self { stop, threads }
+        Ok(Self { stop, threads })
     }
 
     /// Stops; how many connections there were.
@@ -293,6 +300,18 @@ impl Hostile {
         self.stop.store(true, Ordering::Relaxed);
         self.threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
     }
+}
+
+/// The first port that hostile connections come from, and how many there are: below those that the system gives to
+/// others, and enough that none is used twice within a second (a connection's port serves again after that).
+const PORTS: (u16, u16) = (10_000, 20_000);
+
+fn connect(from: SocketAddr, server: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&from.into())?;
+    socket.connect(&server.into())?;
+    Ok(socket.into())
 }
 
 /// One connection that the server ends sooner or later.

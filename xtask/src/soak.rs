@@ -4,7 +4,8 @@
 //! were, and memory stays within what `--memory` allows beside the program itself; in long runs it grows by
 //! at most 1 MiB per 1,000 inferences.
 
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
@@ -17,20 +18,27 @@ const MEMORY_MIB: u64 = 1024;
 struct Wanted {
     clients: usize,
     hostile: usize,
+    /// Where hostile connections come from; clients come from 127.0.0.1.
+    hostile_from: IpAddr,
     minutes: u64,
     /// Of each client in a round; all samples if it is not said.
     images: Option<usize>,
     model: String,
     /// Of the server's offline threads.
     offline_nice: u8,
+    /// What runs instead of the program that tests run with.
+    program: Option<PathBuf>,
 }
 
-/// Runs: `--clients N` (4), `--hostile N` (16), `--minutes N` (0: one round), `--images N` (of each client in a
-/// round: the samples), `--model NAME` (`mnist_d_minionn`, or a folder with `model.onnx` and `samples`), `--offline-nice
-/// N` (0) of the server.
+/// Runs: `--clients N` (4), `--hostile N` (16), `--hostile-from ADDRESS` (127.0.0.2), `--minutes N` (0: one round),
+/// `--images N` (of each client in a round: the samples), `--model NAME` (`mnist_d_minionn`, or a folder with
+/// `model.onnx` and `samples`), `--offline-nice N` (0) of the server, `--program FILE` (the one that tests run with).
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let wanted = parse(arguments)?;
-    let fleet = Fleet::new(root, "soak", wanted.clients)?;
+    let fleet = match &wanted.program {
+        Some(program) => Fleet::of(root, "soak", wanted.clients, program.canonicalize()?)?,
+        None => Fleet::new(root, "soak", wanted.clients)?,
+    };
     let samples = fleet.samples(&wanted.model)?;
     let images = wanted.images.unwrap_or(samples.len());
     let inputs: Vec<String> = samples.iter().cycle().take(images).cloned().collect();
@@ -65,7 +73,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     );
 
     let begin = Instant::now();
-    let hostile = Hostile::start(wanted.hostile, &server.address);
+    let hostile = Hostile::start(wanted.hostile, wanted.hostile_from, &server.address)?;
     let (mut inferences, mut most, mut seen, mut longest) = (0, resident, Vec::new(), 0.0f64);
     while seen.is_empty() || begin.elapsed() < Duration::from_mins(wanted.minutes) {
         let start = Instant::now();
@@ -180,21 +188,33 @@ fn settle(server: &FleetServer) -> Result<(), Failure> {
 }
 
 fn parse(arguments: &[String]) -> Result<Wanted, Failure> {
-    let model = "mnist_d_minionn".to_owned();
-    let mut wanted =
-        Wanted { clients: 4, hostile: 16, minutes: 0, images: None, model, offline_nice: 0 };
+    let mut wanted = Wanted {
+        clients: 4,
+        hostile: 16,
+        hostile_from: Ipv4Addr::new(127, 0, 0, 2).into(),
+        minutes: 0,
+        images: None,
+        model: "mnist_d_minionn".to_owned(),
+        offline_nice: 0,
+        program: None,
+    };
     for pair in arguments.chunks(2) {
         match pair {
             [flag, number] if flag == "--clients" => wanted.clients = number.parse()?,
             [flag, number] if flag == "--hostile" => wanted.hostile = number.parse()?,
+            [flag, address] if flag == "--hostile-from" => wanted.hostile_from = address.parse()?,
             [flag, number] if flag == "--minutes" => wanted.minutes = number.parse()?,
             [flag, number] if flag == "--images" => wanted.images = Some(number.parse()?),
             [flag, number] if flag == "--offline-nice" => wanted.offline_nice = number.parse()?,
             [flag, name] if flag == "--model" => wanted.model.clone_from(name),
+            [flag, file] if flag == "--program" => wanted.program = Some(file.into()),
             _ => {
-                return Err("usage: cargo xtask soak [--clients N] [--hostile N] [--minutes N] \
-                            [--images N] [--model NAME] [--offline-nice N]"
-                    .into());
+                return Err(
+                    "usage: cargo xtask soak [--clients N] [--hostile N] [--hostile-from ADDRESS] \
+                            [--minutes N] [--images N] [--model NAME] [--offline-nice N] \
+                            [--program FILE]"
+                        .into(),
+                );
             }
         }
     }
@@ -227,6 +247,7 @@ mod tests {
         let wanted = wanted.unwrap();
         assert_eq!((wanted.clients, wanted.hostile, wanted.minutes), (16, 64, 30));
         assert_eq!(wanted.offline_nice, 9);
+        assert!(parse(&words("--hostile-from 127.0.0.300")).is_err());
         assert!(parse(&[]).is_ok());
         assert!(parse(&words("--clients")).is_err() && parse(&words("--clients x")).is_err());
     }

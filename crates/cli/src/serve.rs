@@ -77,6 +77,7 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
         sessions: if command.once { 1 } else { command.sessions },
         memory_bytes: command.memory_bytes(),
         wait: Duration::from_secs(command.wait),
+        failures_per_second: command.failures_per_second,
         offline_nice,
     };
     let house = Arc::new(House::new(models, setups, ledger, rules));

@@ -40,12 +40,20 @@ impl ServedClient {
     /// Under what its inferences are counted: an owner of IPv6 addresses has a network of 64 bits of them.
     pub(crate) fn account(&self) -> Self {
         match self {
-            Self::Address(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::Address(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
-            }
-            client => client.clone(),
+            Self::Address(address) => Self::Address(network(*address)),
+            Self::Certificate(_) => self.clone(),
         }
+    }
+}
+
+/// All addresses that one owner is supposed to have: one of IPv4, a network of 64 bits of IPv6.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -9,7 +9,7 @@ use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{GazelleError, Guest, ServerLimits, SessionStage};
 use gazelle_service::{ClientId, Leave, Metrics, ServerTls, ServiceError, WebDoor};
 
-use crate::client::ServedClient;
+use crate::client::{ServedClient, network};
 use crate::error::HostError;
 use crate::handshakes::{self, Handshakes, Pass};
 use crate::ledger::Ledger;
@@ -18,6 +18,7 @@ use crate::niceness::Niceness;
 use crate::places::{Places, Ticket, Visitor};
 use crate::setups::Setups;
 use crate::strangers::Strangers;
+use crate::throttle::{self, Arriving, Throttle};
 use crate::turns::SessionTurns;
 
 /// How long one waits that has confirmed, and found that the place was taken by then.
@@ -38,6 +39,9 @@ pub struct HouseRules {
     pub memory_bytes: u64,
     /// How long a client may stand in line.
     pub wait: Duration,
+    /// Connections of one address (IPv6: of a network of 64 bits) that may end, each second, before their client is
+    /// known; 0: any number.
+    pub failures_per_second: u32,
     /// Of threads that set up or make material, beside those that online phases have.
     pub offline_nice: Option<Niceness>,
 }
@@ -47,6 +51,7 @@ pub struct House {
     models: Models,
     tls: Option<ServerTls>,
     timeouts: Timeouts,
+    throttle: Throttle<Caller>,
     handshakes: Arc<Handshakes>,
     places: Arc<Places>,
     strangers: Strangers,
@@ -58,6 +63,14 @@ pub struct House {
     limits: ServerLimits,
     /// How long a client may stand in line.
     wait: Duration,
+}
+
+/// A connection that nothing was read from.
+struct Caller {
+    peer: SocketAddr,
+    /// Of browsers.
+    door: Option<Arc<WebDoor>>,
+    ended: Box<dyn FnOnce(Ended) + Send>,
 }
 
 /// A client on its way in.
@@ -75,17 +88,18 @@ pub type Ended = Result<(), GazelleError>;
 impl House {
     /// A house with some models.
     pub fn new(models: Models, setups: Setups, ledger: Ledger, rules: HouseRules) -> Self {
-        let HouseRules { tls, timeouts, sessions, memory_bytes, wait, offline_nice } = rules;
+        let HouseRules { tls, timeouts, sessions, memory_bytes, wait, .. } = rules;
         Self {
             models,
             tls,
             timeouts,
+            throttle: Throttle::new(rules.failures_per_second),
             handshakes: Arc::default(),
             places: Places::new(sessions, memory_bytes),
             strangers: Strangers::default(),
             setups,
             ledger,
-            turns: SessionTurns::of_machine(offline_nice),
+            turns: SessionTurns::of_machine(rules.offline_nice),
             limits: ServerLimits {
                 memory_bytes: memory_bytes / sessions.max(1) as u64,
                 ..ServerLimits::default()
@@ -95,9 +109,9 @@ impl House {
     }
 
     /// Open files that a house of so many sessions may take: a connection, and a file of the store, for each that
-    /// there may be.
+    /// there may be, and those that are held.
     pub fn files(sessions: usize) -> usize {
-        64 + 2 * (sessions + handshakes::ALL)
+        64 + 2 * (sessions + handshakes::ALL) + throttle::ALL
     }
 
     /// The models.
@@ -126,7 +140,7 @@ impl House {
         &self.ledger.metrics
     }
 
-    /// Gives a connection a thread, unless too many are waiting. `ended` is called in it when the session
+    /// Gives a connection a thread, unless too many are waiting or failed; it may have to wait for it. `ended` is called in it when the session
     /// has ended, if there was one; else it is dropped.
     pub fn admit(
         self: &Arc<Self>,
@@ -155,8 +169,42 @@ impl House {
         peer: SocketAddr,
         ended: impl FnOnce(Ended) + Send + 'static,
     ) {
-        let (address, stream) = (peer.ip().to_canonical(), Arc::new(stream));
-        let Some(pass) = self.handshakes.admit(&stream, address) else {
+        let caller = Caller { peer, door, ended: Box::new(ended) };
+        let address = network(peer.ip());
+        match self.throttle.arrive(address, Arc::new(stream), caller, Instant::now()) {
+            Arriving::LetIn(stream, caller) => self.let_in(stream, caller),
+            Arriving::Held => {}
+            Arriving::HeldFirst => self.sweep(),
+            Arriving::Closed => {
+                self.ledger.metrics.refusal("throttled");
+                self.strangers.turned_away(peer, &"too many of its address have failed");
+            }
+        }
+    }
+
+    /// Lets in those that are held, in a thread that ends when nobody is held any more.
+    fn sweep(self: &Arc<Self>) {
+        let house = Arc::clone(self);
+        let spawned = std::thread::Builder::new().name("held".into()).spawn(move || {
+            while let Some(swept) = house.throttle.sweep(Instant::now()) {
+                house.ledger.metrics.refusals("held", swept.closed as u64);
+                for (stream, caller) in swept.let_in {
+                    house.let_in(stream, caller);
+                }
+                std::thread::sleep(throttle::SWEEP);
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread for connections that are held");
+            self.throttle.close();
+        }
+    }
+
+    fn let_in(self: &Arc<Self>, stream: Arc<TcpStream>, caller: Caller) {
+        let Caller { peer, door, ended } = caller;
+        let Some(pass) = self.handshakes.admit(&stream, peer.ip().to_canonical()) else {
+            // It did not fail.
+            self.throttle.give_back(network(peer.ip()), Instant::now());
             self.ledger.metrics.refusal("crowded");
             return self.strangers.turned_away(peer, &"too many are waiting");
         };
@@ -251,10 +299,16 @@ impl House {
             }
             Ok(Some((tcp::channel(stream, &self.timeouts)?, socket, client(None))))
         };
+        let known = || self.throttle.give_back(network(peer.ip()), Instant::now());
         match opened() {
-            Ok(Some((channel, socket, client))) => self.hello(channel, socket, client, peer),
+            Ok(Some((channel, socket, client))) => {
+                self.hello(channel, socket, client, peer).inspect(|_| known())
+            }
             // A browser has got a file.
-            Ok(None) => None,
+            Ok(None) => {
+                known();
+                None
+            }
             Err(ServiceError::Link(error)) if self.tls.is_some() || door.is_some() => {
                 Strangers::silent(peer, &error);
                 None

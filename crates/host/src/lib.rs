@@ -13,6 +13,7 @@ mod niceness;
 mod places;
 mod setups;
 mod strangers;
+mod throttle;
 mod turns;
 
 pub use error::HostError;

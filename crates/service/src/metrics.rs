@@ -126,7 +126,12 @@ impl Metrics {
 
     /// A client was not served: `busy`, `quota`, `handshake`, ..
     pub fn refusal(&self, reason: &str) {
-        self.refusals.with_label_values(&[reason]).inc();
+        self.refusals(reason, 1);
+    }
+
+    /// So many clients were not served.
+    pub fn refusals(&self, reason: &str, count: u64) {
+        self.refusals.with_label_values(&[reason]).inc_by(count);
     }
 
     /// Whether new sessions are taken: what `/readyz` says.

@@ -36,6 +36,9 @@ class Server:
         Memory that all sessions together may be predicted to take.
     wait : float
         Seconds a client may stand in line.
+    failures_per_second : int
+        Connections of one address that may fail each second before their client is known, and 256 at once; the next
+        ones wait up to 4 seconds, or are closed. 0: any number, such as behind a proxy.
     timeout : float
         Seconds one phase may wait for a client, a second more per 8 KiB that moves.
     max_inferences, per_day, per_minute : int, optional
@@ -79,6 +82,7 @@ class Server:
         sessions: int = 4,
         memory_mib: int = 4096,
         wait: float = 60.0,
+        failures_per_second: int = 32,
         timeout: float = 120.0,
         max_inferences: int | None = None,
         per_day: int | None = None,
@@ -100,6 +104,7 @@ class Server:
             "sessions": sessions,
             "memory_mib": memory_mib,
             "wait": wait,
+            "failures_per_second": failures_per_second,
             "timeout": timeout,
             "max_inferences": max_inferences,
             "per_day": per_day,

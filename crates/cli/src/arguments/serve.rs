@@ -13,6 +13,9 @@ use super::{ModelArguments, ServerLink, WebArguments, at_least_one};
 /// the last layer's weights (docs/threat-model.md).
 const LOCAL_INFERENCES: u64 = 256;
 
+/// A percent or two of a core, and all connections of one address that are held get in within their time.
+const FAILURES_PER_SECOND: u32 = 32;
+
 /// A model to serve, or a folder of them, with what counts for it alone.
 #[derive(Debug, Clone)]
 pub(crate) struct ModelOrder {
@@ -77,6 +80,10 @@ pub(crate) struct Serve {
     /// How long a client may stand in line, told its place, before it is told that the server is busy
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86400))]
     pub(crate) wait: u64,
+    /// Connections of one address (IPv6: of a network of 64 bits) that may fail each second before their client is
+    /// known, and 256 at once; the next ones wait up to 4 seconds, or are closed. 0: any number
+    #[arg(long, default_value_t = FAILURES_PER_SECOND, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub(crate) failures_per_second: u32,
     /// Let setups and offline phases give way to online ones: their threads are nicer by so much, to other programs
     /// as well (Linux)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=19))]

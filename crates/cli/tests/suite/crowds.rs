@@ -10,6 +10,7 @@ use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{Limits, Offer};
 
 use crate::program::{Server, objects, output, root, stderr};
+use crate::service::{get, metrics, value};
 
 fn model() -> PathBuf {
     root().join("models/mnist_d_minionn/model.onnx")
@@ -38,6 +39,33 @@ fn adversarial_64_silent_connections_do_not_delay_an_honest_client() {
     // Far below the handshake's time limit of 10 s.
     assert!(crowded < alone * 3 + Duration::from_secs(3), "{crowded:?}, alone {alone:?}");
     drop(silent);
+}
+
+#[test]
+fn adversarial_an_address_that_fails_again_and_again_waits_and_its_honest_client_gets_in() {
+    let server = Server::logging(&model(), &["--metrics", "127.0.0.1:0"]);
+    let alone = honest(&server.address);
+    let begin = Instant::now();
+    for _ in 0..2000 {
+        let mut rude = TcpStream::connect(&server.address).unwrap();
+        // Some are closed by then.
+        let _ = rude.write_all(b"GET / HTTP/1.1\r\n\r\n, and no hello that anybody would know");
+    }
+    // These stay, in front of an honest client of the same address.
+    let silent: Vec<TcpStream> =
+        (0..16).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    let behind = honest(&server.address);
+    assert!(behind < alone * 3 + Duration::from_secs(4), "{behind:?}, alone {alone:?}");
+    let passed = begin.elapsed().as_secs();
+    drop(silent);
+    let text = get(&metrics(&server), "/metrics");
+    let refused = |reason: &str| {
+        // optional: what never happened is not listed
+        value(&text, &format!("gazelle_refusals_total{{reason=\"{reason}\"}}")).unwrap_or(0)
+    };
+    // All that were let in: what the address may at once, and 32 a second.
+    assert!((1..=256 + 32 * (passed + 1)).contains(&refused("handshake")), "{text}");
+    assert!(refused("held") > 0 && refused("throttled") > 0, "{text}");
 }
 
 #[test]

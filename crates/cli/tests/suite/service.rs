@@ -180,7 +180,7 @@ fn local_rounding_is_capped_at_256_unless_its_owner_says_otherwise() {
     assert_eq!(session(&server).allowance(), u64::MAX);
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
@@ -189,13 +189,13 @@ fn get(address: &str, path: &str) -> String {
 }
 
 /// Where the metrics are, as the server says.
-fn metrics(server: &Server) -> String {
+pub(crate) fn metrics(server: &Server) -> String {
     let line = server.preamble.lines().find_map(|line| line.strip_prefix("metrics on http://"));
     line.unwrap().strip_suffix("/metrics").unwrap().to_owned()
 }
 
 /// The whole number behind a name; a metric that was never counted is none.
-fn value(text: &str, name: &str) -> Option<u64> {
+pub(crate) fn value(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.rsplit_once(' ')?.1.parse().ok()
 }
