@@ -13,7 +13,7 @@ use super::{ModelArguments, ServerLink, WebArguments, at_least_one};
 /// the last layer's weights (docs/threat-model.md).
 const LOCAL_INFERENCES: u64 = 256;
 
-/// A percent or two of a core, and all connections of one address that are held get in within their time.
+/// So many that all connections of one address that are held get in within the time for which they are.
 const FAILURES_PER_SECOND: u32 = 32;
 
 /// A model to serve, or a folder of them, with what counts for it alone.
