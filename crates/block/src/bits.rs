@@ -202,18 +202,23 @@ impl Message for BitVec {
         shape.div_ceil(8)
     }
     fn encode(&self, out: &mut Vec<u8>) {
-        let end = out.len() + self.len.div_ceil(8);
-        out.extend(self.words.iter().flat_map(|word| word.to_le_bytes()));
-        out.truncate(end);
+        let (start, count) = (out.len(), self.len.div_ceil(8));
+        out.resize(start + 8 * self.words.len(), 0);
+        let (to, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut();
+        to.iter_mut().zip(&self.words).for_each(|(to, word)| *to = word.to_le_bytes());
+        out.truncate(start + count);
     }
     fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
         let bytes = input.take(shape.div_ceil(8))?;
-        let words = bytes.chunks(8).map(|chunk| {
-            let mut word = [0u8; 8];
-            word.iter_mut().zip(chunk).for_each(|(w, c)| *w = *c);
-            u64::from_le_bytes(word)
-        });
-        let mut bits = Self { words: words.collect(), len: *shape };
+        let (whole, rest) = bytes.as_chunks();
+        let mut words = Vec::with_capacity(bytes.len().div_ceil(8));
+        words.extend(whole.iter().map(|bytes| u64::from_le_bytes(*bytes)));
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            words.push(u64::from_le_bytes(last));
+        }
+        let mut bits = Self { words, len: *shape };
         let before = bits.words.last().copied();
         bits.clear_unused();
         if bits.words.last().copied() == before {

@@ -33,6 +33,11 @@ impl Planes {
         Self { lanes, words: vec![0; lanes.div_ceil(64) * count] }
     }
 
+    /// No planes yet, and room for `count`.
+    pub(crate) fn with_room(lanes: usize, count: usize) -> Self {
+        Self { lanes, words: Vec::with_capacity(lanes.div_ceil(64) * count) }
+    }
+
     /// The low `bits` bits (at most 64) of each word.
     pub fn from_words(values: &[u64], bits: u32) -> Self {
         let mut planes = Self::zeros(values.len(), bits as usize);
@@ -177,16 +182,28 @@ impl Planes {
         self.extend(plane);
     }
 
-    /// Appends words. A vector that grows by itself would leave its words behind.
+    /// Appends the XOR of two planes of [`stride`](Self::stride) words.
+    pub(crate) fn push_xor(&mut self, a: &[u64], b: &[u64]) {
+        debug_assert_eq!((a.len(), b.len()), (self.stride(), self.stride()));
+        self.make_room(a.len());
+        self.words.extend(a.iter().zip(b).map(|(a, b)| a ^ b));
+    }
+
+    /// Appends words.
     fn extend(&mut self, more: &[u64]) {
-        let needed = self.words.len() + more.len();
+        self.make_room(more.len());
+        self.words.extend_from_slice(more);
+    }
+
+    /// Room for so many words more. A vector that grows by itself would leave its words behind.
+    fn make_room(&mut self, words: usize) {
+        let needed = self.words.len() + words;
         if needed > self.words.capacity() {
             let mut grown = Vec::with_capacity(needed.max(2 * self.words.capacity()));
             grown.extend_from_slice(&self.words);
             self.words.zeroize();
             self.words = grown;
         }
-        self.words.extend_from_slice(more);
     }
 
     /// Clears the bits beyond the last lane.

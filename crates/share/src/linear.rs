@@ -79,10 +79,10 @@ impl LinearGroup {
             return Err(Misuse::Shares { what: "v", expected, got }.into());
         }
         plain::add_bias(op, weights, &mut product, self.ring_bits);
-        for word in &mut product {
-            *word <<= self.guard.bits;
+        for (word, v) in product.iter_mut().zip(v.words()) {
+            *word = (*word << self.guard.bits).wrapping_add(*v);
         }
-        Ok(Shares::new(v.bits(), product).add(v))
+        Ok(Shares::new(v.bits(), product))
     }
 }
 

@@ -101,6 +101,6 @@ impl Shares {
     #[must_use]
     pub fn reduce(self, bits: u32) -> Self {
         debug_assert!(bits <= self.bits);
-        Self::new(bits, self.into_words())
+        if bits == self.bits { self } else { Self::new(bits, self.into_words()) }
     }
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 use super::shape::{self, Join, LeafKind};
 use crate::operation::ClientShare;
-use crate::planes::{Planes, xor};
+use crate::planes::Planes;
 
 /// The shape of the tree over n bits: the cheapest of a given height (see [`shape`](super::shape)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +150,8 @@ impl Levels {
 
     /// This party's half of `level`.
     pub(super) fn half(&mut self, level: usize) -> Planes {
-        let mut out = Planes::zeros(self.lanes, 0);
+        let count = self.tree.planes(ClientShare::Offline, level).0;
+        let mut out = Planes::with_room(self.lanes, count);
         let (mut node, mut merges) = (0, self.merges[level - 1].iter());
         for join in &self.tree.joins[level - 1] {
             let Join::Merge { bit } = join else {
@@ -159,11 +160,14 @@ impl Levels {
             };
             let Some(merge) = merges.next() else { break };
             let [al, be, _, ga, _] = merge.planes();
-            out.push(&xor(&self.p[node + 1], al));
-            let low = xor(&self.g[node], be);
-            out.push(&if *bit { xor(&low, &self.g[node + 1]) } else { low });
+            out.push_xor(&self.p[node + 1], al);
+            out.push_xor(&self.g[node], be);
+            if *bit {
+                let low = out.plane_mut(out.count() - 1);
+                low.iter_mut().zip(&self.g[node + 1]).for_each(|(low, high)| *low ^= high);
+            }
             if !merge.lowest {
-                out.push(&xor(&self.p[node], ga));
+                out.push_xor(&self.p[node], ga);
             }
             node += 2;
         }
@@ -186,11 +190,11 @@ impl Levels {
             }
             let Some(merge) = merges.next() else { break };
             let [al, be, ab, ga, ag] = merge.planes();
-            let open = |k: usize| xor(own.plane(next + k), peer.plane(next + k));
-            let (open_p, open_g) = (open(0), open(1));
+            let (own_p, peer_p) = (own.plane(next), peer.plane(next));
+            let (own_g, peer_g) = (own.plane(next + 1), peer.plane(next + 1));
             let mut high = std::mem::take(&mut self.g[node + 1]);
             for (w, g) in high.iter_mut().enumerate() {
-                let (p, q) = (open_p[w], open_g[w]);
+                let (p, q) = (own_p[w] ^ peer_p[w], own_g[w] ^ peer_g[w]);
                 *g ^= (flag & p & q) ^ (p & be[w]) ^ (al[w] & q) ^ ab[w];
             }
             g.push(high);
@@ -198,12 +202,13 @@ impl Levels {
                 p.push(Vec::new());
                 next += 2;
             } else {
-                let open_q = open(2);
-                let low = (0..open_p.len()).map(|w| {
-                    let (p, q) = (open_p[w], open_q[w]);
-                    (flag & p & q) ^ (p & ga[w]) ^ (al[w] & q) ^ ag[w]
-                });
-                p.push(low.collect());
+                let (own_q, peer_q) = (own.plane(next + 2), peer.plane(next + 2));
+                let mut low = std::mem::take(&mut self.p[node]);
+                for (w, low) in low.iter_mut().enumerate() {
+                    let (p, q) = (own_p[w] ^ peer_p[w], own_q[w] ^ peer_q[w]);
+                    *low = (flag & p & q) ^ (p & ga[w]) ^ (al[w] & q) ^ ag[w];
+                }
+                p.push(low);
                 next += 3;
             }
             node += 2;

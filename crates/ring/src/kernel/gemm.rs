@@ -36,6 +36,88 @@ pub fn block(weights: &[[i64; ROWS]], panel: &[[u64; STRIP]], acc: &mut [[u64; S
     portable(weights, panel, acc);
 }
 
+/// As [`block`], modulo 2^32: half the memory, and less than half the time.
+pub fn narrow_block(
+    weights: &[[i32; ROWS]],
+    panel: &[[u32; STRIP]],
+    acc: &mut [[u32; STRIP]; ROWS],
+) {
+    #[cfg(target_arch = "x86_64")]
+    match level() {
+        // SAFETY: `level` found AVX-512 F on this processor.
+        Isa::Avx512 => return unsafe { narrow_avx512(weights, panel, acc) },
+        // SAFETY: `level` found AVX2 on this processor.
+        Isa::Avx2 => return unsafe { narrow_avx2(weights, panel, acc) },
+        _ => {}
+    }
+    narrow_portable(weights, panel, acc);
+}
+
+#[inline(always)]
+fn narrow_portable(
+    weights: &[[i32; ROWS]],
+    panel: &[[u32; STRIP]],
+    acc: &mut [[u32; STRIP]; ROWS],
+) {
+    *acc = [[0; STRIP]; ROWS];
+    for (weights, column) in weights.iter().zip(panel) {
+        for (acc, w) in acc.iter_mut().zip(weights) {
+            for (acc, x) in acc.iter_mut().zip(column) {
+                *acc = acc.wrapping_add(x.wrapping_mul(*w as u32));
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn narrow_avx512(weights: &[[i32; ROWS]], panel: &[[u32; STRIP]], acc: &mut [[u32; STRIP]; ROWS]) {
+    use std::arch::x86_64::{
+        _mm512_add_epi32, _mm512_loadu_si512, _mm512_mullo_epi32, _mm512_set1_epi32,
+        _mm512_setzero_si512, _mm512_storeu_si512,
+    };
+    let mut sums = [_mm512_setzero_si512(); ROWS];
+    for (weights, column) in weights.iter().zip(panel) {
+        // SAFETY: a column is 16 words, the 64 bytes that are read.
+        let x = unsafe { _mm512_loadu_si512(column.as_ptr().cast()) };
+        for (sum, w) in sums.iter_mut().zip(weights) {
+            *sum = _mm512_add_epi32(*sum, _mm512_mullo_epi32(x, _mm512_set1_epi32(*w)));
+        }
+    }
+    for (acc, sum) in acc.iter_mut().zip(sums) {
+        // SAFETY: a row is 16 words, the 64 bytes that are written.
+        unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast(), sum) };
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn narrow_avx2(weights: &[[i32; ROWS]], panel: &[[u32; STRIP]], acc: &mut [[u32; STRIP]; ROWS]) {
+    // Half a strip at a time: its eight sums are half of the sixteen registers.
+    use std::arch::x86_64::{
+        _mm256_add_epi32, _mm256_loadu_si256, _mm256_mullo_epi32, _mm256_set1_epi32,
+        _mm256_setzero_si256, _mm256_storeu_si256,
+    };
+    for half in 0..2 {
+        let mut sums = [_mm256_setzero_si256(); ROWS];
+        for (weights, column) in weights.iter().zip(panel) {
+            let (low, high) = column.split_at(STRIP / 2);
+            let words = if half == 0 { low } else { high };
+            // SAFETY: half a column is 8 words, the 32 bytes that are read.
+            let x = unsafe { _mm256_loadu_si256(words.as_ptr().cast()) };
+            for (sum, w) in sums.iter_mut().zip(weights) {
+                *sum = _mm256_add_epi32(*sum, _mm256_mullo_epi32(x, _mm256_set1_epi32(*w)));
+            }
+        }
+        for (acc, sum) in acc.iter_mut().zip(sums) {
+            let (low, high) = acc.split_at_mut(STRIP / 2);
+            let words = if half == 0 { low } else { high };
+            // SAFETY: half a row is 8 words, the 32 bytes that are written.
+            unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), sum) };
+        }
+    }
+}
+
 #[inline(always)]
 fn portable(weights: &[[i64; ROWS]], panel: &[[u64; STRIP]], acc: &mut [[u64; STRIP]; ROWS]) {
     *acc = [[0; STRIP]; ROWS];
@@ -158,6 +240,32 @@ mod tests {
             if gazelle_prg::isa::level() >= Isa::Avx2 {
                 // SAFETY: `level` found AVX2 on this processor.
                 unsafe { avx2(&weights, &panel, &mut got) };
+                assert_eq!(got, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn narrow_blocks_are_the_low_halves_of_wide_ones() {
+        for columns in [0, 1, 2, 9, 65] {
+            let (mut weights, panel) = operands(columns);
+            if let [first, ..] = weights.as_mut_slice() {
+                first[..2].copy_from_slice(&[i64::from(i32::MAX), i64::from(i32::MIN)]);
+            }
+            let mut wide = [[0; STRIP]; ROWS];
+            portable(&weights, &panel, &mut wide);
+            let expected = wide.map(|row| row.map(|word| word as u32));
+            let weights: Vec<_> = weights.iter().map(|row| row.map(|w| w as i32)).collect();
+            let panel: Vec<_> = panel.iter().map(|column| column.map(|x| x as u32)).collect();
+            let mut got = [[1; STRIP]; ROWS];
+            narrow_block(&weights, &panel, &mut got);
+            assert_eq!(got, expected);
+            narrow_portable(&weights, &panel, &mut got);
+            assert_eq!(got, expected);
+            #[cfg(target_arch = "x86_64")]
+            if gazelle_prg::isa::level() >= Isa::Avx2 {
+                // SAFETY: `level` found AVX2 on this processor.
+                unsafe { narrow_avx2(&weights, &panel, &mut got) };
                 assert_eq!(got, expected);
             }
         }
