@@ -12,8 +12,11 @@ mod web;
 use std::path::PathBuf;
 
 use gazelle::wire::Link;
+use gazelle_host::Niceness;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::failure::Failure;
 
 pub(crate) use compile::Compile;
 pub(crate) use keys::{Keys, KeysCommand};
@@ -170,6 +173,10 @@ pub(crate) struct Infer {
     /// The server may have fewer places for one client
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) jobs: u8,
+    /// Let the setup and offline phases give way to online ones, of other jobs and programs as well: their
+    /// threads are nicer by so much (Linux)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=19))]
+    pub(crate) offline_nice: u8,
     /// How often in a row a lost connection is made again, after pauses from half a second to half a
     /// minute; the batch goes on where it was
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -299,4 +306,9 @@ mod tests {
         assert!(digest("0f").is_err());
         assert!(digest(&"zz".repeat(32)).is_err());
     }
+}
+
+/// What `--offline-nice` asks for, if the system lets threads have it.
+pub(crate) fn niceness(by: u8) -> Result<Option<Niceness>, Failure> {
+    Niceness::new(by).map_err(|error| Failure::Usage(format!("--offline-nice: {error}")))
 }

@@ -24,7 +24,7 @@ use crate::notices::Notices;
 use crate::output::{self, Summary};
 use crate::progress::BatchProgress;
 use crate::screen::{self, say, tell, visible};
-use crate::{Outcome, stores};
+use crate::{Outcome, arguments, stores};
 use gazelle_input::{Encoder, Input, InputError, Notice, Source};
 
 /// So long one good input is looked for while the server waits for an answer to its offer; after
@@ -56,7 +56,8 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let mut files = AnswerFiles::create(command)?;
     let left = all.saturating_sub(finished);
     let batch = BatchProgress::new(left, quiet);
-    let mut visit = Visit::new(command, &batch, shelf(command)?);
+    let nice = arguments::niceness(command.offline_nice)?;
+    let mut visit = Visit::new(command, &batch, shelf(command)?, nice);
     let offer = visit.offer()?;
     let encoder = {
         let description = offer.description();

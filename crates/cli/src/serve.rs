@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use gazelle::wire::tcp::{self, Exposure, Timeouts};
-use gazelle_host::{Ended, House, HouseRules, Ledger, Models, Niceness, Setups};
+use gazelle_host::{Ended, House, HouseRules, Ledger, Models, Setups};
 use gazelle_service::{AuditLog, BlockedClients, Home, Metrics, QuotaStore};
 
 use crate::arguments::{OnCheating, Serve, ServeOrders};
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::link;
 use crate::screen::tell;
 use crate::serve::web::WebPort;
-use crate::{Outcome, allocator, stores};
+use crate::{Outcome, allocator, arguments, stores};
 
 /// How long a handshake may let the server wait in all.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -45,8 +45,7 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
     })?;
     let web = WebPort::open(&command.web, tls.as_ref(), exposure)?;
     check_files(command.sessions)?;
-    let offline_nice = Niceness::new(command.offline_nice)
-        .map_err(|error| Failure::Usage(format!("--offline-nice: {error}")))?;
+    let offline_nice = arguments::niceness(command.offline_nice)?;
     let mut ledger = ledger(command, quiet)?;
     let store = command.store.as_deref();
     let store = store.map(|folder| stores::server(folder, &command.link_layer)).transpose()?;

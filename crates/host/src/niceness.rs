@@ -31,7 +31,7 @@ impl Niceness {
     }
 
     /// Makes this thread nicer, and those that it starts from now on.
-    pub(crate) fn enter(self) {
+    pub fn enter(self) {
         if let Err(error) = nicer(self.0) {
             // It works as urgently as the others then.
             tracing::warn!(%error, "a thread's niceness");

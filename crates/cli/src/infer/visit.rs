@@ -9,6 +9,7 @@ use gazelle::wire::ChannelError;
 use gazelle::wire::handshake::Line;
 use gazelle::wire::tcp::Timeouts;
 use gazelle::{Asking, Claimed, ClientShelf, GazelleError, Inference, Limits, Offer};
+use gazelle_host::Niceness;
 use rand_core::CryptoRng;
 
 use crate::arguments::Infer;
@@ -32,6 +33,8 @@ pub(super) struct Visit<'a> {
     batch: &'a BatchProgress,
     /// Setups of earlier sessions.
     shelf: Option<Arc<ClientSetups>>,
+    /// Of threads that set up or make material.
+    nice: Option<Niceness>,
     /// Material that was made ahead.
     entries: VecDeque<OwnEntry>,
     /// The only model that is accepted: the first session's, from the second on.
@@ -79,16 +82,17 @@ impl<'a> Visit<'a> {
         command: &'a Infer,
         batch: &'a BatchProgress,
         shelf: Option<ClientSetups>,
+        nice: Option<Niceness>,
     ) -> Self {
         let (shelf, entries) = (shelf.map(Arc::new), VecDeque::new());
-        Self { command, batch, shelf, entries, digest: command.pin, known: false, failed: 0 }
+        Self { command, batch, shelf, nice, entries, digest: command.pin, known: false, failed: 0 }
     }
 
     /// The same server and model again, for a session beside this one's.
     pub(super) fn another(&self) -> Self {
-        let Self { command, batch, digest, known, .. } = *self;
+        let Self { command, batch, nice, digest, known, .. } = *self;
         let (shelf, entries) = (self.shelf.clone(), VecDeque::new());
-        Self { command, batch, shelf, entries, digest, known, failed: 0 }
+        Self { command, batch, shelf, nice, entries, digest, known, failed: 0 }
     }
 
     /// A session beside others; none, with a word of why, if the server has no place for it now. It sets up
@@ -180,6 +184,9 @@ impl<'a> Visit<'a> {
         let shelf = self.shelf.as_ref();
         self.entries = shelf.map(|shelf| shelf.entries(client.bound())).unwrap_or_default();
         client.observe(self.batch.observer());
+        if let Some(nice) = self.nice {
+            client.start_offline_by(Arc::new(move || nice.enter()));
+        }
         Ok(client)
     }
 

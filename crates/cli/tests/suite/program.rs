@@ -96,15 +96,7 @@ impl Server {
     /// Name and niceness of each of its threads by now.
     #[cfg(target_os = "linux")]
     pub(crate) fn threads(&self) -> Vec<(String, i32)> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let told = |task: std::io::Result<std::fs::DirEntry>| {
-            // One that ended meanwhile has no file any more.
-            let text = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
-            let (name, rest) = text.split_once('(')?.1.rsplit_once(") ")?;
-            // proc(5): the 19th field, and the name is the second.
-            Some((name.to_owned(), rest.split(' ').nth(16)?.parse().unwrap()))
-        };
-        tasks.filter_map(told).collect()
+        threads(self.child.id())
     }
 
     /// Ends the server; all that it wrote to standard error.
@@ -117,6 +109,21 @@ impl Server {
     pub(crate) fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
+}
+
+/// Name and niceness of each thread of a process by now.
+#[cfg(target_os = "linux")]
+pub(crate) fn threads(process: u32) -> Vec<(String, i32)> {
+    // A process that has ended has none.
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    let told = |task: std::io::Result<std::fs::DirEntry>| {
+        // One that ended meanwhile has no file any more.
+        let text = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+        let (name, rest) = text.split_once('(')?.1.rsplit_once(") ")?;
+        // proc(5): the 19th field, and the name is the second.
+        Some((name.to_owned(), rest.split(' ').nth(16)?.parse().unwrap()))
+    };
+    tasks.filter_map(told).collect()
 }
 
 impl Drop for Server {

@@ -16,6 +16,7 @@ use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::session::apart::{OfflineStart, apart};
 use crate::session::coins;
 use crate::session::kept::{self, ClientShelf, LinearSetup};
 use crate::session::message::{ClientCommand, MaskedInput};
@@ -45,6 +46,8 @@ pub struct Client<L: LinearProtocol, N: NonlinearProtocol> {
     /// Inferences that the server still allows.
     allowance: u64,
     observer: Option<Box<Observer>>,
+    /// What threads that make material do first; without, the session's own thread makes it.
+    offline_start: Option<Arc<dyn Fn() + Send + Sync>>,
     session: u64,
     /// Of the next material, made here or in another session.
     next: u32,
@@ -153,6 +156,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             resumed: false,
             allowance,
             observer: None,
+            offline_start: None,
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
             next: 0,
             unheard: false,
@@ -165,6 +169,17 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     /// Reports progress to `observer` from now on.
     pub fn observe(&mut self, observer: Box<Observer>) {
         self.observer = Some(observer);
+    }
+
+    /// Gives setups and offline phases threads of their own from now on; `start` is what each does first, such as to
+    /// lower its priority.
+    pub fn start_offline_by(&mut self, start: Arc<dyn Fn() + Send + Sync>) {
+        self.offline_start = Some(start);
+    }
+
+    fn offline_start(&self) -> Option<OfflineStart<'static>> {
+        let start = self.offline_start.clone()?;
+        Some(Box::new(move || start()))
     }
 
     /// Returns what the server said.
@@ -218,7 +233,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             return Ok(());
         }
         let mut rng = coins::fresh(rng)?;
-        let result = self.set_up_inner(shelf, &mut rng);
+        let start = self.offline_start();
+        let result = apart(start, || self.set_up_inner(shelf, &mut rng));
         self.bury(result)
     }
 
@@ -263,7 +279,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.alive()?;
         self.charge()?;
         let mut rng = coins::fresh(rng)?;
-        let result = self.prepare_inner(&mut rng);
+        let start = self.offline_start();
+        let result = apart(start, || self.prepare_inner(&mut rng));
         self.bury(result)
     }
 

@@ -9,6 +9,7 @@ use rand_core::CryptoRng;
 use super::{Client, Prepared, no_setup};
 use crate::error::GazelleError;
 use crate::report::Phase;
+use crate::session::apart::apart;
 use crate::session::coins;
 use crate::session::kept::WriteInto;
 use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryRead, EntryTaken};
@@ -88,7 +89,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         }
         self.charge()?;
         let pair = stored::pair_of(self.channel.binding(), entry);
-        let prepared = self.make(id, true, rng)?;
+        let prepared = apart(self.offline_start(), || self.make(id, true, rng))?;
         let (_, nonlinear) = self.made.as_ref().ok_or_else(no_setup)?;
         let (half, steps) = ((&pair, &prepared.input_mask), &prepared.steps);
         keep(&replica, &mut |out| stored::write_client(nonlinear, half, steps, out))
