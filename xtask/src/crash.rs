@@ -55,7 +55,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
         takes: [0; 2],
     };
     let server = trial.start()?;
-    let first = trial.fleet.infer(0, &trial.address, &trial.inputs)?;
+    let first = trial.fleet.infer(0, &trial.address, &[], &trial.inputs)?;
     trial.expected = fleet::answers(first, &trial.inputs)?;
     trial.measure()?;
     drop(server);

@@ -144,10 +144,12 @@ impl Fleet {
         &self,
         client: usize,
         server: &str,
+        arguments: &[&str],
         inputs: &[String],
     ) -> Result<Child, Failure> {
         let mut command = self.command(&client_name(client));
-        command.args(["infer", "--json", "--retries", "10", "--server", server]).args(inputs);
+        command.args(["infer", "--json", "--retries", "10", "--server", server]);
+        command.args(arguments).args(inputs);
         Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
     }
 

@@ -69,7 +69,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let (mut whole, mut online) = (Vec::new(), Vec::new());
     for input in inputs.iter().cycle().take(count) {
         let begin = Instant::now();
-        let output = fleet.infer(0, &server.address, std::slice::from_ref(input))?;
+        let output = fleet.infer(0, &server.address, &[], std::slice::from_ref(input))?;
         let output = output.wait_with_output()?;
         let seconds = begin.elapsed().as_secs_f64();
         fleet::read(&output, std::slice::from_ref(input))?;

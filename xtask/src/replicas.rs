@@ -28,13 +28,13 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
         .map(|_| fleet.serve(MODEL, &["--sessions", "8"]))
         .collect::<Result<Vec<FleetServer>, Failure>>()?;
     let first = servers.first().ok_or("no server")?.address.clone();
-    let expected = fleet::answers(fleet.infer(0, &first, &inputs)?, &inputs)?;
+    let expected = fleet::answers(fleet.infer(0, &first, &[], &inputs)?, &inputs)?;
     println!("{SERVERS} servers; one alone answers {} inputs", expected.len());
 
     let (bind, mut proxy) = start_proxy(root, &fleet, &servers)?;
     let begin = Instant::now();
     let clients = (0..CLIENTS)
-        .map(|client| fleet.infer(client, &bind, &inputs))
+        .map(|client| fleet.infer(client, &bind, &[], &inputs))
         .collect::<Result<Vec<_>, Failure>>()?;
     // The one with most sessions dies once some inferences are through.
     let done = "gazelle_inferences_total{model=\"mnist_d_minionn\"}";

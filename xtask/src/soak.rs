@@ -32,7 +32,7 @@ struct Wanted {
 
 /// Runs: `--clients N` (4), `--hostile N` (16), `--hostile-from ADDRESS` (127.0.0.2), `--minutes N` (0: one round),
 /// `--images N` (of each client in a round: the samples), `--model NAME` (`mnist_d_minionn`, or a folder with
-/// `model.onnx` and `samples`), `--offline-nice N` (0) of the server, `--program FILE` (the one that tests run with).
+/// `model.onnx` and `samples`), `--offline-nice N` (0) of both sides, `--program FILE` (the one that tests run with).
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let wanted = parse(arguments)?;
     let fleet = match &wanted.program {
@@ -44,14 +44,16 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let inputs: Vec<String> = samples.iter().cycle().take(images).cloned().collect();
     let memory = MEMORY_MIB.to_string();
     let nice = wanted.offline_nice.to_string();
-    let more = ["--sessions", "8", "--memory", &memory, "--offline-nice", &nice];
+    let nice = ["--offline-nice", &nice];
+    let mut more = vec!["--sessions", "8", "--memory", &memory];
+    more.extend(nice);
     let server = fleet.serve(&wanted.model, &more)?;
     // The calm server's answers; and everything that is made once has been made.
-    let alone = fleet.infer(0, &server.address, &inputs)?.wait_with_output()?;
+    let alone = fleet.infer(0, &server.address, &nice, &inputs)?.wait_with_output()?;
     let expected = fleet::read(&alone, &inputs)?;
     let alone = median(fleet::online_seconds(&alone)?);
     let calm = Instant::now();
-    let clients = round(&fleet, &server, wanted.clients, &inputs, &expected)?;
+    let clients = round(&fleet, &server, (wanted.clients, &nice), &inputs, &expected)?;
     let calm = calm.elapsed();
     let online = median(clients.online.clone());
     println!(
@@ -77,7 +79,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let (mut inferences, mut most, mut seen, mut longest) = (0, resident, Vec::new(), 0.0f64);
     while seen.is_empty() || begin.elapsed() < Duration::from_mins(wanted.minutes) {
         let start = Instant::now();
-        round(&fleet, &server, wanted.clients, &inputs, &expected)?;
+        round(&fleet, &server, (wanted.clients, &nice), &inputs, &expected)?;
         inferences += wanted.clients * inputs.len();
         longest = longest.max(start.elapsed().as_secs_f64());
         let (_, now) = server.holds()?;
@@ -153,13 +155,13 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn round(
     fleet: &Fleet,
     server: &FleetServer,
-    clients: usize,
+    (clients, nice): (usize, &[&str]),
     inputs: &[String],
     expected: &Answers,
 ) -> Result<Round, Failure> {
     let begin = Instant::now();
     let children = (0..clients)
-        .map(|client| fleet.infer(client, &server.address, inputs))
+        .map(|client| fleet.infer(client, &server.address, nice, inputs))
         .collect::<Result<Vec<_>, Failure>>()?;
     let waits = children.into_iter().map(|child| {
         std::thread::spawn(move || (child.wait_with_output(), begin.elapsed().as_secs_f64()))
