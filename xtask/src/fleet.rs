@@ -273,14 +273,20 @@ pub(crate) struct Hostile {
 }
 
 impl Hostile {
-    /// So many threads against a server from an address of this machine, a third of each kind.
-    pub(crate) fn start(count: usize, from: IpAddr, server: &str) -> Result<Self, Failure> {
+    /// So many threads against a server from an address of this machine, a third of each kind; each is nicer than
+    /// this process by `nice`.
+    pub(crate) fn start(
+        count: usize,
+        (from, nice): (IpAddr, u8),
+        server: &str,
+    ) -> Result<Self, Failure> {
         let server: SocketAddr = server.parse()?;
         connect(SocketAddr::new(from, PORTS.0), server)?;
         let stop = Arc::new(AtomicBool::new(false));
         let attack = |index: usize| {
             let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
+                nicer(nice);
                 let mut connections = 0;
                 let ports =
                     (index..).step_by(count).map(|n| PORTS.0 + (n % usize::from(PORTS.1)) as u16);
@@ -302,6 +308,16 @@ impl Hostile {
         self.stop.store(true, Ordering::Relaxed);
         self.threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
     }
+}
+
+/// Makes this thread nicer; on Linux alone, where threads have a niceness of their own.
+fn nicer(by: u8) {
+    #[cfg(target_os = "linux")]
+    if by > 0 && rustix::process::nice(by.into()).is_err() {
+        eprintln!("hostile threads are not nicer");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = by;
 }
 
 /// The first port that hostile connections come from, and how many there are: below those that the system gives to

@@ -52,7 +52,7 @@ usage: cargo xtask <chore>
   replicas           three servers behind HAProxy and eight clients; one server is killed, every
                      client finishes
   soak               many clients on one server while hostile connections garble, stall and flood
-                     [--clients N] [--hostile N] [--minutes N] [--offline-nice N]
+                     [--clients N] [--hostile N] [--minutes N] [--offline-nice N] [--hostile-nice N]
   vectors [--check]  regenerates the committed ONNX message types; with --check only compares
   views              the non-linear protocols of docs/protocol.md as an independent program: right
                      results and views that say nothing, for all coins and shares of small widths

@@ -20,17 +20,19 @@ struct Wanted {
     hostile: usize,
     /// Where hostile connections come from; clients come from 127.0.0.1.
     hostile_from: IpAddr,
+    /// They stand for other machines, and take the two cores of this one by so much later.
+    hostile_nice: u8,
     minutes: u64,
     /// Of each client in a round; all samples if it is not said.
     images: Option<usize>,
     model: String,
-    /// Of the server's offline threads.
+    /// Of offline threads on both sides.
     offline_nice: u8,
     /// What runs instead of the program that tests run with.
     program: Option<PathBuf>,
 }
 
-/// Runs: `--clients N` (4), `--hostile N` (16), `--hostile-from ADDRESS` (127.0.0.2), `--minutes N` (0: one round),
+/// Runs: `--clients N` (4), `--hostile N` (16), `--hostile-from ADDRESS` (127.0.0.2), `--hostile-nice N` (0) of their threads, `--minutes N` (0: one round),
 /// `--images N` (of each client in a round: the samples), `--model NAME` (`mnist_d_minionn`, or a folder with
 /// `model.onnx` and `samples`), `--offline-nice N` (0) of both sides, `--program FILE` (the one that tests run with).
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
@@ -75,7 +77,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     );
 
     let begin = Instant::now();
-    let hostile = Hostile::start(wanted.hostile, wanted.hostile_from, &server.address)?;
+    let from = (wanted.hostile_from, wanted.hostile_nice);
+    let hostile = Hostile::start(wanted.hostile, from, &server.address)?;
     let (mut inferences, mut most, mut seen, mut longest) = (0, resident, Vec::new(), 0.0f64);
     while seen.is_empty() || begin.elapsed() < Duration::from_mins(wanted.minutes) {
         let start = Instant::now();
@@ -194,6 +197,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, Failure> {
         clients: 4,
         hostile: 16,
         hostile_from: Ipv4Addr::new(127, 0, 0, 2).into(),
+        hostile_nice: 0,
         minutes: 0,
         images: None,
         model: "mnist_d_minionn".to_owned(),
@@ -205,6 +209,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, Failure> {
             [flag, number] if flag == "--clients" => wanted.clients = number.parse()?,
             [flag, number] if flag == "--hostile" => wanted.hostile = number.parse()?,
             [flag, address] if flag == "--hostile-from" => wanted.hostile_from = address.parse()?,
+            [flag, number] if flag == "--hostile-nice" => wanted.hostile_nice = number.parse()?,
             [flag, number] if flag == "--minutes" => wanted.minutes = number.parse()?,
             [flag, number] if flag == "--images" => wanted.images = Some(number.parse()?),
             [flag, number] if flag == "--offline-nice" => wanted.offline_nice = number.parse()?,
@@ -213,7 +218,7 @@ fn parse(arguments: &[String]) -> Result<Wanted, Failure> {
             _ => {
                 return Err(
                     "usage: cargo xtask soak [--clients N] [--hostile N] [--hostile-from ADDRESS] \
-                            [--minutes N] [--images N] [--model NAME] [--offline-nice N] \
+                            [--hostile-nice N] [--minutes N] [--images N] [--model NAME] [--offline-nice N] \
                             [--program FILE]"
                         .into(),
                 );
@@ -249,6 +254,7 @@ mod tests {
         let wanted = wanted.unwrap();
         assert_eq!((wanted.clients, wanted.hostile, wanted.minutes), (16, 64, 30));
         assert_eq!(wanted.offline_nice, 9);
+        assert_eq!(parse(&words("--hostile-nice 19")).unwrap().hostile_nice, 19);
         assert!(parse(&words("--hostile-from 127.0.0.300")).is_err());
         assert!(parse(&[]).is_ok());
         assert!(parse(&words("--clients")).is_err() && parse(&words("--clients x")).is_err());
