@@ -266,6 +266,11 @@ fn digest(text: &str) -> Result<[u8; 32], String> {
     Ok(digest)
 }
 
+/// What `--offline-nice` asks for, if the system lets threads have it.
+pub(crate) fn niceness(by: u8) -> Result<Option<Niceness>, Failure> {
+    Niceness::new(by).map_err(|error| Failure::Usage(format!("--offline-nice: {error}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,9 +311,4 @@ mod tests {
         assert!(digest("0f").is_err());
         assert!(digest(&"zz".repeat(32)).is_err());
     }
-}
-
-/// What `--offline-nice` asks for, if the system lets threads have it.
-pub(crate) fn niceness(by: u8) -> Result<Option<Niceness>, Failure> {
-    Niceness::new(by).map_err(|error| Failure::Usage(format!("--offline-nice: {error}")))
 }

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use buckets::Buckets;
+use socket2::SockRef;
 
 /// Connections that are held at most.
 pub(crate) const ALL: usize = 256;
@@ -100,6 +101,7 @@ impl<T> Throttle<T> {
             return Arriving::LetIn(stream, about);
         }
         if ahead >= EACH || throttled.held.len() >= ALL {
+            reset(&stream);
             return Arriving::Closed;
         }
         throttled.held.push_back(Held { address, stream, about, since: now });
@@ -130,6 +132,7 @@ impl<T> Throttle<T> {
         let mut swept = Swept { let_in: Vec::new(), closed: 0 };
         for (one, gone) in std::mem::take(held).into_iter().zip(gone) {
             if gone || now.saturating_duration_since(one.since) >= HOLD {
+                reset(&one.stream);
                 swept.closed += 1;
             } else if buckets.take(one.address, now) {
                 swept.let_in.push((one.stream, one.about));
@@ -147,6 +150,12 @@ impl<T> Throttle<T> {
             throttled.is_swept = false;
         }
     }
+}
+
+/// Lets the connection end by one segment instead of four, once it is closed: a flood is turned away for less.
+fn reset(stream: &TcpStream) {
+    // Where the system does not, it ends as all others do.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// Of each whether its peer has left.
