@@ -80,6 +80,9 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
         offline_nice,
     };
     let house = Arc::new(House::new(models, setups, ledger, rules));
+    if let Err(error) = house.guard(&listener) {
+        tracing::warn!(%error, "floods are turned away without the system's help");
+    }
     let (ended, end) = channel();
     signals::follow(Arc::clone(&house), orders.clone(), ended.clone())?;
     tell!("listening on {}", listener.local_addr()?);

@@ -1,6 +1,6 @@
 //! A connection from its first byte to its last: handshake, line, session.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use gazelle_service::{ClientId, Leave, Metrics, ServerTls, ServiceError, WebDoor
 
 use crate::client::{ServedClient, network};
 use crate::error::HostError;
+use crate::guard::Guard;
 use crate::handshakes::{self, Handshakes, Pass};
 use crate::ledger::Ledger;
 use crate::models::{Models, ServedModel};
@@ -57,6 +58,7 @@ pub struct House {
     strangers: Strangers,
     setups: Setups,
     ledger: Ledger,
+    guard: Guard,
     /// Who works when.
     turns: Arc<SessionTurns>,
     /// What one session may use.
@@ -94,6 +96,7 @@ impl House {
             tls,
             timeouts,
             throttle: Throttle::new(rules.failures_per_second),
+            guard: Guard::default(),
             handshakes: Arc::default(),
             places: Places::new(sessions, memory_bytes),
             strangers: Strangers::default(),
@@ -108,8 +111,7 @@ impl House {
         }
     }
 
-    /// Open files that a house of so many sessions may take: a connection, and a file of the store, for each that
-    /// there may be, and those that are held.
+    /// Open files that a house of so many sessions may take: a connection and a stored file for each, and those held.
     pub fn files(sessions: usize) -> usize {
         64 + 2 * (sessions + handshakes::ALL) + throttle::ALL
     }
@@ -191,13 +193,26 @@ impl House {
                 for (stream, caller) in swept.let_in {
                     house.let_in(stream, caller);
                 }
+                if let Some(flooding) = swept.flooding {
+                    house.guard.set(&flooding);
+                }
                 std::thread::sleep(throttle::SWEEP);
             }
+            house.guard.set(&[]);
         });
         if let Err(error) = spawned {
             tracing::error!(%error, "no thread for connections that are held");
             self.throttle.close();
         }
+    }
+
+    /// From now on the system drops every second request to connect to `listener` of addresses that flood it, while
+    /// they do: those without a token that come 256 times a second and more. On Linux; elsewhere nothing is dropped.
+    ///
+    /// # Errors
+    /// [`HostError::System`] if the socket cannot be shared.
+    pub fn guard(&self, listener: &TcpListener) -> Result<(), HostError> {
+        Ok(self.guard.add(listener)?)
     }
 
     fn let_in(self: &Arc<Self>, stream: Arc<TcpStream>, caller: Caller) {

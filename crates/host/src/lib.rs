@@ -2,6 +2,7 @@
 
 mod client;
 mod error;
+mod guard;
 mod handshakes;
 mod house;
 mod inspection;

@@ -11,6 +11,7 @@
 //! take no token back.)
 
 mod buckets;
+mod floods;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, TcpStream};
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use buckets::Buckets;
+use floods::Floods;
 use socket2::SockRef;
 
 /// Connections that are held at most.
@@ -43,6 +45,7 @@ struct Throttled<T> {
     held: VecDeque<Held<T>>,
     /// Whether somebody sweeps.
     is_swept: bool,
+    floods: Floods,
 }
 
 #[derive(Debug)]
@@ -73,12 +76,19 @@ pub(crate) struct Swept<T> {
     pub(crate) let_in: Vec<(Arc<TcpStream>, T)>,
     /// So many were closed: they have left, or were held long enough.
     pub(crate) closed: usize,
+    /// Once a second, the addresses that flood.
+    pub(crate) flooding: Option<Vec<IpAddr>>,
 }
 
 impl<T> Throttle<T> {
     /// With so many failures a second of one address; 0: without a bound.
     pub(crate) fn new(failures_per_second: u32) -> Self {
-        let throttled = |buckets| Throttled { buckets, held: VecDeque::new(), is_swept: false };
+        let throttled = |buckets| Throttled {
+            buckets,
+            held: VecDeque::new(),
+            is_swept: false,
+            floods: Floods::default(),
+        };
         Self { throttled: Buckets::new(failures_per_second).map(throttled).map(Mutex::new) }
     }
 
@@ -100,6 +110,7 @@ impl<T> Throttle<T> {
         if ahead == 0 && throttled.buckets.take(address, now) {
             return Arriving::LetIn(stream, about);
         }
+        throttled.floods.came(address);
         if ahead >= EACH || throttled.held.len() >= ALL {
             reset(&stream);
             return Arriving::Closed;
@@ -123,13 +134,15 @@ impl<T> Throttle<T> {
     /// [first](Arriving::HeldFirst).
     pub(crate) fn sweep(&self, now: Instant) -> Option<Swept<T>> {
         let mut throttled = self.throttled()?;
-        let Throttled { buckets, held, is_swept } = &mut *throttled;
+        let Throttled { buckets, held, is_swept, floods } = &mut *throttled;
         if held.is_empty() {
             *is_swept = false;
+            *floods = Floods::default();
             return None;
         }
         let gone = gone(held);
-        let mut swept = Swept { let_in: Vec::new(), closed: 0 };
+        let flooding = floods.flooding(now);
+        let mut swept = Swept { let_in: Vec::new(), closed: 0, flooding };
         for (one, gone) in std::mem::take(held).into_iter().zip(gone) {
             if gone || now.saturating_duration_since(one.since) >= HOLD {
                 reset(&one.stream);
