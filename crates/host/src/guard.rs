@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 
 /// The sockets that a house guards.
 #[derive(Debug, Default)]
-pub(crate) struct Guard {
+pub(crate) struct FloodGuard {
     #[cfg(target_os = "linux")]
     filters: Mutex<Vec<syn_filter::SynFilter>>,
 }
 
 #[cfg(target_os = "linux")]
-impl Guard {
+impl FloodGuard {
     /// Guards one more.
     pub(crate) fn add(&self, listener: &TcpListener) -> io::Result<()> {
         let filter = syn_filter::SynFilter::new(listener)?;
@@ -35,7 +35,7 @@ impl Guard {
 }
 
 #[cfg(not(target_os = "linux"))]
-impl Guard {
+impl FloodGuard {
     pub(crate) fn add(&self, _listener: &TcpListener) -> io::Result<()> {
         Ok(())
     }

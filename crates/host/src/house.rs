@@ -11,7 +11,7 @@ use gazelle_service::{ClientId, Leave, Metrics, ServerTls, ServiceError, WebDoor
 
 use crate::client::{ServedClient, network};
 use crate::error::HostError;
-use crate::guard::Guard;
+use crate::guard::FloodGuard;
 use crate::handshakes::{self, Handshakes, Pass};
 use crate::ledger::Ledger;
 use crate::models::{Models, ServedModel};
@@ -58,7 +58,7 @@ pub struct House {
     strangers: Strangers,
     setups: Setups,
     ledger: Ledger,
-    guard: Guard,
+    guard: FloodGuard,
     /// Who works when.
     turns: Arc<SessionTurns>,
     /// What one session may use.
@@ -96,7 +96,7 @@ impl House {
             tls,
             timeouts,
             throttle: Throttle::new(rules.failures_per_second),
-            guard: Guard::default(),
+            guard: FloodGuard::default(),
             handshakes: Arc::default(),
             places: Places::new(sessions, memory_bytes),
             strangers: Strangers::default(),
