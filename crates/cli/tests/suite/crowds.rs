@@ -51,6 +51,8 @@ fn adversarial_an_address_that_fails_again_and_again_waits_and_its_honest_client
         // Some are closed by then.
         let _ = rude.write_all(b"GET / HTTP/1.1\r\n\r\n, and no hello that anybody would know");
     }
+    // Until it is noticed that they have left: more than 128 of one address are not held.
+    std::thread::sleep(Duration::from_millis(300));
     // These stay, in front of an honest client of the same address.
     let silent: Vec<TcpStream> =
         (0..16).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
