@@ -32,9 +32,10 @@ struct Wanted {
     program: Option<PathBuf>,
 }
 
-/// Runs: `--clients N` (4), `--hostile N` (16), `--hostile-from ADDRESS` (127.0.0.2), `--hostile-nice N` (0) of their threads, `--minutes N` (0: one round),
-/// `--images N` (of each client in a round: the samples), `--model NAME` (`mnist_d_minionn`, or a folder with
-/// `model.onnx` and `samples`), `--offline-nice N` (0) of both sides, `--program FILE` (the one that tests run with).
+/// Runs: `--clients N` (4), `--hostile N` (16), `--hostile-from ADDRESS` (127.0.0.2), `--hostile-nice N` (0) of their
+/// threads, `--minutes N` (0: one round), `--images N` (of each client in a round: the samples), `--model NAME`
+/// (`mnist_d_minionn`, or a folder with `model.onnx` and `samples`), `--offline-nice N` (0) of both sides, `--program
+/// FILE` (the one that tests run with).
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let wanted = parse(arguments)?;
     let fleet = match &wanted.program {

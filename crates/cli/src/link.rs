@@ -105,7 +105,8 @@ fn client(link: &ClientLink) -> Result<Option<ClientTls>, Failure> {
 }
 
 /// What a client without TLS may have run into when its first answer is `error`: a server with keys
-/// answers a stranger's bytes by a record of TLS, or not at all.
+/// answers a stranger's bytes by a record of TLS, or not at all; a crowded one closes the door as well, and is worth
+/// another attempt.
 pub(crate) fn hint(link: &ClientLink, error: &GazelleError) -> &'static str {
     let plain = link.insecure || client(link).is_ok_and(|tls| tls.is_none());
     match error {

@@ -80,9 +80,7 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
         offline_nice,
     };
     let house = Arc::new(House::new(models, setups, ledger, rules));
-    if let Err(error) = house.guard(&listener) {
-        tracing::warn!(%error, "floods are turned away without the system's help");
-    }
+    guard(&house, &listener);
     let (ended, end) = channel();
     signals::follow(Arc::clone(&house), orders.clone(), ended.clone())?;
     tell!("listening on {}", listener.local_addr()?);
@@ -97,6 +95,13 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
     match end.recv() {
         Ok(result) => result,
         Err(_) => Err(Failure::Run("the thread that accepts connections ended".into())),
+    }
+}
+
+/// Has the system turn floods away where it can.
+fn guard(house: &House, listener: &TcpListener) {
+    if let Err(error) = house.guard(listener) {
+        tracing::warn!(%error, "floods are turned away without the system's help");
     }
 }
 

@@ -17,6 +17,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const SETUP: Duration = Duration::from_secs(10);
 /// The same within an inference, of which layers may take long.
 const BUSY: Duration = Duration::from_secs(30);
+/// How long a place is kept for a client that was told to come in: a slow one reads the description in that time.
+const KEPT: Duration = Duration::from_secs(10);
 /// How often waiting connections look for a session that has become idle.
 const LOOK: Duration = Duration::from_millis(100);
 /// How often a waiting client is told its place, at least.
@@ -39,6 +41,8 @@ pub(crate) struct Places {
 struct Crowd {
     next: u64,
     sessions: Vec<Session>,
+    /// Who was told to come in, and has not.
+    invited: Vec<Invitation>,
     /// Who waits at this moment, the first to come first.
     line: Vec<Waiter>,
     /// No more sessions begin.
@@ -66,6 +70,15 @@ struct Session {
     closing: bool,
 }
 
+/// A place that is kept for a ticket until it is taken, the ticket is gone or time has passed.
+#[derive(Debug)]
+struct Invitation {
+    number: u64,
+    client: ServedClient,
+    bytes: u64,
+    until: Instant,
+}
+
 #[derive(Debug)]
 struct Waiter {
     number: u64,
@@ -73,7 +86,7 @@ struct Waiter {
     bytes: u64,
 }
 
-/// A client's right to its turn: before those that came later.
+/// A client's right to its turn: before those that came later. Its place is kept no more when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     places: Arc<Places>,
@@ -127,7 +140,8 @@ impl Places {
     /// Sessions that run, clients in line, bytes that the sessions are predicted to take.
     pub(crate) fn count(&self) -> (usize, usize, u64) {
         let crowd = self.crowd();
-        (crowd.sessions.len(), crowd.line.len(), crowd.bytes())
+        let bytes = crowd.sessions.iter().map(|session| session.bytes).sum();
+        (crowd.sessions.len(), crowd.line.len(), bytes)
     }
 
     /// No more sessions begin, who waits is sent away, and sessions between two inferences end; how many
@@ -159,15 +173,22 @@ impl Ticket {
     }
 
     /// Waits until there is a place for this client, and all who came earlier and could use it have
-    /// theirs; whether that is so within `wait`. It is not kept for it.
+    /// theirs; whether that is so within `wait`. The place is kept for it for [`KEPT`], in which it should
+    /// [`take`](Self::take) it.
     pub(crate) fn turn(&self, wait: Duration, told: &mut Told<'_>) -> bool {
-        self.wait(wait, told).is_some()
+        let Some(mut crowd) = self.wait(wait, told) else { return false };
+        let Self { number, client, bytes, .. } = self;
+        let until = Instant::now() + KEPT;
+        let (number, client, bytes) = (*number, client.clone(), *bytes);
+        crowd.invited.push(Invitation { number, client, bytes, until });
+        true
     }
 
-    /// Takes a place, within `wait`.
+    /// Takes the place that is kept for it; or another, within `wait`.
     pub(crate) fn take(self, visitor: Visitor, wait: Duration) -> Option<SessionPlace> {
         let mut crowd = self.wait(wait, &mut |_| true)?;
         let (number, client, bytes) = (self.number, self.client.clone(), self.bytes);
+        crowd.invited.retain(|invitation| invitation.number != number);
         crowd.sessions.push(Session { number, client, bytes, visitor, closing: false });
         Some(SessionPlace { places: Arc::clone(&self.places), number })
     }
@@ -176,6 +197,9 @@ impl Ticket {
         let places = &*self.places;
         let until = Instant::now() + wait;
         let mut crowd = places.crowd();
+        if !crowd.closed && crowd.keeps(self.number) {
+            return Some(crowd);
+        }
         if !crowd.queue(self) {
             return None;
         }
@@ -192,8 +216,8 @@ impl Ticket {
                 break;
             }
             // Who has its share already can only take over its own places.
-            let full =
-                crowd.sessions.len() >= places.all || crowd.bytes() + self.bytes > places.memory;
+            let taken = crowd.taken();
+            let full = taken.len() >= places.all || bytes(&taken) + self.bytes > places.memory;
             crowd.close_overdue(if full { None } else { Some(&self.client) });
             let place = crowd.place(self.number);
             if last.is_none_or(|(was, when)| was != place || when.elapsed() >= TELL) {
@@ -219,16 +243,16 @@ impl Ticket {
 impl Places {
     /// Whether there is room for a ticket, beside those earlier in line that could use it.
     fn open(&self, crowd: &Crowd, ticket: &Ticket) -> bool {
-        let holds = |client: &ServedClient| {
-            crowd.sessions.iter().filter(|session| session.client == *client).count()
-        };
+        let taken = crowd.taken();
+        let holds =
+            |client: &ServedClient| taken.iter().filter(|(holder, _)| *holder == client).count();
         if holds(&ticket.client) >= self.share(&ticket.client) {
             return false;
         }
         let earlier = crowd.line.iter().filter(|waiter| {
             waiter.number < ticket.number && holds(&waiter.client) < self.share(&waiter.client)
         });
-        let (mut count, mut bytes) = (crowd.sessions.len(), crowd.bytes());
+        let (mut count, mut bytes) = (taken.len(), bytes(&taken));
         for waiter in earlier {
             count += 1;
             bytes += waiter.bytes;
@@ -238,9 +262,27 @@ impl Places {
     }
 }
 
+/// Of all holders of places.
+fn bytes(taken: &[(&ServedClient, u64)]) -> u64 {
+    taken.iter().map(|(_, bytes)| bytes).sum()
+}
+
 impl Crowd {
-    fn bytes(&self) -> u64 {
-        self.sessions.iter().map(|session| session.bytes).sum()
+    /// Places that are kept at this moment.
+    fn kept(&self) -> impl Iterator<Item = &Invitation> {
+        let now = Instant::now();
+        self.invited.iter().filter(move |kept| now < kept.until)
+    }
+
+    /// Whether a place is kept for this ticket. It stays its own, whoever has come into the line before it since.
+    fn keeps(&self, number: u64) -> bool {
+        self.kept().any(|kept| kept.number == number)
+    }
+
+    /// Who holds a place, a session's or a kept one, and for how many bytes.
+    fn taken(&self) -> Vec<(&ServedClient, u64)> {
+        let kept = self.kept().map(|kept| (&kept.client, kept.bytes));
+        self.sessions.iter().map(|session| (&session.client, session.bytes)).chain(kept).collect()
     }
 
     /// Puts a ticket into the line, where its number says; not if the line is full.
@@ -294,6 +336,13 @@ impl SessionPlace {
     pub(crate) fn gave_way(&self) -> bool {
         let crowd = self.places.crowd();
         crowd.sessions.iter().any(|session| session.number == self.number && session.closing)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.places.crowd().invited.retain(|kept| kept.number != self.number);
+        self.places.changed.notify_all();
     }
 }
 

@@ -149,7 +149,7 @@ impl<'a> Visit<'a> {
         let mut rng = gazelle::system_rng().map_err(Failure::run("random numbers"))?;
         Offer::ask(channel, &asking, line, &mut rng).map_err(|error| {
             let hint = if self.known { "" } else { link::hint(&command.link_layer, &error) };
-            let again = may_pass(&error) && hint.is_empty();
+            let again = may_pass(&error);
             let lost =
                 matches!(error, GazelleError::Channel(ChannelError::Closed | ChannelError::Io(_)));
             let crowd = again && lost;

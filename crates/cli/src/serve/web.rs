@@ -61,6 +61,7 @@ impl WebPort {
     /// Accepts browsers until the program ends.
     pub(super) fn start(self, house: Arc<House>) -> Result<(), Failure> {
         let Self { listener, door } = self;
+        super::guard(&house, &listener);
         let admit = move |stream: TcpStream, peer: SocketAddr| {
             // How it ended is in the log.
             house.admit_browser(&door, stream, peer, |_| allocator::give_back());

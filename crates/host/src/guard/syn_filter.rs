@@ -226,7 +226,7 @@ mod tests {
             (0..40).map(one).sum()
         };
         filter.set(&["127.0.0.77".parse().unwrap()]).unwrap();
-        // 5 of 40 or fewer come once in ten million times.
+        // 5 of 40 or fewer, or 35 and more, come once in 700,000 times.
         assert!((6..=34).contains(&connects("127.0.0.77")));
         assert_eq!(connects("127.0.0.78"), 40);
         filter.set(&[]).unwrap();

@@ -116,6 +116,54 @@ fn who_waits_is_told_the_place_and_may_leave() {
 }
 
 #[test]
+fn a_place_is_kept_for_whoever_was_told_to_come_in() {
+    let places = Places::new(2, 100);
+    let tickets = [60, 40, 1].map(|bytes| places.ticket(&here(), bytes));
+    let invited = tickets.each_ref().map(|ticket| ticket.turn(SHORT, &mut |_| true));
+    assert_eq!(invited, [true, true, false]);
+    // No later client finds one either, and none is lost to those who have theirs.
+    assert!(take(&places, &client([192, 0, 2, 1])).is_none());
+    let [first, second, third] = tickets;
+    let long = first.take(visitor(), Duration::ZERO).unwrap();
+    assert!(!third.turn(SHORT, &mut |_| true), "the second is still on its way");
+    // It leaves before it has come in.
+    drop(second);
+    assert!(third.turn(SHORT, &mut |_| true));
+    // It takes its time, and its place is another's; it waits for the next one.
+    places.crowd().invited.iter_mut().for_each(|kept| kept.until = Instant::now());
+    let other = take(&places, &here()).unwrap();
+    let waiter = std::thread::spawn(move || third.take(visitor(), LONG).is_some());
+    in_line(&places, 1);
+    drop(other);
+    assert!(waiter.join().unwrap());
+    drop(long);
+    assert!(places.crowd().invited.is_empty() && places.crowd().sessions.is_empty());
+}
+
+#[test]
+fn a_kept_place_is_not_lost_to_one_with_an_earlier_ticket() {
+    let places = Places::new(1, MUCH);
+    let (earlier, later) = (places.ticket(&here(), 1), places.ticket(&here(), 1));
+    assert!(later.turn(SHORT, &mut |_| true));
+    let waiter = std::thread::spawn(move || earlier.take(visitor(), LONG).is_some());
+    in_line(&places, 1);
+    let place = later.take(visitor(), Duration::ZERO);
+    assert!(place.is_some());
+    drop(place);
+    assert!(waiter.join().unwrap());
+}
+
+#[test]
+fn adversarial_one_client_that_never_comes_in_is_kept_no_more_than_its_share() {
+    let places = Places::new(3, MUCH);
+    let (greedy, other) = (client([192, 0, 2, 1]), client([192, 0, 2, 2]));
+    let tickets = [(); 3].map(|()| places.ticket(&greedy, 1));
+    let invited = tickets.each_ref().map(|ticket| ticket.turn(SHORT, &mut |_| true));
+    assert_eq!(invited, [true, true, false]);
+    assert!(take(&places, &other).is_some());
+}
+
+#[test]
 fn who_has_its_share_does_not_hold_up_those_behind() {
     let places = Places::new(2, MUCH);
     let (greedy, other) = (client([192, 0, 2, 1]), client([192, 0, 2, 2]));
