@@ -88,7 +88,7 @@ impl Fleet {
     ) -> Result<FleetServer, Failure> {
         let log = self.folder.join("server.log");
         let mut log = fs::OpenOptions::new().create(true).append(true).open(log)?;
-        let model = self.root.join("models").join(model).join("model.onnx");
+        let model = self.model(model)?.join("model.onnx");
         let mut child = self
             .command("vendor")
             .arg("serve")
@@ -125,11 +125,21 @@ impl Fleet {
         Ok(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
     }
 
-    /// Samples of a model of this repository, or of another folder.
+    /// The folder of a model: by name, or as seen from here.
+    fn model(&self, name: &str) -> Result<PathBuf, Failure> {
+        Ok(match model_folder(&self.root, name) {
+            Some(folder) => PathBuf::from(folder),
+            None => std::path::absolute(name)?,
+        })
+    }
+
+    /// A model's samples.
     pub(crate) fn samples(&self, model: &str) -> Result<Vec<String>, Failure> {
-        let folder = self.root.join("models").join(model).join("samples");
+        let folder = self.model(model)?.join("samples");
         let mut files = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        let entries =
+            fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for entry in entries {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "npy") {
                 files.push(path.display().to_string());

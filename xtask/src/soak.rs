@@ -12,6 +12,8 @@ use crate::Failure;
 use crate::fleet::{self, Answers, Fleet, FleetServer, Hostile};
 
 const MEMORY_MIB: u64 = 1024;
+/// Twice as many clients as places: the second half waits until the first one's batches are done.
+const WAIT: &str = "3600";
 
 /// The numbers of a run.
 #[derive(Debug, Clone)]
@@ -47,16 +49,16 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let inputs: Vec<String> = samples.iter().cycle().take(images).cloned().collect();
     let memory = MEMORY_MIB.to_string();
     let nice = wanted.offline_nice.to_string();
-    let nice = ["--offline-nice", &nice];
+    let both = ["--offline-nice", &nice, "--wait", WAIT];
     let mut more = vec!["--sessions", "8", "--memory", &memory];
-    more.extend(nice);
+    more.extend(both);
     let server = fleet.serve(&wanted.model, &more)?;
     // The calm server's answers; and everything that is made once has been made.
-    let alone = fleet.infer(0, &server.address, &nice, &inputs)?.wait_with_output()?;
+    let alone = fleet.infer(0, &server.address, &both, &inputs)?.wait_with_output()?;
     let expected = fleet::read(&alone, &inputs)?;
     let alone = median(fleet::online_seconds(&alone)?);
     let calm = Instant::now();
-    let clients = round(&fleet, &server, (wanted.clients, &nice), &inputs, &expected)?;
+    let clients = round(&fleet, &server, (wanted.clients, &both), &inputs, &expected)?;
     let calm = calm.elapsed();
     let online = median(clients.online.clone());
     println!(
@@ -83,7 +85,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Failure> {
     let (mut inferences, mut most, mut seen, mut longest) = (0, resident, Vec::new(), 0.0f64);
     while seen.is_empty() || begin.elapsed() < Duration::from_mins(wanted.minutes) {
         let start = Instant::now();
-        round(&fleet, &server, (wanted.clients, &nice), &inputs, &expected)?;
+        round(&fleet, &server, (wanted.clients, &both), &inputs, &expected)?;
         inferences += wanted.clients * inputs.len();
         longest = longest.max(start.elapsed().as_secs_f64());
         let (_, now) = server.holds()?;
@@ -159,13 +161,13 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn round(
     fleet: &Fleet,
     server: &FleetServer,
-    (clients, nice): (usize, &[&str]),
+    (clients, more): (usize, &[&str]),
     inputs: &[String],
     expected: &Answers,
 ) -> Result<Round, Failure> {
     let begin = Instant::now();
     let children = (0..clients)
-        .map(|client| fleet.infer(client, &server.address, nice, inputs))
+        .map(|client| fleet.infer(client, &server.address, more, inputs))
         .collect::<Result<Vec<_>, Failure>>()?;
     let waits = children.into_iter().map(|child| {
         std::thread::spawn(move || (child.wait_with_output(), begin.elapsed().as_secs_f64()))
