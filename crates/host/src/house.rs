@@ -459,7 +459,7 @@ impl House {
             return None;
         };
         drop(pass);
-        let turn = self.turns.of_session(stage.clone());
+        let turn = self.turns.of_session(stage.clone(), pace.clone());
         let link = turn.of_link();
         self.count();
         let Some(record) = self.ledger.begin(number, &client, model, &self.setups, turn) else {

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use gazelle::{
-    CheatingEvidence, InferenceReport, OfflineStart, Phase, ServerShelf, SessionWatcher,
+    CheatingEvidence, InferenceReport, OfflineStart, OfflineTurn, Phase, ServerShelf,
+    SessionWatcher,
 };
 use gazelle_service::{
     AuditEvent, AuditLog, BlockedClients, Leave, Metrics, PhaseCount, QuotaStore, ServiceError,
@@ -175,6 +176,10 @@ impl SessionWatcher for SessionRecord<'_> {
 
     fn offline_start(&self) -> Option<OfflineStart<'_>> {
         self.turn.offline_start()
+    }
+
+    fn offline_turn(&self) -> Option<Box<dyn OfflineTurn + '_>> {
+        Some(Box::new(self.turn.offline(&self.model.offline)))
     }
 
     fn set_up(&self, setup: &Phase) {

@@ -11,6 +11,7 @@ mod loaded;
 mod material;
 mod models;
 mod niceness;
+mod offline_turns;
 mod places;
 mod setups;
 mod strangers;

@@ -10,6 +10,7 @@ use gazelle_service::Quota;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HostError;
+use crate::offline_turns::OfflineTime;
 
 /// What a session takes beside its material: OT states, buffers, threads. Measured with the material
 /// of one inference: 14 MB a session for MNIST-D, 34 MB for ResNet-20.
@@ -32,6 +33,8 @@ pub struct ServedModel {
     pub(crate) session_bytes: u64,
     /// How many inferences are opened, where clients are not trusted.
     pub(crate) audit: Option<AuditRate>,
+    /// How long making the material of an inference takes.
+    pub(crate) offline: OfflineTime,
     pub(crate) service: DefaultService,
 }
 
@@ -127,6 +130,7 @@ impl ServedModel {
             quota,
             session_bytes: service.session_memory() + SESSION_BYTES,
             audit,
+            offline: OfflineTime::default(),
             service,
         })
     }

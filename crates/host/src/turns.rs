@@ -10,10 +10,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use gazelle::wire::pace::Turn;
+use gazelle::wire::pace::{Pace, Turn};
 use gazelle::{Activity, OfflineStart, SessionStage};
 
 use crate::niceness::Niceness;
+use crate::offline_turns::{OfflinePlace, OfflineTime, OfflineTurns};
 
 /// How long a session waits for one turn at most. With 50 ms, eight clients on the server's own two cores took a
 /// third longer in all.
@@ -27,6 +28,7 @@ pub(crate) struct SessionTurns {
     nice: Option<Niceness>,
     state: Mutex<TurnState>,
     changed: Condvar,
+    offline: OfflineTurns,
 }
 
 #[derive(Debug, Default)]
@@ -45,18 +47,24 @@ impl SessionTurns {
     }
 
     fn new(cores: usize, nice: Option<Niceness>) -> Arc<Self> {
-        Arc::new(Self { cores, nice, state: Mutex::default(), changed: Condvar::new() })
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Arc::new(Self { cores, nice, state, changed, offline: OfflineTurns::of_machine(cores) })
     }
 
     fn state(&self) -> MutexGuard<'_, TurnState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session's part.
-    pub(crate) fn of_session(self: &Arc<Self>, stage: SessionStage) -> SessionTurn {
+    /// A session's part; `pace`: of its link.
+    pub(crate) fn of_session(
+        self: &Arc<Self>,
+        stage: SessionStage,
+        pace: Option<Pace>,
+    ) -> SessionTurn {
         SessionTurn(Arc::new(SessionState {
             turns: Arc::clone(self),
             stage,
+            pace,
             works: Mutex::new(false),
         }))
     }
@@ -96,6 +104,7 @@ impl SessionTurns {
 struct SessionState {
     turns: Arc<SessionTurns>,
     stage: SessionStage,
+    pace: Option<Pace>,
     /// Whether it is counted as working. Its directions of the link may be read and written by two threads: the
     /// last one that was heard of counts.
     works: Mutex<bool>,
@@ -121,6 +130,12 @@ impl SessionTurn {
     pub(crate) fn offline_start(&self) -> Option<OfflineStart<'static>> {
         let nice = self.0.turns.nice?;
         Some(Box::new(move || nice.enter()))
+    }
+
+    /// Waits until material may be made, for a model whose phases take so long.
+    pub(crate) fn offline<'a>(&'a self, time: &'a OfflineTime) -> OfflinePlace<'a> {
+        self.rests();
+        self.0.turns.offline.begin(self.0.pace.clone(), time)
     }
 
     /// Gives up the turn: the session is about to wait.
@@ -175,7 +190,7 @@ mod tests {
 
     /// A session that makes material.
     fn offline(turns: &Arc<SessionTurns>) -> (SessionTurn, Box<dyn Turn>) {
-        let session = turns.of_session(SessionStage::default());
+        let session = turns.of_session(SessionStage::default(), None);
         let link = session.of_link();
         (session, link)
     }
@@ -186,7 +201,7 @@ mod tests {
         let (_one, first) = offline(&turns);
         first.works();
         let stage = SessionStage::of(Activity::Prepared);
-        let session = turns.of_session(stage);
+        let session = turns.of_session(stage, None);
         session.of_link().works();
         assert_eq!(turns.state().working, 2);
         assert!(turns.state().line.is_empty());

@@ -224,8 +224,10 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         return Err(GazelleError::Allowance);
                     }
                     self.number(id)?;
+                    let turn = watcher.offline_turn();
                     let work = || self.make(id, wanted.as_ref(), watcher.shelf(), channel, rng);
                     let (prepared, kept) = apart(watcher.offline_start(), work)?;
+                    drop(turn);
                     if let Some(kept) = kept {
                         let (there, replica) = (vec![kept], stored::replica(watcher.shelf()));
                         channel.send(&EntriesThere { there, replica }, &1)?;

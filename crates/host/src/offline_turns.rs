@@ -1,0 +1,253 @@
+//! Offline phases one after another where they would only disturb each other.
+//!
+//! Either party reads a table of some megabytes at random in an offline phase. Two phases at a time keep theirs in the
+//! cache; eight on two cores take it from each other at every switch of threads, and a phase then takes not four
+//! times as long but eight times. So only as many as there are cores go on at a time while the machine is busy, in the
+//! order in which they came. Where links are what phases wait for, cores are idle, and any number goes on.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gazelle::OfflineTurn;
+use gazelle::wire::pace::Pace;
+
+/// How often whoever is next looks whether the machine has become idle.
+const LOOK: Duration = Duration::from_millis(2);
+/// Looks in a row that have to find it idle.
+const IDLE_LOOKS: u32 = 2;
+/// A phase that has waited so long for its client takes nobody's turn.
+const SILENT: Duration = Duration::from_secs(1);
+/// Whoever waits, waits for so many phases like its own at most, so that a small model need not wait for large ones.
+const PHASES: u32 = 8;
+/// The bounds of that: before the first one of a model is known, and for the largest.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// All sessions of a house.
+#[derive(Debug)]
+pub(crate) struct OfflineTurns {
+    cores: usize,
+    /// Whether more threads want to run than there are cores.
+    busy: fn(usize) -> bool,
+    state: Mutex<OfflineLine>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct OfflineLine {
+    next: u64,
+    /// Phases that go on, and what their links wait for.
+    working: Vec<(u64, Option<Pace>)>,
+    /// Those that wait, the first to come first.
+    line: VecDeque<u64>,
+}
+
+impl OfflineLine {
+    /// How many phases keep cores busy.
+    fn active(&self) -> usize {
+        let waits = |pace: &Pace| pace.silent().is_some_and(|silent| silent > SILENT);
+        self.working.iter().filter(|(_, pace)| !pace.as_ref().is_some_and(waits)).count()
+    }
+}
+
+/// How long a model's offline phases take, in microseconds: a mean in which the latest count most; 0 before there was
+/// one.
+#[derive(Debug, Default)]
+pub(crate) struct OfflineTime(AtomicU64);
+
+impl OfflineTime {
+    fn add(&self, taken: Duration) {
+        let taken = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
+        let mean = |old: u64| match old {
+            0 => taken,
+            old => old - old / 4 + taken / 4,
+        };
+        self.0.update(Ordering::Relaxed, Ordering::Relaxed, mean);
+    }
+
+    /// For how long one more waits at most.
+    fn patience(&self) -> Duration {
+        let (least, most) = PATIENCE;
+        let phases = Duration::from_micros(self.0.load(Ordering::Relaxed)).saturating_mul(PHASES);
+        phases.clamp(least, most)
+    }
+}
+
+impl OfflineTurns {
+    /// For `cores` cores of this machine.
+    pub(crate) fn of_machine(cores: usize) -> Self {
+        Self::new(cores, is_busy)
+    }
+
+    fn new(cores: usize, busy: fn(usize) -> bool) -> Self {
+        Self { cores, busy, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, OfflineLine> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a turn, as long as the model's phases make it worthwhile. `pace`: of the session's link.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        pace: Option<Pace>,
+        time: &'a OfflineTime,
+    ) -> OfflinePlace<'a> {
+        let until = Instant::now() + time.patience();
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        state.line.push_back(number);
+        let mut idle = 0;
+        loop {
+            let first = state.line.front() == Some(&number);
+            let room = first && (state.active() < self.cores || idle == IDLE_LOOKS);
+            let left = until.saturating_duration_since(Instant::now());
+            if room || left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(state, left.min(LOOK));
+            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if first && timeout.timed_out() {
+                idle = if (self.busy)(self.cores) { 0 } else { idle + 1 };
+            }
+        }
+        state.line.retain(|other| *other != number);
+        state.working.push((number, pace));
+        drop(state);
+        // The next in line may have room as well.
+        self.changed.notify_all();
+        OfflinePlace { turns: self, number, time, begun: Instant::now() }
+    }
+}
+
+/// A phase that goes on, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct OfflinePlace<'a> {
+    turns: &'a OfflineTurns,
+    number: u64,
+    time: &'a OfflineTime,
+    begun: Instant,
+}
+
+impl OfflineTurn for OfflinePlace<'_> {}
+
+impl Drop for OfflinePlace<'_> {
+    fn drop(&mut self) {
+        self.time.add(self.begun.elapsed());
+        self.turns.state().working.retain(|(number, _)| *number != self.number);
+        self.turns.changed.notify_all();
+    }
+}
+
+/// Whether more threads of this machine want to run than it has cores, this one not counted; no where the system does
+/// not say.
+fn is_busy(cores: usize) -> bool {
+    runnable().is_some_and(|count| count > cores + 1)
+}
+
+/// Threads of this machine that run or want to, on Linux.
+fn runnable() -> Option<usize> {
+    // "0.20 0.18 0.12 3/80 11206": three of 80.
+    let load = fs::read_to_string("/proc/loadavg").ok()?;
+    load.split(' ').nth(3)?.split('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::channel;
+
+    use gazelle::wire::Bytes;
+    use gazelle::wire::tcp::{self, Timeouts};
+
+    use super::*;
+
+    /// Of a model whose phases are long enough to wait ten seconds.
+    fn large() -> OfflineTime {
+        OfflineTime(AtomicU64::new(60_000_000))
+    }
+
+    #[test]
+    fn on_a_busy_machine_as_many_go_on_as_there_are_cores_in_the_order_in_which_they_came() {
+        let turns = OfflineTurns::new(2, |_| true);
+        let time = large();
+        let first = turns.begin(None, &time);
+        let _second = turns.begin(None, &time);
+        let (told, heard) = channel();
+        std::thread::scope(|scope| {
+            for index in 0..3 {
+                let (turns, time, told) = (&turns, &time, told.clone());
+                scope.spawn(move || {
+                    let place = turns.begin(None, time);
+                    told.send(index).unwrap();
+                    drop(place);
+                });
+                while turns.state().line.len() <= index {
+                    std::thread::yield_now();
+                }
+            }
+            assert!(heard.recv_timeout(20 * LOOK).is_err());
+            drop(first);
+            assert_eq!([(); 3].map(|()| heard.recv().unwrap()), [0, 1, 2]);
+        });
+        assert_eq!(turns.state().working.len(), 1);
+        assert!(turns.state().line.is_empty());
+    }
+
+    #[test]
+    fn on_an_idle_machine_nobody_waits() {
+        let turns = OfflineTurns::new(1, |_| false);
+        let time = large();
+        let places = [(); 4].map(|()| turns.begin(None, &time));
+        assert_eq!(turns.state().working.len(), 4);
+        assert!(places.iter().all(|place| place.begun.elapsed() < PATIENCE.1));
+    }
+
+    #[test]
+    fn a_small_model_waits_for_no_more_than_some_of_its_own_phases() {
+        let turns = OfflineTurns::new(1, |_| true);
+        let (long, short) = (large(), OfflineTime::default());
+        let _place = turns.begin(None, &long);
+        let begin = Instant::now();
+        drop(turns.begin(None, &short));
+        assert!(begin.elapsed() >= PATIENCE.0);
+        assert_eq!(short.patience(), PATIENCE.0);
+        short.add(Duration::from_mins(1));
+        // What was aborted at once makes it not so short again.
+        short.add(Duration::ZERO);
+        assert!(short.patience() > PATIENCE.0);
+        assert_eq!(long.patience(), PATIENCE.1);
+    }
+
+    #[test]
+    fn adversarial_a_client_that_stalls_takes_nobodys_turn() {
+        let turns = OfflineTurns::new(1, |_| true);
+        let time = large();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = listener.accept().unwrap().0;
+        let mut link = tcp::channel(stream, &Timeouts::default()).unwrap();
+        let _stalled = turns.begin(link.pace(), &time);
+        let waits = std::thread::spawn(move || {
+            link.recv_half().and_then(|half| half.recv::<Bytes>(&1)).is_err()
+        });
+        let begin = Instant::now();
+        let place = turns.begin(None, &time);
+        let waited = begin.elapsed();
+        assert!(waited >= SILENT / 2 && waited < PATIENCE.1, "{waited:?}");
+        drop((place, peer));
+        assert!(waits.join().unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_says_how_many_threads_want_to_run() {
+        // This one does.
+        assert!(runnable().unwrap() >= 1);
+        assert!(!is_busy(usize::MAX - 1));
+    }
+}
