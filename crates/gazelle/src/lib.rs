@@ -27,7 +27,7 @@ pub use session::{
     message::SetupName,
     offer::{Asking, Limits, Offer, catalogue},
     server::{ServerLimits, ServerReport, Service},
-    watcher::{OfflineTurn, SessionWatcher},
+    watcher::SessionWatcher,
 };
 pub use suite::{AuditRate, AuditRateParseError, Clients, Hints, Suite};
 pub use traffic::PlannedTraffic;

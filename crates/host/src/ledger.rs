@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use gazelle::{
-    CheatingEvidence, InferenceReport, OfflineStart, OfflineTurn, Phase, ServerShelf,
-    SessionWatcher,
+    CheatingEvidence, InferenceReport, OfflineStart, Phase, ServerShelf, SessionWatcher,
 };
 use gazelle_service::{
     AuditEvent, AuditLog, BlockedClients, Leave, Metrics, PhaseCount, QuotaStore, ServiceError,
@@ -178,8 +177,12 @@ impl SessionWatcher for SessionRecord<'_> {
         self.turn.offline_start()
     }
 
-    fn offline_turn(&self) -> Option<Box<dyn OfflineTurn + '_>> {
-        Some(Box::new(self.turn.offline(&self.model.offline)))
+    fn offline_begins(&self) {
+        self.turn.begin_offline(&self.model.offline);
+    }
+
+    fn offline_ends(&self) {
+        self.turn.end_offline(&self.model.offline);
     }
 
     fn set_up(&self, setup: &Phase) {
@@ -243,11 +246,13 @@ impl SessionWatcher for SessionRecord<'_> {
     }
 
     fn kept(&self, offline: &Phase) {
+        self.turn.end_inference();
         self.phase("offline", offline);
         self.count_bytes(offline.bytes());
     }
 
     fn inferred(&self, report: &InferenceReport) {
+        self.turn.end_inference();
         self.phase("offline", &report.offline);
         self.phase("online", &report.online);
         self.ledger.metrics.inference(&self.model.name);

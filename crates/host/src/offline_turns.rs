@@ -3,15 +3,15 @@
 //! Either party reads a table of some megabytes at random in an offline phase. Two phases at a time keep theirs in the
 //! cache; eight on two cores take it from each other at every switch of threads, and a phase then takes not four
 //! times as long but eight times. So only as many as there are cores go on at a time while the machine is busy, in the
-//! order in which they came. Where links are what phases wait for, cores are idle, and any number goes on.
+//! order in which they came, and material that is made is used before the next is begun. Where links are what phases
+//! wait for, cores are idle, and any number goes on.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use gazelle::OfflineTurn;
 use gazelle::wire::pace::Pace;
 
 /// How often whoever is next looks whether the machine has become idle.
@@ -20,6 +20,8 @@ const LOOK: Duration = Duration::from_millis(2);
 const IDLE_LOOKS: u32 = 2;
 /// A phase that has waited so long for its client takes nobody's turn.
 const SILENT: Duration = Duration::from_secs(1);
+/// The same once the material is made, which the client may use at once or later.
+const UNUSED: Duration = Duration::from_millis(50);
 /// Whoever waits, waits for so many phases like its own at most, so that a small model need not wait for large ones.
 const PHASES: u32 = 8;
 /// The bounds of that: before the first one of a model is known, and for the largest.
@@ -38,17 +40,26 @@ pub(crate) struct OfflineTurns {
 #[derive(Debug, Default)]
 struct OfflineLine {
     next: u64,
-    /// Phases that go on, and what their links wait for.
-    working: Vec<(u64, Option<Pace>)>,
+    working: Vec<TakenTurn>,
     /// Those that wait, the first to come first.
     line: VecDeque<u64>,
 }
 
-impl OfflineLine {
-    /// How many phases keep cores busy.
-    fn active(&self) -> usize {
-        let waits = |pace: &Pace| pace.silent().is_some_and(|silent| silent > SILENT);
-        self.working.iter().filter(|(_, pace)| !pace.as_ref().is_some_and(waits)).count()
+/// A phase that goes on, or the online one behind it.
+#[derive(Debug)]
+struct TakenTurn {
+    number: u64,
+    /// Of the link: what it waits for.
+    pace: Option<Pace>,
+    /// How long it may wait for the client.
+    silence: Duration,
+}
+
+impl TakenTurn {
+    /// Whether it keeps cores busy.
+    fn is_active(&self) -> bool {
+        let silent = self.pace.as_ref().and_then(Pace::silent);
+        silent.is_none_or(|silent| silent <= self.silence)
     }
 }
 
@@ -58,7 +69,7 @@ impl OfflineLine {
 pub(crate) struct OfflineTime(AtomicU64);
 
 impl OfflineTime {
-    fn add(&self, taken: Duration) {
+    pub(crate) fn add(&self, taken: Duration) {
         let taken = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
         let mean = |old: u64| match old {
             0 => taken,
@@ -77,24 +88,26 @@ impl OfflineTime {
 
 impl OfflineTurns {
     /// For `cores` cores of this machine.
-    pub(crate) fn of_machine(cores: usize) -> Self {
+    pub(crate) fn of_machine(cores: usize) -> Arc<Self> {
         Self::new(cores, is_busy)
     }
 
-    fn new(cores: usize, busy: fn(usize) -> bool) -> Self {
-        Self { cores, busy, state: Mutex::default(), changed: Condvar::new() }
+    fn new(cores: usize, busy: fn(usize) -> bool) -> Arc<Self> {
+        Arc::new(Self { cores, busy, state: Mutex::default(), changed: Condvar::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, OfflineLine> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Turns that are taken.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.state().working.len()
+    }
+
     /// Waits for a turn, as long as the model's phases make it worthwhile. `pace`: of the session's link.
-    pub(crate) fn begin<'a>(
-        &'a self,
-        pace: Option<Pace>,
-        time: &'a OfflineTime,
-    ) -> OfflinePlace<'a> {
+    pub(crate) fn begin(self: &Arc<Self>, pace: Option<Pace>, time: &OfflineTime) -> OfflinePlace {
         let until = Instant::now() + time.patience();
         let mut state = self.state();
         let number = state.next;
@@ -103,7 +116,8 @@ impl OfflineTurns {
         let mut idle = 0;
         loop {
             let first = state.line.front() == Some(&number);
-            let room = first && (state.active() < self.cores || idle == IDLE_LOOKS);
+            let active = state.working.iter().filter(|working| working.is_active()).count();
+            let room = first && (active < self.cores || idle == IDLE_LOOKS);
             let left = until.saturating_duration_since(Instant::now());
             if room || left.is_zero() {
                 break;
@@ -116,29 +130,35 @@ impl OfflineTurns {
             }
         }
         state.line.retain(|other| *other != number);
-        state.working.push((number, pace));
+        state.working.push(TakenTurn { number, pace, silence: SILENT });
         drop(state);
         // The next in line may have room as well.
         self.changed.notify_all();
-        OfflinePlace { turns: self, number, time, begun: Instant::now() }
+        OfflinePlace { turns: Arc::clone(self), number, begun: Instant::now() }
     }
 }
 
-/// A phase that goes on, until this is dropped.
+/// A session's turn, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct OfflinePlace<'a> {
-    turns: &'a OfflineTurns,
+pub(crate) struct OfflinePlace {
+    turns: Arc<OfflineTurns>,
     number: u64,
-    time: &'a OfflineTime,
     begun: Instant,
 }
 
-impl OfflineTurn for OfflinePlace<'_> {}
+impl OfflinePlace {
+    /// The material is made, after so long a time; who uses it at once goes before those who make some.
+    pub(crate) fn made(&mut self) -> Duration {
+        let mut state = self.turns.state();
+        let own = state.working.iter_mut().filter(|working| working.number == self.number);
+        own.for_each(|working| working.silence = UNUSED);
+        self.begun.elapsed()
+    }
+}
 
-impl Drop for OfflinePlace<'_> {
+impl Drop for OfflinePlace {
     fn drop(&mut self) {
-        self.time.add(self.begun.elapsed());
-        self.turns.state().working.retain(|(number, _)| *number != self.number);
+        self.turns.state().working.retain(|working| working.number != self.number);
         self.turns.changed.notify_all();
     }
 }
@@ -175,7 +195,7 @@ mod tests {
     fn on_a_busy_machine_as_many_go_on_as_there_are_cores_in_the_order_in_which_they_came() {
         let turns = OfflineTurns::new(2, |_| true);
         let time = large();
-        let first = turns.begin(None, &time);
+        let mut first = turns.begin(None, &time);
         let _second = turns.begin(None, &time);
         let (told, heard) = channel();
         std::thread::scope(|scope| {
@@ -191,10 +211,13 @@ mod tests {
                 }
             }
             assert!(heard.recv_timeout(20 * LOOK).is_err());
+            // Its material is made, and used before others make some.
+            first.made();
+            assert!(heard.recv_timeout(20 * LOOK).is_err());
             drop(first);
             assert_eq!([(); 3].map(|()| heard.recv().unwrap()), [0, 1, 2]);
         });
-        assert_eq!(turns.state().working.len(), 1);
+        assert_eq!(turns.count(), 1);
         assert!(turns.state().line.is_empty());
     }
 
@@ -203,7 +226,7 @@ mod tests {
         let turns = OfflineTurns::new(1, |_| false);
         let time = large();
         let places = [(); 4].map(|()| turns.begin(None, &time));
-        assert_eq!(turns.state().working.len(), 4);
+        assert_eq!(turns.count(), 4);
         assert!(places.iter().all(|place| place.begun.elapsed() < PATIENCE.1));
     }
 
@@ -231,7 +254,7 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let stream = listener.accept().unwrap().0;
         let mut link = tcp::channel(stream, &Timeouts::default()).unwrap();
-        let _stalled = turns.begin(link.pace(), &time);
+        let mut stalled = turns.begin(link.pace(), &time);
         let waits = std::thread::spawn(move || {
             link.recv_half().and_then(|half| half.recv::<Bytes>(&1)).is_err()
         });
@@ -239,7 +262,11 @@ mod tests {
         let place = turns.begin(None, &time);
         let waited = begin.elapsed();
         assert!(waited >= SILENT / 2 && waited < PATIENCE.1, "{waited:?}");
-        drop((place, peer));
+        drop(place);
+        // It might use its material at once, and does not.
+        stalled.made();
+        assert!(!turns.state().working.iter().any(TakenTurn::is_active));
+        drop(peer);
         assert!(waits.join().unwrap());
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct SessionTurns {
     nice: Option<Niceness>,
     state: Mutex<TurnState>,
     changed: Condvar,
-    offline: OfflineTurns,
+    offline: Arc<OfflineTurns>,
 }
 
 #[derive(Debug, Default)]
@@ -61,12 +61,9 @@ impl SessionTurns {
         stage: SessionStage,
         pace: Option<Pace>,
     ) -> SessionTurn {
-        SessionTurn(Arc::new(SessionState {
-            turns: Arc::clone(self),
-            stage,
-            pace,
-            works: Mutex::new(false),
-        }))
+        let (turns, works) = (Arc::clone(self), Mutex::new(false));
+        let state = Arc::new(SessionState { turns, stage, pace, works });
+        SessionTurn { state, offline: Mutex::default() }
     }
 
     /// Waits until it is this session's turn.
@@ -118,29 +115,52 @@ impl SessionState {
 
 /// One session's part; it works no more when this is dropped.
 #[derive(Debug)]
-pub(crate) struct SessionTurn(Arc<SessionState>);
+pub(crate) struct SessionTurn {
+    state: Arc<SessionState>,
+    /// From the beginning of an offline phase to the end of the online one that follows.
+    offline: Mutex<Option<OfflinePlace>>,
+}
 
 impl SessionTurn {
     /// What the session's link tells.
     pub(crate) fn of_link(&self) -> Box<dyn Turn> {
-        Box::new(LinkTurn(Arc::clone(&self.0)))
+        Box::new(LinkTurn(Arc::clone(&self.state)))
     }
 
     /// What threads that make material for it do first.
     pub(crate) fn offline_start(&self) -> Option<OfflineStart<'static>> {
-        let nice = self.0.turns.nice?;
+        let nice = self.state.turns.nice?;
         Some(Box::new(move || nice.enter()))
     }
 
+    fn offline(&self) -> MutexGuard<'_, Option<OfflinePlace>> {
+        self.offline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until material may be made, for a model whose phases take so long.
-    pub(crate) fn offline<'a>(&'a self, time: &'a OfflineTime) -> OfflinePlace<'a> {
+    pub(crate) fn begin_offline(&self, time: &OfflineTime) {
         self.rests();
-        self.0.turns.offline.begin(self.0.pace.clone(), time)
+        // Material that was made before, and not used so far, is not used at once.
+        *self.offline() = None;
+        let place = self.state.turns.offline.begin(self.state.pace.clone(), time);
+        *self.offline() = Some(place);
+    }
+
+    /// The material is made: that took so long.
+    pub(crate) fn end_offline(&self, time: &OfflineTime) {
+        if let Some(place) = &mut *self.offline() {
+            time.add(place.made());
+        }
+    }
+
+    /// The material was used or stored.
+    pub(crate) fn end_inference(&self) {
+        *self.offline() = None;
     }
 
     /// Gives up the turn: the session is about to wait.
     pub(crate) fn rests(&self) {
-        LinkTurn(Arc::clone(&self.0)).rests();
+        LinkTurn(Arc::clone(&self.state)).rests();
     }
 }
 
@@ -229,6 +249,24 @@ mod tests {
         drop(one);
         assert_eq!(turns.state().working, 0);
         assert!(turns.state().line.is_empty());
+    }
+
+    #[test]
+    fn a_session_holds_one_offline_turn_until_its_material_is_used() {
+        let turns = SessionTurns::new(1, None);
+        let (session, _link) = offline(&turns);
+        let time = OfflineTime::default();
+        for _ in 0..2 {
+            session.begin_offline(&time);
+            session.end_offline(&time);
+            assert_eq!(turns.offline.count(), 1);
+        }
+        session.end_inference();
+        assert_eq!(turns.offline.count(), 0);
+        session.begin_offline(&time);
+        // It is cut off in the middle.
+        drop(session);
+        assert_eq!(turns.offline.count(), 0);
     }
 
     #[test]

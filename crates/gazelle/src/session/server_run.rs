@@ -224,10 +224,10 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         return Err(GazelleError::Allowance);
                     }
                     self.number(id)?;
-                    let turn = watcher.offline_turn();
+                    watcher.offline_begins();
                     let work = || self.make(id, wanted.as_ref(), watcher.shelf(), channel, rng);
                     let (prepared, kept) = apart(watcher.offline_start(), work)?;
-                    drop(turn);
+                    watcher.offline_ends();
                     if let Some(kept) = kept {
                         let (there, replica) = (vec![kept], stored::replica(watcher.shelf()));
                         channel.send(&EntriesThere { there, replica }, &1)?;

@@ -8,7 +8,7 @@ use crate::session::audit::server::CheatingEvidence;
 use crate::session::kept::ServerShelf;
 
 /// Watches one session, from its own thread; must return soon, but for
-/// [`admit`](SessionWatcher::admit) and [`offline_turn`](SessionWatcher::offline_turn), which may make a client wait.
+/// [`admit`](SessionWatcher::admit) and [`offline_begins`](SessionWatcher::offline_begins), which may make a client wait.
 pub trait SessionWatcher: Sync {
     /// Where this client's setups are kept; none are if there is nowhere.
     fn shelf(&self) -> Option<&dyn ServerShelf> {
@@ -29,10 +29,11 @@ pub trait SessionWatcher: Sync {
         true
     }
 
-    /// After that, waits until the material may be made; its making has ended when what is returned is dropped.
-    fn offline_turn(&self) -> Option<Box<dyn OfflineTurn + '_>> {
-        None
-    }
+    /// After that, waits until the material may be made.
+    fn offline_begins(&self) {}
+
+    /// The material is made, to be stored ([`kept`](Self::kept)), or used by the client at once or later.
+    fn offline_ends(&self) {}
 
     /// Before prepared or stored material is used: whether the client is still served, which was perhaps caught in
     /// another session. The session ends if not.
@@ -49,9 +50,6 @@ pub trait SessionWatcher: Sync {
     /// An inference is complete: its prediction has been revealed.
     fn inferred(&self, _report: &InferenceReport) {}
 }
-
-/// The right to make material, until it is dropped.
-pub trait OfflineTurn {}
 
 /// Keeps what it is told.
 #[derive(Debug, Default)]
