@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use gazelle::wire::Link;
 use gazelle_host::Niceness;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
 
@@ -47,8 +47,18 @@ pub(crate) struct Arguments {
     /// (such as `gazelle=debug`) takes precedence for the log
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Write the log, remarks and errors as lines of text, or each as a JSON object on a line
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// What comes on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

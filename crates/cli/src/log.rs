@@ -1,13 +1,13 @@
 //! The log: one line per event on standard error, with its time, without colours, so that a file
-//! holds what a terminal shows.
+//! holds what a terminal shows; or a JSON object per line, remarks and errors included, for programs that collect logs.
 
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::arguments::{Arguments, Command};
-use crate::screen::{Harmless, tell};
+use crate::arguments::{Arguments, Command, LogFormat};
+use crate::screen::{self, Harmless, HarmlessJsonLines, tell};
 
 /// Starts it: `RUST_LOG` if that is set, else what `--quiet` and `--verbose` say. A server tells of
 /// its sessions, other commands of what goes wrong.
@@ -30,10 +30,14 @@ pub(crate) fn start(arguments: &Arguments) {
         }),
         _ => Targets::new().with_default(level),
     };
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(false)
-        .with_target(false)
-        .with_writer(|| Harmless(std::io::stderr()))
-        .with_filter(targets);
-    tracing_subscriber::registry().with(lines).init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false);
+    if arguments.log_format == LogFormat::Json {
+        let lines = lines.json().with_writer(|| HarmlessJsonLines(std::io::stderr()));
+        let targets = targets.with_target(screen::SAID, LevelFilter::INFO);
+        tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+        screen::speak_json();
+    } else {
+        let lines = lines.with_writer(|| Harmless(std::io::stderr()));
+        tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+    }
 }

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::ser::{CompactFormatter, Formatter};
 
@@ -27,7 +28,11 @@ fn steers(c: char) -> bool {
         )
 }
 
-fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+fn escaped(
+    text: &str,
+    keep: impl Fn(char) -> bool,
+    escape: impl Fn(char, &mut String),
+) -> Cow<'_, str> {
     let bad = |c: char| steers(c) && !keep(c);
     if !text.contains(bad) {
         return Cow::Borrowed(text);
@@ -35,7 +40,7 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if bad(c) {
-            out.extend(c.escape_default());
+            escape(c, &mut out);
         } else {
             out.push(c);
         }
@@ -43,14 +48,25 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+fn default_escape(c: char, out: &mut String) {
+    out.extend(c.escape_default());
+}
+
+fn json_escape(c: char, out: &mut String) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "\\u{unit:04x}");
+    }
+}
+
 /// A foreign string as one harmless line: `\u{1b}[2J`, `a\nb`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    escaped(text, |_| false)
+    escaped(text, |_| false, default_escape)
 }
 
 /// A text of ours, with whatever foreign text was put into it made harmless; lines stay lines.
 fn lines(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| c == '\n')
+    escaped(text, |c| c == '\n', default_escape)
 }
 
 /// A stream that only ever receives harmless lines.
@@ -101,7 +117,21 @@ fn written(bytes: &[u8]) {
     }
 }
 
+/// The target of remarks and errors in a log of JSON.
+pub(crate) const SAID: &str = "said";
+/// Whether remarks and errors are events of the log.
+static JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on remarks and errors go through the log, which takes JSON.
+pub(crate) fn speak_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
 pub(crate) fn print_error(text: std::fmt::Arguments<'_>) {
+    if JSON.load(Ordering::Relaxed) {
+        tracing::info!(target: SAID, "{text}");
+        return;
+    }
     let mut text = text.to_string();
     text.push('\n');
     // Where would that be said?
@@ -111,6 +141,10 @@ pub(crate) fn print_error(text: std::fmt::Arguments<'_>) {
 /// An error of ours or of a library, which may span lines: the first names the program, the others
 /// are set in, so that none looks like a line of its own.
 pub(crate) fn report(failure: &dyn std::fmt::Display) {
+    if JSON.load(Ordering::Relaxed) {
+        tracing::error!(target: SAID, "{}", failure.to_string().trim_end());
+        return;
+    }
     tell!("gazelle: {}", failure.to_string().trim_end().replace('\n', "\n  "));
 }
 
@@ -130,21 +164,23 @@ impl Formatter for HarmlessJson {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        if !fragment.contains(steers) {
-            return self.0.write_string_fragment(writer, fragment);
-        }
-        let mut out = String::new();
-        for c in fragment.chars() {
-            if steers(c) {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a string cannot fail.
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            } else {
-                out.push(c);
-            }
-        }
-        self.0.write_string_fragment(writer, &out)
+        self.0.write_string_fragment(writer, &escaped(fragment, |_| false, json_escape))
+    }
+}
+
+/// A stream of lines of JSON, whose strings hold nothing that a terminal obeys.
+#[derive(Debug)]
+pub(crate) struct HarmlessJsonLines<W>(pub(crate) W);
+
+impl<W: Write> Write for HarmlessJsonLines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.0.write_all(escaped(&text, |c| c == '\n', json_escape).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -184,6 +220,12 @@ mod tests {
         FOREIGN.serialize(&mut writer).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert!(!text.contains(steers), "{text}");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), FOREIGN);
+        let line = serde_json::to_string(FOREIGN).unwrap() + "\n";
+        let mut stream = HarmlessJsonLines(Vec::new());
+        stream.write_all(line.as_bytes()).unwrap();
+        let text = String::from_utf8(stream.0).unwrap();
+        assert!(text.chars().all(|c| c == '\n' || !steers(c)), "{text}");
         assert_eq!(serde_json::from_str::<String>(&text).unwrap(), FOREIGN);
     }
 }

@@ -1,8 +1,9 @@
 //! A server under orders: quotas, metrics, audit log, drain, several models.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use gazelle::wire::tcp::{self, Timeouts};
 use gazelle::{GazelleError, Limits, Offer};
 use serde_json::Value;
 
-use crate::program::{Server, objects, output, root, stderr};
+use crate::program::{Server, gazelle, objects, output, root, stderr};
 
 static FOLDERS: AtomicU32 = AtomicU32::new(0);
 
@@ -353,5 +354,52 @@ fn what_a_server_cannot_do_it_says_when_it_starts() {
         let refused = output(&[&listen[..], more].concat());
         assert_eq!(refused.status.code(), Some(1), "{more:?}");
         assert!(stderr(&refused).contains(wanted), "{more:?}: {}", stderr(&refused));
+    }
+}
+
+/// A process that ends with its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_log_of_json_holds_nothing_else() {
+    let mut command = gazelle(&["--log-format", "json", "-v", "serve", "--listen", "127.0.0.1:0"]);
+    let mut server = Killed(command.arg(model()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(server.0.stderr.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let address = loop {
+        let line = next();
+        assert!(line["timestamp"].as_str().unwrap().starts_with("20"), "{line}");
+        if let Some(address) =
+            line["fields"]["message"].as_str().unwrap().strip_prefix("listening on ")
+        {
+            break address.to_owned();
+        }
+    };
+    let sample = samples(1).remove(0);
+    let told = output(&["--log-format", "json", "infer", "--json", "--server", &address, &sample]);
+    assert!(told.status.success());
+    // A remark of the client's, and an error.
+    assert!(stderr(&told).lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    let told =
+        output(&["--log-format", "json", "infer", "--server", &address, "absent\u{202e}.npy"]);
+    let error = stderr(&told);
+    assert!(!error.contains('\u{202e}'), "{error}");
+    let first: Value = serde_json::from_str(error.lines().next().unwrap()).unwrap();
+    assert_eq!(first["level"], "ERROR");
+    let message = first["fields"]["message"].as_str().unwrap();
+    assert!(message.contains("absent\u{202e}.npy"), "{error}");
+    loop {
+        let line = next();
+        if line["fields"]["message"] == "session ended" {
+            assert_eq!(line["fields"]["inferences"], 1);
+            break;
+        }
     }
 }
