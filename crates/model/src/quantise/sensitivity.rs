@@ -245,6 +245,9 @@ fn transposed(conv: &Conv2d, weights: &[f32], g: &[f32]) -> Vec<f32> {
     let taps = conv.kernel[0] * conv.kernel[1];
     let width = conv.input.width + conv.pads.left + conv.pads.right;
     let height = conv.input.height + conv.pads.top + conv.pads.bottom;
+    // Rows that follow one another in both planes are one long row.
+    let dense = conv.stride == [1, 1] && width == output.width;
+    let across = if dense { plane } else { output.width };
     let channel = |c: usize| -> Vec<f32> {
         let mut padded = vec![0.0f32; width * height];
         let group = c / in_group;
@@ -254,7 +257,7 @@ fn transposed(conv: &Conv2d, weights: &[f32], g: &[f32]) -> Vec<f32> {
             for (tap, w) in kernel.iter().enumerate() {
                 let row = tap / conv.kernel[1] * conv.dilation[0];
                 let column = tap % conv.kernel[1] * conv.dilation[1];
-                for (y, from) in map.chunks_exact(output.width).enumerate() {
+                for (y, from) in map.chunks_exact(across).enumerate() {
                     let to = &mut padded[(y * conv.stride[0] + row) * width + column..];
                     if conv.stride[1] == 1 {
                         // The same sums, which the compiler makes several of at once.
@@ -288,15 +291,21 @@ mod tests {
             dilation: [1, 2],
             groups: 2,
         };
-        let op = LinearOp::Conv(conv.clone());
-        op.check().unwrap();
-        let wave =
-            |len: usize, f: f32| -> Vec<f32> { (0..len).map(|i| (i as f32 * f).sin()).collect() };
-        let (w, x) = (wave(op.weight_len(), 0.7), wave(op.input_len(), 1.3));
-        let g = wave(op.output_shape().len(), 2.1);
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        let forward = dot(&plain::linear(&op, &w, &x), &g);
-        let backward = dot(&x, &transposed(&conv, &w, &g));
-        assert!((forward - backward).abs() < 1e-3, "{forward} {backward}");
+        // One whose rows follow one another in both planes.
+        let high = Pads { top: 1, left: 0, bottom: 2, right: 0 };
+        let dense = Conv2d { kernel: [3, 1], stride: [1, 1], pads: high, ..conv.clone() };
+        for conv in [conv, dense] {
+            let op = LinearOp::Conv(conv.clone());
+            op.check().unwrap();
+            let wave = |len: usize, f: f32| -> Vec<f32> {
+                (0..len).map(|i| (i as f32 * f).sin()).collect()
+            };
+            let (w, x) = (wave(op.weight_len(), 0.7), wave(op.input_len(), 1.3));
+            let g = wave(op.output_shape().len(), 2.1);
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let forward = dot(&plain::linear(&op, &w, &x), &g);
+            let backward = dot(&x, &transposed(&conv, &w, &g));
+            assert!((forward - backward).abs() < 1e-3, "{forward} {backward}");
+        }
     }
 }

@@ -74,17 +74,19 @@ fn portable<E: Element, const M: usize>(
 ) {
     // Local sums: through `out` the compiler would have to store and load them at every tap.
     let mut sums = [[E::default(); LANES]; M];
-    let taps = offsets.len();
-    for (channel, plane) in planes.iter().enumerate() {
-        let kernels = weights.map(|row| &row[channel * taps..][..taps]);
-        for (tap, offset) in offsets.iter().enumerate() {
+    // Channel by channel, tap by tap. (A closure here, as `array::map` takes one, would not be compiled for the wide
+    // vectors.)
+    let mut at = 0;
+    for plane in planes {
+        for offset in offsets {
             let x = &plane[start + offset..][..LANES];
-            for (sums, kernel) in sums.iter_mut().zip(kernels) {
-                let w = kernel[tap];
+            for (sums, row) in sums.iter_mut().zip(weights) {
+                let w = row[at];
                 for (sum, x) in sums.iter_mut().zip(x) {
                     *sum = sum.mul_add(w, *x);
                 }
             }
+            at += 1;
         }
     }
     *out = sums;
