@@ -9,7 +9,7 @@ use crate::tests_built::{self, Built, SELECTION};
 use crate::{Failure, crash, process, python, replicas, soak, tidy, vectors, views, web};
 
 /// Crates with kernels by instruction set: their tests run again with the portable code.
-const KERNEL_CRATES: [&str; 7] = ["prg", "block", "ring", "he", "ot", "garble", "linear"];
+const KERNEL_CRATES: [&str; 8] = ["prg", "block", "ring", "he", "ot", "garble", "share", "linear"];
 
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let start = Instant::now();

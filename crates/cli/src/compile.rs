@@ -97,7 +97,7 @@ fn make(
     let external = loaded.model.external_files.clone();
     let mut remarks = vec![model_file::summary(&loaded)];
     remarks.extend(loaded.remarks().iter().map(|remark| format!("note: {}", visible(remark))));
-    Ok((loaded.compiled(remarks), external))
+    Ok((loaded.into_compiled(remarks), external))
 }
 
 /// Options of models as they are where nobody gives any.

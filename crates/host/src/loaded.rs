@@ -216,6 +216,12 @@ impl Loaded {
         }
     }
 
+    /// The same, where nothing else is needed of it any more.
+    pub fn into_compiled(self, remarks: Vec<String>) -> CompiledModel {
+        let Self { info, choice, quantised, .. } = self;
+        CompiledModel { info, choice, network: quantised.network, remarks }
+    }
+
     /// Plans and compiles.
     ///
     /// # Errors

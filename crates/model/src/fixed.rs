@@ -4,10 +4,13 @@ mod intervals;
 
 pub use intervals::unproven;
 
+use std::ops::Range;
+
 use gazelle_share::{
     Architecture, LinearWeights, LocalMap, Network, Node, NodeKind, Step, StepFunction, TensorId,
     TensorMap, TensorShape, plain,
 };
+use rayon::prelude::*;
 
 use crate::error::ModelError;
 
@@ -140,29 +143,12 @@ fn evaluate(
 ) -> Vec<i64> {
     let x = &trace.tensors[node.input()];
     match &node.kind {
-        NodeKind::Linear(op) => {
-            let mut y = plain::apply(op, weights, &to_words(x), 64);
-            plain::add_bias(op, weights, &mut y, 64);
-            from_words(y)
-        }
+        NodeKind::Linear(op) => plain::apply_signed(op, weights, x),
         NodeKind::Step(step) => {
-            let exact = &mut Coins { state: None };
-            let coins = if step.rounding.is_local() { coins } else { exact };
-            let v = round(step, x, coins);
-            let limit = 1i64 << (step.value_bits - 1);
-            let lost = match step.function {
-                StepFunction::CoarseRelu { drop_bits } => 1i64 << drop_bits,
-                _ => 0,
-            };
-            trace.overflows += v.iter().filter(|v| !(lost - limit..limit).contains(v)).count();
-            match (&step.function, coins.state) {
-                (StepFunction::CoarseRelu { .. }, Some(_)) => step.apply(&coarse(&v, lost, coins)),
-                (StepFunction::Square { drop_bits }, Some(_)) => {
-                    let mask = (1i64 << drop_bits) - 1;
-                    step.apply_rounded(&v, || coins.next() as i64 & mask)
-                }
-                _ => step.apply(&v),
-            }
+            let random = step.rounding.is_local() && coins.state.is_some();
+            let (y, overflows) = if random { at_random(step, x, coins) } else { nearest(step, x) };
+            trace.overflows += overflows;
+            y
         }
         NodeKind::Local(_) => moved(architecture, node, weights, &|id| &trace.tensors[id]),
     }
@@ -202,6 +188,71 @@ fn moved<'a>(
     }
 }
 
+/// Values that one task takes.
+const BLOCK: usize = 1 << 12;
+
+/// A step that rounds to the nearest, and how many values did not fit its width.
+fn nearest(step: &Step, x: &[i64]) -> (Vec<i64>, usize) {
+    let t = step.truncate_bits;
+    let half = (1i64 << t) >> 1;
+    let fits = fitting(step);
+    let bounds = step.bounds();
+    // optional: what the step does is done behind the rounding
+    let (low, high) = bounds.unwrap_or((i64::MIN, i64::MAX));
+    let mut v = vec![0i64; x.len()];
+    let some = |(v, x): (&mut [i64], &[i64])| {
+        plain::widest(|| {
+            let mut overflows = 0;
+            for (v, x) in v.iter_mut().zip(x) {
+                let rounded = (x + half) >> t;
+                overflows += u64::from(rounded < fits.start) + u64::from(rounded >= fits.end);
+                *v = rounded.max(low).min(high);
+            }
+            overflows
+        })
+    };
+    let overflows: u64 = v.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).map(some).sum();
+    (if bounds.is_some() { v } else { step.apply(&v) }, overflows as usize)
+}
+
+/// The values that a step's width holds.
+fn fitting(step: &Step) -> Range<i64> {
+    let limit = 1i64 << (step.value_bits - 1);
+    lost(step) - limit..limit
+}
+
+/// Values of a comparison without the lowest bits lie so far higher.
+fn lost(step: &Step) -> i64 {
+    match step.function {
+        StepFunction::CoarseRelu { drop_bits } => 1i64 << drop_bits,
+        _ => 0,
+    }
+}
+
+/// The same, rounding up or down with the right probability.
+fn at_random(step: &Step, x: &[i64], coins: &mut Coins) -> (Vec<i64>, usize) {
+    let t = step.truncate_bits;
+    let half = (1i64 << t) >> 1;
+    let mask = (1i64 << t) - 1;
+    let below = |coins: &mut Coins| match step.function {
+        StepFunction::Round => half,
+        _ if t == 0 => 0,
+        _ => coins.next() as i64 & mask,
+    };
+    let v: Vec<i64> = x.iter().map(|x| (x + below(coins)) >> t).collect();
+    let fits = fitting(step);
+    let overflows = v.iter().filter(|v| !fits.contains(v)).count();
+    let y = match step.function {
+        StepFunction::CoarseRelu { .. } => step.apply(&coarse(&v, lost(step), coins)),
+        StepFunction::Square { drop_bits } => {
+            let mask = (1i64 << drop_bits) - 1;
+            step.apply_rounded(&v, || coins.next() as i64 & mask)
+        }
+        _ => step.apply(&v),
+    };
+    (y, overflows)
+}
+
 /// What a comparison without the lowest bits keeps: v in `[0, lost)` with probability
 /// `(v + 1) / lost`, which is whether the shares' dropped bits carry.
 fn coarse(values: &[i64], lost: i64, coins: &mut Coins) -> Vec<i64> {
@@ -210,22 +261,6 @@ fn coarse(values: &[i64], lost: i64, coins: &mut Coins) -> Vec<i64> {
         if small && coins.next() as i64 & (lost - 1) > *v { 0 } else { *v }
     };
     values.iter().map(keep).collect()
-}
-
-/// Drops the step's bits.
-fn round(step: &Step, x: &[i64], coins: &mut Coins) -> Vec<i64> {
-    let t = step.truncate_bits;
-    if t == 0 {
-        return x.to_vec();
-    }
-    let half = 1i64 << (t - 1);
-    match (&step.function, &mut coins.state) {
-        (StepFunction::Round, _) | (_, None) => x.iter().map(|x| (x + half) >> t).collect(),
-        (_, Some(_)) => {
-            let mask = (1i64 << t) - 1;
-            x.iter().map(|x| (x + (coins.next() as i64 & mask)) >> t).collect()
-        }
-    }
 }
 
 fn to_words(values: &[i64]) -> Vec<u64> {

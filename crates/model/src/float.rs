@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
 
 use gazelle_share::{LocalMap, TensorShape, plain};
+use rayon::prelude::*;
 
 use crate::error::ModelError;
 use crate::graph::{Graph, GraphNode, Op};
@@ -13,8 +14,7 @@ use crate::graph::{Graph, GraphNode, Op};
 /// [`ModelError::Input`] if the input has another number of elements than the model's, or one that
 /// is not finite.
 pub fn run(graph: &Graph, input: &[f32]) -> Result<Vec<f32>, ModelError> {
-    let mut tensors = trace(graph, input)?;
-    Ok(tensors.swap_remove(graph.output))
+    visit(graph, input, |_, _| ())
 }
 
 /// All tensors for one input.
@@ -22,6 +22,29 @@ pub fn run(graph: &Graph, input: &[f32]) -> Result<Vec<f32>, ModelError> {
 /// # Errors
 /// As [`run`].
 pub fn trace(graph: &Graph, input: &[f32]) -> Result<Vec<Vec<f32>>, ModelError> {
+    walk(graph, input, true, |_, _| ())
+}
+
+/// The output for one input, and each tensor shown as soon as it is there: they are not kept.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn visit(
+    graph: &Graph,
+    input: &[f32],
+    seen: impl FnMut(usize, &[f32]),
+) -> Result<Vec<f32>, ModelError> {
+    let mut tensors = walk(graph, input, false, seen)?;
+    Ok(tensors.swap_remove(graph.output))
+}
+
+/// Evaluates node by node; tensors that are not kept go behind their last reader.
+fn walk(
+    graph: &Graph,
+    input: &[f32],
+    keep: bool,
+    mut seen: impl FnMut(usize, &[f32]),
+) -> Result<Vec<Vec<f32>>, ModelError> {
     let expected = graph.input_shape().len();
     if input.len() != expected {
         let got = input.len();
@@ -35,8 +58,21 @@ pub fn trace(graph: &Graph, input: &[f32]) -> Result<Vec<Vec<f32>>, ModelError> 
         Some(grid) => input.iter().map(|x| grid.round(*x)).collect(),
         None => input.to_vec(),
     };
-    for node in &graph.nodes {
+    seen(0, &tensors[0]);
+    let mut last_reader = vec![0; graph.tensors.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|id| last_reader[*id] = index);
+    }
+    for (index, node) in graph.nodes.iter().enumerate() {
         tensors[node.output] = evaluate(graph, node, &tensors);
+        seen(node.output, &tensors[node.output]);
+        if !keep {
+            for id in node.inputs.iter().filter(|id| last_reader[**id] == index) {
+                if *id != graph.output {
+                    tensors[*id] = Vec::new();
+                }
+            }
+        }
     }
     Ok(tensors)
 }
@@ -51,18 +87,52 @@ pub(crate) fn each_channel(
     values: &mut [f32],
     shape: TensorShape,
     list: &[f32],
-    act: impl Fn(&mut f32, f32),
+    act: impl Fn(&mut f32, f32) + Sync,
 ) {
     if list.len() == values.len() {
         values.iter_mut().zip(list).for_each(|(value, entry)| act(value, *entry));
         return;
     }
     let plane = (shape.height * shape.width).max(1);
-    for (values, entry) in values.chunks_mut(plane).zip(list) {
-        for value in values.iter_mut() {
+    let channel = |(values, entry): (&mut [f32], &f32)| {
+        for value in values {
             act(value, *entry);
         }
+    };
+    if values.len() < PARALLEL {
+        values.chunks_mut(plane).zip(list).for_each(channel);
+    } else {
+        values.par_chunks_mut(plane).zip(list).for_each(channel);
     }
+}
+
+/// Elements from which on all threads take part.
+const PARALLEL: usize = 1 << 16;
+/// Elements that one task takes.
+const BLOCK: usize = 1 << 13;
+
+/// `act` of each value.
+pub(crate) fn each(values: &[f32], act: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
+    if values.len() < PARALLEL {
+        return values.iter().map(|x| act(*x)).collect();
+    }
+    let mut result = vec![0.0; values.len()];
+    let block = |(to, from): (&mut [f32], &[f32])| {
+        to.iter_mut().zip(from).for_each(|(to, x)| *to = act(*x));
+    };
+    result.par_chunks_mut(BLOCK).zip(values.par_chunks(BLOCK)).for_each(block);
+    result
+}
+
+/// `max |x|`, several at a time; what is not a number counts for nothing.
+pub(crate) fn largest(values: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut most = [0f32; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for values in whole {
+        most.iter_mut().zip(values).for_each(|(most, x)| *most = most.max(x.abs()));
+    }
+    most.iter().chain(rest).fold(0f32, |most, x| most.max(x.abs()))
 }
 
 fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
@@ -84,8 +154,8 @@ fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
             add_bias(&mut y, shape, shift);
             y
         }
-        Op::Relu => x.iter().map(|x| x.max(0.0)).collect(),
-        Op::Clip { low, high } => x.iter().map(|x| x.max(*low).min(*high)).collect(),
+        Op::Relu => each(x, |x| x.max(0.0)),
+        Op::Clip { low, high } => each(x, |x| x.max(*low).min(*high)),
         Op::LeakyRelu { slopes } => {
             let mut y = x.to_vec();
             let leak = |y: &mut f32, slope: f32| *y = if *y < 0.0 { *y * slope } else { *y };
@@ -121,5 +191,9 @@ fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
 }
 
 fn apply_local(map: &LocalMap, inputs: &[(&[f32], TensorShape)], output: TensorShape) -> Vec<f32> {
-    map.apply_with(inputs, output, |sum, x, shift| sum + x * 2f32.powi(shift as i32))
+    let add = |sum: f32, x, shift| {
+        // Mostly by nothing: powers take time.
+        if shift == 0 { sum + x } else { sum + x * 2f32.powi(shift as i32) }
+    };
+    map.apply_with(inputs, output, add)
 }

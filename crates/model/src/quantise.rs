@@ -261,6 +261,8 @@ struct CalibratedGraph {
     calibration: calibrate::Calibration,
     /// Per tensor.
     ranges: Vec<f64>,
+    /// Per node.
+    sizes: Vec<build::WeightSizes>,
     /// Logits are revealed as multiples of `2^-resolution`.
     resolution: i32,
     /// What errors of the logits are measured by.
@@ -293,15 +295,13 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
     let mut written = None;
     if let Some(reference) = &options.reference {
         let parts = options.watcher.parts("calibrating", inputs.len());
-        let logits = inputs.iter().map(|input| {
+        calibration.logits = calibrate::each(&inputs, |input| {
             let logits = reference.unrounded(input);
             parts.one();
             logits
-        });
-        calibration.logits = logits.collect::<Result<_, _>>()?;
+        })?;
         if reference.rounds() {
-            let logits = inputs.iter().map(|input| reference.logits(input));
-            written = Some(logits.collect::<Result<Vec<_>, _>>()?);
+            written = Some(calibrate::each(&inputs, |input| reference.logits(input))?);
         }
     }
     // Made-up inputs fill the declared range; real ones may leave a range that nobody declared.
@@ -345,6 +345,7 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
     let channels = lowered.input_shape().channels;
     let input = input::InputPlan::new(shifts, &declared, seen, scale, channels);
     Ok(CalibratedGraph {
+        sizes: build::WeightSizes::of(&lowered),
         lowered,
         input,
         inputs,
@@ -365,7 +366,8 @@ impl CalibratedGraph {
         candidate: Candidate,
         choices: (&[u32], Option<&[i32]>),
     ) -> Result<build::Built, ModelError> {
-        let built = build::build(&self.lowered, &self.ranges, &self.input, candidate, choices)?;
+        let graph = (&self.lowered, &*self.sizes);
+        let built = build::build(graph, &self.ranges, &self.input, candidate, choices)?;
         let network = if candidate.exact { exact::exact(built.network)? } else { built.network };
         Ok(build::Built { network, ..built })
     }

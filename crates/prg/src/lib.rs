@@ -8,6 +8,7 @@ mod keystream;
 mod prg;
 pub mod sample;
 mod seed;
+pub mod simd;
 
 pub use error::PrgError;
 pub use keystream::Keystream;

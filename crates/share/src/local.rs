@@ -1,5 +1,6 @@
 //! Maps that act on both parties' shares alike, without a message.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::shape::{TensorShape, Window};
@@ -74,11 +75,11 @@ impl LocalMap {
     }
 
     /// Returns the map in any arithmetic; `add(sum, x, shift)` is `sum + x 2^shift`.
-    pub fn apply_with<T: Copy + Default>(
+    pub fn apply_with<T: Copy + Default + Send + Sync>(
         &self,
         inputs: &[(&[T], TensorShape)],
         output: TensorShape,
-        add: impl Fn(T, T, u32) -> T,
+        add: impl Fn(T, T, u32) -> T + Sync,
     ) -> Vec<T> {
         let Some(&(first, shape)) = inputs.first() else {
             return vec![T::default(); output.len()];
@@ -88,8 +89,17 @@ impl LocalMap {
             Self::Concat => inputs.iter().flat_map(|(words, _)| words.iter().copied()).collect(),
             Self::Add { shifts } => {
                 let mut sum = vec![T::default(); output.len()];
-                for ((words, _), shift) in inputs.iter().zip(shifts) {
-                    sum.iter_mut().zip(*words).for_each(|(s, w)| *s = add(*s, *w, *shift));
+                let block = |(block, sum): (usize, &mut [T])| {
+                    for ((words, _), shift) in inputs.iter().zip(shifts) {
+                        // optional: missing elements count as zero
+                        let words = words.get(block * BLOCK..).unwrap_or_default();
+                        sum.iter_mut().zip(words).for_each(|(s, w)| *s = add(*s, *w, *shift));
+                    }
+                };
+                if sum.len() < PARALLEL {
+                    sum.chunks_mut(BLOCK).enumerate().for_each(block);
+                } else {
+                    sum.par_chunks_mut(BLOCK).enumerate().for_each(block);
                 }
                 sum
             }
@@ -195,6 +205,11 @@ pub fn add_bias(shape: TensorShape, bias: &[i64], words: &mut [u64], bits: u32) 
         }
     }
 }
+
+/// Elements that are added up together.
+const BLOCK: usize = 1 << 12;
+/// Elements from which on all threads take part.
+const PARALLEL: usize = 1 << 16;
 
 /// Inputs of one [`Add`](LocalMap::Add) or [`Concat`](LocalMap::Concat) at most.
 const MAX_INPUTS: usize = 1024;

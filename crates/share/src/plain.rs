@@ -7,6 +7,8 @@
 
 mod element;
 mod kernel;
+mod planes;
+mod product;
 
 use std::borrow::Cow;
 
@@ -14,9 +16,11 @@ use rayon::prelude::*;
 
 use crate::op::{Conv2d, LinearOp, LinearWeights};
 use crate::shares::ring_mask;
-use kernel::{LANES, MAPS};
+use planes::PaddedPlanes;
 
-pub use element::Element;
+pub use element::{COLUMNS, Element};
+pub use gazelle_prg::simd::widest;
+pub use product::product;
 
 /// Below this many multiply-adds one thread does all.
 const PARALLEL_MACS: u64 = 1 << 20;
@@ -34,15 +38,102 @@ pub fn apply(op: &LinearOp, weights: &LinearWeights, input: &[u64], bits: u32) -
     output
 }
 
+/// `W x` and the bias, of signed values modulo 2^64.
+///
+/// Cost: [`LinearOp::macs`] multiply-adds, in floating point wherever no sum can leave what that holds
+/// exactly.
+pub fn apply_signed(op: &LinearOp, weights: &LinearWeights, input: &[i64]) -> Vec<i64> {
+    let terms = op.weight_len() / op.output_shape().channels.max(1);
+    // Not less than the largest of each.
+    let size = widest(|| input.iter().fold(0, |most, x| most | x.unsigned_abs()));
+    let large = |row: &[i32]| {
+        let (mut sum, mut most) = (0u64, 0);
+        widest(|| {
+            for w in row {
+                sum = sum.wrapping_add(u64::from(w.unsigned_abs()));
+                most |= w.unsigned_abs();
+            }
+        });
+        (sum, most)
+    };
+    let rows = weights.weights.par_chunks(terms.max(1)).with_min_len(BLOCK.div_ceil(terms.max(1)));
+    let (row, weight) = rows.map(large).reduce(|| (0, 0), |(a, b), (c, d)| (a.max(c), b | d));
+    let sum = row.saturating_mul(size);
+    if sum < SMALL_SUM && size < SMALL && u64::from(weight) < SMALL {
+        let input: Vec<i16> = widest(|| input.iter().map(|x| *x as i16).collect());
+        biased(op, &weights.bias, &linear(op, &weights.weights, &input), i64::from)
+    } else if sum < EXACT && size < EXACT {
+        let input: Vec<f64> = widest(|| input.iter().map(|x| to_float(*x)).collect());
+        biased(op, &weights.bias, &linear(op, &weights.weights, &input), to_integer)
+    } else {
+        let input: Vec<u64> = input.iter().map(|x| *x as u64).collect();
+        biased(op, &weights.bias, &linear(op, &weights.weights, &input), |sum| sum as i64)
+    }
+}
+
+/// Factors below fit the smallest arithmetic, as do sums below the other.
+const SMALL: u64 = 1 << 15;
+const SMALL_SUM: u64 = 1 << 31;
+/// Integers below are exact in what follows.
+const EXACT: u64 = 1 << 51;
+/// 2^52 and 2^51, whose last bit counts ones.
+const ONES: f64 = 6_755_399_441_055_744.0;
+/// Elements that one task takes.
+const BLOCK: usize = 1 << 14;
+
+/// Faster than the processor's own conversion, which not all have for vectors.
+#[inline]
+fn to_float(x: i64) -> f64 {
+    f64::from_bits(ONES.to_bits().wrapping_add(x as u64)) - ONES
+}
+
+/// The same.
+#[inline]
+fn to_integer(x: f64) -> i64 {
+    (x + ONES).to_bits().wrapping_sub(ONES.to_bits()) as i64
+}
+
+/// Adds the bias, one per output map, or one per output element, or none.
+fn biased<S: Copy + Sync>(
+    op: &LinearOp,
+    bias: &[i64],
+    sums: &[S],
+    integer: impl Fn(S) -> i64 + Sync,
+) -> Vec<i64> {
+    let shape = op.output_shape();
+    let plane = (shape.height * shape.width).max(1);
+    let mut output = vec![0; sums.len()];
+    let map = |(map, (to, from)): (usize, (&mut [i64], &[S]))| {
+        let own = bias.get(map * plane..).filter(|_| bias.len() == sums.len());
+        // optional: without a bias nothing is added
+        let all = bias.get(map).filter(|_| bias.len() == shape.channels).copied().unwrap_or(0);
+        widest(|| {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = integer(*from).wrapping_add(all);
+            }
+        });
+        if let Some(own) = own.filter(|_| plane > 1) {
+            to.iter_mut().zip(own).for_each(|(to, b)| *to = to.wrapping_add(*b));
+        }
+    };
+    let maps = (&mut *output, sums);
+    if op.macs() < PARALLEL_MACS {
+        maps.0.chunks_mut(plane).zip(maps.1.chunks(plane)).enumerate().for_each(map);
+    } else {
+        maps.0.par_chunks_mut(plane).zip(maps.1.par_chunks(plane)).enumerate().for_each(map);
+    }
+    output
+}
+
 /// `W x` in any arithmetic; see [`apply`].
-pub fn linear<E: Element>(op: &LinearOp, weights: &[E::Weight], input: &[E]) -> Vec<E> {
+pub fn linear<E: Element>(op: &LinearOp, weights: &[E::Weight], input: &[E]) -> Vec<E::Sum> {
     let input = fit(input, op.input_len());
     let w = fit(weights, op.weight_len());
-    let mut output = vec![E::default(); op.output_shape().len()];
+    let mut output = vec![E::Sum::default(); op.output_shape().len()];
     let alone = op.macs() < PARALLEL_MACS;
     match op {
         LinearOp::FullyConnected { inputs, .. } => {
-            let row = |(y, row): (&mut E, &[E::Weight])| *y = dot(row, &input);
+            let row = |(y, row): (&mut E::Sum, &[E::Weight])| *y = dot(row, &input);
             if alone {
                 output.iter_mut().zip(w.chunks_exact(*inputs)).for_each(row);
             } else {
@@ -68,129 +159,42 @@ fn fit<T: Copy + Default>(values: &[T], len: usize) -> Cow<'_, [T]> {
     Cow::Owned(padded)
 }
 
-fn dot<E: Element>(row: &[E::Weight], input: &[E]) -> E {
-    row.iter().zip(input).fold(E::default(), |sum, (w, x)| sum.mul_add(*w, *x))
+fn dot<E: Element>(row: &[E::Weight], input: &[E]) -> E::Sum {
+    row.iter()
+        .zip(input)
+        .fold(E::Sum::default(), |sum, (w, x)| E::add_product(sum, E::from_weight(*w), *x))
 }
 
-/// Some output maps at a time, some outputs of a row at a time.
+/// A matrix product for each group.
 fn convolve<E: Element>(
     conv: &Conv2d,
     w: &[E::Weight],
     input: &[E],
-    output: &mut [E],
+    output: &mut [E::Sum],
     alone: bool,
 ) {
     let shape = conv.output();
     let plane = shape.height * shape.width;
     let per_group = conv.maps / conv.groups;
     let in_group = conv.input.channels / conv.groups;
-    let taps = in_group * conv.kernel[0] * conv.kernel[1];
-    let in_plane = conv.input.height * conv.input.width;
-    let padded = PaddedPlane::new(conv);
-    let planes: Vec<Vec<E>> = (0..conv.input.channels)
-        .map(|c| padded.plane(&input[c * in_plane..][..in_plane]))
-        .collect();
-    let offsets = padded.offsets();
-    // The maps of a group, some at a time: their first one, and room for their outputs.
-    let mut parts = Vec::with_capacity(conv.maps.div_ceil(MAPS) + conv.groups);
-    for (group, out) in output.chunks_exact_mut((per_group * plane).max(1)).enumerate() {
-        let firsts = (group * per_group..).step_by(MAPS);
-        parts.extend(firsts.zip(out.chunks_mut(MAPS * plane)));
-    }
-    let part = |(first, out): (usize, &mut [E])| {
-        let planes = &planes[first / per_group * in_group..][..in_group];
-        let rows: Vec<&[E::Weight]> =
-            w[first * taps..].chunks_exact(taps.max(1)).take(MAPS).collect();
-        let place = (&*offsets, &padded);
-        if let Some(weights) = rows.first_chunk::<MAPS>().filter(|_| out.len() == MAPS * plane) {
-            maps(place, planes, weights, out);
-        } else {
-            for (row, out) in rows.iter().zip(out.chunks_exact_mut(plane)) {
-                maps(place, planes, &[*row], out);
-            }
-        }
+    let depth = in_group * conv.kernel[0] * conv.kernel[1];
+    let planes = PaddedPlanes::new(conv, input, alone);
+    let one = |(group, out): (usize, &mut [E::Sum])| {
+        let w = &w[group * per_group * depth..][..per_group * depth];
+        let left = |row: usize, first: usize, to: &mut [E]| {
+            let from = &w[row * depth + first..][..to.len()];
+            widest(|| to.iter_mut().zip(from).for_each(|(to, w)| *to = E::from_weight(*w)));
+        };
+        let right = |first: usize, column: usize, panel: &mut [[E; COLUMNS]]| {
+            planes.fill(group * in_group, (first, column), panel);
+        };
+        product([per_group, depth, plane], left, right, out);
     };
-    if alone {
-        parts.into_iter().for_each(part);
+    let each = (per_group * plane).max(1);
+    if alone || conv.groups == 1 {
+        output.chunks_exact_mut(each).enumerate().for_each(one);
     } else {
-        parts.into_par_iter().for_each(part);
-    }
-}
-
-/// M output maps that read `planes`.
-fn maps<E: Element, const M: usize>(
-    (offsets, padded): (&[usize], &PaddedPlane<'_>),
-    planes: &[Vec<E>],
-    weights: &[&[E::Weight]; M],
-    out: &mut [E],
-) {
-    let shape = padded.conv.output();
-    let plane = shape.height * shape.width;
-    let mut sums = [[E::default(); LANES]; M];
-    for y in 0..shape.height {
-        for x in (0..shape.width).step_by(LANES) {
-            let count = LANES.min(shape.width - x);
-            kernel::block(planes, (offsets, padded.row(y) + x), weights, &mut sums);
-            for (out, sums) in out.chunks_exact_mut(plane).zip(&sums) {
-                out[y * shape.width + x..][..count].copy_from_slice(&sums[..count]);
-            }
-        }
-    }
-}
-
-/// An input plane with its padding, columns split by phase modulo the stride, so that every tap
-/// reads consecutive words.
-struct PaddedPlane<'a> {
-    conv: &'a Conv2d,
-    height: usize,
-    phase_width: usize,
-}
-
-impl<'a> PaddedPlane<'a> {
-    fn new(conv: &'a Conv2d) -> Self {
-        let width = conv.input.width + conv.pads.left + conv.pads.right;
-        Self {
-            conv,
-            height: conv.input.height + conv.pads.top + conv.pads.bottom,
-            phase_width: width.div_ceil(conv.stride[1]),
-        }
-    }
-
-    fn plane<E: Element>(&self, input: &[E]) -> Vec<E> {
-        let stride = self.conv.stride[1];
-        let row_len = self.phase_width * stride;
-        // A block of outputs may read beyond the last row.
-        let mut plane = vec![E::default(); self.height * row_len + LANES];
-        let (top, left) = (self.conv.pads.top, self.conv.pads.left);
-        for (y, row) in input.chunks_exact(self.conv.input.width).enumerate() {
-            let to = &mut plane[(y + top) * row_len..][..row_len];
-            if stride == 1 {
-                to[left..left + row.len()].copy_from_slice(row);
-            } else {
-                for (x, word) in row.iter().enumerate() {
-                    to[(x + left) % stride * self.phase_width + (x + left) / stride] = *word;
-                }
-            }
-        }
-        plane
-    }
-
-    /// Where in a plane the taps of one channel's kernel lie, for the first output.
-    fn offsets(&self) -> Vec<usize> {
-        let [dilation_y, dilation_x] = self.conv.dilation;
-        let [rows, columns] = self.conv.kernel;
-        let stride = self.conv.stride[1];
-        let taps =
-            (0..rows).flat_map(|i| (0..columns).map(move |j| (i * dilation_y, j * dilation_x)));
-        taps.map(|(row, column)| {
-            (row * stride + column % stride) * self.phase_width + column / stride
-        })
-        .collect()
-    }
-
-    /// How far output row `y` lies behind the first.
-    fn row(&self, y: usize) -> usize {
-        y * self.conv.stride[0] * self.phase_width * self.conv.stride[1]
+        output.par_chunks_exact_mut(each).enumerate().for_each(one);
     }
 }
 
@@ -201,13 +205,13 @@ mod tests {
     use proptest::prelude::*;
 
     /// The textbook sum, index by index, in the order of the weights.
-    fn naive<E: Element>(conv: &Conv2d, w: &[E::Weight], x: &[E]) -> Vec<E> {
+    fn naive<E: Element>(conv: &Conv2d, w: &[E::Weight], x: &[E]) -> Vec<E::Sum> {
         let out = conv.output();
         let (in_group, per_group) = (conv.input.channels / conv.groups, conv.maps / conv.groups);
-        let mut y = vec![E::default(); out.len()];
+        let mut y = vec![E::Sum::default(); out.len()];
         for m in 0..out.channels {
             for (oy, ox) in (0..out.height).flat_map(|a| (0..out.width).map(move |b| (a, b))) {
-                let mut sum = E::default();
+                let mut sum = E::Sum::default();
                 for c in 0..in_group {
                     for i in 0..conv.kernel[0] {
                         for j in 0..conv.kernel[1] {
@@ -222,7 +226,7 @@ mod tests {
                                 let value = x[conv.input.index(channel, iy as usize, ix as usize)];
                                 let tap =
                                     ((m * in_group + c) * conv.kernel[0] + i) * conv.kernel[1] + j;
-                                sum = sum.mul_add(w[tap], value);
+                                sum = E::add_product(sum, E::from_weight(w[tap]), value);
                             }
                         }
                     }
@@ -272,6 +276,17 @@ mod tests {
             );
             let weights = LinearWeights { weights, bias: Vec::new() };
             prop_assert_eq!(apply(&op, &weights, &x, 64), expected.clone());
+            let signed = |words: &[u64]| words.iter().map(|x| *x as i64).collect::<Vec<_>>();
+            prop_assert_eq!(apply_signed(&op, &weights, &signed(&x)), signed(&expected));
+            // Values that floating point holds, and some that it only just does not.
+            for shift in [20, 40, 44, 48, 50, 56] {
+                let small: Vec<i64> = x.iter().map(|x| *x as i64 >> shift).collect();
+                let words: Vec<u64> = small.iter().map(|x| *x as u64).collect();
+                prop_assert_eq!(
+                    apply_signed(&op, &weights, &small),
+                    signed(&apply(&op, &weights, &words, 64))
+                );
+            }
             let narrow: Vec<u64> = expected.iter().map(|y| y & ring_mask(21)).collect();
             prop_assert_eq!(apply(&op, &weights, &x, 21), narrow);
         }

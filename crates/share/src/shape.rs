@@ -1,5 +1,7 @@
 //! Shapes of tensors and windows.
 
+use gazelle_prg::simd::widest;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Largest extent of an image or a window in one direction.
@@ -137,42 +139,66 @@ impl Window {
     /// # Panics
     /// If there are fewer values than the input has elements.
     #[expect(clippy::indexing_slicing, reason = "windows are cut off at the input's edges")]
-    pub fn fold<T: Copy + Default>(
+    pub fn fold<T: Copy + Default + Send + Sync>(
         &self,
         input: TensorShape,
         values: &[T],
-        join: impl Fn(T, &T) -> T,
+        join: impl Fn(T, &T) -> T + Sync,
     ) -> Vec<T> {
+        /// Elements from which on all threads take part.
+        const PARALLEL: usize = 1 << 16;
         let output = self.output(input);
-        let mut result = Vec::with_capacity(output.len());
-        let range = |at: usize, stride: usize, before: usize, kernel: usize, len: usize| {
-            let start = at * stride;
-            (
-                start.saturating_sub(before).min(len),
-                (start + kernel).saturating_sub(before).min(len),
-            )
-        };
-        for c in 0..output.channels {
-            for y in 0..output.height {
-                let (top, bottom) =
-                    range(y, self.stride[0], self.pads.top, self.kernel[0], input.height);
-                for x in 0..output.width {
-                    let (left, right) =
-                        range(x, self.stride[1], self.pads.left, self.kernel[1], input.width);
-                    let window = (top..bottom).flat_map(|row| {
-                        let start = input.index(c, row, left);
-                        &values[start..start + (right - left)]
-                    });
-                    let folded = window.fold(None, |sum: Option<T>, value| {
-                        Some(match sum {
-                            Some(sum) => join(sum, value),
-                            None => *value,
-                        })
-                    });
-                    // optional: an empty window gives the default
-                    result.push(folded.unwrap_or_default());
+        let ([down, across], left) = (self.stride, self.pads.left);
+        // Tap by tap in the windows' order, each for all outputs of a row: those that begin with it take
+        // its value, all others join it.
+        let phase = input.width.div_ceil(across);
+        let channel = |(c, result): (usize, &mut [T])| {
+            // A row, split by column modulo the stride, so that every tap reads consecutive elements.
+            let mut split = vec![T::default(); if across == 1 { 0 } else { phase * across }];
+            for (y, result) in result.chunks_exact_mut(output.width.max(1)).enumerate() {
+                let start = y * down;
+                let top = start.saturating_sub(self.pads.top).min(input.height);
+                let bottom = (start + self.kernel[0]).saturating_sub(self.pads.top);
+                for row in top..bottom.min(input.height) {
+                    let mut values = &values[input.index(c, row, 0)..][..input.width];
+                    if across > 1 {
+                        by_column(values, across, &mut split);
+                        values = &split;
+                    }
+                    for tap in 0..self.kernel[1] {
+                        // Outputs whose tap is no padding.
+                        let from = left.saturating_sub(tap).div_ceil(across);
+                        let end = (input.width + left).saturating_sub(tap).div_ceil(across);
+                        let end = end.min(output.width);
+                        if from >= end {
+                            continue;
+                        }
+                        let begins = from * across + tap == left;
+                        let at = from * across + tap - left;
+                        let read = &values[at % across * phase + at / across..][..end - from];
+                        let own = &mut result[from..end];
+                        let begun = match (row == top, tap) {
+                            (true, 0) => own.len(),
+                            // At most one, whose taps before are padding.
+                            (true, _) => usize::from(begins),
+                            (false, _) => 0,
+                        };
+                        own[..begun].copy_from_slice(&read[..begun]);
+                        let joined = own[begun..].iter_mut().zip(&read[begun..]);
+                        widest(|| joined.for_each(|(sum, value)| *sum = join(*sum, value)));
+                    }
                 }
             }
+            // It may have held shares.
+            split.fill(T::default());
+            std::hint::black_box(&split);
+        };
+        let mut result = vec![T::default(); output.len()];
+        let plane = (output.height * output.width).max(1);
+        if input.len() < PARALLEL {
+            result.chunks_exact_mut(plane).enumerate().for_each(channel);
+        } else {
+            result.par_chunks_exact_mut(plane).enumerate().for_each(channel);
         }
         result
     }
@@ -201,22 +227,53 @@ impl Window {
     }
 }
 
+/// Splits a row by column modulo `across`, which is more than 1: `to[j n + i] = row[i across + j]`, n of each.
+fn by_column<T: Copy>(row: &[T], across: usize, to: &mut [T]) {
+    let count = row.len().div_ceil(across);
+    if across == 2
+        && let Some((even, odd)) = to.split_at_mut_checked(count)
+    {
+        // The one that is frequent, several at a time.
+        let (pairs, last) = row.as_chunks::<2>();
+        widest(|| {
+            for (([a, b], even), odd) in pairs.iter().zip(even.iter_mut()).zip(odd) {
+                (*even, *odd) = (*a, *b);
+            }
+        });
+        even.iter_mut().skip(pairs.len()).zip(last).for_each(|(to, x)| *to = *x);
+        return;
+    }
+    for (i, columns) in row.chunks(across).enumerate() {
+        let own = to.iter_mut().skip(i).step_by(count.max(1));
+        own.zip(columns).for_each(|(to, x)| *to = *x);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn properties_folding_windows_agrees_with_gathering_them() {
-        let input = TensorShape::new(2, 5, 6);
         let values: Vec<i64> = (0..60).map(|i| (i * 37) % 23 - 11).collect();
-        for (kernel, stride, pads) in [
+        let windows = [
             ([2, 2], [2, 2], Pads::default()),
             ([3, 3], [2, 2], Pads::all(1)),
             ([3, 2], [1, 3], Pads { top: 2, left: 0, bottom: 1, right: 1 }),
             ([5, 6], [1, 1], Pads::default()),
-        ] {
+            ([4, 5], [1, 2], Pads { top: 3, left: 4, bottom: 2, right: 3 }),
+            ([1, 5], [2, 1], Pads { top: 0, left: 3, bottom: 0, right: 4 }),
+        ];
+        let inputs = [TensorShape::new(2, 5, 6), TensorShape::new(2, 6, 5)];
+        for ((kernel, stride, pads), input) in
+            windows.into_iter().flat_map(|window| inputs.map(|input| (window, input)))
+        {
             let window = Window { kernel, stride, pads };
-            assert_eq!(window.checked_output(input), Some(window.output(input)));
+            let Some(output) = window.checked_output(input) else {
+                assert_eq!((kernel, input.width), ([5, 6], 5));
+                continue;
+            };
+            assert_eq!(output, window.output(input));
             let gathered = window.gather(input);
             let maxima: Vec<i64> =
                 gathered.iter().map(|w| w.iter().map(|i| values[*i]).max().unwrap()).collect();
@@ -224,6 +281,13 @@ mod tests {
                 gathered.iter().map(|w| w.iter().map(|i| values[*i]).sum()).collect();
             assert_eq!(window.fold(input, &values, |a, b| a.max(*b)), maxima);
             assert_eq!(window.fold(input, &values, |a, b| a + b), sums);
+            // In order, from the first element on.
+            let digits = |mut w: std::slice::Iter<'_, usize>| {
+                let first = w.next().map(|i| values[*i]);
+                w.fold(first.unwrap_or(0), |a, i| a.wrapping_mul(31) + values[*i])
+            };
+            let in_order: Vec<i64> = gathered.iter().map(|w| digits(w.iter())).collect();
+            assert_eq!(window.fold(input, &values, |a, b| a.wrapping_mul(31) + b), in_order);
         }
     }
 

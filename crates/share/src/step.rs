@@ -275,6 +275,19 @@ impl Step {
         self.apply_rounded(values, || half)
     }
 
+    /// Where the step does to each value alone nothing but keep it within bounds: these.
+    pub fn bounds(&self) -> Option<(i64, i64)> {
+        if self.sum_pool.is_some() {
+            return None;
+        }
+        match self.function {
+            StepFunction::Relu | StepFunction::CoarseRelu { .. } => Some((0, i64::MAX)),
+            StepFunction::Clip { high } => Some((0, high)),
+            StepFunction::Rescale | StepFunction::Round => Some((i64::MIN, i64::MAX)),
+            _ => None,
+        }
+    }
+
     /// As [`apply`](Self::apply), rounding each square's dropped bits by adding `below()`, in
     /// `[0, 2^drop_bits)`, before they are cut off: to the nearest if that is the half, up or down if it
     /// is random.
@@ -370,6 +383,20 @@ mod tests {
         assert_eq!(square(0).apply(&values), [9, 25, 16, 1]);
         assert_eq!(square(1).apply(&values), [5, 13, 8, 1]);
         assert_eq!(Step { function: StepFunction::Rescale, ..relu() }.apply(&values), values);
+        for function in [
+            StepFunction::Relu,
+            StepFunction::CoarseRelu { drop_bits: 2 },
+            StepFunction::Clip { high: 4 },
+            StepFunction::Rescale,
+            StepFunction::Round,
+        ] {
+            let step = Step { function, ..relu() };
+            let (low, high) = step.bounds().unwrap();
+            assert_eq!(step.apply(&values), values.map(|v| v.max(low).min(high)));
+            assert_eq!(Step { sum_pool: Some(window), ..step }.bounds(), None);
+        }
+        assert_eq!(Step { function: pool(true), ..relu() }.bounds(), None);
+        assert_eq!(square(1).bounds(), None);
     }
 
     #[test]

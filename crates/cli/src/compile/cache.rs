@@ -43,7 +43,8 @@ struct CopyOrigin {
 #[derive(Debug)]
 pub(super) struct ModelCache {
     file: PathBuf,
-    program: String,
+    /// Instead of this program's digest, for tests.
+    program: Option<String>,
     model: PathBuf,
     calibration: Vec<PathBuf>,
     calibration_limit: usize,
@@ -54,15 +55,17 @@ pub(super) struct ModelCache {
 impl ModelCache {
     /// In this user's folder, if there is one; a server without serves all the same.
     pub(super) fn of_user(model: &Path, settings: &ServedSettings) -> Option<Self> {
+        // Takes a while, in which something else can be done.
+        std::thread::spawn(program);
         let opened = Home::of_user()
             .map_err(io::Error::other)
-            .and_then(|home| Self::at(&home.models(), program()?.to_owned(), model, settings));
+            .and_then(|home| Self::at(&home.models(), None, model, settings));
         opened.inspect_err(|error| tracing::info!(%error, "no cache of compiled models")).ok()
     }
 
     fn at(
         folder: &Path,
-        program: String,
+        program: Option<String>,
         model: &Path,
         settings: &ServedSettings,
     ) -> io::Result<Self> {
@@ -112,13 +115,18 @@ impl ModelCache {
         };
         // A path that stands for nothing any more is told when the model is made.
         let inputs = self.calibration_files().ok();
-        if origin.program != self.program
+        if origin.program != self.program()?
             || inputs.as_ref() != Some(&origin.calibration)
             || !origin.files.iter().all(same)
         {
             return Ok(None);
         }
         CompiledModel::read(compiled).map(Some).map_err(|error| error.to_string())
+    }
+
+    fn program(&self) -> Result<&str, String> {
+        let own = || program().as_ref().map(String::as_str).map_err(ToString::to_string);
+        self.program.as_deref().map_or_else(own, Ok)
     }
 
     /// Each file gives an input at least: no more of them are read than inputs are wanted.
@@ -156,7 +164,7 @@ impl ModelCache {
             let digest = digest_of(&path).ok();
             files.push((path, digest));
         }
-        let origin = CopyOrigin { program: self.program.clone(), files, calibration };
+        let origin = CopyOrigin { program: self.program()?.to_owned(), files, calibration };
         let origin = serde_json::to_vec(&origin).map_err(|error| text(&error))?;
         let compiled = compiled.to_bytes().map_err(|error| text(&error))?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(20 + origin.len() + compiled.len()));
@@ -195,13 +203,9 @@ impl ModelCache {
 }
 
 /// Digest of this program, read once.
-fn program() -> io::Result<&'static str> {
-    static DIGEST: OnceLock<String> = OnceLock::new();
-    if let Some(digest) = DIGEST.get() {
-        return Ok(digest);
-    }
-    let digest = digest_of(&std::env::current_exe()?)?;
-    Ok(DIGEST.get_or_init(|| digest))
+fn program() -> &'static io::Result<String> {
+    static DIGEST: OnceLock<io::Result<String>> = OnceLock::new();
+    DIGEST.get_or_init(|| digest_of(&std::env::current_exe()?))
 }
 
 /// A digest of a file's content, or of the names in a folder.
@@ -261,7 +265,7 @@ mod tests {
         fn cache(&self, program: &str) -> ModelCache {
             let settings = compile::plain_settings().unwrap();
             let model = self.0.join("model.onnx");
-            ModelCache::at(&self.0.join("cache"), program.into(), &model, &settings).unwrap()
+            ModelCache::at(&self.0.join("cache"), Some(program.into()), &model, &settings).unwrap()
         }
     }
 

@@ -125,6 +125,16 @@ impl Budget {
         })
     }
 
+    /// 4h where the search begins.
+    fn first(&self) -> u32 {
+        if self.revealed { 4 * self.noise_bits } else { 4 }
+    }
+
+    /// Bits per coefficient, weighed, that no choice goes below.
+    pub(super) fn least(&self, weighing: Weighing) -> f64 {
+        weighing.requests * f64::from(self.first()) / 4.0 + weighing.responses
+    }
+
     /// The cheapest h and d for squared norms by operator: `(bits, 4h, d)`, bits per coefficient,
     /// weighed. Nothing if the bound cannot be met.
     pub(super) fn choose(
@@ -134,10 +144,20 @@ impl Budget {
     ) -> Option<(f64, u32, u32)> {
         let modulus_bits = self.ring_bits + self.noise_bits;
         let whole = 4 * self.noise_bits;
-        let first = if self.revealed { whole } else { 4 };
+        let bits = |quarters: u32, dropped: u32| {
+            weighing.requests * f64::from(quarters) / 4.0
+                + weighing.responses * f64::from(modulus_bits - dropped)
+        };
+        // A hair less than fits, so that the check in full agrees.
+        let dropped = |left: f64| {
+            let dropped = (0.5 * (left / self.hint).log2() - 1e-9).floor();
+            dropped.clamp(0.0, f64::from(modulus_bits - 1)) as u32
+        };
+        let room = self.rooms.iter().copied().fold(0.0, f64::max);
+        let most_dropped = dropped((room - self.base).max(0.0));
         let mut best: Option<(f64, u32, u32)> = None;
         let mut tried = 0;
-        for quarters in first..=whole {
+        for quarters in self.first()..=whole {
             let Some(Some(slope)) = self.slopes.get(quarters as usize - 4) else { continue };
             let mut left = f64::INFINITY;
             for (op, norm) in norms.clone() {
@@ -146,13 +166,14 @@ impl Budget {
             if left < 0.0 {
                 continue;
             }
-            // A hair less than fits, so that the check in full agrees.
-            let dropped = (0.5 * (left / self.hint).log2() - 1e-9).floor();
-            let dropped = dropped.clamp(0.0, f64::from(modulus_bits - 1)) as u32;
-            let bits = weighing.requests * f64::from(quarters) / 4.0
-                + weighing.responses * f64::from(modulus_bits - dropped);
-            if best.is_none_or(|(cheapest, ..)| bits < cheapest) {
-                best = Some((bits, quarters, dropped));
+            let dropped = dropped(left);
+            let bits_now = bits(quarters, dropped);
+            if best.is_none_or(|(cheapest, ..)| bits_now < cheapest) {
+                best = Some((bits_now, quarters, dropped));
+            }
+            // Nothing that comes drops more.
+            if best.is_some_and(|(cheapest, ..)| bits(quarters + 1, most_dropped) >= cheapest) {
+                break;
             }
             // More kept bits only leave the hints the last of the room: one bit, rarely two.
             tried += 1;

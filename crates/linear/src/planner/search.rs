@@ -58,6 +58,8 @@ struct SearchTarget<'a> {
     per_map: usize,
     /// Largest squared norm of a response by its maps, as far as known.
     known: HashMap<(usize, usize), f64>,
+    /// That of the candidate at hand, as plans state it.
+    stated: f64,
 }
 
 impl Search<'_> {
@@ -77,6 +79,7 @@ impl Search<'_> {
                 norms,
                 per_map: op.weight_len() / conv.maps,
                 known: HashMap::new(),
+                stated: 0.0,
             });
         }
         let operators: Vec<&LinearOp> = wanted.iter().map(|wanted| wanted.op).collect();
@@ -86,13 +89,18 @@ impl Search<'_> {
         for family in self.scheme.candidates(&operators, self.degree)? {
             for candidate in self.finalists(family, pinned, &mut wanted) {
                 let Candidate { mut plan, estimate } = candidate;
+                let limit = best.as_ref().map_or(f64::INFINITY, |best| best.cost);
+                // Dearer even if it needed no pin: it need not be laid out.
+                if self.cost(&mut wanted, &estimate, 0.0, limit).is_none_or(|cost| cost >= limit) {
+                    continue;
+                }
                 plan.ops = ops.iter().map(|&op| op as u32).collect();
                 let packing = self.scheme.packing(&operators, self.degree, &plan)?;
                 // The first packing defines masks for what it holds, so that many positions need no pin.
                 let held = if pinned { 0 } else { packing.elements() };
                 let pins = packing.marked().saturating_sub(held) as f64;
-                let Some(cost) = self.cost(&mut wanted, &estimate, pins) else { continue };
-                if best.as_ref().is_none_or(|best| cost < best.cost) {
+                let cost = self.cost(&mut wanted, &estimate, pins, limit);
+                if let Some(cost) = cost.filter(|cost| *cost < limit) {
                     best = Some(Self::found(cost, plan, &*packing, &wanted));
                 }
             }
@@ -126,7 +134,10 @@ impl Search<'_> {
         for candidate in family {
             let held = if pinned { 0 } else { candidate.estimate.held };
             let pins = candidate.estimate.marked.saturating_sub(held) as f64;
-            let Some(cost) = self.cost(wanted, &candidate.estimate, pins) else { continue };
+            let last = best.get(FINALISTS - 1);
+            let limit = last.map_or(f64::INFINITY, |(cost, _)| *cost);
+            let cost = self.cost(wanted, &candidate.estimate, pins, limit);
+            let Some(cost) = cost else { continue };
             let at = best.partition_point(|(other, _)| *other <= cost);
             if at < FINALISTS {
                 best.truncate(FINALISTS - 1);
@@ -136,8 +147,15 @@ impl Search<'_> {
         best.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
-    /// Bits plus the price of compute, without `pb`; nothing if the error bound cannot be met.
-    fn cost(&self, wanted: &mut [SearchTarget<'_>], estimate: &Estimate, pins: f64) -> Option<f64> {
+    /// Bits plus the price of compute, without `pb`; nothing if the error bound cannot be met, or where it
+    /// is clear at once that the limit is.
+    fn cost(
+        &self,
+        wanted: &mut [SearchTarget<'_>],
+        estimate: &Estimate,
+        pins: f64,
+        limit: f64,
+    ) -> Option<f64> {
         let n = self.degree as f64;
         let scale = n / 2048.0;
         let tiles = estimate.tiles as f64;
@@ -145,10 +163,9 @@ impl Search<'_> {
         let p = self.prices;
         let mut responses = 0.0;
         let (mut useful_ns, mut whole_ns) = (0.0, 0.0);
-        let mut norms = Vec::with_capacity(wanted.len());
         for (wanted, of_op) in wanted.iter_mut().zip(&estimate.ops) {
             let norm = wanted.norm(of_op.maps, of_op.all_maps);
-            norms.push((wanted.number, (f64::from(quarters(norm)) / 4.0).exp2()));
+            wanted.stated = (f64::from(quarters(norm)) / 4.0).exp2();
             let rows = tiles * of_op.all_maps.div_ceil(of_op.maps.max(1)) as f64;
             responses += rows;
             let per_output = wanted.per_map as f64;
@@ -167,13 +184,19 @@ impl Search<'_> {
         // Hints serve all inferences of a setup: their part of the price is divided among those planned for.
         let once = 1.0 / self.inferences;
         let weighing = Weighing { requests, responses: responses * once };
-        let (bits, ..) = self.budget.choose(&norms.iter().copied(), weighing)?;
-        let bits = bits * n + f64::from(self.group.ring_bits) * pins;
         let compute_ns = useful_ns
             + whole_ns * once
             + responses * p.response_ns * scale * (1.0 + once)
             + requests * p.request_ns * scale;
-        Some(bits + compute_ns * p.bits_per_ns)
+        let whole = |bits: f64| {
+            bits * n + f64::from(self.group.ring_bits) * pins + compute_ns * p.bits_per_ns
+        };
+        if whole(self.budget.least(weighing)) >= limit {
+            return None;
+        }
+        let norms = wanted.iter().map(|wanted| (wanted.number, wanted.stated));
+        let (bits, ..) = self.budget.choose(&norms, weighing)?;
+        Some(whole(bits))
     }
 }
 

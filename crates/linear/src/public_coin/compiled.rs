@@ -144,12 +144,14 @@ fn check_norms(
 }
 
 fn digest_weights(weights: &[&LinearWeights]) -> [u8; 32] {
+    /// Weights hashed together: many, since that is what the hash is fast on.
+    const TOGETHER: usize = 1 << 14;
     let mut hasher = blake3::Hasher::new_derive_key("gazelle 2026 linear group weights");
-    // Room for a chunk, so that no copy of weights is left behind by growing.
-    let mut bytes = Zeroizing::new(Vec::<u8>::with_capacity(8 * 1024));
+    // Room for all, so that no copy of weights is left behind by growing.
+    let mut bytes = Zeroizing::new(Vec::<u8>::with_capacity(4 * TOGETHER));
     for weights in weights {
         hasher.update(&(weights.weights.len() as u64).to_le_bytes());
-        for chunk in weights.weights.chunks(1024) {
+        for chunk in weights.weights.chunks(TOGETHER) {
             bytes.clear();
             for w in chunk {
                 bytes.extend_from_slice(&w.to_le_bytes());

@@ -108,8 +108,12 @@ impl ImportedModel {
             ModelProto::decode(bytes).map_err(|error| ModelError::Malformed(error.to_string()))?;
         let external_files = external::load(&mut model, options.folder.as_deref())?;
         let program = Arc::new(FileGraph::new(model, options)?);
-        let mut reference =
-            Reference { program: Arc::clone(&program), batch: 1, activation: Vec::new() };
+        let mut reference = Reference {
+            program: Arc::clone(&program),
+            batch: 1,
+            activation: Vec::new(),
+            known: Arc::default(),
+        };
         reference.batch = batch_of(&reference);
         let lowered = lower(&program, reference.batch)?;
         reference.activation = lowered.activation;

@@ -1,5 +1,7 @@
 //! Tensors with their values: constants of a file, and what the reference computes.
 
+use std::borrow::Cow;
+
 use super::dims::{self, axis, count};
 
 /// The element types of ONNX that are understood.
@@ -185,9 +187,14 @@ impl Array {
     }
 
     pub(super) fn floats(&self) -> Vec<f32> {
+        self.to_floats().into_owned()
+    }
+
+    /// The same, without a copy where they are floats already.
+    pub(super) fn to_floats(&self) -> Cow<'_, [f32]> {
         match &self.data {
-            Data::Float(values) => values.clone(),
-            Data::Int(values) => values.iter().map(|v| *v as f32).collect(),
+            Data::Float(values) => Cow::Borrowed(values),
+            Data::Int(values) => Cow::Owned(values.iter().map(|v| *v as f32).collect()),
         }
     }
 

@@ -6,7 +6,7 @@ mod local;
 mod steps;
 mod weights;
 
-pub(super) use weights::is_wide;
+pub(super) use weights::{WeightSizes, is_wide};
 
 use std::collections::HashMap;
 
@@ -41,7 +41,7 @@ pub(super) struct Built {
 const MOST_ERRORS_SUMMED: usize = 16;
 
 pub(super) fn build(
-    graph: &Graph,
+    (graph, sizes): (&Graph, &[WeightSizes]),
     ranges: &[f64],
     input: &InputPlan,
     candidate: Candidate,
@@ -49,6 +49,7 @@ pub(super) fn build(
 ) -> Result<Built, ModelError> {
     let mut builder = NetworkDraft {
         graph,
+        sizes,
         ranges,
         caps: caps(graph, ranges, candidate, widths),
         candidate,
@@ -67,7 +68,7 @@ pub(super) fn build(
     };
     builder.input(input);
     let readers = graph.readers();
-    for node in &graph.nodes {
+    for (index, node) in graph.nodes.iter().enumerate() {
         // An average pool right behind its only source is part of that step.
         if builder.values.contains_key(&node.output) {
             continue;
@@ -82,7 +83,7 @@ pub(super) fn build(
                 Op::AveragePool { window, divisor } => Some((window, divisor, reader.output)),
                 _ => None,
             });
-        builder.node(node, pool)?;
+        builder.node((index, node), pool)?;
     }
     builder.reveal()?;
     let mut draft = builder.draft;
@@ -121,6 +122,8 @@ type FoldedPool = Option<(Window, f32, usize)>;
 
 struct NetworkDraft<'a> {
     graph: &'a Graph,
+    /// By node.
+    sizes: &'a [WeightSizes],
     ranges: &'a [f64],
     caps: Vec<i32>,
     candidate: Candidate,
@@ -218,10 +221,16 @@ impl NetworkDraft<'_> {
         self.values.get(&id).copied().ok_or_else(lost)
     }
 
-    fn node(&mut self, node: &GraphNode, pool: FoldedPool) -> Result<(), ModelError> {
+    fn node(
+        &mut self,
+        (index, node): (usize, &GraphNode),
+        pool: FoldedPool,
+    ) -> Result<(), ModelError> {
         let first = node.input();
         let output = match &node.op {
-            Op::Linear { op, weights, bias } => self.linear(node, first, op, weights, bias)?,
+            Op::Linear { op, weights, bias } => {
+                self.linear((index, node), first, op, weights, bias)?
+            }
             Op::Relu => self.step(node, first, StepFunction::Relu, pool)?,
             Op::Clip { high, .. } => self.clip(node, first, *high, pool)?,
             Op::MaxPool { window, relu } => {

@@ -2,10 +2,11 @@
 
 #![expect(clippy::indexing_slicing, reason = "a graph's ids are places in it: `Graph::check`")]
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Options;
-use super::sensitivity::Sensitivity;
+use super::sensitivity::{Sensitivity, Squares};
 use crate::error::ModelError;
 use crate::float;
 use crate::graph::Graph;
@@ -167,11 +168,44 @@ pub(super) struct Calibration {
 impl Calibration {
     /// Widens the ranges by what more inputs show.
     pub(super) fn widen(&mut self, graph: &Graph, inputs: &[Vec<f32>]) -> Result<(), ModelError> {
-        for input in inputs {
-            widen(&mut self.ranges, &float::trace(graph, input)?);
+        let seen = each(inputs, |input| {
+            let mut ranges = Ranges::new(graph);
+            float::visit(graph, input, |id, values| ranges.see(id, values))?;
+            Ok(ranges)
+        })?;
+        for seen in seen {
+            seen.widen(&mut self.ranges);
         }
         Ok(())
     }
+}
+
+/// Inputs that the graph is run on at the same time at most: each holds all its tensors.
+const TOGETHER: usize = 4;
+
+/// What each input gives, some inputs at the same time.
+///
+/// # Errors
+/// The first input's that fails.
+pub(super) fn each<I: Sync, T: Send>(
+    inputs: &[I],
+    give: impl Fn(&I) -> Result<T, ModelError> + Sync,
+) -> Result<Vec<T>, ModelError> {
+    let mut given = Vec::with_capacity(inputs.len());
+    for inputs in inputs.chunks(TOGETHER) {
+        let some: Vec<Result<T, ModelError>> = inputs.par_iter().map(&give).collect();
+        for one in some {
+            given.push(one?);
+        }
+    }
+    Ok(given)
+}
+
+/// What one input showed.
+struct Shown {
+    ranges: Ranges,
+    squares: Vec<Squares>,
+    logits: Vec<f32>,
 }
 
 /// Runs the lowered graph on all inputs, forwards, and backwards on as many as `effort` allows.
@@ -180,34 +214,63 @@ pub(super) fn run(
     inputs: &[Vec<f32>],
     effort: u64,
 ) -> Result<Calibration, ModelError> {
-    let mut ranges: Vec<Vec<f64>> =
-        graph.tensors.iter().map(|tensor| vec![0.0; tensor.shape.channels]).collect();
+    let Ranges(mut widest) = Ranges::new(graph);
     let mut logits = Vec::with_capacity(inputs.len());
     let mut sensitivity = Sensitivity::new(graph);
-    let probes = (effort / (2 * graph.macs().max(1))).clamp(2, 32) as usize;
-    let per_input = probes.div_ceil(inputs.len().max(1));
+    let count = (effort / (2 * graph.macs().max(1))).clamp(2, 32) as usize;
+    let per_input = count.div_ceil(inputs.len().max(1));
+    // With probes for the first ones.
+    let mut probed = Vec::with_capacity(inputs.len());
     for (index, input) in inputs.iter().enumerate() {
-        let mut trace = float::trace(graph, input)?;
-        widen(&mut ranges, &trace);
+        let own = if index * per_input < count { per_input } else { 0 };
+        let probes: Vec<Vec<f32>> = (0..own).map(|_| sensitivity.probe(graph)).collect();
+        probed.push((input, probes));
+    }
+    let one = |(input, probes): &(&Vec<f32>, Vec<Vec<f32>>)| {
+        let mut ranges = Ranges::new(graph);
+        let (logits, trace) = if probes.is_empty() {
+            let logits = float::visit(graph, input, |id, values| ranges.see(id, values))?;
+            (logits, Vec::new())
+        } else {
+            // What walks back needs all tensors.
+            let trace = float::trace(graph, input)?;
+            trace.iter().enumerate().for_each(|(id, values)| ranges.see(id, values));
+            (trace[graph.output].clone(), trace)
+        };
         let infinite = |ranges: &Vec<f64>| ranges.iter().any(|range| !range.is_finite());
-        if let Some(at) = ranges.iter().position(infinite) {
+        if let Some(at) = ranges.0.iter().position(infinite) {
             let name = &graph.tensors[at].name;
             return Err(ModelError::Quantise(format!("tensor {name:?} is not finite")));
         }
-        if index * per_input < probes {
-            (0..per_input).for_each(|_| sensitivity.add(graph, &trace));
-        }
-        logits.push(std::mem::take(&mut trace[graph.output]));
+        let squares = probes.iter().map(|probe| Squares::of(graph, &trace, probe)).collect();
+        Ok(Shown { ranges, squares, logits })
+    };
+    for seen in each(&probed, one)? {
+        seen.ranges.widen(&mut widest);
+        seen.squares.iter().for_each(|squares| sensitivity.add(squares));
+        logits.push(seen.logits);
     }
-    Ok(Calibration { ranges, logits, sensitivity })
+    Ok(Calibration { ranges: widest, logits, sensitivity })
 }
 
-fn widen(ranges: &mut [Vec<f64>], trace: &[Vec<f32>]) {
-    for (ranges, values) in ranges.iter_mut().zip(trace) {
+/// The largest absolute value of each channel of each tensor, for one input.
+struct Ranges(Vec<Vec<f64>>);
+
+impl Ranges {
+    fn new(graph: &Graph) -> Self {
+        Self(graph.tensors.iter().map(|tensor| vec![0.0; tensor.shape.channels]).collect())
+    }
+
+    fn see(&mut self, id: usize, values: &[f32]) {
+        let ranges = &mut self.0[id];
         let plane = (values.len() / ranges.len().max(1)).max(1);
         for (range, values) in ranges.iter_mut().zip(values.chunks(plane)) {
-            let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
-            *range = range.max(f64::from(largest));
+            *range = f64::from(float::largest(values));
         }
+    }
+
+    fn widen(&self, widest: &mut [Vec<f64>]) {
+        let channels = widest.iter_mut().flatten().zip(self.0.iter().flatten());
+        channels.for_each(|(range, seen)| *range = range.max(*seen));
     }
 }

@@ -1,6 +1,6 @@
 //! About what an exact network's widths cost in traffic.
 
-use gazelle_share::{LinearWeights, Network, Node, NodeKind};
+use gazelle_share::{LinearWeights, Network, Node, NodeKind, plain};
 
 /// About the bits of traffic that depend on widths: every bit that an exact step compares or drops (an
 /// OT, its corrections and openings, a bit of a word), and every bit of a request or hint.
@@ -18,7 +18,7 @@ pub(super) fn price(network: &Network) -> f64 {
         }
         NodeKind::Linear(op) => {
             let ring = f64::from(architecture.tensor(node.input()).ring_bits);
-            let square: f64 = weights.weights.iter().map(|w| f64::from(*w).powi(2)).sum();
+            let square = squares(&weights.weights);
             let norm = (square / op.output_shape().channels.max(1) as f64).max(1.0).log2() / 2.0;
             let (outputs, inputs) = (op.output_shape().len() as f64, op.input_len() as f64);
             HINTS * outputs * ring + REQUESTS * inputs * norm
@@ -26,4 +26,25 @@ pub(super) fn price(network: &Network) -> f64 {
         NodeKind::Local(_) => 0.0,
     };
     network.layers().map(of_layer).sum()
+}
+
+/// The sum of the squares: exact up to 2^53, a little off beyond.
+fn squares(weights: &[i32]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0f64; LANES];
+    let (whole, rest) = weights.as_chunks::<LANES>();
+    plain::widest(|| {
+        for weights in whole.iter().chain(&[padded(rest)]) {
+            for (sum, w) in sums.iter_mut().zip(weights) {
+                *sum += f64::from(*w) * f64::from(*w);
+            }
+        }
+    });
+    sums.iter().sum()
+}
+
+fn padded<const N: usize>(some: &[i32]) -> [i32; N] {
+    let mut all = [0; N];
+    all.iter_mut().zip(some).for_each(|(to, w)| *to = *w);
+    all
 }

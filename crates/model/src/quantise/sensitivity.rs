@@ -6,11 +6,11 @@
 
 #![expect(clippy::indexing_slicing, reason = "shapes were checked when the graph was made")]
 
-use gazelle_share::{Conv2d, LinearOp, LocalMap, TensorShape, Window};
+use gazelle_share::{Conv2d, LinearOp, LocalMap, Pads, TensorShape, Window, plain};
 use rayon::prelude::*;
 
 use crate::float::each_channel;
-use crate::graph::{Graph, GraphNode, Op};
+use crate::graph::{Graph, GraphNode, GraphTensor, Op};
 
 /// Sums over inputs and probes, per graph tensor and channel.
 pub(super) struct Sensitivity {
@@ -77,46 +77,19 @@ impl Sensitivity {
         }
     }
 
-    /// Adds one input's trace with one probe.
-    pub(super) fn add(&mut self, graph: &Graph, trace: &[Vec<f32>]) {
+    /// Draws a probe for [`Squares::of`].
+    pub(super) fn probe(&mut self, graph: &Graph) -> Vec<f32> {
         let outputs = graph.shape(graph.output).len();
         let norm = 1.0 / (outputs as f32).sqrt();
-        let probe: Vec<f32> =
-            (0..outputs).map(|_| if self.coin() { norm } else { -norm }).collect();
-        let mut gradients: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
-        // Through readers of a rescaled copy alone.
-        let mut copies = gradients.clone();
-        gradients[graph.output] = probe;
-        for node in graph.nodes.iter().rev() {
-            let gradient = std::mem::take(&mut gradients[node.output]);
-            let copy = std::mem::take(&mut copies[node.output]);
-            if gradient.is_empty() {
-                continue;
-            }
-            add_squares(&mut self.whole[node.output], &gradient);
-            let back = backward(graph, node, trace, &gradient);
-            // A step rounds its input; of anything else a copy is rounded.
-            let rounded = match node.op {
-                Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. } => {
-                    &copy
-                }
-                _ => &back[0],
-            };
-            add_squares(&mut self.sums[node.output], rounded);
-            let copied = matches!(node.op, Op::Linear { .. } | Op::Local(LocalMap::Concat));
-            for (input, back) in node.inputs.iter().zip(back) {
-                if copied {
-                    accumulate(&mut copies[*input], back.clone());
-                }
-                accumulate(&mut gradients[*input], back);
-            }
-        }
-        // Nothing writes the input; its encoding rounds it.
-        for sums in [&mut self.sums, &mut self.whole] {
-            add_squares(&mut sums[0], &gradients[0]);
-        }
-        for (sums, values) in self.values.iter_mut().zip(trace) {
-            add_squares(sums, values);
+        (0..outputs).map(|_| if self.coin() { norm } else { -norm }).collect()
+    }
+
+    /// Adds what one probe showed.
+    pub(super) fn add(&mut self, seen: &Squares) {
+        let own = [&mut self.sums, &mut self.whole, &mut self.values];
+        for (own, seen) in own.into_iter().zip([&seen.sums, &seen.whole, &seen.values]) {
+            let channels = own.iter_mut().flatten().zip(seen.iter().flatten());
+            channels.for_each(|(own, seen)| *own += seen);
         }
         self.probes += 1.0;
     }
@@ -127,11 +100,75 @@ impl Sensitivity {
     }
 }
 
+/// What one input shows with one probe, by tensor and channel; see [`Sensitivity`].
+pub(super) struct Squares {
+    sums: Vec<Vec<f64>>,
+    whole: Vec<Vec<f64>>,
+    values: Vec<Vec<f64>>,
+}
+
+impl Squares {
+    /// Walks backwards from a probe.
+    ///
+    /// - `trace`: all tensors for the input.
+    pub(super) fn of(graph: &Graph, trace: &[Vec<f32>], probe: &[f32]) -> Self {
+        let zeros = |tensor: &GraphTensor| vec![0.0; tensor.shape.channels];
+        let zeros: Vec<Vec<f64>> = graph.tensors.iter().map(zeros).collect();
+        let mut seen = Self { sums: zeros.clone(), whole: zeros.clone(), values: zeros };
+        let mut gradients: Vec<Vec<f32>> = vec![Vec::new(); graph.tensors.len()];
+        // Through readers of a rescaled copy alone.
+        let mut copies = gradients.clone();
+        gradients[graph.output] = probe.to_vec();
+        for node in graph.nodes.iter().rev() {
+            let gradient = std::mem::take(&mut gradients[node.output]);
+            let copy = std::mem::take(&mut copies[node.output]);
+            if gradient.is_empty() {
+                continue;
+            }
+            add_squares(&mut seen.whole[node.output], &gradient);
+            let back = backward(graph, node, trace, &gradient);
+            // A step rounds its input; of anything else a copy is rounded.
+            let rounded = match node.op {
+                Op::Linear { .. } | Op::Local(_) | Op::AveragePool { .. } | Op::Affine { .. } => {
+                    &copy
+                }
+                _ => &back[0],
+            };
+            add_squares(&mut seen.sums[node.output], rounded);
+            let copied = matches!(node.op, Op::Linear { .. } | Op::Local(LocalMap::Concat));
+            for (input, back) in node.inputs.iter().zip(back) {
+                if copied {
+                    accumulate(&mut copies[*input], back.clone());
+                }
+                accumulate(&mut gradients[*input], back);
+            }
+        }
+        // Nothing writes the input; its encoding rounds it.
+        for sums in [&mut seen.sums, &mut seen.whole] {
+            add_squares(&mut sums[0], &gradients[0]);
+        }
+        for (sums, values) in seen.values.iter_mut().zip(trace) {
+            add_squares(sums, values);
+        }
+        seen
+    }
+}
+
 /// `sum += g^2`, channel by channel.
 fn add_squares(sums: &mut [f64], gradient: &[f32]) {
+    /// Squares are added up so many at a time.
+    const LANES: usize = 8;
     let plane = (gradient.len() / sums.len().max(1)).max(1);
     for (sum, channel) in sums.iter_mut().zip(gradient.chunks(plane)) {
-        *sum += channel.iter().map(|g| f64::from(g * g)).sum::<f64>();
+        let mut lanes = [0.0f64; LANES];
+        let (whole, rest) = channel.as_chunks::<LANES>();
+        plain::widest(|| {
+            for g in whole {
+                lanes.iter_mut().zip(g).for_each(|(sum, g)| *sum += f64::from(g * g));
+            }
+        });
+        let rest = rest.iter().map(|g| f64::from(g * g));
+        *sum += lanes.into_iter().chain(rest).sum::<f64>();
     }
 }
 
@@ -237,48 +274,88 @@ fn spread(window: &Window, shape: TensorShape, g: &[f32]) -> Vec<f32> {
     back
 }
 
-/// The transposed convolution.
+/// Products of a transposed convolution's taps that are held at a time.
+const HELD: usize = 1 << 20;
+/// Rows of a matrix product from which on making its right factor anew costs little.
+const MANY_ROWS: usize = 64;
+
+/// The transposed convolution: what each tap of some channels gets, as a matrix product, then their sums.
 fn transposed(conv: &Conv2d, weights: &[f32], g: &[f32]) -> Vec<f32> {
     let output = conv.output();
     let plane = output.height * output.width;
     let (in_group, per_group) = (conv.input.channels / conv.groups, conv.maps / conv.groups);
     let taps = conv.kernel[0] * conv.kernel[1];
+    let own = conv.input.height * conv.input.width;
+    let some = (HELD / plane.max(1)).max(MANY_ROWS).div_ceil(taps).min(in_group).max(1);
+    let padded = conv.pads != Pads::default();
+    let dense = taps == 1 && conv.stride == [1, 1] && !padded;
+    let mut back = vec![0.0f32; conv.input.channels * own];
+    let mut parts = Vec::with_capacity(conv.groups * in_group.div_ceil(some));
+    for (group, back) in back.chunks_exact_mut(in_group * own).enumerate() {
+        parts.extend(
+            (0..in_group)
+                .step_by(some)
+                .zip(back.chunks_mut(some * own))
+                .map(|(first, back)| (group * per_group, first, back)),
+        );
+    }
+    let part = |(map, channel, back): (usize, usize, &mut [f32])| {
+        let rows = back.len() / own * taps;
+        let left = |row: usize, first: usize, to: &mut [f32]| {
+            let from = &weights[(map + first) * in_group * taps + channel * taps + row..];
+            let column = from.iter().step_by(in_group * taps);
+            to.iter_mut().zip(column).for_each(|(to, w)| *to = *w);
+        };
+        let right = |first: usize, column: usize, panel: &mut [[f32; plain::COLUMNS]]| {
+            for (row, to) in panel.iter_mut().enumerate() {
+                let from = &g[(map + first + row) * plane..][..plane];
+                to.iter_mut().zip(&from[column..]).for_each(|(to, g)| *to = *g);
+            }
+        };
+        if dense {
+            plain::product([rows, per_group, plane], left, right, back);
+            return;
+        }
+        let mut products = vec![0.0f32; rows * plane];
+        plain::product([rows, per_group, plane], left, right, &mut products);
+        for (products, back) in products.chunks_exact(taps * plane).zip(back.chunks_exact_mut(own))
+        {
+            land(conv, products, back);
+        }
+    };
+    parts.into_par_iter().for_each(part);
+    back
+}
+
+/// Adds up a channel's products, by tap and output, where the taps read.
+fn land(conv: &Conv2d, products: &[f32], back: &mut [f32]) {
+    let output = conv.output();
     let width = conv.input.width + conv.pads.left + conv.pads.right;
     let height = conv.input.height + conv.pads.top + conv.pads.bottom;
-    // Rows that follow one another in both planes are one long row.
-    let dense = conv.stride == [1, 1] && width == output.width;
-    let across = if dense { plane } else { output.width };
-    let channel = |c: usize| -> Vec<f32> {
-        let mut padded = vec![0.0f32; width * height];
-        let group = c / in_group;
-        for m in group * per_group..(group + 1) * per_group {
-            let kernel = &weights[(m * in_group + c % in_group) * taps..][..taps];
-            let map = &g[m * plane..][..plane];
-            for (tap, w) in kernel.iter().enumerate() {
-                let row = tap / conv.kernel[1] * conv.dilation[0];
-                let column = tap % conv.kernel[1] * conv.dilation[1];
-                for (y, from) in map.chunks_exact(across).enumerate() {
-                    let to = &mut padded[(y * conv.stride[0] + row) * width + column..];
-                    if conv.stride[1] == 1 {
-                        // The same sums, which the compiler makes several of at once.
-                        to.iter_mut().zip(from).for_each(|(to, from)| *to += w * from);
-                        continue;
-                    }
-                    let to = to.iter_mut().step_by(conv.stride[1]);
-                    to.zip(from).for_each(|(to, from)| *to += w * from);
-                }
+    let mut padded = vec![0.0f32; width * height];
+    for (tap, products) in products.chunks_exact(output.height * output.width).enumerate() {
+        let row = tap / conv.kernel[1] * conv.dilation[0];
+        let column = tap % conv.kernel[1] * conv.dilation[1];
+        for (y, from) in products.chunks_exact(output.width).enumerate() {
+            let to = &mut padded[(y * conv.stride[0] + row) * width + column..];
+            if conv.stride[1] == 1 {
+                // The same sums, which the compiler makes several of at once.
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            } else {
+                let to = to.iter_mut().step_by(conv.stride[1]);
+                to.zip(from).for_each(|(to, from)| *to += from);
             }
         }
-        let rows = padded.chunks_exact(width).skip(conv.pads.top).take(conv.input.height);
-        rows.flat_map(|row| row[conv.pads.left..][..conv.input.width].to_vec()).collect()
-    };
-    (0..conv.input.channels).into_par_iter().flat_map_iter(channel).collect()
+    }
+    let rows = padded.chunks_exact(width).skip(conv.pads.top);
+    for (back, row) in back.chunks_exact_mut(conv.input.width).zip(rows) {
+        back.copy_from_slice(&row[conv.pads.left..][..back.len()]);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gazelle_share::{Pads, plain};
 
     #[test]
     fn properties_the_transposed_convolution_is_the_adjoint() {

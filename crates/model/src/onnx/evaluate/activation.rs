@@ -1,6 +1,7 @@
 //! Activations: of single values, and over an axis.
 
 use super::Application;
+use crate::float;
 use crate::onnx::dims;
 use crate::onnx::tensor::{Array, Data};
 
@@ -70,9 +71,12 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 }
 
 /// A function of each value.
-pub(super) fn each(call: &Application<'_>, act: impl Fn(f32) -> f32) -> Result<Array, String> {
+pub(super) fn each(
+    call: &Application<'_>,
+    act: impl Fn(f32) -> f32 + Sync,
+) -> Result<Array, String> {
     let x = call.input(0)?;
-    let values = x.as_floats()?.iter().map(|x| act(*x)).collect();
+    let values = float::each(x.as_floats()?, act);
     Ok(Array::floats_of(x.dims.clone(), values))
 }
 

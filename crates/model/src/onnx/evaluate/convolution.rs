@@ -7,48 +7,63 @@ use super::{Application, fused, matrix};
 use crate::onnx::dims;
 use crate::onnx::tensor::{Array, strides};
 
-/// One group's patches as the right factor of a matrix product: row `(channel, tap)`, column
-/// output position.
-struct Patches<'a> {
-    windows: &'a Windows,
-    /// `[channels, spatial...]` of the group.
-    input: &'a [f32],
-    channels: usize,
-    /// Per tap: its offset on each axis.
-    taps: Vec<Vec<usize>>,
+/// Patches as the right factor of a matrix product: row `(channel, tap)`, column output position.
+struct Patches {
+    /// By tap and output position: where in a plane it reads; [`OUTSIDE`] in the padding.
+    places: Vec<Vec<usize>>,
 }
 
-impl Patches<'_> {
-    fn fill(&self, first: usize, panel: &mut [f32]) {
-        let windows = self.windows;
-        let plane: usize = windows.input.iter().product();
+/// No place of a plane.
+const OUTSIDE: usize = usize::MAX;
+
+impl Patches {
+    fn new(windows: &Windows, taps: &[Vec<usize>]) -> Self {
         let in_strides = strides(&windows.input);
         let out_strides = strides(&windows.output);
         let total: usize = windows.output.iter().product();
-        for j in 0..matrix::COLUMNS.min(total - first) {
-            let begins: Vec<usize> = out_strides
-                .iter()
-                .zip(&windows.output)
-                .zip(&windows.stride)
-                .map(|((stride, size), step)| (first + j) / stride % size * step)
-                .collect();
-            for (index, tap) in self.taps.iter().enumerate() {
-                let mut at = Some(0);
-                for (axis, (begin, offset)) in begins.iter().zip(tap).enumerate() {
-                    let of = |list: &[usize]| dims::size(list, axis);
-                    let place = (begin + offset).checked_sub(of(&windows.before));
-                    let place = place.filter(|place| *place < of(&windows.input));
-                    at = at.zip(place).map(|(at, place)| at + place * of(&in_strides));
-                }
-                let Some(at) = at else { continue };
-                for channel in 0..self.channels {
-                    let row = channel * self.taps.len() + index;
-                    let slot = panel.get_mut(row * matrix::COLUMNS + j);
-                    if let (Some(slot), Some(value)) = (slot, self.input.get(channel * plane + at))
-                    {
-                        *slot = *value;
-                    }
-                }
+        let place = |position: usize, tap: &[usize]| {
+            let mut at = 0;
+            for (axis, offset) in tap.iter().enumerate() {
+                let of = |list: &[usize]| dims::size(list, axis);
+                let begin = position / of(&out_strides) % of(&windows.output) * of(&windows.stride);
+                let place = (begin + offset).checked_sub(of(&windows.before));
+                at += place.filter(|place| *place < of(&windows.input))? * of(&in_strides);
+            }
+            Some(at)
+        };
+        let places = |tap: &Vec<usize>| {
+            // optional: there is nothing to read in the padding
+            (0..total).map(|position| place(position, tap).unwrap_or(OUTSIDE)).collect()
+        };
+        Self { places: taps.par_iter().map(places).collect() }
+    }
+
+    /// Writes rows from `first` on, and columns from `column` on.
+    ///
+    /// - `input`: `[channels, spatial...]` of a group, with `plane` elements by channel.
+    fn fill(
+        &self,
+        (input, plane): (&[f32], usize),
+        (first, column): (usize, usize),
+        panel: &mut [[f32; matrix::COLUMNS]],
+    ) {
+        for (row, to) in (first..).zip(panel) {
+            let from = dims::part(input, row / self.places.len() * plane..);
+            let Some(places) = self.places.get(row % self.places.len()) else { continue };
+            let places = dims::part(places, column..places.len().min(column + matrix::COLUMNS));
+            // Mostly they follow one another.
+            if let [begin, .., end] = places
+                && *end != OUTSIDE
+                && end.checked_sub(*begin) == Some(places.len() - 1)
+                && places.is_sorted_by(|a, b| a < b)
+            {
+                let from = dims::part(from, *begin..);
+                to.iter_mut().zip(from).take(places.len()).for_each(|(to, x)| *to = *x);
+                continue;
+            }
+            for (to, place) in to.iter_mut().zip(places) {
+                // optional: padding is zeros
+                *to = from.get(*place).copied().unwrap_or_default();
             }
         }
     }
@@ -110,13 +125,15 @@ pub(super) fn conv(call: &Application<'_>) -> Result<Array, String> {
     dims::count(&out_dims)?;
     call.bounded(&[batch, maps, positions, depth])?;
     let (values, weights) = (x.as_floats()?, w.as_floats()?);
+    let patches = Patches::new(&windows, &taps);
     let tasks: Vec<usize> = (0..batch * groups).collect();
     let one = |task: &usize| {
-        let input = dims::part(values, task * in_group * plane..);
+        let input = dims::part(values, task * in_group * plane..(task + 1) * in_group * plane);
         let group = task % groups;
         let own = group * per_group * depth..(group + 1) * per_group * depth;
-        let patches = Patches { windows: &windows, input, channels: in_group, taps: taps.clone() };
-        let fill = |first: usize, panel: &mut [f32]| patches.fill(first, panel);
+        let fill = |first: usize, column: usize, panel: &mut [_]| {
+            patches.fill((input, plane), (first, column), panel);
+        };
         matrix::product([per_group, depth, positions], dims::part(weights, own), fill)
     };
     let mut y: Vec<f32> = tasks.par_iter().flat_map_iter(one).collect();

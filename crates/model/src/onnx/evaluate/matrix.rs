@@ -1,117 +1,45 @@
-//! Matrix products: a blocked kernel for all of them, `Gemm`, `MatMul`.
+//! Matrix products: `Gemm`, `MatMul`.
 
-use rayon::prelude::*;
+use gazelle_share::plain;
 
 use super::{Application, fused};
 use crate::onnx::dims;
 use crate::onnx::tensor::Array;
 
-/// Rows and columns of one tile, whose sums stay in registers.
-const ROWS: usize = 4;
-pub(super) const COLUMNS: usize = 8;
-/// Terms added before a tile's sums are written back: a panel of the right factor stays in cache.
-const DEPTH: usize = 256;
-/// Panels that one task multiplies.
-const PANELS: usize = 32;
+/// Columns that the right factor is asked for together.
+pub(super) const COLUMNS: usize = plain::COLUMNS;
 
 /// `out[r, c] = sum_k a[r, k] b[k, c]`, row-major.
 ///
 /// - `a`: `[rows, depth]`.
-/// - `fill(first, panel)`: writes `b[k, first + j]` to `panel[k * COLUMNS + j]` for `j < COLUMNS`;
-///   what lies beyond the columns is left alone. Panels come zeroed.
+/// - `fill(first, column, panel)`: writes `b[first + k, column + j]` to `panel[k][j]`, as far as there are such
+///   columns.
 pub(super) fn product(
     [rows, depth, columns]: [usize; 3],
     a: &[f32],
-    fill: impl Fn(usize, &mut [f32]) + Sync,
+    fill: impl Fn(usize, usize, &mut [[f32; COLUMNS]]) + Sync,
 ) -> Vec<f32> {
-    let width = PANELS * COLUMNS;
     let mut out = vec![0.0f32; rows * columns];
-    if rows == 0 || depth == 0 || columns == 0 {
-        return out;
-    }
-    let task = |first: usize| {
-        let panels = (columns - first).div_ceil(COLUMNS).min(PANELS);
-        let mut b = vec![0.0f32; panels * depth * COLUMNS];
-        for (index, panel) in b.chunks_exact_mut(depth * COLUMNS).enumerate() {
-            fill(first + index * COLUMNS, panel);
-        }
-        let mut sums = vec![0.0f32; panels * rows * COLUMNS];
-        for start in (0..depth).step_by(DEPTH) {
-            let end = (start + DEPTH).min(depth);
-            let both = b.chunks_exact(depth * COLUMNS).zip(sums.chunks_exact_mut(rows * COLUMNS));
-            for (panel, sums) in both {
-                let panel = dims::part(panel, start * COLUMNS..end * COLUMNS);
-                for (rows, sums) in a.chunks(ROWS * depth).zip(sums.chunks_mut(ROWS * COLUMNS)) {
-                    tile(rows, depth, start, panel, sums);
-                }
-            }
-        }
-        sums
+    let left = |row: usize, first: usize, to: &mut [f32]| {
+        let from = dims::part(a, row * depth + first..(row + 1) * depth);
+        to.iter_mut().zip(from).for_each(|(to, a)| *to = *a);
     };
-    let firsts: Vec<usize> = (0..columns).step_by(width).collect();
-    let parts: Vec<Vec<f32>> = firsts.par_iter().map(|first| task(*first)).collect();
-    for (first, part) in firsts.into_iter().zip(parts) {
-        for (index, panel) in part.chunks_exact(rows * COLUMNS).enumerate() {
-            let from = first + index * COLUMNS;
-            let used = COLUMNS.min(columns - from);
-            for (row, sums) in out.chunks_exact_mut(columns).zip(panel.chunks_exact(COLUMNS)) {
-                let target = row.iter_mut().skip(from).take(used);
-                target.zip(sums).for_each(|(target, sum)| *target = *sum);
-            }
-        }
-    }
+    plain::product([rows, depth, columns], left, fill, &mut out);
     out
-}
-
-#[inline]
-fn add_product(acc: &mut [f32; COLUMNS], a: f32, b: &[f32; COLUMNS]) {
-    for (acc, b) in acc.iter_mut().zip(b) {
-        *acc += a * b;
-    }
-}
-
-/// Adds the products of up to [`ROWS`] rows of `a` with a panel's columns to `sums`.
-fn tile(a: &[f32], depth: usize, start: usize, panel: &[f32], sums: &mut [f32]) {
-    let terms = panel.len() / COLUMNS;
-    let (panel, _) = panel.as_chunks::<COLUMNS>();
-    let mut rows = a.chunks_exact(depth).map(|row| row.get(start..start + terms));
-    let mut next = || rows.next().flatten();
-    if let (Some(a0), Some(a1), Some(a2), Some(a3)) = (next(), next(), next(), next()) {
-        let [mut c0, mut c1, mut c2, mut c3] = [[0.0f32; COLUMNS]; ROWS];
-        for ((((b, a0), a1), a2), a3) in panel.iter().zip(a0).zip(a1).zip(a2).zip(a3) {
-            add_product(&mut c0, *a0, b);
-            add_product(&mut c1, *a1, b);
-            add_product(&mut c2, *a2, b);
-            add_product(&mut c3, *a3, b);
-        }
-        let acc = [c0, c1, c2, c3];
-        sums.iter_mut().zip(acc.as_flattened()).for_each(|(sum, acc)| *sum += acc);
-        return;
-    }
-    for (row, sums) in a.chunks_exact(depth).zip(sums.chunks_exact_mut(COLUMNS)) {
-        let mut acc = [0.0f32; COLUMNS];
-        for (b, a) in panel.iter().zip(row.iter().skip(start)) {
-            add_product(&mut acc, *a, b);
-        }
-        sums.iter_mut().zip(acc).for_each(|(sum, acc)| *sum += acc);
-    }
 }
 
 /// A matrix in memory as the right factor of [`product`]; `strides` of its rows and columns.
 pub(super) fn fill_from(
     b: &[f32],
-    [depth, columns]: [usize; 2],
+    columns: usize,
     [down, right]: [usize; 2],
-) -> impl Fn(usize, &mut [f32]) + Sync {
-    move |first, panel| {
-        for j in 0..COLUMNS.min(columns - first) {
-            let at = (first + j) * right;
-            for k in 0..depth {
-                let slot = panel.get_mut(k * COLUMNS + j);
-                if let (Some(slot), Some(value)) = (slot, b.get(at + k * down)) {
-                    *slot = *value;
-                }
-            }
+) -> impl Fn(usize, usize, &mut [[f32; COLUMNS]]) + Sync {
+    move |first, column, panel| {
+        let count = COLUMNS.min(columns - column);
+        for (k, row) in panel.iter_mut().enumerate() {
+            let own = dims::part(b, (first + k) * down + column * right..);
+            let own = own.iter().step_by(right.max(1)).take(count);
+            row.iter_mut().zip(own).for_each(|(to, b)| *to = *b);
         }
     }
 }
@@ -142,7 +70,7 @@ pub(super) fn gemm(call: &Application<'_>) -> Result<Array, String> {
     dims::count(&[rows, columns])?;
     call.bounded(&[rows, depth, columns])?;
     let right = b.as_floats()?;
-    let mut y = product([rows, depth, columns], left, fill_from(right, [depth, columns], strides));
+    let mut y = product([rows, depth, columns], left, fill_from(right, columns, strides));
     for y in &mut y {
         *y *= alpha;
     }
@@ -202,7 +130,7 @@ pub(super) fn matmul(call: &Application<'_>) -> Result<Array, String> {
     for (i, j) in lefts.into_iter().zip(rights) {
         let left = dims::part(left, i * rows * depth..(i + 1) * rows * depth);
         let right = dims::part(right, j * depth * columns..);
-        let fill = fill_from(right, [*depth, *columns], [*columns, 1]);
+        let fill = fill_from(right, *columns, [*columns, 1]);
         y.extend(product([*rows, *depth, *columns], left, fill));
     }
     let alpha = call.attributes.float("alpha", 1.0);
@@ -230,7 +158,7 @@ mod tests {
             let got = product(
                 [rows, depth, columns],
                 &a,
-                fill_from(&b, [depth, columns], [columns, 1]),
+                fill_from(&b, columns, [columns, 1]),
             );
             for r in 0..rows {
                 for c in 0..columns {

@@ -1,5 +1,7 @@
 //! Normalisations.
 
+use rayon::prelude::*;
+
 use super::Application;
 use crate::onnx::dims;
 use crate::onnx::tensor::Array;
@@ -35,13 +37,18 @@ pub(super) fn batch(call: &Application<'_>) -> Result<Array, String> {
         return Err("four parameters are needed".into());
     };
     let mut y = x.as_floats()?.to_vec();
-    let parameters = gamma.iter().zip(*beta).zip(mean.iter().zip(*variance)).cycle();
-    for (values, ((gamma, beta), (mean, variance))) in y.chunks_mut(plane.max(1)).zip(parameters) {
+    let of_channel = |list: &[f32], index: usize| {
+        // optional: there are as many as channels
+        list.get(index % channels.max(1)).copied().unwrap_or_default()
+    };
+    y.par_chunks_mut(plane.max(1)).enumerate().for_each(|(index, values)| {
+        let [gamma, beta, mean, variance] =
+            [gamma, beta, mean, variance].map(|list| of_channel(list, index));
         let scale = gamma / (variance + epsilon).sqrt();
         for y in values.iter_mut() {
             *y = (*y - mean) * scale + beta;
         }
-    }
+    });
     Ok(Array::floats_of(x.dims.clone(), y))
 }
 

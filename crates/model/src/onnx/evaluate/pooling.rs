@@ -35,6 +35,9 @@ fn pooled_dims(x: &Array, windows: &Windows) -> Vec<usize> {
     x.dims.iter().take(2).chain(&windows.output).copied().collect()
 }
 
+/// Planes that one task pools.
+const PLANES: usize = 16;
+
 /// Maximum, and where it is in the whole tensor.
 pub(super) fn max_pool(call: &Application<'_>) -> Result<Vec<Array>, String> {
     let x = call.input(0)?;
@@ -43,21 +46,28 @@ pub(super) fn max_pool(call: &Application<'_>) -> Result<Vec<Array>, String> {
     let size: usize = spatial.iter().product();
     let dims = pooled_dims(x, &windows);
     let values = x.floats();
-    let plane = |(plane, values): (usize, &[f32])| {
-        let mut result = Vec::new();
+    let total: usize = windows.output.iter().product();
+    // A window's places serve several planes.
+    let some = |(chunk, values): (usize, &[f32])| {
+        let count = values.len() / size.max(1);
+        let mut result = vec![(f32::MIN, 0); count * total];
+        let mut index = 0;
         windows.visit(|_, inside| {
-            let mut best = (f32::MIN, 0);
-            for at in inside {
-                if let Some(value) = values.get(*at).filter(|value| **value > best.0) {
-                    best = (*value, *at);
+            let own = result.iter_mut().skip(index).step_by(total.max(1));
+            for (plane, (best, values)) in own.zip(values.chunks(size.max(1))).enumerate() {
+                for at in inside {
+                    if let Some(value) = values.get(*at).filter(|value| **value > best.0) {
+                        *best = (*value, *at);
+                    }
                 }
+                best.1 += (chunk * PLANES + plane) * size;
             }
-            result.push((best.0, plane * size + best.1));
+            index += 1;
         });
         result
     };
-    let best: Vec<(f32, usize)> =
-        values.par_chunks(size.max(1)).enumerate().flat_map_iter(plane).collect();
+    let best = values.par_chunks((PLANES * size).max(1)).enumerate().flat_map_iter(some);
+    let best: Vec<(f32, usize)> = best.collect();
     let places = best.iter().map(|(_, at)| *at as i64).collect();
     let maxima: Vec<f32> = best.into_iter().map(|(value, _)| value).collect();
     let mut y = Array::floats_of(dims.clone(), maxima);

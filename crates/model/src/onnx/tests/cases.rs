@@ -64,7 +64,8 @@ fn reference(folder: &Path, options: &ImportOptions) -> Result<Reference, ModelE
     let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
     external::load(&mut model, Some(folder))?;
     let program = FileGraph::new(model, options)?;
-    Ok(Reference { program: Arc::new(program), batch: 1, activation: Vec::new() })
+    let known = Arc::default();
+    Ok(Reference { program: Arc::new(program), batch: 1, activation: Vec::new(), known })
 }
 
 /// The activation whose values are the case's.
