@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::arguments::{Compile, ServedSettings};
 use crate::compile::bar::CompileBar;
-use crate::compile::cache::ModelCache;
+use crate::compile::cache::{Keeping, ModelCache};
 use crate::failure::Failure;
 use crate::screen::{tell, visible};
 use crate::{Outcome, model_file};
@@ -53,13 +53,13 @@ pub(crate) fn run(command: &Compile, quiet: bool) -> Outcome {
     Ok(())
 }
 
-/// A model to be served: compiled by its owner, or from the cache, or made now.
+/// A model to be served: compiled by its owner, or from the cache, or made now, and then being kept.
 pub(crate) fn load(
     path: &Path,
     settings: &ServedSettings,
     cached: bool,
     quiet: bool,
-) -> Result<CompiledModel, Failure> {
+) -> Result<(CompiledModel, Option<Keeping>), Failure> {
     let shown = visible(&path.display().to_string()).into_owned();
     if begins_compiled(path) {
         let plain = plain_settings()?;
@@ -72,17 +72,15 @@ pub(crate) fn load(
         if let Some(name) = &settings.model_name {
             model.info.name.clone_from(name);
         }
-        return Ok(model);
+        return Ok((model, None));
     }
     let cache = if cached { ModelCache::of_user(path, settings) } else { None };
     if let Some(model) = cache.as_ref().and_then(ModelCache::find) {
-        return Ok(model);
+        return Ok((model, None));
     }
     let (compiled, external) = make(path, settings, quiet)?;
-    if let Some(cache) = cache {
-        cache.keep(&compiled, &external);
-    }
-    Ok(compiled)
+    let keeping = cache.map(|cache| cache.keep(&compiled, external));
+    Ok((compiled, keeping))
 }
 
 /// Quantises and plans; also the files of weights beside the model.

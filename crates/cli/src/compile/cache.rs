@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use gazelle::backend::CompiledModel;
@@ -27,6 +28,20 @@ const COPIES: usize = 64;
 /// A file system's clock may be behind by so much.
 const BEHIND: Duration = Duration::from_millis(100);
 
+/// A copy that is being written; dropped, it waits until it is.
+#[derive(Debug)]
+pub(crate) struct Keeping(Option<JoinHandle<()>>);
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take()
+            && thread.join().is_err()
+        {
+            tracing::warn!("no compiled copy is kept: writing it panicked");
+        }
+    }
+}
+
 /// What a copy was made from.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +55,7 @@ struct CopyOrigin {
 }
 
 /// The place of one model's copy.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ModelCache {
     file: PathBuf,
     /// Instead of this program's digest, for tests.
@@ -139,14 +154,20 @@ impl ModelCache {
         Ok(files)
     }
 
-    /// Keeps a copy; `external`: files of weights beside the model.
-    pub(super) fn keep(&self, compiled: &CompiledModel, external: &[PathBuf]) {
-        if let Err(why) = self.try_keep(compiled, external) {
-            tracing::warn!(why, "no compiled copy is kept");
-        }
+    /// Keeps a copy, while the caller goes on; `external`: files of weights beside the model.
+    pub(super) fn keep(self, compiled: &CompiledModel, external: Vec<PathBuf>) -> Keeping {
+        let compiled = compiled.to_bytes();
+        Keeping(Some(std::thread::spawn(move || {
+            let kept = compiled.map_err(|error| error.to_string());
+            let kept = kept.and_then(|compiled| self.try_keep(&compiled, &external));
+            if let Err(why) = kept {
+                tracing::warn!(why, "no compiled copy is kept");
+            }
+        })))
     }
 
-    fn try_keep(&self, compiled: &CompiledModel, external: &[PathBuf]) -> Result<(), String> {
+    /// - `compiled`: the model's bytes.
+    fn try_keep(&self, compiled: &[u8], external: &[PathBuf]) -> Result<(), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let mut paths = vec![self.model.clone(), samples::folder(&self.model)];
         paths.extend(Interface::files(&self.model));
@@ -166,12 +187,11 @@ impl ModelCache {
         }
         let origin = CopyOrigin { program: self.program()?.to_owned(), files, calibration };
         let origin = serde_json::to_vec(&origin).map_err(|error| text(&error))?;
-        let compiled = compiled.to_bytes().map_err(|error| text(&error))?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(20 + origin.len() + compiled.len()));
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&(origin.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&origin);
-        bytes.extend_from_slice(&compiled);
+        bytes.extend_from_slice(compiled);
         write_private(&self.file, &bytes).map_err(|error| text(&error))?;
         self.make_room().map_err(|error| text(&error))
     }
@@ -283,7 +303,7 @@ mod tests {
         let made = compile::make(&path, &settings, true).unwrap();
         let cache = folder.cache("one");
         assert!(cache.find().is_none());
-        cache.keep(&made.0, &made.1);
+        drop(cache.clone().keep(&made.0, made.1.clone()));
         let found = cache.find().unwrap();
         assert_eq!(found.to_bytes().unwrap(), made.0.to_bytes().unwrap());
         #[cfg(unix)]
@@ -308,12 +328,12 @@ mod tests {
         fs::remove_file(folder.0.join("samples/9.npy")).unwrap();
         // What changed while it was read is not kept.
         fs::remove_file(&cache.file).unwrap();
-        cache.keep(&made.0, &made.1);
+        drop(cache.clone().keep(&made.0, made.1.clone()));
         assert!(!cache.file.exists());
         for file in ["model.onnx", "model.toml", "samples/0.npy"] {
             folder.age(file);
         }
-        cache.keep(&made.0, &made.1);
+        drop(cache.clone().keep(&made.0, made.1.clone()));
         let bytes = fs::read(&cache.file).unwrap();
         for at in [0, 17, 40, bytes.len() / 2, bytes.len() - 1] {
             let mut broken = bytes.clone();

@@ -60,7 +60,8 @@ fn load_one(
     quiet: bool,
 ) -> Result<ServedModel, Failure> {
     let file = visible(&path.display().to_string()).into_owned();
-    let model = compile::load(path, settings, !server.no_cache, quiet)?;
+    // A copy is written while the rest is done.
+    let (model, _keeping) = compile::load(path, settings, !server.no_cache, quiet)?;
     let exact = model.network.architecture().is_exact();
     let quota = settings.quota(exact);
     if !quiet {

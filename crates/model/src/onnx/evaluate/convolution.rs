@@ -8,34 +8,24 @@ use crate::onnx::dims;
 use crate::onnx::tensor::{Array, strides};
 
 /// Patches as the right factor of a matrix product: row `(channel, tap)`, column output position.
-struct Patches {
-    /// By tap and output position: where in a plane it reads; [`OUTSIDE`] in the padding.
-    places: Vec<Vec<usize>>,
+struct Patches<'a> {
+    windows: &'a Windows,
+    /// Per tap: its offset on each axis.
+    taps: Vec<Vec<usize>>,
+    in_strides: Vec<usize>,
+    out_strides: Vec<usize>,
 }
 
 /// No place of a plane.
 const OUTSIDE: usize = usize::MAX;
 
-impl Patches {
-    fn new(windows: &Windows, taps: &[Vec<usize>]) -> Self {
-        let in_strides = strides(&windows.input);
-        let out_strides = strides(&windows.output);
-        let total: usize = windows.output.iter().product();
-        let place = |position: usize, tap: &[usize]| {
-            let mut at = 0;
-            for (axis, offset) in tap.iter().enumerate() {
-                let of = |list: &[usize]| dims::size(list, axis);
-                let begin = position / of(&out_strides) % of(&windows.output) * of(&windows.stride);
-                let place = (begin + offset).checked_sub(of(&windows.before));
-                at += place.filter(|place| *place < of(&windows.input))? * of(&in_strides);
-            }
-            Some(at)
-        };
-        let places = |tap: &Vec<usize>| {
-            // optional: there is nothing to read in the padding
-            (0..total).map(|position| place(position, tap).unwrap_or(OUTSIDE)).collect()
-        };
-        Self { places: taps.par_iter().map(places).collect() }
+/// By column of a panel.
+type ColumnPlaces = [usize; matrix::COLUMNS];
+
+impl<'a> Patches<'a> {
+    fn new(windows: &'a Windows, taps: Vec<Vec<usize>>) -> Self {
+        let (in_strides, out_strides) = (strides(&windows.input), strides(&windows.output));
+        Self { windows, taps, in_strides, out_strides }
     }
 
     /// Writes rows from `first` on, and columns from `column` on.
@@ -47,25 +37,58 @@ impl Patches {
         (first, column): (usize, usize),
         panel: &mut [[f32; matrix::COLUMNS]],
     ) {
-        for (row, to) in (first..).zip(panel) {
-            let from = dims::part(input, row / self.places.len() * plane..);
-            let Some(places) = self.places.get(row % self.places.len()) else { continue };
-            let places = dims::part(places, column..places.len().min(column + matrix::COLUMNS));
+        let total: usize = self.windows.output.iter().product();
+        let count = matrix::COLUMNS.min(total.saturating_sub(column));
+        // By axis: where the windows of these columns begin.
+        let axes = self.out_strides.iter().zip(&self.windows.output).zip(&self.windows.stride);
+        let begins: Vec<ColumnPlaces> = axes
+            .map(|((stride, size), step)| {
+                std::array::from_fn(|j| (column + j) / stride % size * step)
+            })
+            .collect();
+        let taps = self.taps.len();
+        for after in 0..taps.min(panel.len()) {
+            let Some(tap) = self.taps.get((first + after) % taps) else { continue };
+            let places = self.places(&begins, tap);
+            let places = dims::part(&places, ..count);
             // Mostly they follow one another.
-            if let [begin, .., end] = places
-                && *end != OUTSIDE
-                && end.checked_sub(*begin) == Some(places.len() - 1)
-                && places.is_sorted_by(|a, b| a < b)
-            {
-                let from = dims::part(from, *begin..);
-                to.iter_mut().zip(from).take(places.len()).for_each(|(to, x)| *to = *x);
-                continue;
-            }
-            for (to, place) in to.iter_mut().zip(places) {
-                // optional: padding is zeros
-                *to = from.get(*place).copied().unwrap_or_default();
+            let run = match places {
+                [begin, .., end] => {
+                    *end != OUTSIDE
+                        && end.checked_sub(*begin) == Some(count - 1)
+                        && places.is_sorted_by(|a, b| a < b)
+                }
+                _ => false,
+            };
+            for (row, to) in panel.iter_mut().enumerate().skip(after).step_by(taps) {
+                let from = dims::part(input, (first + row) / taps * plane..);
+                if let Some(begin) = places.first().filter(|_| run) {
+                    let from = dims::part(from, *begin..);
+                    to.iter_mut().zip(from).take(count).for_each(|(to, x)| *to = *x);
+                    continue;
+                }
+                for (to, place) in to.iter_mut().zip(places) {
+                    // optional: padding is zeros
+                    *to = from.get(*place).copied().unwrap_or_default();
+                }
             }
         }
+    }
+
+    /// Where in a plane a tap reads for each column; [`OUTSIDE`] in the padding.
+    fn places(&self, begins: &[ColumnPlaces], tap: &[usize]) -> ColumnPlaces {
+        let mut places = [0; matrix::COLUMNS];
+        for (axis, (begins, offset)) in begins.iter().zip(tap).enumerate() {
+            let of = |list: &[usize]| dims::size(list, axis);
+            let (before, size) = (of(&self.windows.before), of(&self.windows.input));
+            let stride = of(&self.in_strides);
+            for (place, begin) in places.iter_mut().zip(begins) {
+                let at = (begin + offset).wrapping_sub(before);
+                let inside = *place != OUTSIDE && at < size;
+                *place = if inside { *place + at * stride } else { OUTSIDE };
+            }
+        }
+        places
     }
 }
 
@@ -125,7 +148,7 @@ pub(super) fn conv(call: &Application<'_>) -> Result<Array, String> {
     dims::count(&out_dims)?;
     call.bounded(&[batch, maps, positions, depth])?;
     let (values, weights) = (x.as_floats()?, w.as_floats()?);
-    let patches = Patches::new(&windows, &taps);
+    let patches = Patches::new(&windows, taps);
     let tasks: Vec<usize> = (0..batch * groups).collect();
     let one = |task: &usize| {
         let input = dims::part(values, task * in_group * plane..(task + 1) * in_group * plane);
