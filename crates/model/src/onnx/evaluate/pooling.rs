@@ -56,8 +56,11 @@ pub(super) fn max_pool(call: &Application<'_>) -> Result<Vec<Array>, String> {
             let own = result.iter_mut().skip(index).step_by(total.max(1));
             for (plane, (best, values)) in own.zip(values.chunks(size.max(1))).enumerate() {
                 for at in inside {
-                    if let Some(value) = values.get(*at).filter(|value| **value > best.0) {
-                        *best = (*value, *at);
+                    if let Some(value) = values.get(*at) {
+                        // Which it is cannot be foreseen: a choice is quicker than a branch.
+                        let better = *value > best.0;
+                        best.0 = if better { *value } else { best.0 };
+                        best.1 = if better { *at } else { best.1 };
                     }
                 }
                 best.1 += (chunk * PLANES + plane) * size;
