@@ -38,6 +38,15 @@ pub(crate) fn visit(
     Ok(tensors.swap_remove(graph.output))
 }
 
+/// Inputs that the graph is run on at the same time at most: each may hold all its tensors.
+pub(crate) fn together(graph: &Graph) -> usize {
+    const INPUTS: usize = 4;
+    /// Elements of all tensors up to which several are run at a time: 128 MiB each.
+    const ELEMENTS: usize = 1 << 25;
+    let elements = graph.tensors.iter().fold(0usize, |sum, t| sum.saturating_add(t.shape.len()));
+    if elements <= ELEMENTS { INPUTS } else { 1 }
+}
+
 /// Evaluates node by node; tensors that are not kept go behind their last reader.
 fn walk(
     graph: &Graph,

@@ -295,13 +295,13 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
     let mut written = None;
     if let Some(reference) = &options.reference {
         let parts = options.watcher.parts("calibrating", inputs.len());
-        calibration.logits = calibrate::each(&inputs, |input| {
+        calibration.logits = calibrate::each(&lowered, &inputs, |input| {
             let logits = reference.unrounded(input);
             parts.one();
             logits
         })?;
         if reference.rounds() {
-            written = Some(calibrate::each(&inputs, |input| reference.logits(input))?);
+            written = Some(calibrate::each(&lowered, &inputs, |input| reference.logits(input))?);
         }
     }
     // Made-up inputs fill the declared range; real ones may leave a range that nobody declared.

@@ -152,20 +152,26 @@ impl Window {
         // Tap by tap in the windows' order, each for all outputs of a row: those that begin with it take
         // its value, all others join it.
         let phase = input.width.div_ceil(across);
+        // Of one output by row, each tap reads one element.
+        let splits = across > 1 && output.width > 1;
+        // Taps that are padding everywhere are left out.
+        let reach = output.width.saturating_sub(1) * across;
+        let taps = left.saturating_sub(reach)..self.kernel[1].min(input.width + left);
         let channel = |(c, result): (usize, &mut [T])| {
             // A row, split by column modulo the stride, so that every tap reads consecutive elements.
-            let mut split = vec![T::default(); if across == 1 { 0 } else { phase * across }];
+            let columns = if splits { across.min(input.width) } else { 0 };
+            let mut split = vec![T::default(); phase * columns];
             for (y, result) in result.chunks_exact_mut(output.width.max(1)).enumerate() {
                 let start = y * down;
                 let top = start.saturating_sub(self.pads.top).min(input.height);
                 let bottom = (start + self.kernel[0]).saturating_sub(self.pads.top);
                 for row in top..bottom.min(input.height) {
                     let mut values = &values[input.index(c, row, 0)..][..input.width];
-                    if across > 1 {
+                    if splits {
                         by_column(values, across, &mut split);
                         values = &split;
                     }
-                    for tap in 0..self.kernel[1] {
+                    for tap in taps.clone() {
                         // Outputs whose tap is no padding.
                         let from = left.saturating_sub(tap).div_ceil(across);
                         let end = (input.width + left).saturating_sub(tap).div_ceil(across);
@@ -175,7 +181,8 @@ impl Window {
                         }
                         let begins = from * across + tap == left;
                         let at = from * across + tap - left;
-                        let read = &values[at % across * phase + at / across..][..end - from];
+                        let at = if splits { at % across * phase + at / across } else { at };
+                        let read = &values[at..][..end - from];
                         let own = &mut result[from..end];
                         let begun = match (row == top, tap) {
                             (true, 0) => own.len(),
@@ -263,6 +270,9 @@ mod tests {
             ([5, 6], [1, 1], Pads::default()),
             ([4, 5], [1, 2], Pads { top: 3, left: 4, bottom: 2, right: 3 }),
             ([1, 5], [2, 1], Pads { top: 0, left: 3, bottom: 0, right: 4 }),
+            // Strides beyond the input: one output by row, and two.
+            ([2, 3], [1, 9], Pads { top: 0, left: 2, bottom: 0, right: 0 }),
+            ([1, 5], [1, 8], Pads { top: 0, left: 4, bottom: 0, right: 7 }),
         ];
         let inputs = [TensorShape::new(2, 5, 6), TensorShape::new(2, 6, 5)];
         for ((kernel, stride, pads), input) in

@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use gazelle::backend::CompiledModel;
@@ -71,7 +71,7 @@ impl ModelCache {
     /// In this user's folder, if there is one; a server without serves all the same.
     pub(super) fn of_user(model: &Path, settings: &ServedSettings) -> Option<Self> {
         // Takes a while, in which something else can be done.
-        std::thread::spawn(program);
+        let _ = Builder::new().spawn(program);
         let opened = Home::of_user()
             .map_err(io::Error::other)
             .and_then(|home| Self::at(&home.models(), None, model, settings));
@@ -157,13 +157,14 @@ impl ModelCache {
     /// Keeps a copy, while the caller goes on; `external`: files of weights beside the model.
     pub(super) fn keep(self, compiled: &CompiledModel, external: Vec<PathBuf>) -> Keeping {
         let compiled = compiled.to_bytes();
-        Keeping(Some(std::thread::spawn(move || {
+        let thread = Builder::new().spawn(move || {
             let kept = compiled.map_err(|error| error.to_string());
             let kept = kept.and_then(|compiled| self.try_keep(&compiled, &external));
             if let Err(why) = kept {
                 tracing::warn!(why, "no compiled copy is kept");
             }
-        })))
+        });
+        Keeping(thread.inspect_err(|error| tracing::warn!(%error, "no compiled copy is kept")).ok())
     }
 
     /// - `compiled`: the model's bytes.
@@ -177,12 +178,18 @@ impl ModelCache {
         paths.extend_from_slice(&calibration);
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
-            let changed = fs::metadata(&path).and_then(|metadata| metadata.modified());
-            if changed.is_ok_and(|time| time + BEHIND >= self.begun) {
+            let changed = fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+            if changed.is_some_and(|time| time + BEHIND >= self.begun) {
                 tracing::info!(path = %path.display(), "changed just now: no compiled copy is kept");
                 return Ok(());
             }
             let digest = digest_of(&path).ok();
+            // While it was read, or between.
+            let again = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            if again.ok() != changed {
+                tracing::info!(path = %path.display(), "changed just now: no compiled copy is kept");
+                return Ok(());
+            }
             files.push((path, digest));
         }
         let origin = CopyOrigin { program: self.program()?.to_owned(), files, calibration };

@@ -47,16 +47,19 @@ impl ImportedModel {
             tried.iter_mut().flatten().for_each(|x| *x = grid.round(*x));
         }
         let parts = self.watcher.parts("checking what was read", tried.len());
-        let results: Vec<Result<(), ModelError>> = tried
-            .par_iter()
-            .map(|input| {
-                self.compare(input, range, &lowered)?;
-                parts.one();
-                Ok(())
-            })
-            .collect();
-        // The first input's, whichever was done first.
-        results.into_iter().collect()
+        for some in tried.chunks(float::together(&self.graph)) {
+            let results: Vec<Result<(), ModelError>> = some
+                .par_iter()
+                .map(|input| {
+                    self.compare(input, range, &lowered)?;
+                    parts.one();
+                    Ok(())
+                })
+                .collect();
+            // The first input's, whichever was done first.
+            results.into_iter().collect::<Result<(), ModelError>>()?;
+        }
+        Ok(())
     }
 
     fn compare(

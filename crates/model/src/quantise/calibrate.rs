@@ -168,7 +168,7 @@ pub(super) struct Calibration {
 impl Calibration {
     /// Widens the ranges by what more inputs show.
     pub(super) fn widen(&mut self, graph: &Graph, inputs: &[Vec<f32>]) -> Result<(), ModelError> {
-        let seen = each(inputs, |input| {
+        let seen = each(graph, inputs, |input| {
             let mut ranges = Ranges::new(graph);
             float::visit(graph, input, |id, values| ranges.see(id, values))?;
             Ok(ranges)
@@ -180,19 +180,17 @@ impl Calibration {
     }
 }
 
-/// Inputs that the graph is run on at the same time at most: each holds all its tensors.
-const TOGETHER: usize = 4;
-
 /// What each input gives, some inputs at the same time.
 ///
 /// # Errors
 /// The first input's that fails.
 pub(super) fn each<I: Sync, T: Send>(
+    graph: &Graph,
     inputs: &[I],
     give: impl Fn(&I) -> Result<T, ModelError> + Sync,
 ) -> Result<Vec<T>, ModelError> {
     let mut given = Vec::with_capacity(inputs.len());
-    for inputs in inputs.chunks(TOGETHER) {
+    for inputs in inputs.chunks(float::together(graph)) {
         let some: Vec<Result<T, ModelError>> = inputs.par_iter().map(&give).collect();
         for one in some {
             given.push(one?);
@@ -219,13 +217,6 @@ pub(super) fn run(
     let mut sensitivity = Sensitivity::new(graph);
     let count = (effort / (2 * graph.macs().max(1))).clamp(2, 32) as usize;
     let per_input = count.div_ceil(inputs.len().max(1));
-    // With probes for the first ones.
-    let mut probed = Vec::with_capacity(inputs.len());
-    for (index, input) in inputs.iter().enumerate() {
-        let own = if index * per_input < count { per_input } else { 0 };
-        let probes: Vec<Vec<f32>> = (0..own).map(|_| sensitivity.probe(graph)).collect();
-        probed.push((input, probes));
-    }
     let one = |(input, probes): &(&Vec<f32>, Vec<Vec<f32>>)| {
         let mut ranges = Ranges::new(graph);
         let (logits, trace) = if probes.is_empty() {
@@ -245,10 +236,20 @@ pub(super) fn run(
         let squares = probes.iter().map(|probe| Squares::of(graph, &trace, probe)).collect();
         Ok(Shown { ranges, squares, logits })
     };
-    for seen in each(&probed, one)? {
-        seen.ranges.widen(&mut widest);
-        seen.squares.iter().for_each(|squares| sensitivity.add(squares));
-        logits.push(seen.logits);
+    let together = float::together(graph);
+    for (chunk, inputs) in inputs.chunks(together).enumerate() {
+        // With probes for the first ones.
+        let mut probed = Vec::with_capacity(inputs.len());
+        for (index, input) in (chunk * together..).zip(inputs) {
+            let own = if index * per_input < count { per_input } else { 0 };
+            let probes: Vec<Vec<f32>> = (0..own).map(|_| sensitivity.probe(graph)).collect();
+            probed.push((input, probes));
+        }
+        for seen in each(graph, &probed, one)? {
+            seen.ranges.widen(&mut widest);
+            seen.squares.iter().for_each(|squares| sensitivity.add(squares));
+            logits.push(seen.logits);
+        }
     }
     Ok(Calibration { ranges: widest, logits, sensitivity })
 }

@@ -20,8 +20,8 @@ pub(super) struct PaddedPlanes<'a, E: Clone> {
     planes: Cow<'a, [E]>,
     /// Elements of a plane.
     plane: usize,
-    /// Of a row within a phase.
-    phase_width: usize,
+    /// Of a row, all phases.
+    row: usize,
     /// Where in a plane the taps of a channel lie, for the first output.
     taps: Vec<usize>,
 }
@@ -31,7 +31,8 @@ impl<'a, E: Element> PaddedPlanes<'a, E> {
     pub(super) fn new(conv: &'a Conv2d, input: &'a [E], alone: bool) -> Self {
         let width = conv.input.width + conv.pads.left + conv.pads.right;
         let height = conv.input.height + conv.pads.top + conv.pads.bottom;
-        let stride = conv.stride[1];
+        // Of one output by row, nothing is to be consecutive.
+        let stride = if conv.output().width == 1 { 1 } else { conv.stride[1] };
         let phase_width = width.div_ceil(stride);
         let plane = height * phase_width * stride;
         let own = conv.input.height * conv.input.width;
@@ -39,7 +40,8 @@ impl<'a, E: Element> PaddedPlanes<'a, E> {
             Cow::Borrowed(input)
         } else {
             let mut planes = vec![E::default(); plane * conv.input.channels];
-            let pad = |(to, from): (&mut [E], &[E])| pad(conv, phase_width, from, to);
+            let row = (stride, phase_width);
+            let pad = |(to, from): (&mut [E], &[E])| pad(conv, row, from, to);
             if alone || planes.len() < PARALLEL {
                 planes.chunks_exact_mut(plane).zip(input.chunks_exact(own)).for_each(pad);
             } else {
@@ -53,7 +55,7 @@ impl<'a, E: Element> PaddedPlanes<'a, E> {
             (0..rows).flat_map(|i| (0..columns).map(move |j| (i * dilation_y, j * dilation_x)));
         let taps = places
             .map(|(row, column)| (row * stride + column % stride) * phase_width + column / stride);
-        Self { conv, planes, plane, phase_width, taps: taps.collect() }
+        Self { conv, planes, plane, row: phase_width * stride, taps: taps.collect() }
     }
 
     /// Writes rows from `first` on, of the channels from `channel` on, and columns from `column` on.
@@ -87,7 +89,7 @@ impl<'a, E: Element> PaddedPlanes<'a, E> {
     /// panel, where behind the tap's first, how many columns.
     fn runs(&self, column: usize) -> ([(usize, usize, usize); COLUMNS], usize) {
         let output = self.conv.output();
-        let down = self.conv.stride[0] * self.phase_width * self.conv.stride[1];
+        let down = self.conv.stride[0] * self.row;
         let end = (column + COLUMNS).min(output.height * output.width);
         let (mut runs, mut last) = ([(0, 0, 0); COLUMNS], 0);
         let mut at = column;
@@ -109,8 +111,12 @@ impl<'a, E: Element> PaddedPlanes<'a, E> {
 }
 
 /// One plane with its padding, in phases.
-fn pad<E: Element>(conv: &Conv2d, phase_width: usize, input: &[E], plane: &mut [E]) {
-    let stride = conv.stride[1];
+fn pad<E: Element>(
+    conv: &Conv2d,
+    (stride, phase_width): (usize, usize),
+    input: &[E],
+    plane: &mut [E],
+) {
     let (top, left) = (conv.pads.top, conv.pads.left);
     let rows = plane.chunks_exact_mut(phase_width * stride).skip(top);
     for (to, row) in rows.zip(input.chunks_exact(conv.input.width)) {

@@ -69,7 +69,8 @@ pub(super) fn max_pool(call: &Application<'_>) -> Result<Vec<Array>, String> {
         });
         result
     };
-    let best = values.par_chunks((PLANES * size).max(1)).enumerate().flat_map_iter(some);
+    let best =
+        values.par_chunks(PLANES.saturating_mul(size).max(1)).enumerate().flat_map_iter(some);
     let best: Vec<(f32, usize)> = best.collect();
     let places = best.iter().map(|(_, at)| *at as i64).collect();
     let maxima: Vec<f32> = best.into_iter().map(|(value, _)| value).collect();
