@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
 use crate::shape::{TensorShape, Window};
 use crate::shares::ring_mask;
@@ -75,7 +76,7 @@ impl LocalMap {
     }
 
     /// Returns the map in any arithmetic; `add(sum, x, shift)` is `sum + x 2^shift`.
-    pub fn apply_with<T: Copy + Default + Send + Sync>(
+    pub fn apply_with<T: Copy + Default + Send + Sync + Zeroize>(
         &self,
         inputs: &[(&[T], TensorShape)],
         output: TensorShape,

@@ -1,7 +1,8 @@
-//! Linear operators on plain words modulo `2^bits`: the definition of every linear protocol, and
-//! the server's online arithmetic.
+//! Linear operators on plain words modulo `2^bits`, the definition of every linear protocol; and on what
+//! networks are computed with in the clear.
 //!
-//! Work follows from shapes alone; weights are never compared with anything.
+//! Work follows from shapes alone, and weights are never compared with anything, but for [`apply_signed`]:
+//! it chooses the arithmetic by how large weights and values are, and serves who owns both.
 
 #![expect(clippy::indexing_slicing, reason = "lengths are made to fit before the loops")]
 
@@ -40,8 +41,8 @@ pub fn apply(op: &LinearOp, weights: &LinearWeights, input: &[u64], bits: u32) -
 
 /// `W x` and the bias, of signed values modulo 2^64.
 ///
-/// Cost: [`LinearOp::macs`] multiply-adds, in floating point wherever no sum can leave what that holds
-/// exactly.
+/// Cost: [`LinearOp::macs`] multiply-adds, in the narrowest arithmetic that holds all sums exactly: small
+/// integers, floating point, or words.
 pub fn apply_signed(op: &LinearOp, weights: &LinearWeights, input: &[i64]) -> Vec<i64> {
     let terms = op.weight_len() / op.output_shape().channels.max(1);
     // Not less than the largest of each.

@@ -3,6 +3,7 @@
 use gazelle_prg::simd::widest;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
 /// Largest extent of an image or a window in one direction.
 pub(crate) const MAX_EXTENT: usize = 1 << 16;
@@ -139,7 +140,7 @@ impl Window {
     /// # Panics
     /// If there are fewer values than the input has elements.
     #[expect(clippy::indexing_slicing, reason = "windows are cut off at the input's edges")]
-    pub fn fold<T: Copy + Default + Send + Sync>(
+    pub fn fold<T: Copy + Default + Send + Sync + Zeroize>(
         &self,
         input: TensorShape,
         values: &[T],
@@ -152,26 +153,35 @@ impl Window {
         // Tap by tap in the windows' order, each for all outputs of a row: those that begin with it take
         // its value, all others join it.
         let phase = input.width.div_ceil(across);
-        // Of one output by row, each tap reads one element.
-        let splits = across > 1 && output.width > 1;
-        // Taps that are padding everywhere are left out.
-        let reach = output.width.saturating_sub(1) * across;
-        let taps = left.saturating_sub(reach)..self.kernel[1].min(input.width + left);
         let channel = |(c, result): (usize, &mut [T])| {
             // A row, split by column modulo the stride, so that every tap reads consecutive elements.
-            let columns = if splits { across.min(input.width) } else { 0 };
+            let columns = if across > 1 { across.min(input.width) } else { 0 };
             let mut split = vec![T::default(); phase * columns];
             for (y, result) in result.chunks_exact_mut(output.width.max(1)).enumerate() {
                 let start = y * down;
                 let top = start.saturating_sub(self.pads.top).min(input.height);
                 let bottom = (start + self.kernel[0]).saturating_sub(self.pads.top);
+                if self.kernel[1] > input.width {
+                    // Taps are mostly padding: window by window.
+                    for (x, result) in result.iter_mut().enumerate() {
+                        let start = x * across;
+                        let from = start.saturating_sub(left).min(input.width);
+                        let end = (start + self.kernel[1]).saturating_sub(left).min(input.width);
+                        let mut window = (top..bottom.min(input.height))
+                            .flat_map(|row| &values[input.index(c, row, 0)..][from..end]);
+                        if let Some(first) = window.next() {
+                            *result = window.fold(*first, &join);
+                        }
+                    }
+                    continue;
+                }
                 for row in top..bottom.min(input.height) {
                     let mut values = &values[input.index(c, row, 0)..][..input.width];
-                    if splits {
+                    if across > 1 {
                         by_column(values, across, &mut split);
                         values = &split;
                     }
-                    for tap in taps.clone() {
+                    for tap in 0..self.kernel[1] {
                         // Outputs whose tap is no padding.
                         let from = left.saturating_sub(tap).div_ceil(across);
                         let end = (input.width + left).saturating_sub(tap).div_ceil(across);
@@ -181,8 +191,7 @@ impl Window {
                         }
                         let begins = from * across + tap == left;
                         let at = from * across + tap - left;
-                        let at = if splits { at % across * phase + at / across } else { at };
-                        let read = &values[at..][..end - from];
+                        let read = &values[at % across * phase + at / across..][..end - from];
                         let own = &mut result[from..end];
                         let begun = match (row == top, tap) {
                             (true, 0) => own.len(),
@@ -197,8 +206,7 @@ impl Window {
                 }
             }
             // It may have held shares.
-            split.fill(T::default());
-            std::hint::black_box(&split);
+            split.zeroize();
         };
         let mut result = vec![T::default(); output.len()];
         let plane = (output.height * output.width).max(1);

@@ -1,6 +1,8 @@
 //! The f32 reference: the graph as it stands in the file, evaluated node by node.
 //!
-//! It shares the reading of the file with the importer, nothing of its lowering and no pass.
+//! It shares the reading of the file with the importer, nothing of its lowering and no pass; and with the
+//! graph's evaluation the blocked matrix product ([`gazelle_share::plain::product`]), which is held against
+//! the textbook's sum by tests of its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -34,17 +34,12 @@ fn squares(weights: &[i32]) -> f64 {
     let mut sums = [0.0f64; LANES];
     let (whole, rest) = weights.as_chunks::<LANES>();
     plain::widest(|| {
-        for weights in whole.iter().chain(&[padded(rest)]) {
+        for weights in whole {
             for (sum, w) in sums.iter_mut().zip(weights) {
                 *sum += f64::from(*w) * f64::from(*w);
             }
         }
     });
-    sums.iter().sum()
-}
-
-fn padded<const N: usize>(some: &[i32]) -> [i32; N] {
-    let mut all = [0; N];
-    all.iter_mut().zip(some).for_each(|(to, w)| *to = *w);
-    all
+    let rest = rest.iter().map(|w| f64::from(*w) * f64::from(*w));
+    sums.into_iter().chain(rest).sum()
 }

@@ -124,38 +124,37 @@ pub(super) fn add_pairs(left: &[Left<i16>], right: &[Row<i16>], sums: &mut [Row<
 }
 
 /// [`add`] for an element type: vectors of an instruction set, as many rows at a time as there are
-/// registers for.
+/// registers for, `$step` terms in each product.
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
     (
-        $name:ident, $features:literal, $element:ty, $vector:ty, $rows:literal,
-        $load:ident, $store:ident, $set:ident, $multiply:ident, $add:ident
+        $name:ident, $features:literal, $element:ty => $sum:ty, $vector:ty, $rows:literal, $step:literal,
+        $load:ident, $store:ident, $set:expr, $multiply:ident, $add:ident
     ) => {
         #[target_feature(enable = $features)]
-        fn $name(
-            left: &[Left<$element>],
-            right: &[Row<$element>],
-            sums: &mut [Row<$element>; ROWS],
-        ) {
-            const LANES: usize = size_of::<$vector>() / size_of::<$element>();
-            const VECTORS: usize = COLUMNS / LANES;
+        fn $name(left: &[Left<$element>], right: &[Row<$element>], sums: &mut [Row<$sum>; ROWS]) {
+            const FACTORS: usize = size_of::<$vector>() / size_of::<$element>();
+            const SUMS: usize = size_of::<$vector>() / size_of::<$sum>();
+            const VECTORS: usize = COLUMNS / SUMS;
+            let set = $set;
             for (index, out) in sums.as_chunks_mut::<$rows>().0.iter_mut().enumerate() {
-                let mut sums = [[$set(<$element>::default()); VECTORS]; $rows];
+                let mut sums = [[set([<$element>::default(); $step]); VECTORS]; $rows];
                 for (sums, out) in sums.iter_mut().zip(&*out) {
                     for (v, sum) in sums.iter_mut().enumerate() {
-                        // SAFETY: a row has VECTORS * LANES elements.
-                        *sum = unsafe { $load(out.as_ptr().add(v * LANES).cast()) };
+                        // SAFETY: a row of sums has VECTORS * SUMS elements.
+                        *sum = unsafe { $load(out.as_ptr().add(v * SUMS).cast()) };
                     }
                 }
                 for (left, right) in left.iter().zip(right.as_chunks::<TERMS>().0) {
-                    for (t, right) in right.iter().enumerate() {
-                        let mut b = [$set(<$element>::default()); VECTORS];
+                    for (t, right) in right.as_chunks::<$step>().0.iter().enumerate() {
+                        let right = right.as_flattened().as_ptr();
+                        let mut b = [set([<$element>::default(); $step]); VECTORS];
                         for (v, b) in b.iter_mut().enumerate() {
-                            // SAFETY: as above.
-                            *b = unsafe { $load(right.as_ptr().add(v * LANES).cast()) };
+                            // SAFETY: so many rows have VECTORS * FACTORS elements.
+                            *b = unsafe { $load(right.add(v * FACTORS).cast()) };
                         }
                         for (r, sums) in sums.iter_mut().enumerate() {
-                            let a = $set(left[index * $rows + r][t]);
+                            let a = set(left[index * $rows + r].as_chunks::<$step>().0[t]);
                             for (sum, b) in sums.iter_mut().zip(&b) {
                                 *sum = $add(*sum, $multiply(a, *b));
                             }
@@ -164,8 +163,8 @@ macro_rules! kernel {
                 }
                 for (sums, out) in sums.iter().zip(out) {
                     for (v, sum) in sums.iter().enumerate() {
-                        // SAFETY: as above.
-                        unsafe { $store(out.as_mut_ptr().add(v * LANES).cast(), *sum) };
+                        // SAFETY: as for the loads.
+                        unsafe { $store(out.as_mut_ptr().add(v * SUMS).cast(), *sum) };
                     }
                 }
             }
@@ -173,21 +172,21 @@ macro_rules! kernel {
     };
 }
 
-/// [`add`] by the highest level of this processor.
+/// A kernel by the highest level of this processor.
 #[cfg(target_arch = "x86_64")]
 macro_rules! dispatch {
-    ($name:ident, $element:ty, $avx512:ident, $avx2:ident) => {
+    ($name:ident, $element:ty => $sum:ty, $avx512:ident, $avx2:ident, $portable:path) => {
         pub(in crate::plain) fn $name(
             left: &[Left<$element>],
             right: &[Row<$element>],
-            sums: &mut [Row<$element>; ROWS],
+            sums: &mut [Row<$sum>; ROWS],
         ) {
             match level() {
-                // SAFETY: `level` found AVX-512 F, DQ and VL on this processor.
+                // SAFETY: `level` found AVX-512 F, BW and DQ on this processor.
                 Isa::Avx512 => unsafe { $avx512(left, right, sums) },
                 // SAFETY: `level` found AVX2 on this processor.
                 Isa::Avx2 => unsafe { $avx2(left, right, sums) },
-                _ => add(left, right, sums),
+                _ => $portable(left, right, sums),
             }
         }
     };
@@ -196,15 +195,14 @@ macro_rules! dispatch {
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
     use std::arch::x86_64::{
-        __m256, __m256d, __m512, __m512d, __m512i, _mm256_add_epi32, _mm256_add_pd, _mm256_add_ps,
-        _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_pd,
-        _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_pd, _mm256_set1_ps, _mm256_setzero_si256,
+        __m256, __m256d, __m256i, __m512, __m512d, __m512i, _mm256_add_epi32, _mm256_add_pd,
+        _mm256_add_ps, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+        _mm256_mul_pd, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_pd, _mm256_set1_ps,
         _mm256_storeu_pd, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_add_epi32,
-        _mm512_add_epi64, _mm512_add_pd, _mm512_add_ps, _mm512_loadu_epi16, _mm512_loadu_epi32,
-        _mm512_loadu_epi64, _mm512_loadu_pd, _mm512_loadu_ps, _mm512_madd_epi16, _mm512_mul_pd,
-        _mm512_mul_ps, _mm512_mullo_epi64, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_pd,
-        _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_epi32, _mm512_storeu_epi64,
-        _mm512_storeu_pd, _mm512_storeu_ps,
+        _mm512_add_epi64, _mm512_add_pd, _mm512_add_ps, _mm512_loadu_pd, _mm512_loadu_ps,
+        _mm512_loadu_si512, _mm512_madd_epi16, _mm512_mul_pd, _mm512_mul_ps, _mm512_mullo_epi64,
+        _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_pd, _mm512_set1_ps, _mm512_storeu_pd,
+        _mm512_storeu_ps, _mm512_storeu_si512,
     };
 
     use gazelle_prg::isa::{Isa, level};
@@ -213,133 +211,55 @@ pub(super) mod x86 {
 
     #[rustfmt::skip]
     kernel!(
-        f32_avx512, "avx512f", f32, __m512, 8,
-        _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_mul_ps, _mm512_add_ps
+        f32_avx512, "avx512f", f32 => f32, __m512, 8, 1,
+        _mm512_loadu_ps, _mm512_storeu_ps, |[a]: [f32; 1]| _mm512_set1_ps(a),
+        _mm512_mul_ps, _mm512_add_ps
     );
     #[rustfmt::skip]
     kernel!(
-        f64_avx512, "avx512f", f64, __m512d, 4,
-        _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd, _mm512_mul_pd, _mm512_add_pd
+        f64_avx512, "avx512f", f64 => f64, __m512d, 4, 1,
+        _mm512_loadu_pd, _mm512_storeu_pd, |[a]: [f64; 1]| _mm512_set1_pd(a),
+        _mm512_mul_pd, _mm512_add_pd
     );
     #[rustfmt::skip]
     kernel!(
-        u64_avx512, "avx512f,avx512dq", u64, __m512i, 4,
-        _mm512_loadu_epi64, _mm512_storeu_epi64, set_words, _mm512_mullo_epi64, _mm512_add_epi64
+        u64_avx512, "avx512f,avx512dq", u64 => u64, __m512i, 4, 1,
+        _mm512_loadu_si512, _mm512_storeu_si512, |[a]: [u64; 1]| _mm512_set1_epi64(a as i64),
+        _mm512_mullo_epi64, _mm512_add_epi64
     );
     #[rustfmt::skip]
     kernel!(
-        f32_avx2, "avx2", f32, __m256, 2,
-        _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_mul_ps, _mm256_add_ps
+        pairs_avx512, "avx512f,avx512bw", i16 => i32, __m512i, 8, 2,
+        _mm512_loadu_si512, _mm512_storeu_si512, |pair: [i16; 2]| _mm512_set1_epi32(word(pair)),
+        _mm512_madd_epi16, _mm512_add_epi32
     );
     #[rustfmt::skip]
     kernel!(
-        f64_avx2, "avx2", f64, __m256d, 1,
-        _mm256_loadu_pd, _mm256_storeu_pd, _mm256_set1_pd, _mm256_mul_pd, _mm256_add_pd
+        f32_avx2, "avx2", f32 => f32, __m256, 2, 1,
+        _mm256_loadu_ps, _mm256_storeu_ps, |[a]: [f32; 1]| _mm256_set1_ps(a),
+        _mm256_mul_ps, _mm256_add_ps
     );
-    dispatch!(add_f32, f32, f32_avx512, f32_avx2);
-    dispatch!(add_f64, f64, f64_avx512, f64_avx2);
-    dispatch!(add_words, u64, u64_avx512, u64_avx2);
-
-    /// [`super::add_pairs`] by the highest level of this processor.
-    pub(in crate::plain) fn add_pairs(
-        left: &[Left<i16>],
-        right: &[Row<i16>],
-        sums: &mut [Row<i32>; ROWS],
-    ) {
-        match level() {
-            // SAFETY: `level` found AVX-512 F and BW on this processor.
-            Isa::Avx512 => unsafe { pairs_avx512(left, right, sums) },
-            // SAFETY: `level` found AVX2 on this processor.
-            Isa::Avx2 => unsafe { pairs_avx2(left, right, sums) },
-            _ => super::add_pairs(left, right, sums),
-        }
-    }
+    #[rustfmt::skip]
+    kernel!(
+        f64_avx2, "avx2", f64 => f64, __m256d, 1, 1,
+        _mm256_loadu_pd, _mm256_storeu_pd, |[a]: [f64; 1]| _mm256_set1_pd(a),
+        _mm256_mul_pd, _mm256_add_pd
+    );
+    #[rustfmt::skip]
+    kernel!(
+        pairs_avx2, "avx2", i16 => i32, __m256i, 2, 2,
+        _mm256_loadu_si256, _mm256_storeu_si256, |pair: [i16; 2]| _mm256_set1_epi32(word(pair)),
+        _mm256_madd_epi16, _mm256_add_epi32
+    );
+    dispatch!(add_f32, f32 => f32, f32_avx512, f32_avx2, add);
+    dispatch!(add_f64, f64 => f64, f64_avx512, f64_avx2, add);
+    dispatch!(add_words, u64 => u64, u64_avx512, u64_avx2, add);
+    dispatch!(add_pairs, i16 => i32, pairs_avx512, pairs_avx2, super::add_pairs);
 
     /// Two terms of a row as one word.
     #[inline]
     fn word([a, b]: [i16; 2]) -> i32 {
         i32::from(a as u16) | i32::from(b) << 16
-    }
-
-    /// Sums of a row in vectors of 16 and of 8.
-    const WIDE: usize = COLUMNS / 16;
-    const NARROW: usize = COLUMNS / 8;
-
-    #[target_feature(enable = "avx512f,avx512bw")]
-    fn pairs_avx512(left: &[Left<i16>], right: &[Row<i16>], out: &mut [Row<i32>; ROWS]) {
-        let mut sums = [[_mm512_setzero_si512(); WIDE]; ROWS];
-        for (sums, out) in sums.iter_mut().zip(&*out) {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: a row of sums has WIDE times 64 bytes.
-                *sum = unsafe { _mm512_loadu_epi32(out.as_ptr().add(16 * v)) };
-            }
-        }
-        for (left, right) in left.iter().zip(right.as_chunks::<TERMS>().0) {
-            for (t, rows) in right.as_chunks::<2>().0.iter().enumerate() {
-                let both = rows.as_flattened().as_ptr();
-                let mut x = [_mm512_setzero_si512(); WIDE];
-                for (v, x) in x.iter_mut().enumerate() {
-                    // SAFETY: two rows have WIDE times 64 bytes.
-                    *x = unsafe { _mm512_loadu_epi16(both.add(32 * v)) };
-                }
-                for (sums, left) in sums.iter_mut().zip(left) {
-                    let a = _mm512_set1_epi32(word([left[2 * t], left[2 * t + 1]]));
-                    for (sum, x) in sums.iter_mut().zip(&x) {
-                        *sum = _mm512_add_epi32(*sum, _mm512_madd_epi16(a, *x));
-                    }
-                }
-            }
-        }
-        for (sums, out) in sums.iter().zip(out) {
-            for (v, sum) in sums.iter().enumerate() {
-                // SAFETY: as for the loads.
-                unsafe { _mm512_storeu_epi32(out.as_mut_ptr().add(16 * v), *sum) };
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx2")]
-    fn pairs_avx2(left: &[Left<i16>], right: &[Row<i16>], out: &mut [Row<i32>; ROWS]) {
-        // As many sums as there are registers for.
-        const TOGETHER: usize = 2;
-        for (index, out) in out.as_chunks_mut::<TOGETHER>().0.iter_mut().enumerate() {
-            let mut sums = [[_mm256_setzero_si256(); NARROW]; TOGETHER];
-            for (sums, out) in sums.iter_mut().zip(&*out) {
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    // SAFETY: a row of sums has NARROW times 32 bytes.
-                    *sum = unsafe { _mm256_loadu_si256(out.as_ptr().add(8 * v).cast()) };
-                }
-            }
-            for (left, right) in left.iter().zip(right.as_chunks::<TERMS>().0) {
-                for (t, rows) in right.as_chunks::<2>().0.iter().enumerate() {
-                    let both = rows.as_flattened().as_ptr();
-                    let mut x = [_mm256_setzero_si256(); NARROW];
-                    for (v, x) in x.iter_mut().enumerate() {
-                        // SAFETY: two rows have NARROW times 32 bytes.
-                        *x = unsafe { _mm256_loadu_si256(both.add(16 * v).cast()) };
-                    }
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let left = &left[index * TOGETHER + r];
-                        let a = _mm256_set1_epi32(word([left[2 * t], left[2 * t + 1]]));
-                        for (sum, x) in sums.iter_mut().zip(&x) {
-                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(a, *x));
-                        }
-                    }
-                }
-            }
-            for (sums, out) in sums.iter().zip(out) {
-                for (v, sum) in sums.iter().enumerate() {
-                    // SAFETY: as for the loads.
-                    unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(8 * v).cast(), *sum) };
-                }
-            }
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn set_words(word: u64) -> __m512i {
-        _mm512_set1_epi64(word as i64)
     }
 
     /// Has no product of words: what the compiler makes of the portable loop.
