@@ -83,8 +83,9 @@ pub(crate) fn run(orders: &ServeOrders, quiet: bool) -> Outcome {
     guard(&house, &listener);
     let (ended, end) = channel();
     signals::follow(Arc::clone(&house), orders.clone(), ended.clone())?;
-    tell!("listening on {}", listener.local_addr()?);
+    // Whoever reads the line may ask at once; connections wait in the listener until they are accepted.
     house.metrics().set_ready(true);
+    tell!("listening on {}", listener.local_addr()?);
     if let Some(web) = web {
         web.start(Arc::clone(&house))?;
     }
