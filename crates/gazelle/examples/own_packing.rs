@@ -78,13 +78,15 @@ impl PackingScheme for RowByRow {
         &self,
         ops: &[&LinearOp],
         degree: usize,
-    ) -> Result<Vec<Vec<Candidate>>, LinearError> {
+        visit: &mut dyn FnMut(usize, &Candidate),
+    ) -> Result<(), LinearError> {
         let maps = vec![1; ops.len()];
         let plan = PackingPlan { ops: Vec::new(), phase: [1; 2], tile: [1; 2], channels: 1, maps };
         // Operators that it does not compute have no candidates.
-        let Ok(packing) = self.packing(ops, degree, &plan) else { return Ok(Vec::new()) };
+        let Ok(packing) = self.packing(ops, degree, &plan) else { return Ok(()) };
         let estimate = Estimate::of(&*packing, ops.len());
-        Ok(vec![vec![Candidate { plan, estimate }]])
+        visit(0, &Candidate { plan, estimate });
+        Ok(())
     }
     fn packing(
         &self,

@@ -110,8 +110,9 @@ pub trait PackingScheme: Debug + Send + Sync {
     /// have the same.
     fn name(&self) -> &'static str;
 
-    /// Packings worth pricing for operators that read the same tensor, in families; the planner
-    /// lays out the best few of each family. None if this scheme cannot compute the operators.
+    /// Shows the packings worth pricing for operators that read the same tensor, none if this scheme cannot
+    /// compute them: `visit(family, candidate)`, families numbered from 0, a candidate for as long as the call
+    /// lasts. The planner lays out the best few of each family.
     ///
     /// # Errors
     /// [`LinearError::Operator`] if an operator makes no sense.
@@ -119,7 +120,8 @@ pub trait PackingScheme: Debug + Send + Sync {
         &self,
         ops: &[&LinearOp],
         degree: usize,
-    ) -> Result<Vec<Vec<Candidate>>, LinearError>;
+        visit: &mut dyn FnMut(usize, &Candidate),
+    ) -> Result<(), LinearError>;
 
     /// The packing that a plan names. Plans come from the peer: time and memory must be bounded for
     /// any numbers.
@@ -137,7 +139,7 @@ pub trait PackingScheme: Debug + Send + Sync {
 }
 
 /// A packing that the planner may choose.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Candidate {
     /// What a plan will say; `ops` are filled in by the planner.
     pub plan: PackingPlan,
@@ -146,7 +148,7 @@ pub struct Candidate {
 }
 
 /// The size of a packing, as far as its price depends on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Estimate {
     /// Tiles of the tensor.
     pub tiles: usize,

@@ -30,7 +30,7 @@ pub struct GroupPlan {
 }
 
 /// One packing of a group's tensor; a scheme of one's own may read its numbers in its own way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackingPlan {
     /// Operators of the group that read this packing.
     pub ops: Vec<u32>,

@@ -92,7 +92,8 @@ fn packs(scheme: &dyn PackingScheme, group: &LinearGroup, parts: &[Vec<usize>]) 
     parts.iter().all(|part| {
         let ops: Vec<_> = part.iter().filter_map(|&op| group.ops.get(op)).collect();
         let some = |degree| {
-            scheme.candidates(&ops, degree).is_ok_and(|all| all.iter().any(|some| !some.is_empty()))
+            let mut any = false;
+            scheme.candidates(&ops, degree, &mut |_, _| any = true).is_ok() && any
         };
         DEGREES.into_iter().any(some)
     })
@@ -148,7 +149,7 @@ fn settle(
     // The cheapest (bits per coefficient, parameters) at one k.
     let at = |noise_bits: u32, fourier: bool| {
         let budget = Budget::new(search.degree, noise_bits, group, fourier)?;
-        let (bits, quarters, dropped) = budget.choose(&norms, weighing)?;
+        let (bits, quarters, dropped) = budget.choose(&norms, weighing, |_| false)?;
         let holds = |p: &Parameters| {
             norm_quarter_bits
                 .iter()

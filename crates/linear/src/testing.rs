@@ -11,7 +11,7 @@ use gazelle_prg::{Prg, Seed};
 use gazelle_share::{Conv2d, LinearOp, LinearWeights, Pads, TensorShape, plain};
 use rand_core::Rng;
 
-use crate::packing::{Coefficient, NO_WEIGHT, Packing, PackingScheme};
+use crate::packing::{Candidate, Coefficient, NO_WEIGHT, Packing, PackingScheme};
 use crate::plan::PackingPlan;
 
 /// Candidates of a family that are multiplied out.
@@ -37,7 +37,12 @@ pub fn conformance(scheme: &dyn PackingScheme) {
     for ops in operators() {
         let borrowed: Vec<&LinearOp> = ops.iter().collect();
         for degree in [2048, 4096] {
-            let families = scheme.candidates(&borrowed, degree).unwrap();
+            let mut families: Vec<Vec<Candidate>> = Vec::new();
+            let mut keep = |family: usize, candidate: &Candidate| {
+                families.resize_with(families.len().max(family + 1), Vec::new);
+                families[family].push(candidate.clone());
+            };
+            scheme.candidates(&borrowed, degree, &mut keep).unwrap();
             for family in &families {
                 let step = family.len().div_ceil(SAMPLES).max(1);
                 for candidate in family.iter().step_by(step) {

@@ -125,33 +125,29 @@ fn walk(
         node.inputs.iter().for_each(|id| last_reader[*id] = index);
     }
     for (index, (node, weights)) in network.layers().enumerate() {
-        let value = evaluate(architecture, node, weights, &mut trace, &mut coins);
+        let last = |id: &TensorId| last_reader[*id] == index && !keep(*id);
+        let x = &trace.tensors[node.input()];
+        let value = match &node.kind {
+            NodeKind::Linear(op) => plain::apply_signed(op, weights, x),
+            NodeKind::Step(step) => {
+                let (value, overflows) = if coins.rounds(step) {
+                    at_random(step, x, &mut coins)
+                } else if last(&node.input()) {
+                    nearest(step, std::mem::take(&mut trace.tensors[node.input()]))
+                } else {
+                    nearest(step, x.clone())
+                };
+                trace.overflows += overflows;
+                value
+            }
+            NodeKind::Local(_) => moved(architecture, node, weights, &|id| &trace.tensors[id]),
+        };
         trace.tensors[node.output] = value;
-        for id in node.inputs.iter().filter(|id| last_reader[**id] == index && !keep(**id)) {
+        for id in node.inputs.iter().filter(|id| last(id)) {
             trace.tensors[*id] = Vec::new();
         }
     }
     Ok(trace)
-}
-
-fn evaluate(
-    architecture: &Architecture,
-    node: &Node,
-    weights: &LinearWeights,
-    trace: &mut Trace,
-    coins: &mut Coins,
-) -> Vec<i64> {
-    let x = &trace.tensors[node.input()];
-    match &node.kind {
-        NodeKind::Linear(op) => plain::apply_signed(op, weights, x),
-        NodeKind::Step(step) => {
-            let random = step.rounding.is_local() && coins.state.is_some();
-            let (y, overflows) = if random { at_random(step, x, coins) } else { nearest(step, x) };
-            trace.overflows += overflows;
-            y
-        }
-        NodeKind::Local(_) => moved(architecture, node, weights, &|id| &trace.tensors[id]),
-    }
 }
 
 /// A local map on values, which have no guard bits below them as shares do.
@@ -188,31 +184,33 @@ fn moved<'a>(
     }
 }
 
-/// Values that one task takes.
+/// Values of a block.
 const BLOCK: usize = 1 << 12;
+/// Blocks that one task takes at least: less is done before another thread has woken up.
+const FEWEST: usize = 16;
 
-/// A step that rounds to the nearest, and how many values did not fit its width.
-fn nearest(step: &Step, x: &[i64]) -> (Vec<i64>, usize) {
+/// A step that rounds to the nearest, and how many values did not fit its width; in the values' own memory
+/// where it can.
+fn nearest(step: &Step, mut values: Vec<i64>) -> (Vec<i64>, usize) {
     let t = step.truncate_bits;
     let half = (1i64 << t) >> 1;
     let fits = fitting(step);
     let bounds = step.bounds();
     // optional: what the step does is done behind the rounding
     let (low, high) = bounds.unwrap_or((i64::MIN, i64::MAX));
-    let mut v = vec![0i64; x.len()];
-    let some = |(v, x): (&mut [i64], &[i64])| {
+    let some = |values: &mut [i64]| {
         plain::widest(|| {
             let mut overflows = 0;
-            for (v, x) in v.iter_mut().zip(x) {
-                let rounded = (x + half) >> t;
+            for v in values {
+                let rounded = (*v + half) >> t;
                 overflows += u64::from(rounded < fits.start) + u64::from(rounded >= fits.end);
                 *v = rounded.max(low).min(high);
             }
             overflows
         })
     };
-    let overflows: u64 = v.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).map(some).sum();
-    (if bounds.is_some() { v } else { step.apply(&v) }, overflows as usize)
+    let overflows: u64 = values.par_chunks_mut(BLOCK).with_min_len(FEWEST).map(some).sum();
+    (if bounds.is_some() { values } else { step.apply(&values) }, overflows as usize)
 }
 
 /// The values that a step's width holds.
@@ -284,6 +282,11 @@ impl Coins {
                 Self { state: Some(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)) }
             }
         }
+    }
+
+    /// Whether the step rounds at random.
+    fn rounds(&self, step: &Step) -> bool {
+        step.rounding.is_local() && self.state.is_some()
     }
 
     fn next(&mut self) -> u64 {

@@ -73,13 +73,18 @@ fn walk(
         node.inputs.iter().for_each(|id| last_reader[*id] = index);
     }
     for (index, node) in graph.nodes.iter().enumerate() {
-        tensors[node.output] = evaluate(graph, node, &tensors);
+        let last = |id: &usize| last_reader[*id] == index && *id != graph.output;
+        let own = if !keep && node.inputs.first().is_some_and(last) {
+            in_place(node, &mut tensors)
+        } else {
+            None
+        };
+        // optional: most nodes need their input as it is
+        tensors[node.output] = own.unwrap_or_else(|| evaluate(graph, node, &tensors));
         seen(node.output, &tensors[node.output]);
         if !keep {
-            for id in node.inputs.iter().filter(|id| last_reader[**id] == index) {
-                if *id != graph.output {
-                    tensors[*id] = Vec::new();
-                }
+            for id in node.inputs.iter().filter(|id| last(id)) {
+                tensors[*id] = Vec::new();
             }
         }
     }
@@ -127,7 +132,7 @@ pub(crate) fn each(values: &[f32], act: impl Fn(f32) -> f32 + Sync) -> Vec<f32> 
     }
     let mut result = vec![0.0; values.len()];
     let block = |(to, from): (&mut [f32], &[f32])| {
-        to.iter_mut().zip(from).for_each(|(to, x)| *to = act(*x));
+        plain::widest(|| to.iter_mut().zip(from).for_each(|(to, x)| *to = act(*x)));
     };
     result.par_chunks_mut(BLOCK).zip(values.par_chunks(BLOCK)).for_each(block);
     result
@@ -138,10 +143,36 @@ pub(crate) fn largest(values: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut most = [0f32; LANES];
     let (whole, rest) = values.as_chunks::<LANES>();
-    for values in whole {
-        most.iter_mut().zip(values).for_each(|(most, x)| *most = most.max(x.abs()));
-    }
+    plain::widest(|| {
+        for values in whole {
+            most.iter_mut().zip(values).for_each(|(most, x)| *most = most.max(x.abs()));
+        }
+    });
     most.iter().chain(rest).fold(0f32, |most, x| most.max(x.abs()))
+}
+
+/// `act` of each value, in its place.
+fn each_in_place(values: &mut [f32], act: impl Fn(f32) -> f32 + Sync) {
+    let block = |values: &mut [f32]| {
+        plain::widest(|| values.iter_mut().for_each(|x| *x = act(*x)));
+    };
+    if values.len() < PARALLEL {
+        block(values);
+    } else {
+        values.par_chunks_mut(BLOCK).for_each(block);
+    }
+}
+
+/// A node's value in the memory of its input, which nothing else reads, if it is made value by value.
+fn in_place(node: &GraphNode, tensors: &mut [Vec<f32>]) -> Option<Vec<f32>> {
+    let values = &mut tensors[node.input()];
+    let (low, high) = match &node.op {
+        Op::Relu => (0.0, f32::INFINITY),
+        Op::Clip { low, high } => (*low, *high),
+        _ => return None,
+    };
+    each_in_place(values, |x| x.max(low).min(high));
+    Some(std::mem::take(values))
 }
 
 fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
@@ -152,11 +183,7 @@ fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
     let (x, shape) = at(0);
     let output = graph.shape(node.output);
     match &node.op {
-        Op::Linear { op, weights, bias } => {
-            let mut y = plain::linear(op, weights, x);
-            add_bias(&mut y, output, bias);
-            y
-        }
+        Op::Linear { op, weights, bias } => plain::affine(op, weights, bias, x),
         Op::Affine { scale, shift } => {
             let mut y = x.to_vec();
             each_channel(&mut y, shape, scale, |y, scale| *y *= scale);
@@ -175,7 +202,7 @@ fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Vec<f32>]) -> Vec<f32> {
             y
         }
         Op::MaxPool { window, relu } => {
-            let mut y = window.fold(shape, x, |a, b| a.max(*b));
+            let mut y = window.fold_in_any_order(shape, x, |a, b| a.max(*b));
             if *relu {
                 for y in &mut y {
                     *y = y.max(0.0);

@@ -59,7 +59,8 @@ pub struct Options {
     pub resolution: Option<i32>,
     /// Multiply-adds spent on checking one candidate width.
     pub effort: u64,
-    /// What the fixed-point network is compared with: the file itself. Without it, the graph in f32.
+    /// What the fixed-point network is compared with, on the inputs that it is checked on: the file itself.
+    /// Without it, the graph in f32.
     pub reference: Option<Reference>,
     /// Whether the private result is the reference bit for bit.
     pub rounding: RoundingMode,
@@ -267,6 +268,8 @@ struct CalibratedGraph {
     resolution: i32,
     /// What errors of the logits are measured by.
     scale: f64,
+    /// What candidates are checked on.
+    checks: evaluate::CheckedInputs,
     left_out: LeftOut,
 }
 
@@ -293,13 +296,23 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
     }
     let mut calibration = calibrate::run(&lowered, &inputs, options.effort)?;
     let mut written = None;
+    let checks = evaluate::CheckedInputs::new(lowered.macs(), options.effort, inputs.len());
     if let Some(reference) = &options.reference {
-        let parts = options.watcher.parts("calibrating", inputs.len());
-        calibration.logits = calibrate::each(&lowered, &inputs, |input| {
+        // The others only say how large logits are; theirs are the graph's, near enough.
+        let chosen = |at: &usize| reference.rounds() || checks.inputs.contains(at);
+        let of_file: Vec<(usize, &Vec<f32>)> =
+            inputs.iter().enumerate().filter(|(at, _)| chosen(at)).collect();
+        let parts = options.watcher.parts("calibrating", of_file.len());
+        let logits = calibrate::each(&lowered, &of_file, |(_, input)| {
             let logits = reference.unrounded(input);
             parts.one();
             logits
         })?;
+        for ((at, _), logits) in of_file.into_iter().zip(logits) {
+            if let Some(own) = calibration.logits.get_mut(at) {
+                *own = logits;
+            }
+        }
         if reference.rounds() {
             written = Some(calibrate::each(&lowered, &inputs, |input| reference.logits(input))?);
         }
@@ -355,6 +368,7 @@ fn prepare(graph: &Graph, options: &Options) -> Result<CalibratedGraph, ModelErr
         ranges,
         resolution,
         scale,
+        checks,
         left_out,
     })
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use gazelle_share::TensorShape;
+use gazelle_share::{TensorShape, plain};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
@@ -153,9 +153,11 @@ impl InputRange {
         let plane = (shape.height * shape.width).max(1);
         let start = [f32::INFINITY, f32::NEG_INFINITY];
         let mut ends = vec![start; shape.channels];
-        for (at, x) in inputs.iter().flat_map(|input| input.iter().enumerate()) {
-            if let Some([low, high]) = ends.get_mut(at / plane) {
-                (*low, *high) = (low.min(*x), high.max(*x));
+        for input in inputs {
+            for ([low, high], values) in ends.iter_mut().zip(input.chunks(plane)) {
+                let (least, most) = least_and_most(values);
+                // Zeros have no sign: which of two comes first depends on the processor.
+                (*low, *high) = (low.min(least) + 0.0, high.max(most) + 0.0);
             }
         }
         let observed = Self::new(ends).ok()?;
@@ -225,6 +227,22 @@ const SEEN: f32 = 8.0;
 const LEAST_SHARE: f32 = 1.0 / 16.0;
 /// Of the width, on either side.
 const MOST_SHARE: f32 = 2.0;
+
+/// Of values, several at a time; what is not a number counts for nothing.
+fn least_and_most(values: &[f32]) -> (f32, f32) {
+    const LANES: usize = 16;
+    let (mut least, mut most) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    let (whole, rest) = values.as_chunks::<LANES>();
+    plain::widest(|| {
+        for values in whole {
+            for ((least, most), x) in least.iter_mut().zip(&mut most).zip(values) {
+                (*least, *most) = (least.min(*x), most.max(*x));
+            }
+        }
+    });
+    let least = least.iter().chain(rest).copied().fold(f32::INFINITY, f32::min);
+    (least, most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max))
+}
 
 #[cfg(test)]
 mod tests {

@@ -7,14 +7,40 @@
 #![expect(clippy::indexing_slicing, reason = "nodes are numbered as they are made")]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use gazelle_share::{TensorShape, Window};
+use gazelle_share::{Pads, TensorShape, Window};
 
 /// A word of one channel: made by `level` (0: the inputs), at `index` among its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct PoolNode {
     level: usize,
     index: usize,
+}
+
+/// Lists one behind the other.
+struct Lists<T> {
+    items: Vec<T>,
+    ends: Vec<usize>,
+}
+
+impl<T> Default for Lists<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), ends: Vec::new() }
+    }
+}
+
+impl<T> Lists<T> {
+    /// What was pushed since is a list; its number.
+    fn finish(&mut self) -> usize {
+        self.ends.push(self.items.len());
+        self.ends.len() - 1
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[T]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(start, end)| &self.items[*start..*end])
+    }
 }
 
 /// The tree of one channel.
@@ -44,66 +70,62 @@ impl MaxTree {
     pub(crate) fn new(window: &Window, input: TensorShape) -> Option<Self> {
         let input = TensorShape { channels: 1, ..input };
         let output = window.output(input);
-        let span = |start: usize, before: usize, kernel: usize, limit: usize| {
-            let first = start.saturating_sub(before);
-            let end = (start + kernel).saturating_sub(before).min(limit);
-            (first < end).then_some(first..end)
-        };
         let mut tree = Self { counts: vec![input.len()], levels: Vec::new(), outputs: Vec::new() };
-        // Maxima along the rows, for the rows that some window needs.
-        let mut rows: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-        let mut lists: Vec<Vec<PoolNode>> = Vec::new();
-        let mut columns: Vec<Vec<usize>> = Vec::new();
+        // Maxima along the rows, for the rows that some window needs: their numbers, by row and column of the
+        // output.
+        let mut row_lists: Vec<Vec<Option<usize>>> = vec![Vec::new(); input.height];
+        let (mut lists, mut columns) = (Lists::default(), Lists::default());
         for y in 0..output.height {
             for x in 0..output.width {
                 let [kh, kw] = window.kernel;
                 let ys = span(y * window.stride[0], window.pads.top, kh, input.height)?;
                 let xs = span(x * window.stride[1], window.pads.left, kw, input.width)?;
-                let mut column = Vec::with_capacity(ys.len());
                 for row in ys {
-                    let next = lists.len();
-                    let list = *rows.entry((row, x)).or_insert(next);
-                    if list == next {
+                    let numbers = &mut row_lists[row];
+                    if numbers.is_empty() {
+                        numbers.resize(output.width, None);
+                    }
+                    let list = *numbers[x].get_or_insert_with(|| {
                         let node =
                             |column| PoolNode { level: 0, index: input.index(0, row, column) };
-                        lists.push(xs.clone().map(node).collect());
-                    }
-                    column.push(list);
+                        lists.items.extend(xs.clone().map(node));
+                        lists.finish()
+                    });
+                    columns.items.push(list);
                 }
-                columns.push(column);
+                columns.finish();
             }
         }
         let rows = tree.reduce(lists)?;
-        let lists = columns
-            .into_iter()
-            .map(|column| column.into_iter().map(|i| rows[i]).collect())
-            .collect();
-        tree.outputs = tree.reduce(lists)?;
+        let items = columns.items.into_iter().map(|list| rows[list]).collect();
+        tree.outputs = tree.reduce(Lists { items, ends: columns.ends })?;
         Some(tree)
     }
 
     /// Reduces each list to one word, all lists level by level.
-    fn reduce(&mut self, mut lists: Vec<Vec<PoolNode>>) -> Option<Vec<PoolNode>> {
+    fn reduce(&mut self, mut lists: Lists<PoolNode>) -> Option<Vec<PoolNode>> {
         while lists.iter().any(|list| list.len() > 1) {
             let level = self.counts.len();
             let mut pairs = Vec::new();
-            for list in &mut lists {
-                let old = std::mem::take(list);
-                for pair in old.chunks(2) {
+            let mut halves = Lists::default();
+            for list in lists.iter() {
+                for pair in list.chunks(2) {
                     match *pair {
                         [a, b] => {
-                            list.push(PoolNode { level, index: pairs.len() });
+                            halves.items.push(PoolNode { level, index: pairs.len() });
                             pairs.push((a, b));
                         }
-                        [a] => list.push(a),
+                        [a] => halves.items.push(a),
                         _ => {}
                     }
                 }
+                halves.finish();
             }
+            lists = halves;
             self.counts.push(pairs.len());
             self.levels.push(pairs);
         }
-        lists.into_iter().map(|list| list.first().copied()).collect()
+        lists.iter().map(|list| list.first().copied()).collect()
     }
 
     /// The tree for `channels` channels at once.
@@ -135,16 +157,34 @@ impl MaxTree {
         MaxLevels { pairs, smaller, outputs: outputs.collect() }
     }
 
-    /// Number of levels.
-    pub(crate) fn depth(&self) -> usize {
-        self.levels.len()
-    }
-
     /// Comparisons per channel.
     #[cfg(test)]
     fn comparisons(&self) -> usize {
         self.levels.iter().map(Vec::len).sum()
     }
+}
+
+/// Number of levels of a [`MaxTree`]; `None` if a window lies in the padding.
+pub(crate) fn max_depth(window: &Window, input: TensorShape) -> Option<usize> {
+    let output = window.output(input);
+    let Pads { top, left, .. } = window.pads;
+    let axes = [(output.height, top, input.height), (output.width, left, input.width)];
+    let mut depth = 0;
+    for (axis, (outputs, before, limit)) in axes.into_iter().enumerate() {
+        let longest = (0..outputs).try_fold(0, |longest, at| {
+            let span = span(at * window.stride[axis], before, window.kernel[axis], limit)?;
+            Some(span.len().max(longest))
+        })?;
+        depth += longest.next_power_of_two().trailing_zeros() as usize;
+    }
+    Some(depth)
+}
+
+/// The positions of an axis that a window begun `before` padding covers, if any.
+fn span(start: usize, before: usize, kernel: usize, limit: usize) -> Option<Range<usize>> {
+    let first = start.saturating_sub(before);
+    let end = (start + kernel).saturating_sub(before).min(limit);
+    (first < end).then_some(first..end)
 }
 
 /// The outputs of a sum-pool whose windows hold the same number of positions.
@@ -174,8 +214,6 @@ pub(crate) fn sum_groups(window: &Window, input: TensorShape) -> Vec<SumGroup> {
 
 #[cfg(test)]
 mod tests {
-    use gazelle_share::Pads;
-
     use super::*;
 
     fn maxima(window: &Window, input: TensorShape, values: &[i64]) -> Vec<i64> {
@@ -221,6 +259,8 @@ mod tests {
                 .map(|w| w.iter().map(|i| values[*i]).max().unwrap())
                 .collect();
             assert_eq!(maxima(&window, shape, &values), expected);
+            let tree = MaxTree::new(&window, shape).unwrap();
+            assert_eq!(max_depth(&window, shape), Some(tree.levels.len()));
         }
     }
 
@@ -228,6 +268,15 @@ mod tests {
     fn properties_a_window_inside_the_padding_is_refused() {
         let window = Window { kernel: [1, 1], stride: [1, 1], pads: Pads::all(1) };
         assert!(MaxTree::new(&window, TensorShape::new(1, 2, 2)).is_none());
+        assert_eq!(max_depth(&window, TensorShape::new(1, 2, 2)), None);
+    }
+
+    #[test]
+    fn adversarial_rows_that_no_window_needs_take_no_memory() {
+        let pads = Pads { top: 0, left: 1023, bottom: 0, right: 1023 };
+        let window = Window { kernel: [1, 1024], stride: [65_536, 1], pads };
+        let tree = MaxTree::new(&window, TensorShape::new(1, 65_536, 1)).unwrap();
+        assert_eq!((tree.outputs.len(), tree.comparisons()), (1024, 0));
     }
 
     #[test]

@@ -87,7 +87,14 @@ impl LocalMap {
         };
         let mut words = match self {
             Self::Reshape | Self::AddBias => first.to_vec(),
-            Self::Concat => inputs.iter().flat_map(|(words, _)| words.iter().copied()).collect(),
+            Self::Concat => {
+                // Room for all: what is left behind by one that grows may be shares.
+                let mut words = Vec::with_capacity(output.len());
+                for (some, _) in inputs {
+                    words.extend_from_slice(some);
+                }
+                words
+            }
             Self::Add { shifts } => {
                 let mut sum = vec![T::default(); output.len()];
                 let block = |(block, sum): (usize, &mut [T])| {

@@ -21,7 +21,7 @@ use planes::PaddedPlanes;
 
 pub use element::{COLUMNS, Element};
 pub use gazelle_prg::simd::widest;
-pub use product::product;
+pub use product::{product, product_with};
 
 /// Below this many multiply-adds one thread does all.
 const PARALLEL_MACS: u64 = 1 << 20;
@@ -43,10 +43,16 @@ pub fn apply(op: &LinearOp, weights: &LinearWeights, input: &[u64], bits: u32) -
 ///
 /// Cost: [`LinearOp::macs`] multiply-adds, in the narrowest arithmetic that holds all sums exactly: small
 /// integers, floating point, or words.
-pub fn apply_signed(op: &LinearOp, weights: &LinearWeights, input: &[i64]) -> Vec<i64> {
+pub fn apply_signed(
+    op: &LinearOp,
+    LinearWeights { weights, bias }: &LinearWeights,
+    input: &[i64],
+) -> Vec<i64> {
     let terms = op.weight_len() / op.output_shape().channels.max(1);
+    let blocks = input.par_chunks(BLOCK).with_min_len(FEWEST);
     // Not less than the largest of each.
-    let size = widest(|| input.iter().fold(0, |most, x| most | x.unsigned_abs()));
+    let size = blocks.map(|some| widest(|| some.iter().fold(0, |most, x| most | x.unsigned_abs())));
+    let size = size.reduce(|| 0, |a, b| a | b);
     let large = |row: &[i32]| {
         let (mut sum, mut most) = (0u64, 0);
         widest(|| {
@@ -57,19 +63,41 @@ pub fn apply_signed(op: &LinearOp, weights: &LinearWeights, input: &[i64]) -> Ve
         });
         (sum, most)
     };
-    let rows = weights.weights.par_chunks(terms.max(1)).with_min_len(BLOCK.div_ceil(terms.max(1)));
+    let fewest = (FEWEST * BLOCK).div_ceil(terms.max(1));
+    let rows = weights.par_chunks(terms.max(1)).with_min_len(fewest);
     let (row, weight) = rows.map(large).reduce(|| (0, 0), |(a, b), (c, d)| (a.max(c), b | d));
     let sum = row.saturating_mul(size);
+    let of = (&**weights, &**bias);
     if sum < SMALL_SUM && size < SMALL && u64::from(weight) < SMALL {
-        let input: Vec<i16> = widest(|| input.iter().map(|x| *x as i16).collect());
-        biased(op, &weights.bias, &linear(op, &weights.weights, &input), i64::from)
+        let input = converted(input, |x| x as i16);
+        biased(op, of, &input, i64::from, i64::wrapping_add)
     } else if sum < EXACT && size < EXACT {
-        let input: Vec<f64> = widest(|| input.iter().map(|x| to_float(*x)).collect());
-        biased(op, &weights.bias, &linear(op, &weights.weights, &input), to_integer)
+        let input = converted(input, to_float);
+        biased(op, of, &input, to_integer, i64::wrapping_add)
     } else {
-        let input: Vec<u64> = input.iter().map(|x| *x as u64).collect();
-        biased(op, &weights.bias, &linear(op, &weights.weights, &input), |sum| sum as i64)
+        let input = converted(input, |x| x as u64);
+        biased(op, of, &input, |sum: u64| sum as i64, i64::wrapping_add)
     }
+}
+
+/// Each value as another type.
+fn converted<E: Element>(values: &[i64], one: impl Fn(i64) -> E + Sync) -> Vec<E> {
+    let mut result = vec![E::default(); values.len()];
+    let some = |(to, from): (&mut [E], &[i64])| {
+        widest(|| to.iter_mut().zip(from).for_each(|(to, x)| *to = one(*x)));
+    };
+    let blocks = result.par_chunks_mut(BLOCK).zip(values.par_chunks(BLOCK));
+    blocks.with_min_len(FEWEST).for_each(some);
+    result
+}
+
+/// `W x` and the bias in floating point, each sum of products in the order of the weights and the bias last.
+///
+/// - `bias`: one per output map, or one per output element, or none.
+///
+/// Cost: [`LinearOp::macs`] multiply-adds, over all threads.
+pub fn affine(op: &LinearOp, weights: &[f32], bias: &[f32], input: &[f32]) -> Vec<f32> {
+    biased(op, (weights, bias), input, |sum| sum, |sum, bias| sum + bias)
 }
 
 /// Factors below fit the smallest arithmetic, as do sums below the other.
@@ -79,8 +107,10 @@ const SMALL_SUM: u64 = 1 << 31;
 const EXACT: u64 = 1 << 51;
 /// 2^52 and 2^51, whose last bit counts ones.
 const ONES: f64 = 6_755_399_441_055_744.0;
-/// Elements that one task takes.
+/// Elements of a block.
 const BLOCK: usize = 1 << 14;
+/// Blocks that one task takes at least: less is done before another thread has woken up.
+const FEWEST: usize = 4;
 
 /// Faster than the processor's own conversion, which not all have for vectors.
 #[inline]
@@ -94,54 +124,63 @@ fn to_integer(x: f64) -> i64 {
     (x + ONES).to_bits().wrapping_sub(ONES.to_bits()) as i64
 }
 
-/// Adds the bias, one per output map, or one per output element, or none.
-fn biased<S: Copy + Sync>(
+/// `W x`, made something else, with the bias: one per output map, or one per output element, or none.
+fn biased<E: Element, T: Copy + Default + Send + Sync>(
     op: &LinearOp,
-    bias: &[i64],
-    sums: &[S],
-    integer: impl Fn(S) -> i64 + Sync,
-) -> Vec<i64> {
+    (weights, bias): (&[E::Weight], &[T]),
+    input: &[E],
+    made: impl Fn(E::Sum) -> T + Sync,
+    add: impl Fn(T, T) -> T + Sync,
+) -> Vec<T> {
     let shape = op.output_shape();
-    let plane = (shape.height * shape.width).max(1);
-    let mut output = vec![0; sums.len()];
-    let map = |(map, (to, from)): (usize, (&mut [i64], &[S]))| {
-        let own = bias.get(map * plane..).filter(|_| bias.len() == sums.len());
-        // optional: without a bias nothing is added
-        let all = bias.get(map).filter(|_| bias.len() == shape.channels).copied().unwrap_or(0);
-        widest(|| {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = integer(*from).wrapping_add(all);
-            }
-        });
-        if let Some(own) = own.filter(|_| plane > 1) {
-            to.iter_mut().zip(own).for_each(|(to, b)| *to = to.wrapping_add(*b));
+    let plane = shape.height * shape.width;
+    let by_map = bias.len() == shape.channels;
+    linear_with(op, weights, input, |[map, at], sums, to| {
+        // Short functions each: a long one would not become part of what is compiled for wide vectors.
+        let both = to.iter_mut().zip(sums);
+        if by_map {
+            let bias = bias[map];
+            widest(|| both.for_each(|(to, sum)| *to = add(made(*sum), bias)));
+        } else if bias.len() == shape.len() {
+            let own = &bias[map * plane + at..];
+            widest(|| both.zip(own).for_each(|((to, sum), bias)| *to = add(made(*sum), *bias)));
+        } else {
+            widest(|| both.for_each(|(to, sum)| *to = made(*sum)));
         }
-    };
-    let maps = (&mut *output, sums);
-    if op.macs() < PARALLEL_MACS {
-        maps.0.chunks_mut(plane).zip(maps.1.chunks(plane)).enumerate().for_each(map);
-    } else {
-        maps.0.par_chunks_mut(plane).zip(maps.1.par_chunks(plane)).enumerate().for_each(map);
-    }
-    output
+    })
 }
 
 /// `W x` in any arithmetic; see [`apply`].
 pub fn linear<E: Element>(op: &LinearOp, weights: &[E::Weight], input: &[E]) -> Vec<E::Sum> {
+    linear_with(op, weights, input, |_, sums, to| to.copy_from_slice(sums))
+}
+
+/// `W x`, made something else while it is at hand.
+///
+/// - `put([map, position], sums, to)`: as for [`product_with`].
+fn linear_with<E: Element, T: Copy + Default + Send + Sync>(
+    op: &LinearOp,
+    weights: &[E::Weight],
+    input: &[E],
+    put: impl Fn([usize; 2], &[E::Sum], &mut [T]) + Sync,
+) -> Vec<T> {
     let input = fit(input, op.input_len());
     let w = fit(weights, op.weight_len());
-    let mut output = vec![E::Sum::default(); op.output_shape().len()];
+    let mut output = vec![T::default(); op.output_shape().len()];
     let alone = op.macs() < PARALLEL_MACS;
     match op {
         LinearOp::FullyConnected { inputs, .. } => {
-            let row = |(y, row): (&mut E::Sum, &[E::Weight])| *y = dot(row, &input);
+            let row = |((map, to), row): ((usize, &mut [T]), &[E::Weight])| {
+                put([map, 0], &[dot(row, &input)], to);
+            };
             if alone {
-                output.iter_mut().zip(w.chunks_exact(*inputs)).for_each(row);
+                output.chunks_mut(1).enumerate().zip(w.chunks_exact(*inputs)).for_each(row);
             } else {
-                output.par_iter_mut().zip(w.par_chunks_exact(*inputs)).for_each(row);
+                let output = output.par_chunks_mut(1).enumerate();
+                output.zip(w.par_chunks_exact(*inputs)).for_each(row);
             }
         }
-        LinearOp::Conv(conv) => convolve(conv, &w, &input, &mut output, alone),
+        LinearOp::Conv(conv) => convolve(conv, &w, &input, put, &mut output, alone),
     }
     output
 }
@@ -167,11 +206,12 @@ fn dot<E: Element>(row: &[E::Weight], input: &[E]) -> E::Sum {
 }
 
 /// A matrix product for each group.
-fn convolve<E: Element>(
+fn convolve<E: Element, T: Send>(
     conv: &Conv2d,
     w: &[E::Weight],
     input: &[E],
-    output: &mut [E::Sum],
+    put: impl Fn([usize; 2], &[E::Sum], &mut [T]) + Sync,
+    output: &mut [T],
     alone: bool,
 ) {
     let shape = conv.output();
@@ -180,7 +220,7 @@ fn convolve<E: Element>(
     let in_group = conv.input.channels / conv.groups;
     let depth = in_group * conv.kernel[0] * conv.kernel[1];
     let planes = PaddedPlanes::new(conv, input, alone);
-    let one = |(group, out): (usize, &mut [E::Sum])| {
+    let one = |(group, out): (usize, &mut [T])| {
         let w = &w[group * per_group * depth..][..per_group * depth];
         let left = |row: usize, first: usize, to: &mut [E]| {
             let from = &w[row * depth + first..][..to.len()];
@@ -189,7 +229,10 @@ fn convolve<E: Element>(
         let right = |first: usize, column: usize, panel: &mut [[E; COLUMNS]]| {
             planes.fill(group * in_group, (first, column), panel);
         };
-        product([per_group, depth, plane], left, right, out);
+        let put = |[map, at]: [usize; 2], sums: &[E::Sum], to: &mut [T]| {
+            put([group * per_group + map, at], sums, to);
+        };
+        product_with([per_group, depth, plane], left, right, put, out);
     };
     let each = (per_group * plane).max(1);
     if alone || conv.groups == 1 {

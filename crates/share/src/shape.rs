@@ -139,12 +139,36 @@ impl Window {
     ///
     /// # Panics
     /// If there are fewer values than the input has elements.
-    #[expect(clippy::indexing_slicing, reason = "windows are cut off at the input's edges")]
     pub fn fold<T: Copy + Default + Send + Sync + Zeroize>(
         &self,
         input: TensorShape,
         values: &[T],
         join: impl Fn(T, &T) -> T + Sync,
+    ) -> Vec<T> {
+        self.folded(input, values, join, false)
+    }
+
+    /// The same for a `join` that gives the same in any order; with fewer joins where windows overlap.
+    ///
+    /// # Panics
+    /// As [`fold`](Self::fold).
+    pub fn fold_in_any_order<T: Copy + Default + Send + Sync + Zeroize>(
+        &self,
+        input: TensorShape,
+        values: &[T],
+        join: impl Fn(T, &T) -> T + Sync,
+    ) -> Vec<T> {
+        self.folded(input, values, join, true)
+    }
+
+    /// - `any_order`: the rows of windows are joined first, each once for all windows beside one another.
+    #[expect(clippy::indexing_slicing, reason = "windows are cut off at the input's edges")]
+    fn folded<T: Copy + Default + Send + Sync + Zeroize>(
+        &self,
+        input: TensorShape,
+        values: &[T],
+        join: impl Fn(T, &T) -> T + Sync,
+        any_order: bool,
     ) -> Vec<T> {
         /// Elements from which on all threads take part.
         const PARALLEL: usize = 1 << 16;
@@ -153,10 +177,23 @@ impl Window {
         // Tap by tap in the windows' order, each for all outputs of a row: those that begin with it take
         // its value, all others join it.
         let phase = input.width.div_ceil(across);
+        // By tap: outputs whose tap is no padding, where they read, and how many of them begin with it.
+        let of_tap = |tap: usize| {
+            let from = left.saturating_sub(tap).div_ceil(across);
+            let end = (input.width + left).saturating_sub(tap).div_ceil(across).min(output.width);
+            let at = from * across + tap - left;
+            // Behind the first at most one, whose taps before are padding.
+            let one = usize::from(from * across + tap == left);
+            let begun = if tap == 0 { end.saturating_sub(from) } else { one };
+            (from < end).then_some((from..end, at % across * phase + at / across, begun))
+        };
+        let taps = if self.kernel[1] > input.width { 0 } else { self.kernel[1] };
+        let taps: Vec<_> = (0..taps).filter_map(of_tap).collect();
         let channel = |(c, result): (usize, &mut [T])| {
             // A row, split by column modulo the stride, so that every tap reads consecutive elements.
             let columns = if across > 1 { across.min(input.width) } else { 0 };
             let mut split = vec![T::default(); phase * columns];
+            let mut joined = vec![T::default(); if any_order { input.width } else { 0 }];
             for (y, result) in result.chunks_exact_mut(output.width.max(1)).enumerate() {
                 let start = y * down;
                 let top = start.saturating_sub(self.pads.top).min(input.height);
@@ -175,38 +212,36 @@ impl Window {
                     }
                     continue;
                 }
-                for row in top..bottom.min(input.height) {
-                    let mut values = &values[input.index(c, row, 0)..][..input.width];
+                let mut bottom = bottom.min(input.height);
+                let row_of = |row: usize| &values[input.index(c, row, 0)..][..input.width];
+                let at_once = any_order && top + 1 < bottom;
+                if at_once {
+                    joined.copy_from_slice(row_of(top));
+                    for row in top + 1..bottom {
+                        let both = joined.iter_mut().zip(row_of(row));
+                        widest(|| both.for_each(|(sum, value)| *sum = join(*sum, value)));
+                    }
+                    bottom = top + 1;
+                }
+                for row in top..bottom {
+                    let mut values = if at_once { &*joined } else { row_of(row) };
                     if across > 1 {
                         by_column(values, across, &mut split);
                         values = &split;
                     }
-                    for tap in 0..self.kernel[1] {
-                        // Outputs whose tap is no padding.
-                        let from = left.saturating_sub(tap).div_ceil(across);
-                        let end = (input.width + left).saturating_sub(tap).div_ceil(across);
-                        let end = end.min(output.width);
-                        if from >= end {
-                            continue;
-                        }
-                        let begins = from * across + tap == left;
-                        let at = from * across + tap - left;
-                        let read = &values[at % across * phase + at / across..][..end - from];
-                        let own = &mut result[from..end];
-                        let begun = match (row == top, tap) {
-                            (true, 0) => own.len(),
-                            // At most one, whose taps before are padding.
-                            (true, _) => usize::from(begins),
-                            (false, _) => 0,
-                        };
+                    for (outputs, at, begun) in &taps {
+                        let read = &values[*at..][..outputs.len()];
+                        let own = &mut result[outputs.clone()];
+                        let begun = if row == top { *begun } else { 0 };
                         own[..begun].copy_from_slice(&read[..begun]);
-                        let joined = own[begun..].iter_mut().zip(&read[begun..]);
-                        widest(|| joined.for_each(|(sum, value)| *sum = join(*sum, value)));
+                        let both = own[begun..].iter_mut().zip(&read[begun..]);
+                        widest(|| both.for_each(|(sum, value)| *sum = join(*sum, value)));
                     }
                 }
             }
             // It may have held shares.
             split.zeroize();
+            joined.zeroize();
         };
         let mut result = vec![T::default(); output.len()];
         let plane = (output.height * output.width).max(1);
@@ -299,6 +334,8 @@ mod tests {
                 gathered.iter().map(|w| w.iter().map(|i| values[*i]).sum()).collect();
             assert_eq!(window.fold(input, &values, |a, b| a.max(*b)), maxima);
             assert_eq!(window.fold(input, &values, |a, b| a + b), sums);
+            assert_eq!(window.fold_in_any_order(input, &values, |a, b| a.max(*b)), maxima);
+            assert_eq!(window.fold_in_any_order(input, &values, |a, b| a + b), sums);
             // In order, from the first element on.
             let digits = |mut w: std::slice::Iter<'_, usize>| {
                 let first = w.next().map(|i| values[*i]);

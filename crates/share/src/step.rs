@@ -298,7 +298,7 @@ impl Step {
             }
             StepFunction::Clip { high } => values.iter().map(|v| (*v).max(0).min(*high)).collect(),
             StepFunction::MaxPool { window, relu } => {
-                let mut maxima = window.fold(self.input, values, |a, b| a.max(*b));
+                let mut maxima = window.fold_in_any_order(self.input, values, |a, b| a.max(*b));
                 if *relu {
                     for v in &mut maxima {
                         *v = (*v).max(0);

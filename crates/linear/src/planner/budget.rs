@@ -136,11 +136,13 @@ impl Budget {
     }
 
     /// The cheapest h and d for squared norms by operator: `(bits, 4h, d)`, bits per coefficient,
-    /// weighed. Nothing if the bound cannot be met.
+    /// weighed. Nothing if the bound cannot be met, or where it is clear at once that there will be
+    /// `too_many`.
     pub(super) fn choose(
         &self,
         norms: &(impl Iterator<Item = (usize, f64)> + Clone),
         weighing: Weighing,
+        too_many: impl Fn(f64) -> bool,
     ) -> Option<(f64, u32, u32)> {
         let modulus_bits = self.ring_bits + self.noise_bits;
         let whole = 4 * self.noise_bits;
@@ -165,6 +167,10 @@ impl Budget {
             }
             if left < 0.0 {
                 continue;
+            }
+            // Nothing that comes keeps less or drops more.
+            if tried == 0 && too_many(bits(quarters, most_dropped)) {
+                return None;
             }
             let dropped = dropped(left);
             let bits_now = bits(quarters, dropped);
@@ -266,7 +272,7 @@ mod tests {
                 let group = group(l, t, Guard::NONE);
                 let budget = Budget::new(degree, k, &group, true).unwrap();
                 let weighing = Weighing { requests, responses };
-                let chosen = budget.choose(&[(0, squared)].into_iter(), weighing);
+                let chosen = budget.choose(&[(0, squared)].into_iter(), weighing, |_| false);
                 let all = (4..=4 * k).flat_map(|h| (0..l + k).map(move |d| (h, d)));
                 let fits = |&(h, d): &(u32, u32)| {
                     parameters(degree, l, k, h, d)

@@ -56,9 +56,9 @@ struct SearchTarget<'a> {
     norms: &'a [f64],
     /// Weights of one map.
     per_map: usize,
-    /// Largest squared norm of a response by its maps, as far as known.
+    /// Largest squared norm of a response by its maps, as plans state it, as far as known.
     known: HashMap<(usize, usize), f64>,
-    /// That of the candidate at hand, as plans state it.
+    /// That of the candidate at hand.
     stated: f64,
 }
 
@@ -86,9 +86,8 @@ impl Search<'_> {
         // Every element is pinned to an earlier packing's mask or a given one.
         let pinned = !first || self.group.mask == MaskKind::Given;
         let mut best: Option<Found> = None;
-        for family in self.scheme.candidates(&operators, self.degree)? {
-            for candidate in self.finalists(family, pinned, &mut wanted) {
-                let Candidate { mut plan, estimate } = candidate;
+        for family in self.finalists(&operators, pinned, &mut wanted)? {
+            for Candidate { mut plan, estimate } in family {
                 let limit = best.as_ref().map_or(f64::INFINITY, |best| best.cost);
                 // Dearer even if it needed no pin: it need not be laid out.
                 if self.cost(&mut wanted, &estimate, 0.0, limit).is_none_or(|cost| cost >= limit) {
@@ -123,28 +122,35 @@ impl Search<'_> {
         Found { cost, plan, requests: packing.requests(), ops }
     }
 
-    /// The best candidates by their closed formulas, cheapest first.
+    /// The best candidates of each family by their closed formulas, cheapest first.
     fn finalists(
         &self,
-        family: Vec<Candidate>,
+        operators: &[&LinearOp],
         pinned: bool,
         wanted: &mut [SearchTarget<'_>],
-    ) -> Vec<Candidate> {
-        let mut best: Vec<(f64, Candidate)> = Vec::new();
-        for candidate in family {
+    ) -> Result<Vec<Vec<Candidate>>, LinearError> {
+        let mut families: Vec<Vec<(f64, Candidate)>> = Vec::new();
+        self.scheme.candidates(operators, self.degree, &mut |family, candidate| {
+            if families.len() <= family {
+                families.resize_with(family + 1, Vec::new);
+            }
+            let Some(best) = families.get_mut(family) else { return };
             let held = if pinned { 0 } else { candidate.estimate.held };
             let pins = candidate.estimate.marked.saturating_sub(held) as f64;
             let last = best.get(FINALISTS - 1);
             let limit = last.map_or(f64::INFINITY, |(cost, _)| *cost);
             let cost = self.cost(wanted, &candidate.estimate, pins, limit);
-            let Some(cost) = cost else { continue };
+            let Some(cost) = cost else { return };
             let at = best.partition_point(|(other, _)| *other <= cost);
             if at < FINALISTS {
                 best.truncate(FINALISTS - 1);
-                best.insert(at, (cost, candidate));
+                best.insert(at, (cost, candidate.clone()));
             }
-        }
-        best.into_iter().map(|(_, candidate)| candidate).collect()
+        })?;
+        let candidates = |family: Vec<(f64, Candidate)>| {
+            family.into_iter().map(|(_, candidate)| candidate).collect()
+        };
+        Ok(families.into_iter().map(candidates).collect())
     }
 
     /// Bits plus the price of compute, without `pb`; nothing if the error bound cannot be met, or where it
@@ -164,8 +170,7 @@ impl Search<'_> {
         let mut responses = 0.0;
         let (mut useful_ns, mut whole_ns) = (0.0, 0.0);
         for (wanted, of_op) in wanted.iter_mut().zip(&estimate.ops) {
-            let norm = wanted.norm(of_op.maps, of_op.all_maps);
-            wanted.stated = (f64::from(quarters(norm)) / 4.0).exp2();
+            wanted.stated = wanted.norm(of_op.maps, of_op.all_maps);
             let rows = tiles * of_op.all_maps.div_ceil(of_op.maps.max(1)) as f64;
             responses += rows;
             let per_output = wanted.per_map as f64;
@@ -195,21 +200,22 @@ impl Search<'_> {
             return None;
         }
         let norms = wanted.iter().map(|wanted| (wanted.number, wanted.stated));
-        let (bits, ..) = self.budget.choose(&norms, weighing)?;
+        let (bits, ..) = self.budget.choose(&norms, weighing, |bits| whole(bits) >= limit)?;
         Some(whole(bits))
     }
 }
 
 impl SearchTarget<'_> {
-    /// The largest squared norm of a response of `maps` of `all_maps` consecutive maps.
+    /// The largest squared norm of a response of `maps` of `all_maps` consecutive maps, as plans state it.
     fn norm(&mut self, maps: usize, all_maps: usize) -> f64 {
         let norms = self.norms;
         *self.known.entry((maps, all_maps)).or_insert_with(|| {
             let of_map = |map: usize| norms.get(map % norms.len());
-            (0..all_maps)
+            let largest = (0..all_maps)
                 .step_by(maps.max(1))
                 .map(|first| (first..(first + maps).min(all_maps)).filter_map(of_map).sum())
-                .fold(0.0, f64::max)
+                .fold(0.0, f64::max);
+            (f64::from(quarters(largest)) / 4.0).exp2()
         })
     }
 }

@@ -8,7 +8,7 @@ use gazelle_share::{
     plain,
 };
 
-use super::{encode, from_words, moved, to_words};
+use super::{encode, moved};
 use crate::error::ModelError;
 use crate::graph::InputGrid;
 use crate::range::InputRange;
@@ -66,19 +66,19 @@ pub fn unproven(
 
 fn linear(node: &Node, weights: &LinearWeights, x: &Interval) -> Interval {
     let NodeKind::Linear(op) = &node.kind else { return Interval::default() };
-    let part = |keep: fn(i32) -> i32| LinearWeights {
+    let part = |keep: fn(i32) -> i32, bias: &[i64]| LinearWeights {
         weights: weights.weights.iter().map(|w| keep(*w)).collect(),
-        bias: Vec::new(),
+        bias: bias.to_vec(),
     };
-    let (up, down) = (part(|w| w.max(0)), part(|w| w.min(0)));
+    let (up, down) = (part(|w| w.max(0), &weights.bias), part(|w| w.min(0), &[]));
     let end = |with_up: &[i64], with_down: &[i64]| {
-        let a = plain::apply(op, &up, &to_words(with_up), 64);
-        let b = plain::apply(op, &down, &to_words(with_down), 64);
-        let mut y: Vec<u64> = a.into_iter().zip(b).map(|(a, b)| a.wrapping_add(b)).collect();
-        plain::add_bias(op, weights, &mut y, 64);
-        from_words(y)
+        let mut y = plain::apply_signed(op, &up, with_up);
+        let more = plain::apply_signed(op, &down, with_down);
+        y.iter_mut().zip(more).for_each(|(y, more)| *y = y.wrapping_add(more));
+        y
     };
-    Interval { low: end(&x.low, &x.high), high: end(&x.high, &x.low) }
+    let (low, high) = rayon::join(|| end(&x.low, &x.high), || end(&x.high, &x.low));
+    Interval { low, high }
 }
 
 /// The step's results, and whether its width holds all that it may read; what lies beyond is cut off.
@@ -92,14 +92,21 @@ fn through(step: &Step, x: &Interval) -> (Interval, bool) {
         }
         _ => (0, 1i64 << (step.value_bits - 1)),
     };
-    let least: Vec<i64> = x.low.iter().map(|v| v >> t).collect();
-    let largest: Vec<i64> = x.high.iter().map(|v| v.saturating_add(below) >> t).collect();
-    let inside = |v: &i64| (lost - limit..limit).contains(v);
-    let fits = least.iter().chain(&largest).all(inside);
-    let cut = |values: Vec<i64>| -> Vec<i64> {
-        values.into_iter().map(|v| v.clamp(lost - limit, limit - 1)).collect()
+    // Cut off, and whether nothing was.
+    let end = |values: &[i64], below: i64| {
+        let mut fits = true;
+        let mut cut = |v: &i64| {
+            let v = v.saturating_add(below) >> t;
+            let inside = v.max(lost - limit).min(limit - 1);
+            fits &= inside == v;
+            inside
+        };
+        let values: Vec<i64> = plain::widest(|| values.iter().map(&mut cut).collect());
+        (values, fits)
     };
-    let (least, largest) = (cut(least), cut(largest));
+    let ((least, low_fits), (largest, high_fits)) =
+        rayon::join(|| end(&x.low, 0), || end(&x.high, below));
+    let fits = low_fits && high_fits;
     let y = match step.function {
         StepFunction::Square { .. } => {
             let nearest = least.iter().zip(&largest).map(|(a, b)| 0i64.clamp(*a.min(b), *b.max(a)));
@@ -115,7 +122,10 @@ fn through(step: &Step, x: &Interval) -> (Interval, bool) {
             let zeros = vec![0; least.len()];
             Interval { low: step.apply(&zeros), high: step.apply(&largest) }
         }
-        _ => Interval { low: step.apply(&least), high: step.apply(&largest) },
+        _ => {
+            let (low, high) = rayon::join(|| step.apply(&least), || step.apply(&largest));
+            Interval { low, high }
+        }
     };
     (y, fits)
 }
@@ -134,8 +144,9 @@ fn local(
     weights: &LinearWeights,
     values: &TensorMap<Interval>,
 ) -> Interval {
-    Interval {
-        low: moved(architecture, node, weights, &|id| &values[id].low),
-        high: moved(architecture, node, weights, &|id| &values[id].high),
-    }
+    let (low, high) = rayon::join(
+        || moved(architecture, node, weights, &|id| &values[id].low),
+        || moved(architecture, node, weights, &|id| &values[id].high),
+    );
+    Interval { low, high }
 }

@@ -144,7 +144,7 @@ pub(super) fn knows(domain: &str, op: &str) -> bool {
     }
 }
 
-/// Computes one node's outputs, as many as the operator has (the node may name fewer).
+/// Computes one node's outputs, as many as the operator has or the node names.
 ///
 /// # Errors
 /// A sentence about what does not fit, without the node's name.

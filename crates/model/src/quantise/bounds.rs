@@ -86,8 +86,7 @@ fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Interval]) -> Interval {
             let centre = half(f32::midpoint);
             let radius = half(|low, high| (high - low) / 2.0);
             let absolute: Vec<f32> = weights.iter().map(|w| w.abs()).collect();
-            let mut centre = plain::linear(op, weights, &centre);
-            add_bias(&mut centre, output, bias);
+            let centre = plain::affine(op, weights, bias, &centre);
             let radius = plain::linear(op, &absolute, &radius);
             let ends = |sign: f32| centre.iter().zip(&radius).map(|(c, r)| c + sign * r).collect();
             Interval { low: ends(-1.0), high: ends(1.0) }
@@ -106,7 +105,7 @@ fn evaluate(graph: &Graph, node: &GraphNode, tensors: &[Interval]) -> Interval {
         Op::Clip { low, high } => x.map(|x| x.max(*low).min(*high)),
         Op::MaxPool { window, relu } => {
             let pool = |values: &[f32]| -> Vec<f32> {
-                let maxima = window.fold(shape, values, |a, b| a.max(*b));
+                let maxima = window.fold_in_any_order(shape, values, |a, b| a.max(*b));
                 maxima.iter().map(|x| if *relu { x.max(0.0) } else { *x }).collect()
             };
             Interval { low: pool(&x.low), high: pool(&x.high) }

@@ -55,8 +55,8 @@ pub(super) fn inputs(graph: &Graph, options: &Options) -> (Vec<Vec<f32>>, Calibr
     }
     let affordable = SYNTHETIC_MACS / graph.macs().max(1);
     let count = affordable.clamp(4, SYNTHETIC as u64) as usize;
-    let inputs = (0..count).map(|i| synthetic(graph, &options.input_range, i as u64)).collect();
-    (inputs, CalibrationSource::Synthetic)
+    let one = |index| synthetic(graph, &options.input_range, index as u64);
+    ((0..count).into_par_iter().map(one).collect(), CalibrationSource::Synthetic)
 }
 
 /// A random image, smoothed over squares whose size differs from image to image, stretched over
@@ -160,7 +160,7 @@ const STRETCHED: f32 = 1.5;
 pub(super) struct Calibration {
     /// Largest absolute value of each channel of each tensor of the lowered graph.
     pub(super) ranges: Vec<Vec<f64>>,
-    /// Per input.
+    /// Per input: the file's of those that something is compared on, else the graph's.
     pub(super) logits: Vec<Vec<f32>>,
     pub(super) sensitivity: Sensitivity,
 }

@@ -1,6 +1,6 @@
 //! How far a fixed-point network is from the f32 reference, and how much rounding moves it.
 
-use gazelle_share::{Network, NodeKind};
+use gazelle_share::Network;
 use rayon::prelude::*;
 
 use super::left_out::LeftOut;
@@ -166,19 +166,40 @@ fn round_up(x: f64) -> f64 {
 const MAX_RUNS: u64 = 8;
 const MAX_INPUTS: u64 = 32;
 
+/// What a network is checked on.
+pub(super) struct CheckedInputs {
+    /// Numbers of the inputs, spread over all.
+    pub(super) inputs: Vec<usize>,
+    /// Runs of the network that are affordable.
+    passes: u64,
+}
+
+impl CheckedInputs {
+    /// - `macs`: of one run;
+    /// - `effort`: multiply-adds altogether;
+    /// - `inputs`: how many there are.
+    pub(super) fn new(macs: u64, effort: u64, inputs: usize) -> Self {
+        let passes = (effort / macs.max(1)).clamp(4, MAX_INPUTS * (MAX_RUNS + 1));
+        let count = (passes / 4).clamp(1, MAX_INPUTS).min(inputs as u64) as usize;
+        let stride = (inputs / count.max(1)).max(1);
+        Self { inputs: (0..inputs).step_by(stride).take(count).collect(), passes }
+    }
+}
+
+/// Runs a network on the inputs that it is checked on.
+///
+/// - `expected`: the logits of all inputs.
 pub(super) fn evaluate(
     network: &Network,
     inputs: &[Vec<f32>],
     expected: &[Vec<f32>],
     scale: f64,
-    effort: u64,
+    checks: &CheckedInputs,
 ) -> Result<Checked, ModelError> {
     let architecture = network.architecture();
-    let macs: u64 = architecture.nodes().iter().map(node_macs).sum();
-    let passes = (effort / macs.max(1)).clamp(4, MAX_INPUTS * (MAX_RUNS + 1));
-    let count = (passes / 4).clamp(1, MAX_INPUTS).min(inputs.len() as u64);
+    let count = checks.inputs.len() as u64;
     let coins = u64::from(!architecture.is_exact());
-    let runs = coins * (passes / count.max(1)).saturating_sub(1).clamp(2, MAX_RUNS);
+    let runs = coins * (checks.passes / count.max(1)).saturating_sub(1).clamp(2, MAX_RUNS);
     let before = architecture.last().input();
     let unit = f64::from(-architecture.tensor(before).scale).exp2();
     let resolution = architecture.tensor(architecture.output()).scale;
@@ -201,9 +222,8 @@ pub(super) fn evaluate(
     // optional: without inputs nothing is compared
     let outputs = expected.first().map_or(0, Vec::len);
     let mut squares = vec![0.0f64; outputs];
-    let stride = (inputs.len() / count.max(1) as usize).max(1);
-    let chosen: Vec<(&Vec<f32>, &Vec<f32>)> =
-        inputs.iter().zip(expected).step_by(stride).take(count as usize).collect();
+    let chosen = checks.inputs.iter().filter_map(|at| inputs.get(*at).zip(expected.get(*at)));
+    let chosen: Vec<(&Vec<f32>, &Vec<f32>)> = chosen.collect();
     let one = |(index, (input, expected)): (usize, &(&Vec<f32>, &Vec<f32>))| {
         let encoded = fixed::encode(architecture, input)?;
         let mut seen = Seen::default();
@@ -256,13 +276,6 @@ fn pooled(squares: &[f64], samples: u64) -> f64 {
     let mean = squares.iter().sum::<f64>() / squares.len().max(1) as f64 / samples;
     let drawn = |square: &f64| (square + PRIOR * mean) / (samples + PRIOR);
     squares.iter().map(drawn).fold(0.0, f64::max).sqrt()
-}
-
-fn node_macs(node: &gazelle_share::Node) -> u64 {
-    match &node.kind {
-        NodeKind::Linear(op) => op.macs(),
-        _ => 0,
-    }
 }
 
 /// The class and its lead over the next.

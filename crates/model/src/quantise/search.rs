@@ -42,7 +42,7 @@ pub(super) fn search(
     fixed: Option<u32>,
 ) -> Result<Searched, ModelError> {
     let CalibratedGraph { lowered, inputs, varied, source, calibration, .. } = prepared;
-    let CalibratedGraph { resolution, scale, .. } = prepared;
+    let CalibratedGraph { resolution, scale, checks, .. } = prepared;
     let mut candidate = Candidate {
         // optional: the caller may fix a width
         value_bits: fixed.unwrap_or(*widths::WIDTHS.start()),
@@ -69,7 +69,7 @@ pub(super) fn search(
         let build::Built { network, step_bits, weight_bits } =
             prepared.build(candidate, (&widths, fractions.offsets))?;
         let mut checked =
-            evaluate::evaluate(&network, inputs, &calibration.logits, *scale, options.effort)?;
+            evaluate::evaluate(&network, inputs, &calibration.logits, *scale, checks)?;
         checked.left_out = prepared.left_out;
         let verdict = checked.verdict();
         let report = Report {

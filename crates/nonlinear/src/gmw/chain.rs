@@ -35,11 +35,11 @@ use gazelle_convert::{
     Reshare, Reveal, Sharing, Sign, Square, Truncate,
 };
 use gazelle_share::step::{StepFunction, StepOutput};
-use gazelle_share::{ProtocolError, Step, TensorShape};
+use gazelle_share::{ProtocolError, Step};
 
 use crate::gmw::all_pairs;
 use crate::gmw::schedule::{Trip, trips};
-use crate::pool::MaxTree;
+use crate::pool::max_depth;
 use crate::rank::SortingNetwork;
 
 /// Which chain computes a step, where there are several.
@@ -254,8 +254,7 @@ impl Chain {
                 if variant == Variant::FewTrips
                     && (2..=MAX_TAPS).contains(&window.kernel.iter().product()) =>
             {
-                let unit = TensorShape { channels: 1, ..step.input };
-                MaxTree::new(window, unit).ok_or(EMPTY)?;
+                max_depth(window, step.input).ok_or(EMPTY)?;
                 let (ring, mut links) = truncated(step, b + 1, Before::Take, spare);
                 let share = share_after(&links);
                 links.push(link(Before::Pairs, Sign::new(b + 1, share)));
@@ -266,11 +265,9 @@ impl Chain {
                 (ring, links, b, false)
             }
             StepFunction::MaxPool { window, relu: rectify } => {
-                let unit = TensorShape { channels: 1, ..step.input };
-                // The chain is the same for every channel, so the tree of one serves.
-                let tree = MaxTree::new(window, unit).ok_or(EMPTY)?;
+                let depth = max_depth(window, step.input).ok_or(EMPTY)?;
                 let (ring, mut links) = truncated(step, b + 1, Before::Take, spare);
-                maxima(&mut links, b + 1, tree.depth());
+                maxima(&mut links, b + 1, depth);
                 if *rectify {
                     links.push(link(Before::Take, Relu::new(b, share_after(&links))));
                 }

@@ -23,10 +23,24 @@ const FEWEST_ROWS: usize = 64;
 ///   such columns; what lies beyond is used for nothing.
 /// - `out`: `rows * columns` elements; what is in it is replaced.
 pub fn product<E: Element>(
-    [rows, depth, columns]: [usize; 3],
+    sizes: [usize; 3],
     left: impl Fn(usize, usize, &mut [E]) + Sync,
     right: impl Fn(usize, usize, &mut [[E; COLUMNS]]) + Sync,
     out: &mut [E::Sum],
+) {
+    product_with(sizes, left, right, |_, sums, to| to.copy_from_slice(sums), out);
+}
+
+/// The same, with something done to the sums while they are at hand: on any thread, once for each place of
+/// `out`.
+///
+/// - `put([row, column], sums, to)`: writes what is made of some sums of a row to `to`, their places.
+pub fn product_with<E: Element, T: Send>(
+    [rows, depth, columns]: [usize; 3],
+    left: impl Fn(usize, usize, &mut [E]) + Sync,
+    right: impl Fn(usize, usize, &mut [[E; COLUMNS]]) + Sync,
+    put: impl Fn([usize; 2], &[E::Sum], &mut [T]) + Sync,
+    out: &mut [T],
 ) {
     if rows == 0 || columns == 0 {
         return;
@@ -51,10 +65,12 @@ pub fn product<E: Element>(
             own.zip(row.chunks_mut(width)).for_each(|((_, _, parts), part)| parts.push(part));
         }
     }
-    let task = |(row, column, parts): (usize, usize, Vec<&mut [E::Sum]>)| {
+    let task = |(row, column, parts): (usize, usize, Vec<&mut [T]>)| {
         let left = |r: usize, first: usize, terms: &mut [E]| left(row + r, first, terms);
         let right = |first, panel, terms: &mut [_]| right(first, column + panel * COLUMNS, terms);
-        tiles(depth, left, right, parts);
+        let put =
+            |r: usize, c: usize, sums: &[_], to: &mut [_]| put([row + r, column + c], sums, to);
+        tiles(depth, left, right, put, parts);
     };
     if alone {
         tasks.into_iter().for_each(task);
@@ -66,11 +82,12 @@ pub fn product<E: Element>(
 /// The product, tile by tile.
 ///
 /// - `out`: by row.
-fn tiles<E: Element>(
+fn tiles<E: Element, T>(
     depth: usize,
     left: impl Fn(usize, usize, &mut [E]),
     right: impl Fn(usize, usize, &mut [Row<E>]),
-    mut out: Vec<&mut [E::Sum]>,
+    put: impl Fn(usize, usize, &[E::Sum], &mut [T]),
+    mut out: Vec<&mut [T]>,
 ) {
     let zeros = [Row::<E::Sum>::default(); ROWS];
     // optional: nothing is to be written
@@ -111,12 +128,11 @@ fn tiles<E: Element>(
                 }
                 E::add_tile(own, &factors[panel * padded..][..padded], &mut tile);
                 if done {
-                    for (out, sums) in out.iter_mut().zip(&tile) {
-                        let to = &mut out[panel * COLUMNS..];
-                        match to.first_chunk_mut() {
-                            Some(to) => *to = *sums,
-                            None => to.iter_mut().zip(sums).for_each(|(to, sum)| *to = *sum),
-                        }
+                    let column = panel * COLUMNS;
+                    for ((r, out), sums) in out.iter_mut().enumerate().zip(&tile) {
+                        let count = COLUMNS.min(out.len() - column);
+                        let to = &mut out[column..][..count];
+                        put(band * ROWS + r, column, &sums[..count], to);
                     }
                 } else if let Some(kept) = kept {
                     *kept = tile;

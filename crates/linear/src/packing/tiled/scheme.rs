@@ -24,9 +24,12 @@ impl PackingScheme for Tiles {
         &self,
         ops: &[&LinearOp],
         degree: usize,
-    ) -> Result<Vec<Vec<Candidate>>, LinearError> {
-        let family = |phase| candidates(ops, degree, phase);
-        phases(ops)?.into_iter().map(family).collect()
+        visit: &mut dyn FnMut(usize, &Candidate),
+    ) -> Result<(), LinearError> {
+        let mut families = phases(ops)?.into_iter().enumerate();
+        families.try_for_each(|(number, phase)| {
+            candidates(ops, degree, phase, &mut |candidate| visit(number, candidate))
+        })
     }
 
     fn packing(
@@ -63,11 +66,13 @@ fn candidates(
     ops: &[&LinearOp],
     degree: usize,
     phase: [usize; 2],
-) -> Result<Vec<Candidate>, LinearError> {
+    visit: &mut dyn FnMut(&Candidate),
+) -> Result<(), LinearError> {
     let domain = Domain::new(ops, phase)?;
     let pixels = domain.pixels(phase);
     let extents = domain.extents();
-    let mut found = Vec::new();
+    let mut candidate = Candidate::default();
+    candidate.plan.phase = phase.map(|p| p as u32);
     for columns in divisions(extents[1]) {
         let mut fits_any_rows = false;
         for rows in divisions(extents[0]) {
@@ -86,7 +91,8 @@ fn candidates(
                 }
                 let block = geometry.block + (width - 1) * geometry.channel;
                 let widened = Geometry { width, block, ..geometry };
-                with_all_maps(&domain, degree, &widened, (phase, tile), &mut found);
+                candidate.plan.tile = tile.map(|t| t as u32);
+                with_all_maps(&domain, degree, &widened, &mut candidate, visit);
             }
         }
         // Narrower tiles only mean more halo once whole rows fit with room to spare.
@@ -94,60 +100,62 @@ fn candidates(
             break;
         }
     }
-    Ok(found)
+    Ok(())
 }
 
+/// - `candidate`: with phase and tile; the same memory serves all that are shown.
 fn with_all_maps(
     domain: &Domain,
     degree: usize,
     geometry: &Geometry,
-    (phase, tile): ([usize; 2], [usize; 2]),
-    found: &mut Vec<Candidate>,
+    candidate: &mut Candidate,
+    visit: &mut dyn FnMut(&Candidate),
 ) {
-    let of_op: Vec<usize> = domain.ops.iter().map(StrideOne::maps).collect();
-    let largest = of_op.iter().copied().fold(1, usize::max);
+    let largest = domain.ops.iter().map(StrideOne::maps).fold(1, usize::max);
     let most = geometry.most_maps(degree).min(largest);
     let mut cap = 1;
     while cap <= most {
-        // Balanced: as few blocks as `cap` allows, then as few maps as those blocks allow.
-        let maps: Vec<usize> =
-            of_op.iter().map(|&of_op| of_op.div_ceil(of_op.div_ceil(cap.min(of_op)))).collect();
-        found.push(Candidate {
-            estimate: estimate(domain, degree, geometry, &maps),
-            plan: PackingPlan {
-                ops: Vec::new(),
-                phase: phase.map(|p| p as u32),
-                tile: tile.map(|t| t as u32),
-                channels: geometry.width as u32,
-                maps: maps.iter().map(|&m| m as u32).collect(),
-            },
-        });
+        estimate(domain, degree, geometry, cap, &mut candidate.estimate);
+        let PackingPlan { channels, maps, .. } = &mut candidate.plan;
+        *channels = geometry.width as u32;
+        maps.clear();
+        maps.extend(candidate.estimate.ops.iter().map(|op| op.maps as u32));
+        visit(candidate);
         // Steps grow with `cap`: the price changes little between neighbours.
         cap = if cap == most { most + 1 } else { (cap + 1 + cap / 3).min(most) };
     }
 }
 
-fn estimate(domain: &Domain, degree: usize, geometry: &Geometry, maps: &[usize]) -> Estimate {
+/// - `cap`: maps in a response at most.
+fn estimate(
+    domain: &Domain,
+    degree: usize,
+    geometry: &Geometry,
+    cap: usize,
+    estimate: &mut Estimate,
+) {
     let channels = domain.channels();
     let chunks = channels.div_ceil(geometry.width);
-    let most_maps = maps.iter().copied().fold(1, usize::max);
-    let tail = (2 * (most_maps - 1) * geometry.block).min(degree - geometry.block);
-    let of_op = |(op, &maps): (&StrideOne, &usize)| {
+    let of_op = |op: &StrideOne| {
         let conv = &op.conv;
+        // Balanced: as few blocks as `cap` allows, then as few maps as those blocks allow.
+        let all_maps = op.maps();
+        let maps = all_maps.div_ceil(all_maps.div_ceil(cap.min(all_maps)));
         let per_group = (conv.maps / conv.groups).max(1);
         let groups_read = maps.div_ceil(per_group).min(conv.groups);
         let channels_read = channels * groups_read / conv.groups;
-        let blocks = op.maps().div_ceil(maps);
+        let blocks = all_maps.div_ceil(maps);
         let products = blocks * channels_read.div_ceil(geometry.width).min(chunks);
-        OpEstimate { maps, all_maps: op.maps(), products }
+        OpEstimate { maps, all_maps, products }
     };
-    Estimate {
-        tiles: geometry.tiles(),
-        chunks,
-        marked: geometry.tiles() * chunks * (geometry.block + tail),
-        held: channels * geometry.rows.data * geometry.columns.data,
-        ops: domain.ops.iter().zip(maps).map(of_op).collect(),
-    }
+    estimate.ops.clear();
+    estimate.ops.extend(domain.ops.iter().map(of_op));
+    let most_maps = estimate.ops.iter().map(|op| op.maps).fold(1, usize::max);
+    let tail = (2 * (most_maps - 1) * geometry.block).min(degree - geometry.block);
+    estimate.tiles = geometry.tiles();
+    estimate.chunks = chunks;
+    estimate.marked = geometry.tiles() * chunks * (geometry.block + tail);
+    estimate.held = channels * geometry.rows.data * geometry.columns.data;
 }
 
 /// `ceil(total / i)` for i = 1, 2, ..: sizes of even parts, each once, descending.

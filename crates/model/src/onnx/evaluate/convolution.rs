@@ -149,20 +149,22 @@ pub(super) fn conv(call: &Application<'_>) -> Result<Array, String> {
     call.bounded(&[batch, maps, positions, depth])?;
     let (values, weights) = (x.as_floats()?, w.as_floats()?);
     let patches = Patches::new(&windows, taps);
-    let tasks: Vec<usize> = (0..batch * groups).collect();
-    let one = |task: &usize| {
+    let bias = call.optional(2).map(|bias| bias_of(bias, maps)).transpose()?;
+    // optional: without one nothing is added
+    let bias = bias.unwrap_or_default();
+    let one = |(task, out): (usize, &mut [f32])| {
         let input = dims::part(values, task * in_group * plane..(task + 1) * in_group * plane);
         let group = task % groups;
         let own = group * per_group * depth..(group + 1) * per_group * depth;
         let fill = |first: usize, column: usize, panel: &mut [_]| {
             patches.fill((input, plane), (first, column), panel);
         };
-        matrix::product([per_group, depth, positions], dims::part(weights, own), fill)
+        let sizes = [per_group, depth, positions];
+        let bias = dims::part(bias, group * per_group..);
+        matrix::product_into(sizes, dims::part(weights, own), fill, bias, out);
     };
-    let mut y: Vec<f32> = tasks.par_iter().flat_map_iter(one).collect();
-    if let Some(bias) = call.optional(2) {
-        add_bias(&mut y, bias, maps, positions)?;
-    }
+    let mut y = vec![0.0f32; batch * maps * positions];
+    y.par_chunks_mut((per_group * positions).max(1)).enumerate().for_each(one);
     if call.op == "FusedConv" {
         if let Some(more) = call.optional(3) {
             y.iter_mut().zip(more.as_floats()?).for_each(|(y, more)| *y += more);
@@ -175,11 +177,18 @@ pub(super) fn conv(call: &Application<'_>) -> Result<Array, String> {
     Ok(Array::floats_of(out_dims, y))
 }
 
-fn add_bias(y: &mut [f32], bias: &Array, maps: usize, plane: usize) -> Result<(), String> {
+/// One value per map.
+fn bias_of(bias: &Array, maps: usize) -> Result<&[f32], String> {
     let bias = bias.as_floats()?;
-    if bias.len() != maps {
-        return Err(format!("{} bias values for {maps} maps", bias.len()));
+    if bias.len() == maps {
+        Ok(bias)
+    } else {
+        Err(format!("{} bias values for {maps} maps", bias.len()))
     }
+}
+
+fn add_bias(y: &mut [f32], bias: &Array, maps: usize, plane: usize) -> Result<(), String> {
+    let bias = bias_of(bias, maps)?;
     for (plane, bias) in y.chunks_mut(plane.max(1)).zip(bias.iter().cycle()) {
         for y in plane.iter_mut() {
             *y += bias;

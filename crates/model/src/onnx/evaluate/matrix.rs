@@ -15,17 +15,33 @@ pub(super) const COLUMNS: usize = plain::COLUMNS;
 /// - `fill(first, column, panel)`: writes `b[first + k, column + j]` to `panel[k][j]`, as far as there are such
 ///   columns.
 pub(super) fn product(
-    [rows, depth, columns]: [usize; 3],
+    sizes: [usize; 3],
     a: &[f32],
     fill: impl Fn(usize, usize, &mut [[f32; COLUMNS]]) + Sync,
 ) -> Vec<f32> {
+    let [rows, _, columns] = sizes;
     let mut out = vec![0.0f32; rows * columns];
+    product_into(sizes, a, fill, &[], &mut out);
+    out
+}
+
+/// The same, and what is added to each row, if something is.
+pub(super) fn product_into(
+    [rows, depth, columns]: [usize; 3],
+    a: &[f32],
+    fill: impl Fn(usize, usize, &mut [[f32; COLUMNS]]) + Sync,
+    bias: &[f32],
+    out: &mut [f32],
+) {
     let left = |row: usize, first: usize, to: &mut [f32]| {
         let from = dims::part(a, row * depth + first..(row + 1) * depth);
         to.iter_mut().zip(from).for_each(|(to, a)| *to = *a);
     };
-    plain::product([rows, depth, columns], left, fill, &mut out);
-    out
+    let put = |[row, _]: [usize; 2], sums: &[f32], to: &mut [f32]| match bias.get(row) {
+        Some(bias) => to.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum + bias),
+        None => to.copy_from_slice(sums),
+    };
+    plain::product_with([rows, depth, columns], left, fill, put, out);
 }
 
 /// A matrix in memory as the right factor of [`product`]; `strides` of its rows and columns.

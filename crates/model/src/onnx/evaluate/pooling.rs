@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::Application;
 use super::window::{self, Windows};
 use crate::onnx::dims;
-use crate::onnx::tensor::{Array, Data, ElementType};
+use crate::onnx::tensor::{Array, Data};
 
 /// Batch times channels, and the spatial axes.
 fn planes(x: &Array) -> Result<(usize, &[usize]), String> {
@@ -38,14 +38,40 @@ fn pooled_dims(x: &Array, windows: &Windows) -> Vec<usize> {
 /// Planes that one task pools.
 const PLANES: usize = 16;
 
-/// Maximum, and where it is in the whole tensor.
+/// Maximum, and where it is in the whole tensor if somebody wants to know.
 pub(super) fn max_pool(call: &Application<'_>) -> Result<Vec<Array>, String> {
     let x = call.input(0)?;
     let (_, spatial) = planes(x)?;
     let windows = windows(call, spatial)?;
     let size: usize = spatial.iter().product();
     let dims = pooled_dims(x, &windows);
-    let values = x.floats();
+    if call.outputs > 1 && call.attributes.int("storage_order", 0) != 0 {
+        return Err("indices in column-major order".into());
+    }
+    let values = x.to_floats();
+    let mut indices = None;
+    let maxima = if call.outputs > 1 || !windows.overlap() {
+        let best = with_places(&windows, &values, size);
+        if call.outputs > 1 {
+            let places = best.iter().map(|(_, at)| *at as i64).collect();
+            indices = Some(Array::ints(dims.clone(), places));
+        }
+        best.into_iter().map(|(value, _)| value).collect()
+    } else {
+        windows.maxima(&values)
+    };
+    let mut y = Array::floats_of(dims, maxima);
+    if let (Data::Float(values), Data::Int(_)) = (&y.data, &x.data) {
+        y.data = Data::Int(values.iter().map(|value| *value as i64).collect());
+    }
+    y.kind = x.kind;
+    Ok(std::iter::once(y).chain(indices).collect())
+}
+
+/// The largest value of each window, the first of equals, and where it is.
+///
+/// - `values`: planes of `size` elements.
+fn with_places(windows: &Windows, values: &[f32], size: usize) -> Vec<(f32, usize)> {
     let total: usize = windows.output.iter().product();
     // A window's places serve several planes.
     let some = |(chunk, values): (usize, &[f32])| {
@@ -71,18 +97,7 @@ pub(super) fn max_pool(call: &Application<'_>) -> Result<Vec<Array>, String> {
     };
     let best =
         values.par_chunks(PLANES.saturating_mul(size).max(1)).enumerate().flat_map_iter(some);
-    let best: Vec<(f32, usize)> = best.collect();
-    let places = best.iter().map(|(_, at)| *at as i64).collect();
-    let maxima: Vec<f32> = best.into_iter().map(|(value, _)| value).collect();
-    let mut y = Array::floats_of(dims.clone(), maxima);
-    if let (Data::Float(values), Data::Int(_)) = (&y.data, &x.data) {
-        y.data = Data::Int(values.iter().map(|value| *value as i64).collect());
-    }
-    y.kind = x.kind;
-    if call.outputs > 1 && call.attributes.int("storage_order", 0) != 0 {
-        return Err("indices in column-major order".into());
-    }
-    Ok(vec![y, Array { dims, kind: ElementType::Signed(64), data: Data::Int(places) }])
+    best.collect()
 }
 
 /// Mean over the window: over what lies on the input, or on its padding too.
@@ -121,4 +136,44 @@ pub(super) fn global_average(call: &Application<'_>) -> Result<Array, String> {
 
 pub(super) fn global_max(call: &Application<'_>) -> Result<Array, String> {
     global(call, |plane| plane.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `[kernel, stride, dilation, before, behind, input, output]` of each axis.
+    fn windows(axes: &[[usize; 7]]) -> Windows {
+        let [kernel, stride, dilation, before, behind, input, output] =
+            std::array::from_fn(|at| axes.iter().map(|axis| axis[at]).collect());
+        Windows { input, kernel, stride, dilation, before, behind, output }
+    }
+
+    #[test]
+    fn properties_maxima_axis_by_axis_are_those_of_whole_windows() {
+        for axes in [
+            &[[3, 2, 1, 0, 0, 9, 4], [3, 2, 1, 1, 1, 8, 4]][..],
+            &[[2, 1, 3, 2, 1, 7, 7], [3, 3, 1, 1, 2, 10, 4], [1, 1, 1, 0, 0, 3, 3]],
+            // The last windows lie in the padding alone.
+            &[[2, 1, 1, 0, 3, 4, 4], [4, 2, 1, 3, 3, 11, 7]],
+            &[[5, 1, 1, 2, 2, 13, 13]],
+        ] {
+            let windows = windows(axes);
+            assert!(windows.overlap());
+            let size: usize = windows.input.iter().product();
+            let values: Vec<f32> =
+                (0..3 * size).map(|i| ((i * 7919 + 13) % 997) as f32 - 700.0).collect();
+            let expected = with_places(&windows, &values, size);
+            let expected: Vec<f32> = expected.into_iter().map(|(value, _)| value).collect();
+            assert_eq!(windows.maxima(&values), expected);
+        }
+    }
+
+    #[test]
+    fn adversarial_windows_that_would_take_more_memory_than_the_planes_go_one_by_one() {
+        // 131,073 windows along the first axis, one along the second: 32 GiB in between.
+        let padded = [1, 1, 1, 65_536, 65_536, 1, 131_073];
+        assert!(!windows(&[padded, [1, 65_536, 1, 0, 0, 65_536, 1]]).overlap());
+        assert!(!windows(&[[2, 2, 1, 0, 0, 4, 2], [1, 2, 1, 0, 0, 4, 2]]).overlap());
+    }
 }

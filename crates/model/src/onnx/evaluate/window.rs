@@ -1,6 +1,10 @@
 //! Windows over the spatial axes of a tensor `[batch, channels, spatial...]`, as convolutions and
 //! pools read them.
 
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+
 use super::Application;
 use crate::onnx::dims;
 
@@ -120,6 +124,40 @@ impl Windows {
             }
             visit(covered, &inside);
         }
+    }
+
+    /// Whether windows leave no gaps and are no more than there are positions, along every axis: then
+    /// [`maxima`](Self::maxima) takes no more memory than the planes themselves.
+    pub(super) fn overlap(&self) -> bool {
+        let gaps = self.stride.iter().zip(&self.kernel).any(|(stride, kernel)| stride > kernel);
+        !gaps && self.output.iter().zip(&self.input).all(|(output, input)| output <= input)
+    }
+
+    /// The largest value of each window of some planes: axis by axis, since a window is a box. Of equal
+    /// zeros it may be either.
+    pub(super) fn maxima(&self, planes: &[f32]) -> Vec<f32> {
+        let (axes, strides) = (self.axes(), crate::onnx::tensor::strides(&self.input));
+        let one = |plane: &[f32]| {
+            let mut values = Cow::Borrowed(plane);
+            for ((inner, size), axis) in strides.iter().zip(&self.input).zip(&axes) {
+                let mut maxima = vec![f32::MIN; values.len() / size.max(&1) * axis.len()];
+                // The axes before have been done, those behind have not.
+                let blocks = maxima.chunks_mut((axis.len() * inner).max(1));
+                for (maxima, values) in blocks.zip(values.chunks((size * inner).max(1))) {
+                    for (maxima, (_, places)) in maxima.chunks_mut((*inner).max(1)).zip(axis) {
+                        for place in places {
+                            let own = dims::part(values, *place..);
+                            let both = maxima.iter_mut().zip(own);
+                            both.for_each(|(most, x)| *most = if *x > *most { *x } else { *most });
+                        }
+                    }
+                }
+                values = Cow::Owned(maxima);
+            }
+            values.into_owned()
+        };
+        let size: usize = self.input.iter().product();
+        planes.par_chunks(size.max(1)).flat_map_iter(one).collect()
     }
 
     /// Of each axis, for each output position: kernel positions on the input or its padding, and
