@@ -122,7 +122,9 @@ impl OfflineTurns {
             if room || left.is_zero() {
                 break;
             }
-            let waited = self.changed.wait_timeout(state, left.min(LOOK));
+            // The others are woken by whoever leaves the line before them.
+            let look = if first { left.min(LOOK) } else { left };
+            let waited = self.changed.wait_timeout(state, look);
             let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state = woken;
             if first && timeout.timed_out() {

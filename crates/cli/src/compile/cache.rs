@@ -75,7 +75,13 @@ impl ModelCache {
         let opened = Home::of_user()
             .map_err(io::Error::other)
             .and_then(|home| Self::at(&home.models(), None, model, settings));
-        opened.inspect_err(|error| tracing::info!(%error, "no cache of compiled models")).ok()
+        let told = |error: &io::Error| {
+            // A model that is not there is told when it is read.
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::info!(%error, "no cache of compiled models");
+            }
+        };
+        opened.inspect_err(told).ok()
     }
 
     fn at(
