@@ -153,7 +153,7 @@ mod tests {
     fn properties_maxima_axis_by_axis_are_those_of_whole_windows() {
         for axes in [
             &[[3, 2, 1, 0, 0, 9, 4], [3, 2, 1, 1, 1, 8, 4]][..],
-            &[[2, 1, 3, 2, 1, 7, 7], [3, 3, 1, 1, 2, 10, 4], [1, 1, 1, 0, 0, 3, 3]],
+            &[[3, 1, 1, 1, 1, 7, 7], [3, 3, 1, 1, 2, 10, 4], [1, 1, 1, 0, 0, 3, 3]],
             // The last windows lie in the padding alone.
             &[[2, 1, 1, 0, 3, 4, 4], [4, 2, 1, 3, 3, 11, 7]],
             &[[5, 1, 1, 2, 2, 13, 13]],
@@ -175,5 +175,7 @@ mod tests {
         let padded = [1, 1, 1, 65_536, 65_536, 1, 131_073];
         assert!(!windows(&[padded, [1, 65_536, 1, 0, 0, 65_536, 1]]).overlap());
         assert!(!windows(&[[2, 2, 1, 0, 0, 4, 2], [1, 2, 1, 0, 0, 4, 2]]).overlap());
+        // 65,537 columns for each of one.
+        assert!(!windows(&[[2, 2, 1, 0, 0, 4, 2], [2, 1, 65_536, 0, 0, 65_537, 1]]).overlap());
     }
 }

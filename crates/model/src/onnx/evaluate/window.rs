@@ -126,11 +126,15 @@ impl Windows {
         }
     }
 
-    /// Whether windows leave no gaps and are no more than there are positions, along every axis: then
-    /// [`maxima`](Self::maxima) takes no more memory than the planes themselves.
+    /// Whether windows leave no gaps, within or between them, and are no more than there are positions, along
+    /// every axis: then [`maxima`](Self::maxima) takes no more memory than the planes themselves, and no more
+    /// time than window by window.
     pub(super) fn overlap(&self) -> bool {
         let gaps = self.stride.iter().zip(&self.kernel).any(|(stride, kernel)| stride > kernel);
-        !gaps && self.output.iter().zip(&self.input).all(|(output, input)| output <= input)
+        let dilated = self.dilation.iter().any(|dilation| *dilation > 1);
+        !gaps
+            && !dilated
+            && self.output.iter().zip(&self.input).all(|(output, input)| output <= input)
     }
 
     /// The largest value of each window of some planes: axis by axis, since a window is a box. Of equal
