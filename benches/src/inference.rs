@@ -136,12 +136,9 @@ fn predicted(
 ) -> Result<[Phase; 4], GazelleError> {
     let (plan, traffic) = (server.plan(), server.traffic());
     let description = Description::parse(server.description())?;
-    let Prediction { setup, offline, online } =
-        planner::predict(plan, traffic, &description, link.shaped(), machine)?;
-    let mut whole = setup;
-    whole += offline;
-    whole += online;
-    Ok([setup, offline, online, whole])
+    let prediction = planner::predict(plan, traffic, &description, link.shaped(), machine)?;
+    let Prediction { setup, offline, online, .. } = prediction;
+    Ok([setup, offline, online, prediction.whole()])
 }
 
 fn measure(

@@ -185,13 +185,12 @@ impl Session {
     /// The input's (no material is used up), or the session's.
     pub(crate) fn infer(&mut self, input: &Input, top: usize) -> Result<String, Failure> {
         let (values, notices) = self.encoder.encode(input)?;
-        if self.ready.is_empty() {
-            self.prepare()?;
-        }
-        let Some(prepared) = self.ready.pop_front() else {
-            return Err(Failure::Defect("no material".into()));
+        let inference = if let Some(prepared) = self.ready.pop_front() {
+            self.client.infer(prepared, &values)?
+        } else {
+            let mut rng = gazelle::system_rng().map_err(entropy)?;
+            self.client.infer_at_once(&values, &mut rng)?
         };
-        let inference = self.client.infer(prepared, &values)?;
         let model = &self.client.description().model;
         let answered = Answered {
             input: &input.name,

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use console::{Alignment, measure_text_width, pad_str};
-use gazelle::backend::{Machine, Prediction};
+use gazelle::backend::{Machine, Prediction, SideBySide};
 use gazelle::{
     Answer, GazelleError, Inference, InferenceReport, Layer, ModelInfo, Phase, RankedClass,
     peak_rss_bytes,
@@ -43,6 +43,9 @@ pub(crate) struct Object<'a> {
     pub(crate) plaintext_logits: Option<&'a [f64]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) setup: Option<Phase>,
+    /// Both phases ran side by side: `online` is what came when the material was made.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) at_once: bool,
     pub(crate) offline: Phase,
     pub(crate) online: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +69,7 @@ pub(crate) fn object<'a>(
         plaintext_class: None,
         plaintext_logits: None,
         setup: None,
+        at_once: inference.report.at_once,
         offline: inference.report.offline,
         online: inference.report.online,
         predicted: None,
@@ -208,10 +212,15 @@ pub(crate) fn predicted(
     setup: Option<Phase>,
     report: &InferenceReport,
 ) -> String {
+    let SideBySide { offline, online } = predicted.at_once;
+    let of = |phase: Phase, at_once| Phase {
+        seconds: if report.at_once { at_once } else { phase.seconds },
+        ..phase
+    };
     let phases = [
         ("setup", predicted.setup, setup),
-        ("offline", predicted.offline, Some(report.offline)),
-        ("online", predicted.online, Some(report.online)),
+        ("offline", of(predicted.offline, offline), Some(report.offline)),
+        ("online", of(predicted.online, online), Some(report.online)),
     ];
     let mut text =
         format!("  {:<10} {:>12} {:>12} {:>12}", "predicted", "time", "measured", "bytes");
@@ -248,7 +257,8 @@ mod tests {
         let names =
             ["a", "/layer/with/a/very/long/name/Conv", "\u{1b}[2J\n\n", "卷积层卷积层卷积层卷积层"];
         let layers = names.iter().map(|name| layer(name)).collect();
-        let text = table(&InferenceReport { offline: phase, online: phase, layers });
+        let text =
+            table(&InferenceReport { at_once: false, offline: phase, online: phase, layers });
         assert_eq!(text.lines().count(), 6, "{text}");
         for line in text.lines() {
             assert!(console::measure_text_width(line) <= 80, "{line}");

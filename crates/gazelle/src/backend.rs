@@ -6,6 +6,7 @@ mod compiled;
 mod machine;
 mod plannable;
 pub mod planner;
+mod side_by_side;
 mod stretch;
 
 use gazelle_garble::HalfGates;
@@ -20,6 +21,7 @@ pub use gazelle_ot::BaseOt;
 pub use machine::Machine;
 pub use plannable::quantise;
 pub use planner::Prediction;
+pub use side_by_side::SideBySide;
 
 use crate::description::Description;
 use crate::error::GazelleError;

@@ -55,6 +55,9 @@ pub struct Layer {
 /// One inference.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct InferenceReport {
+    /// Both phases ran side by side: then `offline` lasts until the material was made, and `online` from then on,
+    /// while a layer's own times hold what it waited for.
+    pub at_once: bool,
     /// Before the input was known.
     pub offline: Phase,
     /// After.
@@ -145,10 +148,15 @@ impl Meter {
         Self { start: Instant::now(), before: channel.traffic() }
     }
 
+    /// Seconds so far.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
     pub(crate) fn stop(&self, channel: &Channel) -> Phase {
         let traffic = channel.traffic() - self.before;
         Phase {
-            seconds: self.start.elapsed().as_secs_f64(),
+            seconds: self.seconds(),
             bytes_sent: traffic.sent,
             bytes_received: traffic.received,
             turns: traffic.turns,

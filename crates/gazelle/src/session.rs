@@ -6,9 +6,11 @@
 //! | [`Offer::accept`]: digest; command, setup of both protocols | [`Service::serve`], or [`Guest`] step by step: compares; setup |
 //! | [`Client::prepare`]: command, linear groups, steps | the same |
 //! | [`Client::infer`]: command, x - r; steps | steps; the last one reveals |
+//! | [`Client::infer_at_once`]: both side by side | the same |
 //! | [`Client::close`]: command | ends |
 
 pub(crate) mod apart;
+mod at_once;
 pub(crate) mod audit;
 mod background;
 pub(crate) mod client;
@@ -31,7 +33,7 @@ pub(crate) use server::{ServerLimits, Service};
 /// How far a phase has come; for progress bars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// `setup`, `offline` or `online`.
+    /// `setup`, `offline`, `online`, or `inference` where both run side by side: steps are counted that are through.
     pub phase: &'static str,
     /// Layers done.
     pub done: usize,

@@ -4,6 +4,8 @@
 
 #[path = "suite/adversarial.rs"]
 mod adversarial;
+#[path = "suite/at_once.rs"]
+mod at_once;
 #[path = "suite/audit.rs"]
 mod audit;
 #[path = "suite/caught.rs"]

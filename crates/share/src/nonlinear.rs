@@ -197,6 +197,25 @@ pub trait NonlinearClient: Send {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
         let mut all = Vec::with_capacity(steps.len());
+        let costs =
+            self.prepare_each(steps, source, channel, rng, &mut |prepared| all.push(prepared))?;
+        Ok(all.into_iter().zip(costs).collect())
+    }
+
+    /// As [`prepare`](Self::prepare), giving each step's material to `ready` as soon as it is made, in the steps'
+    /// order; what each took, at the end. The server calls [`NonlinearServer::prepare_each`] or `prepare`.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    fn prepare_each(
+        &mut self,
+        steps: Range<usize>,
+        source: &mut dyn StepSource,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+        ready: &mut dyn FnMut(Self::Prepared),
+    ) -> Result<Vec<StepCost>, ProtocolError> {
+        let mut costs = Vec::with_capacity(steps.len());
         for step in steps {
             let (start, before) = (Instant::now(), channel.traffic());
             let (input, mask) = source.shares(step)?;
@@ -204,11 +223,11 @@ pub trait NonlinearClient: Send {
                 Some(mask) => Output::Masked(mask),
                 None => Output::Reveal,
             };
-            let prepared = self.offline(step, &input, output, channel, rng)?;
-            all.push((prepared, StepCost::since(start, before, channel)));
+            ready(self.offline(step, &input, output, channel, rng)?);
+            costs.push(StepCost::since(start, before, channel));
             source.prepared(step);
         }
-        Ok(all)
+        Ok(costs)
     }
 
     /// What is prepared from now on is to be [stored](Self::store), and loaded before it is used.
@@ -330,12 +349,28 @@ pub trait NonlinearServer: Send {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
         let mut all = Vec::with_capacity(steps.len());
+        let costs = self.prepare_each(steps, channel, rng, &mut |prepared| all.push(prepared))?;
+        Ok(all.into_iter().zip(costs).collect())
+    }
+
+    /// As [`NonlinearClient::prepare_each`].
+    ///
+    /// # Errors
+    /// As [`offline`](Self::offline).
+    fn prepare_each(
+        &mut self,
+        steps: Range<usize>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+        ready: &mut dyn FnMut(Self::Prepared),
+    ) -> Result<Vec<StepCost>, ProtocolError> {
+        let mut costs = Vec::with_capacity(steps.len());
         for step in steps {
             let (start, before) = (Instant::now(), channel.traffic());
-            let prepared = self.offline(step, channel, rng)?;
-            all.push((prepared, StepCost::since(start, before, channel)));
+            ready(self.offline(step, channel, rng)?);
+            costs.push(StepCost::since(start, before, channel));
         }
-        Ok(all)
+        Ok(costs)
     }
 
     /// As [`NonlinearClient::record`].

@@ -3,9 +3,7 @@
 pub(crate) mod recv;
 pub(crate) mod send;
 
-#[cfg(any(test, feature = "testing"))]
-use std::io;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use crate::error::ChannelError;
@@ -57,6 +55,45 @@ impl Channel {
             binding: [0; 32],
             link_binding: [0; 32],
         }
+    }
+
+    /// A lane over this channel's link, bound as it is.
+    pub(crate) fn lane(
+        &self,
+        reader: Box<dyn Read + Send>,
+        writer: Box<dyn Write + Send>,
+        mark: u16,
+    ) -> Self {
+        Self {
+            send: SendHalf::of_lane(writer, mark),
+            recv: RecvHalf::of_lane(reader, mark),
+            pace: self.pace.clone(),
+            binding: self.binding,
+            link_binding: self.link_binding,
+            ..Self::new(Box::new(io::empty()), Box::new(io::sink()))
+        }
+    }
+
+    /// Takes the link away: the channel is dead until it gets it back.
+    pub(crate) fn take_link(&mut self) -> (Box<dyn Read + Send>, Box<dyn Write + Send>) {
+        (self.recv.take_link(), self.send.take_link())
+    }
+
+    /// Gives the link back.
+    pub(crate) fn give_link(
+        &mut self,
+        reader: Box<dyn Read + Send>,
+        writer: Box<dyn Write + Send>,
+    ) {
+        self.recv.give_link(reader);
+        self.send.give_link(writer);
+    }
+
+    /// Counts what a lane has sent and received; it is dead if the lane is.
+    pub(crate) fn count(&mut self, lane: &Self) {
+        self.send.count(&lane.send);
+        self.recv.count(&lane.recv);
+        self.turns += lane.turns;
     }
 
     /// The same channel over a link whose waits `pace` counts: [`begin_phase`](Self::begin_phase)

@@ -227,12 +227,11 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Material for one inference: made ahead, or now.
-    fn prepared(
+    /// Material for one inference that was made ahead, if there is any.
+    fn stored(
         &mut self,
         client: &mut DefaultClient,
-        rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<DefaultPrepared, GazelleError> {
+    ) -> Result<Option<DefaultPrepared>, GazelleError> {
         let mut unknown = 0;
         while let (Some(shelf), Some(entry)) = (&self.shelf, self.entries.pop_front()) {
             let id = data_id(&entry.id);
@@ -256,7 +255,7 @@ impl<'a> Visit<'a> {
             match client.load(claim, &mut *content) {
                 Ok(prepared) => {
                     tracing::info!(id, "material that was made ahead is used");
-                    return Ok(prepared);
+                    return Ok(Some(prepared));
                 }
                 Err(error @ GazelleError::Kept(_)) => {
                     tracing::warn!(id, %error, "material that was made ahead is lost");
@@ -264,8 +263,21 @@ impl<'a> Visit<'a> {
                 Err(error) => return Err(error),
             }
         }
+        Ok(None)
+    }
+
+    /// One prediction, with material that was made ahead or at once.
+    fn predict(
+        &mut self,
+        client: &mut DefaultClient,
+        values: &[i64],
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Inference, GazelleError> {
+        if let Some(prepared) = self.stored(client)? {
+            return client.infer(prepared, values);
+        }
         client.set_up(self.setups(), rng)?;
-        client.prepare(rng)
+        client.infer_at_once(values, rng)
     }
 
     /// One prediction; in a new session of the same model if the link is lost, as often as the command line
@@ -277,9 +289,7 @@ impl<'a> Visit<'a> {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Inference, Failure> {
         loop {
-            let prepared = self.prepared(client, rng);
-            let result = prepared.and_then(|prepared| client.infer(prepared, values));
-            match result {
+            match self.predict(client, values, rng) {
                 Ok(inference) => {
                     self.failed = 0;
                     return Ok(inference);

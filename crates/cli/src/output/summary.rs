@@ -12,6 +12,8 @@ pub(crate) struct Summary {
     setup: Phase,
     offline: Each,
     online: Each,
+    /// Whether both phases of the inputs ran side by side.
+    at_once: bool,
 }
 
 #[derive(Debug, Default)]
@@ -39,13 +41,14 @@ impl Each {
 
 impl Summary {
     pub(crate) fn new(setup: Phase) -> Self {
-        Self { setup, offline: Each::default(), online: Each::default() }
+        Self { setup, offline: Each::default(), online: Each::default(), at_once: false }
     }
 
     /// Counts an inference.
     pub(crate) fn add(&mut self, report: &InferenceReport) {
         self.offline.add(&report.offline);
         self.online.add(&report.online);
+        self.at_once |= report.at_once;
     }
 }
 
@@ -59,7 +62,10 @@ impl fmt::Display for Summary {
         row("setup", self.setup.seconds, self.setup.bytes(), ", once per session")?;
         if count > 0 {
             row("offline", self.offline.median(), self.offline.mean_bytes(), &each)?;
-            row("online", self.online.median(), self.online.mean_bytes(), &each)?;
+            // What of it did not go on beside the offline phase.
+            let beside = if self.at_once { ", beyond offline" } else { "" };
+            let often = format!("{beside}{each}");
+            row("online", self.online.median(), self.online.mean_bytes(), &often)?;
         }
         Ok(())
     }
@@ -75,6 +81,7 @@ mod tests {
         let mut summary = Summary::new(phase(2.0, 5_000_000));
         for online in [0.03, 9.0, 0.01] {
             summary.add(&InferenceReport {
+                at_once: false,
                 offline: phase(1.5, 1000),
                 online: phase(online, 10),
                 layers: Vec::new(),
@@ -82,6 +89,10 @@ mod tests {
         }
         let text = summary.to_string();
         assert!(text.contains("online     30.0 ms      10 B, each of 3"), "{text}");
+        let report = InferenceReport { at_once: true, ..InferenceReport::default() };
+        summary.add(&report);
+        let text = summary.to_string();
+        assert!(text.contains(", beyond offline, each of 4"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 80));
     }
 }

@@ -9,6 +9,7 @@ use gazelle_nonlinear::{PerLayer, Price, StepChoice};
 use gazelle_share::{Architecture, LinearOp, Step};
 use gazelle_wire::{Cost, Link};
 
+use crate::backend::side_by_side::{Apart, SideBySide};
 use crate::backend::stretch::{Stretch, in_order, step_times};
 use crate::backend::{AnyOt, BaseOt, Choice, Machine, StepProtocol, protocol_of};
 use crate::description::Description;
@@ -222,6 +223,20 @@ pub struct Prediction {
     pub offline: Phase,
     /// From the input on.
     pub online: Phase,
+    /// The last two side by side, as [`Client::infer_at_once`](crate::Client::infer_at_once) has them.
+    pub at_once: SideBySide,
+}
+
+impl Prediction {
+    /// A whole inference at once, setup included.
+    pub fn whole(&self) -> Phase {
+        let SideBySide { offline, online } = self.at_once;
+        let mut whole = self.setup;
+        whole += self.offline;
+        whole += self.online;
+        whole.seconds = self.setup.seconds + offline + online;
+        whole
+    }
 }
 
 /// Predicts the first inference of a session on a link, both parties on this machine.
@@ -244,7 +259,7 @@ pub fn predict(
     // The requests of all linear layers travel in one direction, their answers in the other.
     let talk = Stretch { compute_ns: 0.0, cost: linear, half_round_trips: 2.0 };
     // While one party waits for the other's message the background work of the linear layers goes on.
-    let (mut offline, mut idle) = talk.on(link);
+    let (requested, mut idle) = talk.on(link);
     let audit_trips = if choice.audit.is_some() { AUDIT_HALF_ROUND_TRIPS } else { 0.0 };
     let half_round_trips = OFFLINE_HALF_ROUND_TRIPS + audit_trips;
     let mut run = Stretch { half_round_trips, ..Stretch::default() };
@@ -254,7 +269,9 @@ pub fn predict(
         half_round_trips: 1.0,
     };
     // No layer's products can begin before its input is there.
-    let mut online = entry.compute_ns * 1e-9 + Stretch { compute_ns: 0.0, ..entry }.on(link).0;
+    let (products, entered) =
+        (entry.compute_ns * 1e-9, Stretch { compute_ns: 0.0, ..entry }.on(link).0);
+    let mut online = products + entered;
     let mut online_turns = entry.half_round_trips;
     let mut second_direction = false;
     let prices = all_prices(plan, &choice);
@@ -262,7 +279,8 @@ pub fn predict(
         second_direction |= price.and_gates == 0;
         run.compute_ns += step_times(price, machine).0.compute_ns;
     }
-    for together in in_order(plan, &prices, machine) {
+    let in_order = in_order(plan, &prices, machine);
+    for together in &in_order {
         online += together.online.after_another(&together.price, link);
         online_turns += together.online.half_round_trips;
     }
@@ -275,7 +293,7 @@ pub fn predict(
         server_to_client: traffic.offline.server_to_client - linear.server_to_client,
     };
     let (seconds, waits) = run.on(link);
-    offline += seconds;
+    let mut offline = requested + seconds;
     idle += waits;
     let offline_turns = talk.half_round_trips + run.half_round_trips;
     let background = work.polynomials * machine.polynomial_ns
@@ -284,6 +302,10 @@ pub fn predict(
         + work.fresh_macs * machine.hint_mac_ns;
     // Only what did not fit into the waiting takes time of its own.
     offline += (background * 1e-9 - idle).max(0.0);
+    let first =
+        requested + ot_start_ns * 1e-9 + half_round_trips * link.round_trip.as_secs_f64() / 2.0;
+    let (prices, in_order, entry) = (&prices[..], &in_order[..], entered);
+    let apart = Apart { requested, first, offline, entry, products, prices, in_order };
     let setup_turns = 2.0 * SETUP_ROUND_TRIPS
         + if second_direction { 2.0 * SECOND_DIRECTION_ROUND_TRIPS } else { 0.0 };
     let described = description.to_bytes()?.len() as f64;
@@ -307,6 +329,7 @@ pub fn predict(
         setup: phase(traffic.setup, fixed * 1e-9 + hints.on(link).0, setup_turns),
         offline: phase(traffic.offline, offline, offline_turns),
         online: phase(traffic.online, online, online_turns),
+        at_once: apart.side_by_side(link, machine),
     })
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Background<'w, T> {
     done: Receiver<(usize, Finished)>,
     slots: Vec<Slot>,
     /// The worker of a party that has one thread.
-    here: Option<Box<dyn FnMut() + 'w>>,
+    here: Option<Box<dyn FnMut() + Send + 'w>>,
 }
 
 /// What is known of a group.
@@ -92,7 +92,7 @@ impl<'w, T: Send> Background<'w, T> {
                 here = Some(Box::new(move || {
                     waiting.extend(queue.try_iter());
                     finish_first(&mut waiting, &results, &finish);
-                }) as Box<dyn FnMut() + 'w>);
+                }) as Box<dyn FnMut() + Send + 'w>);
             }
         }
         let slot = |(group, place): (&LinearGroup, &GroupPlace)| Slot {

@@ -1,6 +1,8 @@
 //! The client's session.
 
+mod at_once;
 mod entries;
+mod online;
 mod prepare;
 
 pub use entries::{Claim, Claimed, EntryKept, KeepHalf};
@@ -8,21 +10,22 @@ pub use entries::{Claim, Claimed, EntryKept, KeepHalf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gazelle_share::{LinearProtocol, NonlinearClient, NonlinearProtocol, Shares, TensorId};
+use gazelle_share::{LinearProtocol, NonlinearClient, NonlinearProtocol, Shares};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
-use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::report::{InferenceReport, Meter, Phase};
+use crate::session::Observer;
 use crate::session::apart::{OfflineStart, apart};
+use crate::session::client::online::{Online, Seen};
 use crate::session::coins;
 use crate::session::kept::{self, ClientShelf, LinearSetup};
-use crate::session::message::{ClientCommand, MaskedInput};
+use crate::session::message::ClientCommand;
 use crate::session::offer::SessionParts;
-use crate::session::{Observer, Progress};
-use crate::suite::Suite;
+use crate::suite::{Clients, Suite};
 use crate::traffic::PlannedTraffic;
 
 /// A client's session with one server.
@@ -304,6 +307,33 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.bury(result)
     }
 
+    /// Makes material and computes the prediction for `input` with it, side by side where that can be: the online
+    /// phase waits for its round trips while the offline phase goes on. As [`prepare`](Self::prepare) and
+    /// [`infer`](Self::infer), byte for byte. One after the other where the server audits its clients, where this
+    /// party has one thread, and with protocols that have no session for material made elsewhere.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare) and [`infer`](Self::infer); nothing is sent for an input that does not fit.
+    pub fn infer_at_once(
+        &mut self,
+        input: &[i64],
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Inference, GazelleError> {
+        self.alive()?;
+        let words = self.encode(input)?;
+        let of_stored = self.suite.nonlinear().client_of_stored(Arc::clone(&self.compiled));
+        let (Ok(online), Clients::Trusted, false) =
+            (of_stored, self.suite.clients(), self.channel.is_single_threaded())
+        else {
+            let prepared = self.prepare(rng)?;
+            return self.infer(prepared, input);
+        };
+        self.charge()?;
+        let mut rng = coins::fresh(rng)?;
+        let result = self.at_once(words, online, &mut rng);
+        self.bury(result)
+    }
+
     /// Ends the session; the server need not wait for more.
     ///
     /// # Errors
@@ -367,68 +397,16 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let session = session.ok_or_else(no_setup)?;
         self.channel.begin_phase();
         let meter = Meter::start(&self.channel);
-        self.channel.send(&ClientCommand::Infer { id }, &())?;
-        let before = Meter::start(&self.channel);
-        let shape = MaskedInput::shape(self.plan.architecture());
-        self.channel.send(&MaskedInput(input.sub(&input_mask)), &shape)?;
-        self.channel.flush()?;
-        let sent = before.stop(&self.channel);
-        let total = steps.len();
         let mut steps: Vec<Option<_>> = steps.into_iter().map(Some).collect();
-        let mut steps_online = vec![Phase::default(); total];
-        let (mut revealed, mut done) = (None, 0);
-        for wave in self.plan.waves() {
-            let before = self.channel.traffic();
-            let mut materials = Vec::with_capacity(wave.steps.len());
-            for number in &wave.steps {
-                let prepared = steps.get_mut(*number).and_then(Option::take);
-                let missing = || GazelleError::Defect(self.plan.step_name(*number).to_owned());
-                materials.push((*number, prepared.ok_or_else(missing)?));
-            }
-            let results = session
-                .online_wave(materials, &mut self.channel)
-                .map_err(|error| GazelleError::layer(self.plan.wave_name(wave))(error))?;
-            let mut costs = Vec::with_capacity(results.len());
-            for (number, (values, cost)) in wave.steps.iter().zip(results) {
-                costs.push(cost);
-                revealed = values.or(revealed);
-                done += 1;
-                if let Some(observer) = self.observer.as_deref() {
-                    let layer = self.plan.step_name(*number);
-                    observer(&Progress { phase: "online", done, of: total, layer });
-                }
-            }
-            let turns = (self.channel.traffic() - before).turns;
-            report::place(&mut steps_online, &wave.steps, &costs, turns);
-        }
-        self.channel.flush()?;
+        let material = |number: usize| {
+            let prepared = steps.get_mut(number).and_then(Option::take);
+            prepared.ok_or_else(|| GazelleError::Defect(self.plan.step_name(number).to_owned()))
+        };
+        let seen = Seen { observer: self.observer.as_deref(), phase: "online" };
+        let talk = Online { plan: &self.plan, session, channel: &mut self.channel, seen };
+        let talked = talk.run(id, input.sub(&input_mask), material)?;
         let online = meter.stop(&self.channel);
-        let values = revealed.ok_or_else(|| GazelleError::Defect("the last step".into()))?;
-        let architecture = self.plan.architecture();
-        let scale = architecture.tensor(architecture.output()).scale;
-        let mut groups_online = vec![Phase::default(); self.plan.groups().len()];
-        let reads_input =
-            self.plan.places().iter().position(|place| place.tensor == TensorId::INPUT);
-        // optional: where no group reads the input, its sending counts for the first
-        if let Some(slot) = groups_online.get_mut(reads_input.unwrap_or(0)) {
-            *slot = sent;
-        }
-        let layers = report::layers(
-            &self.plan,
-            self.suite.linear().name(),
-            &self.names,
-            (&groups_offline, &steps_offline),
-            (&groups_online, &steps_online),
-        );
-        let last = self.plan.steps().last();
-        let classes = last.filter(|step| step.ranked().is_some()).map(|step| step.input.len());
-        if let Some(classes) = classes
-            && !values.iter().all(|index| (0..classes as i64).contains(index))
-        {
-            return Err(GazelleError::Peer(format!("an index beyond the {classes} classes")));
-        }
-        let ranked = classes.is_some();
-        Ok(Inference { values, scale, ranked, report: InferenceReport { offline, online, layers } })
+        self.conclude(talked, (&groups_offline, &steps_offline), (offline, online), false)
     }
 }
 

@@ -142,6 +142,8 @@ pub(crate) enum ClientCommand {
     Prepare { id: u32 },
     /// Use it.
     Infer { id: u32 },
+    /// As `Prepare`, and `Infer` follows on a lane of its own.
+    AtOnce { id: u32 },
     /// The session is over.
     Close,
     /// Set up both protocols; comes first. A wish with so many names of kept setups follows.
@@ -171,6 +173,7 @@ impl Message for ClientCommand {
             Self::Keep { id } => (5, *id),
             Self::Use { id } => (6, *id),
             Self::Compare { entries } => (7, *entries),
+            Self::AtOnce { id } => (8, *id),
         };
         out.push(tag);
         out.extend_from_slice(&id.to_le_bytes());
@@ -185,6 +188,7 @@ impl Message for ClientCommand {
             (5, id) => Ok(Self::Keep { id }),
             (6, id) => Ok(Self::Use { id }),
             (7, entries) if entries as usize <= ENTRIES => Ok(Self::Compare { entries }),
+            (8, id) => Ok(Self::AtOnce { id }),
             (4, names) if names as usize <= NAMES => Ok(Self::SetUp { names }),
             _ => Err(DecodeError::Invalid("unknown command")),
         }

@@ -1,5 +1,6 @@
 //! The server's session: handshake, setup, then the client's commands, offline and online phases.
 
+mod at_once;
 mod entries;
 mod online;
 mod prepare;
@@ -186,26 +187,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     if !std::mem::replace(&mut begun, true) {
                         watcher.set_up(&meter.stop(channel));
                     }
-                    let EntryIds(entry) = channel.recv(&1)?;
-                    if !watcher.serves() {
-                        return Err(GazelleError::Allowance);
-                    }
-                    if self.prepared.len() >= limits.prepared {
-                        return Err(GazelleError::Peer("more inferences than allowed".into()));
-                    }
-                    self.number(id)?;
-                    let taken = self.take(watcher.shelf(), &entry);
-                    let pair = taken.as_ref().map(|(pair, _)| *pair);
-                    let replica = stored::replica(watcher.shelf());
-                    channel.send(&EntryTaken { pair, replica }, &())?;
-                    channel.flush()?;
-                    if let Some((_, mut content)) = taken {
-                        // While the client reads its half.
-                        let material = self.read(&mut *content);
-                        channel.send(&EntryRead(material.is_some()), &())?;
-                        channel.flush()?;
-                        self.prepared.extend(material.map(|material| (id, material)));
-                    }
+                    self.use_entry(id, channel, limits, watcher)?;
                 }
                 ClientCommand::Prepare { id } | ClientCommand::Keep { id } => {
                     let mut wanted = None;
@@ -237,6 +219,18 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                         self.prepared.insert(id, prepared);
                     }
                 }
+                ClientCommand::AtOnce { id } => {
+                    made += 1;
+                    if self.prepared.len() >= limits.prepared || made > limits.inferences {
+                        return Err(GazelleError::Peer("more inferences than allowed".into()));
+                    }
+                    if !watcher.serves() || !watcher.admit() {
+                        return Err(GazelleError::Allowance);
+                    }
+                    self.number(id)?;
+                    watcher.offline_begins();
+                    watcher.inferred(&self.at_once(id, channel, watcher, rng)?);
+                }
                 ClientCommand::Infer { id } => {
                     stage.set(Activity::Online);
                     if !watcher.serves() {
@@ -251,6 +245,37 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                 }
             }
         }
+    }
+
+    /// Takes the entry that the client names off the store, and reads it.
+    fn use_entry(
+        &mut self,
+        id: u32,
+        channel: &mut Channel,
+        limits: &ServerLimits,
+        watcher: &dyn SessionWatcher,
+    ) -> Result<(), GazelleError> {
+        let EntryIds(entry) = channel.recv(&1)?;
+        if !watcher.serves() {
+            return Err(GazelleError::Allowance);
+        }
+        if self.prepared.len() >= limits.prepared {
+            return Err(GazelleError::Peer("more inferences than allowed".into()));
+        }
+        self.number(id)?;
+        let taken = self.take(watcher.shelf(), &entry);
+        let pair = taken.as_ref().map(|(pair, _)| *pair);
+        let replica = stored::replica(watcher.shelf());
+        channel.send(&EntryTaken { pair, replica }, &())?;
+        channel.flush()?;
+        if let Some((_, mut content)) = taken {
+            // While the client reads its half.
+            let material = self.read(&mut *content);
+            channel.send(&EntryRead(material.is_some()), &())?;
+            channel.flush()?;
+            self.prepared.extend(material.map(|material| (id, material)));
+        }
+        Ok(())
     }
 
     /// A number that was not there before.

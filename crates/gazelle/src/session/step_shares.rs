@@ -8,7 +8,7 @@ use crate::plan::{Plan, Task, Tensors};
 use crate::session::background::Background;
 use crate::session::{Observer, Progress};
 
-/// The client's shares u of linear groups.
+/// A party's shares u or v of linear groups.
 pub(crate) trait GroupShares {
     /// Waits for a group; its shares per operator, to be taken.
     ///
@@ -20,6 +20,12 @@ pub(crate) trait GroupShares {
 impl<T: Send> GroupShares for Background<'_, T> {
     fn wait(&mut self, group: usize) -> Result<&mut Vec<Shares>, GazelleError> {
         Background::wait(self, group)
+    }
+}
+
+impl GroupShares for Vec<Vec<Shares>> {
+    fn wait(&mut self, group: usize) -> Result<&mut Vec<Shares>, GazelleError> {
+        self.get_mut(group).ok_or_else(|| GazelleError::Defect(format!("linear group {group}")))
     }
 }
 

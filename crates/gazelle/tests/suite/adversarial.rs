@@ -19,17 +19,22 @@ fn ideal() -> Ideal {
     Suite::new(IdealLinear, IdealNonlinear)
 }
 
-/// One whole session of a client.
+/// One whole session of a client; `at_once`: both phases side by side.
 fn session<L: LinearProtocol, N: NonlinearProtocol>(
     channel: Channel,
     suite: Suite<L, N>,
     input: &[i64],
+    at_once: bool,
 ) -> Result<Vec<i64>, GazelleError> {
     let mut rng = test_rng(3);
     let mut client: Client<L, N> =
         Offer::receive(channel, Limits::default(), None, &mut rng)?.accept(suite, &mut rng)?;
-    let prepared = client.prepare(&mut rng)?;
-    let inference = client.infer(prepared, input)?;
+    let inference = if at_once {
+        client.infer_at_once(input, &mut rng)?
+    } else {
+        let prepared = client.prepare(&mut rng)?;
+        client.infer(prepared, input)?
+    };
     client.close()?;
     Ok(inference.values)
 }
@@ -45,12 +50,25 @@ pub(crate) fn tamper_with_every_frame<L, N>(
     L: LinearProtocol + Clone + 'static,
     N: NonlinearProtocol + Clone + 'static,
 {
+    tamper(suite, network, (slack, false), mutations);
+}
+
+/// The same; `at_once`: of a session whose phases run side by side.
+pub(crate) fn tamper<L, N>(
+    suite: &Suite<L, N>,
+    network: &Network,
+    (slack, at_once): (i64, bool),
+    mutations: &[Mutation],
+) where
+    L: LinearProtocol + Clone + 'static,
+    N: NonlinearProtocol + Clone + 'static,
+{
     let server = compile(suite.clone(), network.clone());
     let input = inputs(network, 1).remove(0);
     let parties = || {
         let (suite, input, server) = (suite.clone(), input.clone(), server.clone());
         (
-            move |channel: Channel| session(channel, suite, &input),
+            move |channel: Channel| session(channel, suite, &input, at_once),
             move |channel: Channel| {
                 server.serve(channel, &ServerLimits::default(), &mut test_rng(4))
             },

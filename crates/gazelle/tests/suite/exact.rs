@@ -8,7 +8,9 @@ use gazelle_model::fixed::{self, Rounding};
 use gazelle_model::{Options, Reveal, import, quantise, reveal, samples};
 use gazelle_share::{Architecture, NodeKind, Rounding as StepRounding};
 
-use crate::parties::{assert_traffic, run};
+use gazelle_wire::memory;
+
+use crate::parties::{assert_traffic, run, run_at_once};
 
 /// The networks that the project ships: squares, `ReLU`s, strides, padding, max-pools.
 const MODELS: [&str; 4] =
@@ -36,11 +38,18 @@ fn every_network_gives_the_reference_on_both_backends_whatever_is_revealed() {
             for protocol in [StepProtocol::Gmw, StepProtocol::Garbled] {
                 let choice = Choice::uniform(network.architecture(), protocol).unwrap();
                 let suite = choice.suite(network.architecture().nodes().len());
-                let run = run(&suite, &network, &inputs);
-                assert_traffic(&run);
-                for (number, (input, inference)) in inputs.iter().zip(&run.inferences).enumerate() {
-                    let expected = fixed::run(&network, input, Rounding::Nearest).unwrap();
-                    assert_eq!(inference.values, expected, "{name} {what:?} {protocol:?} {number}");
+                let runs = [
+                    run(&suite, &network, &inputs),
+                    run_at_once(memory::pair(), &suite, &network, &inputs),
+                ];
+                for run in runs {
+                    assert_traffic(&run);
+                    let inferences = inputs.iter().zip(&run.inferences);
+                    for (number, (input, inference)) in inferences.enumerate() {
+                        let expected = fixed::run(&network, input, Rounding::Nearest).unwrap();
+                        let values = &inference.values;
+                        assert_eq!(*values, expected, "{name} {what:?} {protocol:?} {number}");
+                    }
                 }
             }
         }

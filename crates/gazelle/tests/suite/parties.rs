@@ -17,6 +17,8 @@ pub(crate) struct Run {
     pub(crate) inferences: Vec<Inference>,
     pub(crate) planned: PlannedTraffic,
     pub(crate) server: ServerReport,
+    /// Whether both phases ran side by side.
+    at_once: bool,
 }
 
 /// One session with an inference per input, each prepared just before it is used.
@@ -39,6 +41,34 @@ where
     L: LinearProtocol + Clone + 'static,
     N: NonlinearProtocol + Clone + 'static,
 {
+    run_inferences(ends, suite, network, inputs, false)
+}
+
+/// The same, with both phases of each inference side by side.
+pub(crate) fn run_at_once<L, N>(
+    ends: (Channel, Channel),
+    suite: &Suite<L, N>,
+    network: &Network,
+    inputs: &[Vec<i64>],
+) -> Run
+where
+    L: LinearProtocol + Clone + 'static,
+    N: NonlinearProtocol + Clone + 'static,
+{
+    run_inferences(ends, suite, network, inputs, true)
+}
+
+fn run_inferences<L, N>(
+    ends: (Channel, Channel),
+    suite: &Suite<L, N>,
+    network: &Network,
+    inputs: &[Vec<i64>],
+    at_once: bool,
+) -> Run
+where
+    L: LinearProtocol + Clone + 'static,
+    N: NonlinearProtocol + Clone + 'static,
+{
     let server = compile(suite.clone(), network.clone());
     let planned = server.traffic().clone();
     let suite = suite.clone();
@@ -51,8 +81,12 @@ where
             let mut client: Client<L, N> = offer.accept(suite, &mut rng)?;
             let mut inferences = Vec::new();
             for input in &inputs {
-                let prepared = client.prepare(&mut rng)?;
-                inferences.push(client.infer(prepared, input)?);
+                inferences.push(if at_once {
+                    client.infer_at_once(input, &mut rng)?
+                } else {
+                    let prepared = client.prepare(&mut rng)?;
+                    client.infer(prepared, input)?
+                });
             }
             let setup = client.setup();
             client.close()?;
@@ -61,7 +95,7 @@ where
         move |channel| server.serve(channel, &ServerLimits::default(), &mut test_rng(2)),
     );
     let (setup, inferences) = client.unwrap();
-    Run { setup, inferences, planned, server: server.unwrap() }
+    Run { setup, inferences, planned, server: server.unwrap(), at_once }
 }
 
 /// Compiles a test network.
@@ -87,12 +121,14 @@ pub(crate) fn assert_traffic(run: &Run) {
     assert_eq!(sides(&first.online), planned(run.planned.online), "online at the client");
     // The linear layers' talk, then the streams of all steps; a protocol that goes step by step in none.
     assert!(first.offline.turns <= 3, "{} turns at the client", first.offline.turns);
-    // The command that starts a phase is read before the server's clock starts.
-    let command = 13;
     let server = &run.server.inferences[0];
     assert!(server.offline.turns <= 3, "{} turns at the server", server.offline.turns);
     let (sent, received) = swapped(&server.offline);
-    assert_eq!((sent + command, received), planned(run.planned.offline), "offline at the server");
+    assert_eq!((sent + COMMAND, received), planned(run.planned.offline), "offline at the server");
     let (sent, received) = swapped(&server.online);
+    let command = if run.at_once { 0 } else { COMMAND };
     assert_eq!((sent + command, received), planned(run.planned.online), "online at the server");
 }
+
+/// The command that starts a phase is read before the server's clock starts: of an inference at once the first.
+const COMMAND: u64 = 13;

@@ -42,7 +42,7 @@ fn predictions_carry_the_planned_bytes_and_slower_links_take_longer() {
     let machine = Machine::here();
     let mut before = 0.0;
     for link in [Link::MEMORY, Link::LAN, Link::WAN] {
-        let Prediction { setup, offline, online } =
+        let Prediction { setup, offline, online, .. } =
             planner::predict(plan, traffic, &description, link, &machine).unwrap();
         for (phase, cost) in
             [(setup, traffic.setup), (offline, traffic.offline), (online, traffic.online)]

@@ -4,7 +4,7 @@ use gazelle_block::{BitVec, Block};
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::{RcotReceiver, RcotSender};
 use gazelle_prg::Seed;
-use gazelle_share::{Output, PreparedSteps, ProtocolError, Shares, StepSource};
+use gazelle_share::{Output, ProtocolError, Shares, StepCost, StepSource};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -37,15 +37,15 @@ pub(crate) fn announce<D: RcotReceiver>(
     Receiving(&mut down.session).announce(ots(steps).0, channel, rng)
 }
 
-/// Prepares these steps, the first of which is number `first` of the network.
+/// Prepares these steps, the first of which is number `first` of the network; their material goes to `ready`.
 pub(crate) fn prepare<D: RcotReceiver, U: RcotSender, S: GarblingScheme>(
     (steps, first): (&[StepRef<'_>], usize),
     scheme: &S,
     sessions: ClientSessions<'_, D, U>,
-    source: &mut dyn StepSource,
+    (source, ready): (&mut dyn StepSource, &mut dyn FnMut(PerLayerClientPrepared)),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<PreparedSteps<PerLayerClientPrepared>, ProtocolError> {
+) -> Result<Vec<StepCost>, ProtocolError> {
     let ClientSessions { down, gmw, record } = sessions;
     let (hash, mut up) = gmw.unzip();
     let tweaks = up.as_deref_mut().map(|up| &mut up.tweaks);
@@ -61,7 +61,7 @@ pub(crate) fn prepare<D: RcotReceiver, U: RcotSender, S: GarblingScheme>(
     down.announce(counts.0, channel, rng)?;
     up.announce(counts.1, channel, rng)?;
     let party = ClientParty { steps, first, keys, source, record };
-    run(&plan, party, Sessions::new(&mut down, up), channel, rng)
+    run(&plan, (party, ready), Sessions::new(&mut down, up), channel, rng)
 }
 
 /// A source of one step's shares.

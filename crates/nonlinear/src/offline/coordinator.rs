@@ -106,14 +106,14 @@ impl<'s> Pool<'s> for Scope<'s> {
     }
 }
 
-/// Runs all steps of `plan`: their material and what each took, in order.
+/// Runs all steps of `plan`: their material goes to `ready` in order, each step's when it is made; what each took.
 pub(crate) fn run<P: Party>(
     plan: &RunPlan,
-    party: P,
+    (party, ready): (P, &mut dyn FnMut(P::Prepared)),
     sessions: Sessions<'_>,
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<Vec<(P::Prepared, StepCost)>, ProtocolError>
+) -> Result<Vec<StepCost>, ProtocolError>
 where
     P::Work: Sync,
 {
@@ -128,7 +128,7 @@ where
     let (news, events) = queue::<Option<Event<P>>>();
     let (outbox, parcels) = queue();
     if alone {
-        let coordinator = Coordinator::new(stream, party, outbox, news);
+        let coordinator = Coordinator::new(stream, (party, ready), outbox, news);
         let speaking: Coined<'_> = (&mut *speaking, &mut own_coins);
         let listening: Coined<'_> = (&mut *listening, &mut peer_coins);
         return coordinator.alone((speaking, listening), (send, recv), &parcels, &events);
@@ -150,7 +150,8 @@ where
         speaks
             .and_then(|_| named("listens").spawn_scoped(threads, listen))
             .map_err(ProtocolError::backend)?;
-        workers::scope(|pool| Coordinator::new(stream, party, outbox, news).work(pool, &events))
+        let coordinator = Coordinator::new(stream, (party, ready), outbox, news);
+        workers::scope(|pool| coordinator.work(pool, &events))
     })
 }
 
@@ -165,6 +166,8 @@ fn peer_parcels<P: Party>(unit: &Unit) -> &[ParcelShape] {
 struct Coordinator<'a, P: Party> {
     stream: &'a Stream<'a>,
     party: P,
+    /// Takes the material.
+    ready: &'a mut dyn FnMut(P::Prepared),
     outbox: Sender<Parcel>,
     news: Sender<Option<Event<P>>>,
     /// Steps that are open, from number `closed` on, with the peer's seed if it said one.
@@ -179,7 +182,6 @@ struct Coordinator<'a, P: Party> {
     busy: usize,
     /// Streams that are not through.
     open: usize,
-    prepared: Vec<P::Prepared>,
     costs: Vec<StepCost>,
     last: Instant,
 }
@@ -187,7 +189,7 @@ struct Coordinator<'a, P: Party> {
 impl<'a, P: Party> Coordinator<'a, P> {
     fn new(
         stream: &'a Stream<'a>,
-        party: P,
+        (party, ready): (P, &'a mut dyn FnMut(P::Prepared)),
         outbox: Sender<Parcel>,
         news: Sender<Option<Event<P>>>,
     ) -> Self {
@@ -195,6 +197,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
         Self {
             stream,
             party,
+            ready,
             outbox,
             news,
             works: VecDeque::new(),
@@ -205,7 +208,6 @@ impl<'a, P: Party> Coordinator<'a, P> {
             jobs: VecDeque::new(),
             busy: 0,
             open: 2,
-            prepared: Vec::with_capacity(steps),
             costs: vec![StepCost::default(); steps],
             last: Instant::now(),
         }
@@ -216,7 +218,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
         mut self,
         pool: &Scope<'s>,
         events: &Receiver<Option<Event<P>>>,
-    ) -> Result<Vec<(P::Prepared, StepCost)>, ProtocolError>
+    ) -> Result<Vec<StepCost>, ProtocolError>
     where
         'a: 's,
         P::Work: 's,
@@ -227,7 +229,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
             self.learn(wait(events)?, pool)?;
             self.advance(pool)?;
         }
-        Ok(self.prepared.into_iter().zip(self.costs).collect())
+        Ok(self.costs)
     }
 
     /// Takes note of an event; begins a call whose OTs are there.
@@ -459,7 +461,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
             let ready = ready.collect::<Option<Vec<_>>>().ok_or(missing)?;
             let gone = ProtocolError::Defect("a step that is not open");
             let (work, seed) = self.works.pop_front().ok_or(gone)?;
-            self.prepared.push(self.party.close(step, &work, ready, seed)?);
+            (self.ready)(self.party.close(step, &work, ready, seed)?);
             self.costs[step].seconds = self.last.elapsed().as_secs_f64();
             self.last = Instant::now();
             self.closed += 1;

@@ -4,7 +4,7 @@ use gazelle_block::{BitVec, Delta};
 use gazelle_garble::GarblingScheme;
 use gazelle_ot::{RcotReceiver, RcotSender};
 use gazelle_prg::{Prg, Seed};
-use gazelle_share::{PreparedSteps, ProtocolError};
+use gazelle_share::{ProtocolError, StepCost};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -36,14 +36,14 @@ pub(crate) fn announce<D: RcotSender>(
     Sending(&mut down.session).announce(ots(steps).0, channel, rng)
 }
 
-/// Prepares these steps.
+/// Prepares these steps; their material goes to `ready`.
 pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
     steps: &[StepRef<'_>],
     scheme: &S,
     sessions: ServerSessions<'_, D, U>,
     channel: &mut Channel,
-    rng: &mut (dyn CryptoRng + Send),
-) -> Result<PreparedSteps<PerLayerServerPrepared>, ProtocolError> {
+    (rng, ready): (&mut (dyn CryptoRng + Send), &mut dyn FnMut(PerLayerServerPrepared)),
+) -> Result<Vec<StepCost>, ProtocolError> {
     let ServerSessions { down, gmw, record } = sessions;
     let (hash, mut up) = gmw.unzip();
     let tweaks = up.as_deref_mut().map(|up| &mut up.tweaks);
@@ -61,7 +61,7 @@ pub(crate) fn prepare<D: RcotSender, U: RcotReceiver, S: GarblingScheme>(
     let mut coins = Prg::new(&Seed::random(rng), COINS);
     let checks = CheckSeeds::random(&mut coins);
     let party = ServerParty { steps, scheme, hash, delta, coins, record, checks };
-    run(&plan, party, Sessions::new(&mut down, up), channel, rng)
+    run(&plan, (party, ready), Sessions::new(&mut down, up), channel, rng)
 }
 
 /// PRG domain of the steps' coins.

@@ -97,19 +97,20 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearClient for StepsClient<O, S> {
         offline::client::announce(&self.compiled.refs(steps)?, down, channel, rng)
     }
 
-    fn prepare(
+    fn prepare_each(
         &mut self,
         steps: Range<usize>,
         source: &mut dyn StepSource,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        ready: &mut dyn FnMut(Self::Prepared),
+    ) -> Result<Vec<StepCost>, ProtocolError> {
         let Self { compiled, scheme, down, gmw, record, .. } = self;
         let (down, record) = (down.as_mut().ok_or_else(no_setup)?, *record);
         let refs = compiled.refs(steps.clone())?;
         let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
         let (steps, sessions) = ((&refs[..], steps.start), ClientSessions { down, gmw, record });
-        offline::client::prepare(steps, scheme, sessions, source, channel, rng)
+        offline::client::prepare(steps, scheme, sessions, (source, ready), channel, rng)
     }
 
     fn record(&mut self, on: bool) {

@@ -93,18 +93,19 @@ impl<O: OtExtension, S: GarblingScheme> NonlinearServer for StepsServer<O, S> {
         offline::server::announce(&self.compiled.refs(steps)?, down, channel, rng)
     }
 
-    fn prepare(
+    fn prepare_each(
         &mut self,
         steps: Range<usize>,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<PreparedSteps<Self::Prepared>, ProtocolError> {
+        ready: &mut dyn FnMut(Self::Prepared),
+    ) -> Result<Vec<StepCost>, ProtocolError> {
         let Self { compiled, scheme, down, gmw, record, .. } = self;
         let (down, record) = (down.as_mut().ok_or_else(no_setup)?, *record);
         let refs = compiled.refs(steps)?;
         let gmw = gmw.as_mut().map(|(hash, up)| (&*hash, up));
         let sessions = ServerSessions { down, gmw, record };
-        offline::server::prepare(&refs, scheme, sessions, channel, rng)
+        offline::server::prepare(&refs, scheme, sessions, channel, (rng, ready))
     }
 
     fn record(&mut self, on: bool) {

@@ -13,6 +13,8 @@ pub struct RecvHalf {
     sequence: u16,
     received: u64,
     dead: bool,
+    /// What marks the frames of a lane.
+    lane: u16,
     /// See [`Self::assume_headers`].
     #[cfg(any(test, feature = "testing"))]
     headers_assumed: bool,
@@ -25,9 +27,32 @@ impl RecvHalf {
             sequence: 0,
             received: 0,
             dead: false,
+            lane: 0,
             #[cfg(any(test, feature = "testing"))]
             headers_assumed: false,
         }
+    }
+
+    /// That of a lane, whose mark its frames carry.
+    pub(super) fn of_lane(reader: Box<dyn Read + Send>, lane: u16) -> Self {
+        Self { lane, ..Self::new(reader) }
+    }
+
+    /// Takes the link away, until [`give_link`](Self::give_link).
+    pub(super) fn take_link(&mut self) -> Box<dyn Read + Send> {
+        self.dead = true;
+        std::mem::replace(&mut self.reader, Box::new(std::io::empty()))
+    }
+
+    /// Gives the link back.
+    pub(super) fn give_link(&mut self, reader: Box<dyn Read + Send>) {
+        (self.reader, self.dead) = (reader, false);
+    }
+
+    /// Counts what a lane has received.
+    pub(super) fn count(&mut self, lane: &Self) {
+        self.received += lane.received;
+        self.dead |= lane.dead;
     }
 
     /// The stream has payloads alone, and every header is taken to be right.
@@ -77,6 +102,7 @@ impl RecvHalf {
         }
         let mut bytes = [0u8; HEADER_BYTES];
         self.read_exact(&mut bytes)?;
+        let kind = kind | self.lane;
         let expected = Header { kind, sequence: self.sequence, length: length as u32 };
         let result = expected.check(Header::from_bytes(bytes));
         self.dead |= result.is_err();

@@ -18,6 +18,8 @@ pub struct SendHalf {
     sequence: u16,
     sent: u64,
     dead: bool,
+    /// What marks the frames of a lane.
+    lane: u16,
 }
 
 /// A message on its way out.
@@ -53,7 +55,29 @@ impl<'a> Outgoing<'a> {
 
 impl SendHalf {
     pub(super) fn new(writer: Box<dyn Write + Send>) -> Self {
-        Self { writer, buffer: Vec::new(), sequence: 0, sent: 0, dead: false }
+        Self { writer, buffer: Vec::new(), sequence: 0, sent: 0, dead: false, lane: 0 }
+    }
+
+    /// That of a lane, whose mark its frames carry.
+    pub(super) fn of_lane(writer: Box<dyn Write + Send>, lane: u16) -> Self {
+        Self { lane, ..Self::new(writer) }
+    }
+
+    /// Takes the link away, until [`give_link`](Self::give_link).
+    pub(super) fn take_link(&mut self) -> Box<dyn Write + Send> {
+        self.dead = true;
+        std::mem::replace(&mut self.writer, Box::new(std::io::sink()))
+    }
+
+    /// Gives the link back.
+    pub(super) fn give_link(&mut self, writer: Box<dyn Write + Send>) {
+        (self.writer, self.dead) = (writer, false);
+    }
+
+    /// Counts what a lane has sent.
+    pub(super) fn count(&mut self, lane: &Self) {
+        self.sent += lane.sent;
+        self.dead |= lane.dead;
     }
 
     /// See [`Channel::send`](super::Channel::send).
@@ -75,7 +99,7 @@ impl SendHalf {
         let start = self.buffer.len();
         let sequence = self.sequence;
         self.buffer.extend_from_slice(
-            &Header { kind: M::KIND, sequence, length: expected as u32 }.bytes(),
+            &Header { kind: M::KIND | self.lane, sequence, length: expected as u32 }.bytes(),
         );
         message.encode(&mut self.buffer);
         let got = self.buffer.len() - start - HEADER_BYTES;
@@ -127,7 +151,7 @@ impl SendHalf {
             let left = outgoing.payload.len() - outgoing.position;
             if outgoing.left_in_frame == 0 {
                 let header = Header {
-                    kind: outgoing.kind,
+                    kind: outgoing.kind | self.lane,
                     sequence: self.sequence,
                     length: left.min(FRAME_BYTES) as u32,
                 };

@@ -11,6 +11,7 @@ use crate::description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, Meter, Phase};
+use crate::session::at_once::Beside;
 use crate::session::audit::{self, AuditRun, ClientCoins};
 use crate::session::background::{Background, Workplace};
 use crate::session::kept::LinearSetup;
@@ -74,7 +75,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     }
 
     /// A linear setup for inference `id` alone.
-    fn set_up_again(
+    pub(super) fn set_up_again(
         &mut self,
         id: u32,
         openings: u32,
@@ -124,21 +125,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         coins: Option<&ClientCoins>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<TalkedOffline<N>, GazelleError> {
-        let plan = &self.plan;
         let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
-        let linear = &*linear;
         nonlinear.record(record);
-        let talk = Talk { nonlinear, channel: &mut self.channel, coins, rng };
-        let observer = self.observer.as_deref();
-        let made = std::thread::scope(|scope| {
-            let finish = |group, collected| linear.finish(group, collected);
-            let alone = talk.channel.is_single_threaded();
-            let place = if alone { Workplace::Here } else { Workplace::Thread(scope) };
-            let background = Background::start(&place, plan, finish)?;
-            talk.offline(plan, linear, background, observer)
-        })?;
-        self.channel.flush()?;
-        Ok(made)
+        let talk = Talk { nonlinear, channel: &mut self.channel, coins, rng, beside: None };
+        talk.run(&self.plan, &*linear, self.observer.as_deref())
     }
 }
 
@@ -147,23 +137,42 @@ type TalkedOffline<N> =
     OfflineTalk<<<N as NonlinearProtocol>::Client as NonlinearClient>::Prepared>;
 
 /// What the protocol thread of an offline phase uses.
-struct Talk<'a, N> {
-    nonlinear: &'a mut N,
-    channel: &'a mut Channel,
+pub(super) struct Talk<'a, N: NonlinearClient> {
+    pub(super) nonlinear: &'a mut N,
+    pub(super) channel: &'a mut Channel,
     /// Where its secrets follow from coins that an audit may ask for.
-    coins: Option<&'a ClientCoins>,
-    rng: &'a mut (dyn CryptoRng + Send),
+    pub(super) coins: Option<&'a ClientCoins>,
+    pub(super) rng: &'a mut (dyn CryptoRng + Send),
+    /// The online phase that takes the material as it is made, beginning with the input's mask.
+    pub(super) beside: Option<Beside<'a, Shares, N::Prepared>>,
 }
 
 /// What an offline phase makes.
-struct OfflineTalk<P> {
-    input_mask: Shares,
-    steps: Vec<P>,
-    groups_offline: Vec<Phase>,
-    steps_offline: Vec<Phase>,
+pub(super) struct OfflineTalk<P> {
+    pub(super) input_mask: Shares,
+    /// None, if an online phase has taken them.
+    pub(super) steps: Vec<P>,
+    pub(super) groups_offline: Vec<Phase>,
+    pub(super) steps_offline: Vec<Phase>,
 }
 
 impl<N: NonlinearClient> Talk<'_, N> {
+    /// One offline phase.
+    pub(super) fn run<L: LinearClient>(
+        self,
+        plan: &Plan,
+        linear: &L,
+        observer: Option<&Observer>,
+    ) -> Result<OfflineTalk<N::Prepared>, GazelleError> {
+        std::thread::scope(|scope| {
+            let finish = |group, collected| linear.finish(group, collected);
+            let alone = self.channel.is_single_threaded();
+            let place = if alone { Workplace::Here } else { Workplace::Thread(scope) };
+            let background = Background::start(&place, plan, finish)?;
+            self.offline(plan, linear, background, observer)
+        })
+    }
+
     /// Announces OTs and requests all groups at once; then all steps are prepared in one run, which
     /// waits for each u where it needs it.
     fn offline<L: LinearClient>(
@@ -173,26 +182,34 @@ impl<N: NonlinearClient> Talk<'_, N> {
         mut background: Background<'_, L::Collected>,
         observer: Option<&Observer>,
     ) -> Result<OfflineTalk<N::Prepared>, GazelleError> {
-        let Self { nonlinear, channel, coins, rng } = self;
-        let (steps, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
+        let Self { nonlinear, channel, coins, rng, beside } = self;
+        let (range, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
         let meter = Meter::start(channel);
-        nonlinear.announce(steps.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
+        nonlinear.announce(range.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
         let announced = meter.stop(channel);
         let (tensors, mut groups_offline) =
             linear_client::run(plan, linear, channel, &background, coins, rng)?;
         background.no_more();
         let mut source = StepShares::new(plan, background, tensors, observer);
         let input_mask = source.input_mask()?;
-        let meter = Meter::start(channel);
-        let prepared = nonlinear
-            .prepare(steps, &mut source, channel, rng)
-            .map_err(|error| source.cause(GazelleError::layer(phase)(error)))?;
-        let turns = meter.stop(channel).turns;
-        let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+        let mut steps = Vec::new();
+        let prepare = |channel: &mut Channel, ready: &mut dyn FnMut(N::Prepared)| {
+            nonlinear
+                .prepare_each(range, &mut source, channel, rng, ready)
+                .map_err(|error| source.cause(GazelleError::layer(phase)(error)))
+        };
+        let (costs, turns) = if let Some(beside) = beside {
+            beside.run(channel, input_mask.clone(), prepare)?
+        } else {
+            let meter = Meter::start(channel);
+            let costs = prepare(channel, &mut |prepared| steps.push(prepared))?;
+            (costs, meter.stop(channel).turns)
+        };
         let steps_offline = report::steps(&costs, announced, turns);
         for (phase, seconds) in groups_offline.iter_mut().zip(source.finish()?) {
             phase.seconds += seconds;
         }
+        channel.flush()?;
         Ok(OfflineTalk { input_mask, steps, groups_offline, steps_offline })
     }
 }

@@ -10,9 +10,10 @@ use rand_core::CryptoRng;
 use super::{ServerMaterial, ServerSession, no_setup};
 use crate::error::GazelleError;
 use crate::plan::{Plan, Task, Tensors};
-use crate::report::{self, InferenceReport, Meter, Phase};
+use crate::report::{self, InferenceReport, Layer, Meter, Phase};
 use crate::session::message::MaskedInput;
 use crate::session::server::Service;
+use crate::session::step_shares::GroupShares;
 
 impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
     pub(super) fn online(
@@ -25,63 +26,85 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         let protocols = if stored { &mut self.stored } else { &mut self.made };
         let (linear, nonlinear) = protocols.as_mut().ok_or_else(no_setup)?;
         let server = self.server;
-        let plan = &server.plan;
         let meter = Meter::start(channel);
         let mut steps: Vec<Option<_>> = steps.into_iter().map(Some).collect();
-        let mut steps_online = vec![Phase::default(); steps.len()];
-        let mut walk = Walk::new(server, linear, shares);
+        let material = |number: usize| {
+            let prepared = steps.get_mut(number).and_then(Option::take);
+            prepared.ok_or_else(|| defect(&server.plan, number))
+        };
+        let walk = Walk::new(server, linear, shares);
+        let (walked, steps_online) = walk.run(nonlinear, material, channel, rng)?;
+        let online = meter.stop(channel);
+        let online_layers = (&walked.groups_online[..], &steps_online[..]);
+        let layers = layers(server, (&groups, &step_phases), online_layers);
+        Ok(InferenceReport { at_once: false, offline, online, layers })
+    }
+}
+
+/// Layers of a report, from the phases of all groups and of all steps.
+pub(super) fn layers<L: LinearProtocol, N: NonlinearProtocol>(
+    server: &Service<L, N>,
+    offline: (&[Phase], &[Phase]),
+    online: (&[Phase], &[Phase]),
+) -> Vec<Layer> {
+    report::layers(&server.plan, server.suite.linear().name(), &server.names, offline, online)
+}
+
+/// The server's shares on their way through the network.
+pub(super) struct Walk<'a, L: LinearProtocol, N: NonlinearProtocol, U> {
+    server: &'a Service<L, N>,
+    linear: &'a L::Server,
+    /// v of all groups, each taken once.
+    pub(super) shares: U,
+    tensors: Tensors,
+    pub(super) groups_online: Vec<Phase>,
+}
+
+impl<'a, L: LinearProtocol, N: NonlinearProtocol, U: GroupShares> Walk<'a, L, N, U> {
+    pub(super) fn new(server: &'a Service<L, N>, linear: &'a L::Server, shares: U) -> Self {
+        let tensors = Tensors::new(server.plan.architecture());
+        let groups_online = vec![Phase::default(); server.plan.groups().len()];
+        Self { server, linear, shares, tensors, groups_online }
+    }
+
+    /// The whole phase from the masked input on, with the steps' `material`; what the steps took.
+    pub(super) fn run(
+        mut self,
+        nonlinear: &mut N::Server,
+        mut material: impl FnMut(
+            usize,
+        )
+            -> Result<<N::Server as NonlinearServer>::Prepared, GazelleError>,
+        channel: &mut Channel,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<(Self, Vec<Phase>), GazelleError> {
+        let plan = &self.server.plan;
+        let mut steps_online = vec![Phase::default(); plan.steps().len()];
         let MaskedInput(input) = channel.recv(&MaskedInput::shape(plan.architecture()))?;
-        walk.tensors.set(TensorId::INPUT, input);
+        self.tensors.set(TensorId::INPUT, input);
         for wave in plan.waves() {
             for id in &wave.before {
-                walk.compute(*id)?;
+                self.compute(*id)?;
             }
             let before = channel.traffic();
             let mut inputs = Vec::with_capacity(wave.steps.len());
             for number in &wave.steps {
-                let input = walk.input(*number, rng)?;
-                let prepared = steps.get_mut(*number).and_then(Option::take);
-                inputs.push((*number, prepared.ok_or_else(|| defect(plan, *number))?, input));
+                let input = self.input(*number, rng)?;
+                inputs.push((*number, material(*number)?, input));
             }
             let results = nonlinear
                 .online_wave(inputs, channel)
                 .map_err(|error| GazelleError::layer(plan.wave_name(wave))(error))?;
             let mut costs = Vec::with_capacity(results.len());
             for (number, (share, cost)) in wave.steps.iter().zip(results) {
-                walk.take_result(*number, share);
+                self.take_result(*number, share);
                 costs.push(cost);
             }
             let turns = (channel.traffic() - before).turns;
             report::place(&mut steps_online, &wave.steps, &costs, turns);
         }
         channel.flush()?;
-        let online = meter.stop(channel);
-        let layers = report::layers(
-            plan,
-            server.suite.linear().name(),
-            &server.names,
-            (&groups, &step_phases),
-            (&walk.groups_online, &steps_online),
-        );
-        Ok(InferenceReport { offline, online, layers })
-    }
-}
-
-/// The server's shares on their way through the network.
-struct Walk<'a, L: LinearProtocol, N: NonlinearProtocol> {
-    server: &'a Service<L, N>,
-    linear: &'a L::Server,
-    /// v of all groups, each taken once.
-    shares: Vec<Vec<Shares>>,
-    tensors: Tensors,
-    groups_online: Vec<Phase>,
-}
-
-impl<'a, L: LinearProtocol, N: NonlinearProtocol> Walk<'a, L, N> {
-    fn new(server: &'a Service<L, N>, linear: &'a L::Server, shares: Vec<Vec<Shares>>) -> Self {
-        let tensors = Tensors::new(server.plan.architecture());
-        let groups_online = vec![Phase::default(); server.plan.groups().len()];
-        Self { server, linear, shares, tensors, groups_online }
+        Ok((self, steps_online))
     }
 
     /// Computes a linear node, or a local map.
@@ -91,13 +114,13 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> Walk<'a, L, N> {
         let (node, weights) = (architecture.node(id), server.network.weights(id));
         match server.plan.task(id) {
             Task::Linear { group, position } => {
-                let start = Instant::now();
                 let v = self
                     .shares
-                    .get_mut(group)
-                    .and_then(|ops| ops.get_mut(position))
+                    .wait(group)?
+                    .get_mut(position)
                     .map(|v| std::mem::replace(v, Shares::zero(1, 0)))
                     .ok_or_else(|| GazelleError::Defect(node.name.clone()))?;
+                let start = Instant::now();
                 let bits = architecture.tensor(node.output).ring_bits;
                 let y = self
                     .linear

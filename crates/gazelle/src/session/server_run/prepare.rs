@@ -85,8 +85,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             return Ok(None);
         }
         let ServerMaterial { steps, mut step_phases, .. } = material;
-        let phase = "offline phase of the non-linear layers";
-        let completed = nonlinear.complete(steps, channel).map_err(GazelleError::layer(phase))?;
+        let completed = nonlinear.complete(steps, channel).map_err(GazelleError::layer(PHASE))?;
         let (steps, costs): (Vec<_>, Vec<_>) = completed.into_iter().unzip();
         report::add_steps(&mut step_phases, &costs);
         let offline = meter.stop(channel);
@@ -103,7 +102,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
     }
 
     /// A linear setup for inference `id` alone.
-    fn set_up_again(
+    pub(super) fn set_up_again(
         &mut self,
         id: u32,
         opened: u32,
@@ -135,32 +134,64 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         let linear = &*linear;
         nonlinear.record(record);
         let meter = Meter::start(channel);
-        let (range, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
-        nonlinear.announce(range.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
-        let announced = meter.stop(channel);
         std::thread::scope(|scope| {
-            let finish = |group, received| linear.finish(group, received);
-            let mut background = Background::start(&Workplace::Thread(scope), plan, finish)?;
-            // All requests are read at once; v is computed while the steps' correlations are made.
-            let (mut groups, traces) =
-                receive_all(plan, (linear, traced), &background, channel, rng)?;
-            background.no_more();
+            let place = Workplace::Thread(scope);
+            let both = (linear, traced, &mut *nonlinear);
+            let requested = request(plan, both, &place, channel, rng)?;
+            let Requested { background, mut groups, traces, announced } = requested;
             let run = Meter::start(channel);
-            let prepared = nonlinear.prepare(range, channel, rng);
-            let prepared = prepared.map_err(GazelleError::layer(phase))?;
+            let prepared = nonlinear.prepare(0..plan.steps().len(), channel, rng);
+            let prepared = prepared.map_err(GazelleError::layer(PHASE))?;
             let turns = run.stop(channel).turns;
             let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
             let step_phases = report::steps(&costs, announced, turns);
             channel.flush()?;
             let (shares, seconds) = background.all()?;
-            for (phase, seconds) in groups.iter_mut().zip(seconds) {
-                phase.seconds += seconds;
-            }
+            add_seconds(&mut groups, seconds);
             let offline = meter.stop(channel);
             let material =
                 ServerMaterial { stored: false, shares, steps, offline, groups, step_phases };
             Ok((material, traces))
         })
+    }
+}
+
+/// What goes wrong in an offline phase behind the requests is this one's.
+pub(super) const PHASE: &str = "offline phase of the non-linear layers";
+
+/// What announcements and requests give.
+pub(super) struct Requested<'w, R> {
+    /// Computes v.
+    pub(super) background: Background<'w, R>,
+    pub(super) groups: Vec<Phase>,
+    /// What audits need.
+    pub(super) traces: Vec<RequestTrace>,
+    pub(super) announced: Phase,
+}
+
+/// Hears announcements and all requests at once; v is computed while the steps' correlations are made.
+pub(super) fn request<'w, 'env: 'w, S: LinearServer, N: NonlinearServer>(
+    plan: &Plan,
+    (linear, traced, nonlinear): (&'w S, bool, &mut N),
+    place: &Workplace<'w, 'env>,
+    channel: &mut Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<Requested<'w, S::Received>, GazelleError> {
+    let meter = Meter::start(channel);
+    let announced = nonlinear.announce(0..plan.steps().len(), channel, rng);
+    announced.map_err(GazelleError::layer(PHASE))?;
+    let announced = meter.stop(channel);
+    let finish = |group, received| linear.finish(group, received);
+    let mut background = Background::start(place, plan, finish)?;
+    let (groups, traces) = receive_all(plan, (linear, traced), &background, channel, rng)?;
+    background.no_more();
+    Ok(Requested { background, groups, traces, announced })
+}
+
+/// Adds the seconds of v.
+pub(super) fn add_seconds(groups: &mut [Phase], seconds: Vec<f64>) {
+    for (phase, seconds) in groups.iter_mut().zip(seconds) {
+        phase.seconds += seconds;
     }
 }
 

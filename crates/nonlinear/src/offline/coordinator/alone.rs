@@ -35,7 +35,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
         (send, recv): (&mut SendHalf, &mut RecvHalf),
         parcels: &Receiver<Parcel>,
         events: &Receiver<Option<Event<P>>>,
-    ) -> Result<Vec<(P::Prepared, StepCost)>, ProtocolError>
+    ) -> Result<Vec<StepCost>, ProtocolError>
     where
         P: 'a,
         P::Work: 'a,
@@ -77,7 +77,7 @@ impl<'a, P: Party> Coordinator<'a, P> {
             speaker.give_up();
             return Err(error);
         }
-        Ok(self.prepared.into_iter().zip(self.costs).collect())
+        Ok(self.costs)
     }
 
     /// Does all that follows from what has happened by now.

@@ -1,0 +1,193 @@
+//! An inference for which nothing was prepared: its online phase runs beside its offline phase.
+//!
+//! | | client | server |
+//! |---|---|---|
+//! | command `at once`, then as for `prepare`: announcements, requests | sends | answers |
+//! | from here on the link has two [lanes](gazelle_wire::Lanes) | | |
+//! | first lane: the offline phase of all steps, as without lanes | streams | streams |
+//! | second lane: the online phase, as without lanes, each wave when its material is there | `infer`, x - r; its halves | its halves |
+//! | both lanes are through: the link is whole again | | |
+//!
+//! Every message is that of the two phases one after the other, byte by byte in its lane. A wave is there when the
+//! steps' material has been made up to its last step, and at the server v of the groups before it: long networks
+//! wait for round trips while the material of later layers is made. Why nothing is lost by it: docs/protocol.md, 2.
+//!
+//! Offline phases have the session's thread, or one of [their own](super::apart), online phases the other.
+
+use std::sync::mpsc::{Receiver, Sender, channel as queue};
+use std::sync::{Mutex, PoisonError};
+
+use gazelle_share::StepCost;
+use gazelle_wire::{Channel, Cost, LanesHandle};
+
+use crate::error::GazelleError;
+use crate::plan::Plan;
+use crate::report::{Meter, Phase};
+use crate::traffic::PlannedTraffic;
+
+/// Beside two waves' messages: a command, the input's header, those of an error.
+const SMALL: usize = 1 << 10;
+
+/// What an online phase begins with.
+struct OnlineStart<G, P> {
+    /// The second lane.
+    channel: Channel,
+    /// What the requests gave: the client's mask of the input, the server's v.
+    given: G,
+    materials: Materials<P>,
+    lanes: LanesHandle,
+}
+
+/// The steps' material, as it is made.
+pub(crate) struct Materials<P> {
+    coming: Receiver<P>,
+    come: Vec<Option<P>>,
+}
+
+impl<P> Materials<P> {
+    /// Waits for a step's material, once.
+    pub(crate) fn take(&mut self, step: usize) -> Result<P, GazelleError> {
+        while self.come.len() <= step {
+            // None comes any more only after an error of the offline phase, which counts.
+            self.come.push(Some(self.coming.recv().map_err(|_| GazelleError::Panicked)?));
+        }
+        let material = self.come.get_mut(step).and_then(Option::take);
+        material.ok_or_else(|| GazelleError::Defect(format!("material of step {step}")))
+    }
+}
+
+/// What failed first, in either phase: the other fails because of it.
+#[derive(Debug, Default)]
+pub(crate) struct FirstError(Mutex<Option<GazelleError>>);
+
+impl FirstError {
+    /// Keeps an error if it is the first; what to fail with.
+    fn keep(&self, error: GazelleError) -> GazelleError {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        GazelleError::Panicked
+    }
+
+    /// The first error, or else `other`.
+    pub(crate) fn or(self, other: GazelleError) -> GazelleError {
+        match self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => error,
+            None => other,
+        }
+    }
+}
+
+/// The offline phase's side.
+pub(crate) struct Beside<'a, G, P> {
+    start: Sender<OnlineStart<G, P>>,
+    through: Receiver<Channel>,
+    first: &'a FirstError,
+    most: usize,
+    /// Is told when the material is made.
+    made: &'a (dyn Fn() + Sync),
+}
+
+/// The online phase's side.
+pub(crate) struct Online<'a, G, P> {
+    start: Receiver<OnlineStart<G, P>>,
+    through: Sender<Channel>,
+    first: &'a FirstError,
+}
+
+/// Both sides of an inference. `most`: bytes that the peer may have under way on the second lane; `made` is told when
+/// the material is.
+pub(crate) fn sides<'a, G, P>(
+    first: &'a FirstError,
+    most: usize,
+    made: &'a (dyn Fn() + Sync),
+) -> (Beside<'a, G, P>, Online<'a, G, P>) {
+    let ((start, started), (through, is_through)) = (queue(), queue());
+    let beside = Beside { start, through: is_through, first, most, made };
+    (beside, Online { start: started, through, first })
+}
+
+/// Bytes that a peer may have sent on the second lane before it is answered: the end of a wave and the beginning of
+/// the next one, or the input and the beginning of the first.
+pub(crate) fn most_under_way(plan: &Plan, traffic: &PlannedTraffic) -> usize {
+    let of = |step: &usize| traffic.nonlinear.online.get(*step).map_or(0, Cost::total);
+    let waves = plan.waves().iter().map(|wave| wave.steps.iter().map(of).sum::<u64>());
+    let steps: u64 = traffic.nonlinear.online.iter().map(Cost::total).sum();
+    let input = traffic.online.total() - steps;
+    usize::try_from(input + 2 * waves.fold(0, u64::max)).unwrap_or(usize::MAX).saturating_add(SMALL)
+}
+
+impl<G, P> Beside<'_, G, P> {
+    /// Runs `prepare` on the first lane, beside the online phase, which begins with `given`; waits for both. What the
+    /// steps took, and the turns of the first lane.
+    ///
+    /// # Errors
+    /// [`FirstError`] knows which.
+    pub(crate) fn run(
+        self,
+        channel: &mut Channel,
+        given: G,
+        prepare: impl FnOnce(&mut Channel, &mut dyn FnMut(P)) -> Result<Vec<StepCost>, GazelleError>,
+    ) -> Result<(Vec<StepCost>, u64), GazelleError> {
+        let Self { start, through, first, most, made } = self;
+        let (lanes, [mut offline, online]) =
+            channel.lanes(most).map_err(|error| first.keep(error.into()))?;
+        let handle = lanes.handle();
+        let (ready, coming) = queue();
+        let materials = Materials { coming, come: Vec::new() };
+        // Whoever takes these is gone only after an error of its own, which comes.
+        let _ =
+            start.send(OnlineStart { channel: online, given, materials, lanes: handle.clone() });
+        let prepared = prepare(&mut offline, &mut |material| {
+            let _ = ready.send(material);
+        });
+        let costs = prepared.map_err(|error| {
+            let error = first.keep(error);
+            handle.give_up();
+            error
+        })?;
+        drop(ready);
+        made();
+        let turns = offline.traffic().turns;
+        let online = through.recv().map_err(|_| GazelleError::Panicked)?;
+        lanes.join([offline, online]).map_err(|error| first.keep(error.into()))?;
+        Ok((costs, turns))
+    }
+}
+
+impl<G, P> Online<'_, G, P> {
+    /// Runs `online` on the second lane as soon as the offline phase has come so far; what it gave and took.
+    ///
+    /// # Errors
+    /// [`FirstError`] knows which.
+    pub(crate) fn run<R>(
+        self,
+        online: impl FnOnce(&mut Channel, G, &mut Materials<P>) -> Result<R, GazelleError>,
+    ) -> Result<(R, Phase), GazelleError> {
+        let Self { start, through, first } = self;
+        let started = start.recv().map_err(|_| GazelleError::Panicked)?;
+        let OnlineStart { mut channel, given, mut materials, lanes } = started;
+        let meter = Meter::start(&channel);
+        let result = online(&mut channel, given, &mut materials)
+            .and_then(|result| Ok(channel.flush().map(|()| result)?))
+            .map_err(|error| {
+                let error = first.keep(error);
+                lanes.give_up();
+                error
+            })?;
+        let phase = meter.stop(&channel);
+        // The offline phase is gone only after an error of its own.
+        let _ = through.send(channel);
+        Ok((result, phase))
+    }
+}
+
+/// Of the phases of an inference at once: what the online phase took beyond the offline phase's end, and what it
+/// sent, of `whole`, the rest being the offline phase's.
+pub(crate) fn split(whole: Phase, offline_seconds: f64, online: Phase) -> (Phase, Phase) {
+    let offline = Phase {
+        seconds: offline_seconds,
+        bytes_sent: whole.bytes_sent - online.bytes_sent,
+        bytes_received: whole.bytes_received - online.bytes_received,
+        turns: whole.turns - online.turns,
+    };
+    (offline, Phase { seconds: (whole.seconds - offline_seconds).max(0.0), ..online })
+}

@@ -1,0 +1,76 @@
+//! An inference at once, at the client.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gazelle_share::{LinearProtocol, NonlinearClient, NonlinearProtocol, Shares};
+use rand_core::CryptoRng;
+
+use super::online::{Online, Seen};
+use super::prepare::Talk;
+use super::{Client, Inference, no_setup};
+use crate::error::GazelleError;
+use crate::report::Meter;
+use crate::session::Progress;
+use crate::session::apart::apart;
+use crate::session::at_once::{FirstError, most_under_way, sides, split};
+use crate::session::message::ClientCommand;
+use crate::suite::Hints;
+
+/// What progress of both phases is called.
+const PHASE: &str = "inference";
+
+impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
+    /// Makes material and uses it for `input` side by side; `session`: for the online phase.
+    pub(super) fn at_once(
+        &mut self,
+        input: Shares,
+        mut session: N::Client,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Inference, GazelleError> {
+        self.hear()?;
+        self.channel.begin_phase();
+        let meter = Meter::start(&self.channel);
+        let id = self.next;
+        self.next = id.wrapping_add(1);
+        self.channel.send(&ClientCommand::AtOnce { id }, &())?;
+        self.channel.flush()?;
+        let start = self.offline_start();
+        if self.suite.hints() == Hints::Fresh && self.runs > 0 {
+            apart(self.offline_start(), || self.set_up_again(id, 0, rng))?;
+        }
+        let offline_seconds = AtomicU64::new(0);
+        let made = || offline_seconds.store(meter.seconds().to_bits(), Ordering::Relaxed);
+        let first = FirstError::default();
+        let most = most_under_way(&self.plan, &self.traffic);
+        let (beside, online) = sides(&first, most, &made);
+        let Self { plan, made: protocols, channel, observer, .. } = self;
+        let (linear, nonlinear) = protocols.as_mut().ok_or_else(no_setup)?;
+        nonlinear.record(false);
+        let (plan, observer) = (&*plan, observer.as_deref());
+        if let Some(observer) = observer {
+            observer(&Progress { phase: PHASE, done: 0, of: plan.steps().len(), layer: "" });
+        }
+        let both = std::thread::scope(|scope| {
+            let infer = || {
+                online.run(|channel, input_mask, materials| {
+                    let seen = Seen { observer, phase: PHASE };
+                    let talk = Online { plan, session: &mut session, channel, seen };
+                    talk.run(id, input.sub(&input_mask), |step| materials.take(step))
+                })
+            };
+            let online = std::thread::Builder::new().name("online".into());
+            let online = online.spawn_scoped(scope, infer).map_err(|_| GazelleError::Panicked)?;
+            let offline = apart(start, || {
+                let talk = Talk { nonlinear, channel, coins: None, rng, beside: Some(beside) };
+                talk.run(plan, &*linear, None)
+            });
+            let online = online.join().map_err(|_| GazelleError::Panicked)?;
+            Ok((offline?, online?))
+        });
+        let (offline, (talked, online)) = both.map_err(|error| first.or(error))?;
+        self.runs += 1;
+        let offline_seconds = f64::from_bits(offline_seconds.load(Ordering::Relaxed));
+        let phases = split(meter.stop(&self.channel), offline_seconds, online);
+        self.conclude(talked, (&offline.groups_offline, &offline.steps_offline), phases, true)
+    }
+}

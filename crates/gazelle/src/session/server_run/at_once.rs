@@ -1,0 +1,110 @@
+//! An inference at once, at the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gazelle_share::{LinearProtocol, NonlinearProtocol, NonlinearServer};
+use gazelle_wire::Channel;
+use rand_core::CryptoRng;
+
+use super::online::{Walk, layers};
+use super::prepare::{PHASE, Requested, add_seconds, request};
+use super::{ServerSession, no_setup};
+use crate::error::GazelleError;
+use crate::report::{self, InferenceReport, Meter};
+use crate::session::apart::apart;
+use crate::session::at_once::{FirstError, most_under_way, sides, split};
+use crate::session::background::{Background, Workplace};
+use crate::session::coins;
+use crate::session::message::ClientCommand;
+use crate::session::watcher::SessionWatcher;
+use crate::suite::{Clients, Hints};
+
+impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
+    /// Makes the material of inference `id` and uses it, side by side.
+    pub(super) fn at_once(
+        &mut self,
+        id: u32,
+        channel: &mut Channel,
+        watcher: &dyn SessionWatcher,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<InferenceReport, GazelleError> {
+        let server = self.server;
+        if server.suite.clients() != Clients::Trusted {
+            return Err(GazelleError::Peer(
+                "an inference at once where clients are audited".into(),
+            ));
+        }
+        let meter = Meter::start(channel);
+        let (mut rng, mut online_rng) = (coins::fresh(rng)?, coins::fresh(rng)?);
+        if let Some(count) = &mut self.count {
+            count.one()?;
+        }
+        if self.runs > 0 && server.suite.hints() == Hints::Fresh {
+            let again = || self.set_up_again(id, 0, channel, &mut rng);
+            apart(watcher.offline_start(), again)?;
+        }
+        let mut session = server
+            .suite
+            .nonlinear()
+            .server_of_stored(Arc::clone(&server.nonlinear))
+            .map_err(GazelleError::layer("non-linear layers"))?;
+        let offline_seconds = AtomicU64::new(0);
+        let made = || {
+            offline_seconds.store(meter.seconds().to_bits(), Ordering::Relaxed);
+            watcher.offline_ends();
+        };
+        let (first, plan) = (FirstError::default(), &server.plan);
+        let most = most_under_way(plan, &server.traffic);
+        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
+        let linear = &*linear;
+        nonlinear.record(false);
+        let both = std::thread::scope(|scope| {
+            let (beside, online) = sides(&first, most, &made);
+            let session = &mut session;
+            let online_rng = &mut online_rng;
+            let infer = move || {
+                online.run(|channel, background: Background<'_, _>, materials| {
+                    hear_infer(id, channel)?;
+                    let walk = Walk::new(server, linear, background);
+                    let material = |step| materials.take(step);
+                    let (walked, steps) = walk.run(session, material, channel, online_rng)?;
+                    let (_, seconds) = walked.shares.all()?;
+                    Ok((walked.groups_online, steps, seconds))
+                })
+            };
+            let online = std::thread::Builder::new().name("online".into());
+            let online = online.spawn_scoped(scope, infer).map_err(|_| GazelleError::Panicked)?;
+            let offline = apart(watcher.offline_start(), || {
+                let place = Workplace::Thread(scope);
+                let both = (linear, false, &mut *nonlinear);
+                let requested = request(plan, both, &place, channel, &mut rng)?;
+                let Requested { background, groups, announced, .. } = requested;
+                let (costs, turns) = beside.run(channel, background, |channel, ready| {
+                    let steps = 0..plan.steps().len();
+                    let costs = nonlinear.prepare_each(steps, channel, &mut rng, ready);
+                    costs.map_err(GazelleError::layer(PHASE))
+                })?;
+                Ok((groups, report::steps(&costs, announced, turns)))
+            });
+            let online = online.join().map_err(|_| GazelleError::Panicked)?;
+            Ok((offline?, online?))
+        });
+        let ((mut groups, steps), (walked, online)) = both.map_err(|error| first.or(error))?;
+        self.runs += 1;
+        let (groups_online, steps_online, seconds) = walked;
+        add_seconds(&mut groups, seconds);
+        let offline_seconds = f64::from_bits(offline_seconds.load(Ordering::Relaxed));
+        let (offline, online) = split(meter.stop(channel), offline_seconds, online);
+        let layers = layers(server, (&groups, &steps), (&groups_online, &steps_online));
+        Ok(InferenceReport { at_once: true, offline, online, layers })
+    }
+}
+
+/// The command that begins an online phase: for this inference.
+fn hear_infer(id: u32, channel: &mut Channel) -> Result<(), GazelleError> {
+    match channel.recv(&())? {
+        ClientCommand::Infer { id: said } if said == id => Ok(()),
+        _ => Err(GazelleError::Peer(format!("another command than to use inference {id}"))),
+    }
+}

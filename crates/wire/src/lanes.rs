@@ -1,0 +1,362 @@
+//! Two channels over one link for a while: what is said on one waits for nothing that is said on the other.
+//!
+//! | sender | link | receiver |
+//! |---|---|---|
+//! | a lane's frame, its kind marked with the lane | whole frames of either lane, as they come | whoever needs bytes reads; what is the other lane's is kept for it |
+//!
+//! No byte is added: the mark is the highest bit of a frame's kind, the second lane's. Each lane numbers its frames
+//! from 0. A frame of the first lane that nobody takes keeps the link's reader waiting, as it would without lanes; of
+//! the second lane a peer may have so many bytes under way as the caller says, and the lanes end if it sends more.
+//!
+//! When either lane gives up, both do ([`LanesHandle::give_up`]), and the peer is told.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::channel::Channel;
+use crate::error::ChannelError;
+use crate::frame::{ERROR_KIND, Header};
+use crate::traffic::HEADER_BYTES;
+
+/// The bit of a frame's kind that says that it is the second lane's.
+pub(crate) const SECOND: u16 = 0x8000;
+/// Bytes of the first lane that are kept while its reader is busy.
+const KEPT: usize = 1 << 20;
+/// How long the second lane's reader waits for the first one's to take what is kept.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Bytes that are read at a time for the other lane.
+const PIECE: usize = 64 << 10;
+
+/// The link of two lanes; see [`Channel::lanes`].
+pub struct Lanes<'a> {
+    channel: &'a mut Channel,
+    shared: Arc<SharedLink>,
+}
+
+/// Ends both lanes of a link.
+#[derive(Clone)]
+pub struct LanesHandle(Arc<SharedLink>);
+
+struct SharedLink {
+    reading: Mutex<Reading>,
+    /// Something came, was taken or failed.
+    moved: Condvar,
+    writing: Mutex<Writing>,
+    /// A lane's frame is complete, or all is over.
+    free: Condvar,
+}
+
+struct Reading {
+    /// Gone while a thread reads from it.
+    link: Option<Box<dyn Read + Send>>,
+    /// The frame that is being read: its lane, and the bytes that are to come.
+    frame: (usize, usize),
+    kept: [VecDeque<u8>; 2],
+    /// Bytes of the second lane that are kept at most.
+    most: usize,
+    failed: Option<io::ErrorKind>,
+}
+
+struct Writing {
+    link: Option<Box<dyn Write + Send>>,
+    /// The lane whose frame is not complete.
+    holder: Option<usize>,
+    over: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Channel {
+    /// Two channels over this one's link, which is theirs until the first value is dropped; `most`: bytes that the
+    /// peer may have under way on the second. Both are bound as this one is.
+    ///
+    /// # Errors
+    /// The link's: what is queued leaves first.
+    pub fn lanes(&mut self, most: usize) -> Result<(Lanes<'_>, [Channel; 2]), ChannelError> {
+        self.flush()?;
+        let (reader, writer) = self.take_link();
+        let shared = Arc::new(SharedLink {
+            reading: Mutex::new(Reading {
+                link: Some(reader),
+                frame: (0, 0),
+                kept: Default::default(),
+                most,
+                failed: None,
+            }),
+            moved: Condvar::new(),
+            writing: Mutex::new(Writing { link: Some(writer), holder: None, over: false }),
+            free: Condvar::new(),
+        });
+        let lanes = [0, 1].map(|lane| {
+            let reader = LaneReader { shared: Arc::clone(&shared), lane };
+            let writer = LaneWriter {
+                shared: Arc::clone(&shared),
+                lane,
+                header: [0; HEADER_BYTES],
+                begun: 0,
+                left: 0,
+            };
+            self.lane(Box::new(reader), Box::new(writer), if lane == 0 { 0 } else { SECOND })
+        });
+        Ok((Lanes { channel: self, shared }, lanes))
+    }
+}
+
+impl Lanes<'_> {
+    /// What ends both lanes from any thread.
+    pub fn handle(&self) -> LanesHandle {
+        LanesHandle(Arc::clone(&self.shared))
+    }
+
+    /// Both lanes are through: the link is the channel's again, which has sent and received what they have.
+    ///
+    /// # Errors
+    /// The link's: what is queued leaves first. [`ChannelError::Io`] if the peer has said more than was heard.
+    pub fn join(self, lanes: [Channel; 2]) -> Result<(), ChannelError> {
+        for mut lane in lanes {
+            lane.flush()?;
+            self.channel.count(&lane);
+        }
+        let reading = lock(&self.shared.reading);
+        if reading.frame.1 > 0 || reading.kept.iter().any(|kept| !kept.is_empty()) {
+            let why = "the peer said more than was due";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
+        }
+        drop(reading);
+        Ok(())
+    }
+}
+
+impl Drop for Lanes<'_> {
+    fn drop(&mut self) {
+        let (mut reading, mut writing) = (lock(&self.shared.reading), lock(&self.shared.writing));
+        // Both are there unless a thread that reads or writes outlives the lanes; then the channel stays dead.
+        if let (Some(reader), Some(writer)) = (reading.link.take(), writing.link.take()) {
+            self.channel.give_link(reader, writer);
+        }
+        reading.failed.get_or_insert(io::ErrorKind::ConnectionAborted);
+        writing.over = true;
+        drop((reading, writing));
+        self.shared.moved.notify_all();
+        self.shared.free.notify_all();
+    }
+}
+
+impl LanesHandle {
+    /// Ends both lanes here, and tells the peer; best effort.
+    pub fn give_up(&self) {
+        let shared = &self.0;
+        let mut writing = lock(&shared.writing);
+        if !std::mem::replace(&mut writing.over, true)
+            && let Some(link) = &mut writing.link
+        {
+            let header = Header { kind: ERROR_KIND, sequence: 0, length: 0 };
+            // The link may be gone already: then the peer sees that instead.
+            let _ = link.write_all(&header.bytes()).and_then(|()| link.flush());
+        }
+        drop(writing);
+        shared.free.notify_all();
+        lock(&shared.reading).failed.get_or_insert(io::ErrorKind::ConnectionAborted);
+        shared.moved.notify_all();
+    }
+}
+
+struct LaneReader {
+    shared: Arc<SharedLink>,
+    lane: usize,
+}
+
+/// What a thread has read off the link.
+enum Came {
+    /// A frame's header.
+    Header([u8; HEADER_BYTES]),
+    /// So many bytes of this lane, in place.
+    Own(usize),
+    /// Bytes of the other lane.
+    Other(Vec<u8>),
+}
+
+impl LaneReader {
+    /// Reads one piece off the link: a header, or a part of the `frame` that is under way.
+    fn piece(
+        &self,
+        link: &mut (dyn Read + Send),
+        frame: (usize, usize),
+        own: &mut [u8],
+    ) -> io::Result<Came> {
+        let (lane, left) = frame;
+        if left == 0 {
+            let mut header = [0; HEADER_BYTES];
+            link.read_exact(&mut header)?;
+            return Ok(Came::Header(header));
+        }
+        if lane == self.lane {
+            let count = left.min(own.len());
+            link.read_exact(own.get_mut(..count).unwrap_or_default())?;
+            return Ok(Came::Own(count));
+        }
+        let mut bytes = vec![0; left.min(PIECE)];
+        link.read_exact(&mut bytes)?;
+        Ok(Came::Other(bytes))
+    }
+}
+
+impl Reading {
+    /// Takes note of what has come; how many bytes of `own` are filled.
+    fn take(&mut self, came: Came, lane: usize) -> io::Result<usize> {
+        match came {
+            Came::Header(bytes) => {
+                let header = Header::from_bytes(bytes);
+                if header.kind == ERROR_KIND {
+                    self.kept.iter_mut().for_each(|kept| kept.extend(bytes));
+                    return Ok(0);
+                }
+                let of = usize::from(header.kind & SECOND != 0);
+                self.frame = (of, header.length as usize);
+                self.keep(of, &bytes)?;
+                Ok(0)
+            }
+            Came::Own(count) => {
+                self.frame.1 -= count;
+                Ok(count)
+            }
+            Came::Other(bytes) => {
+                self.frame.1 -= bytes.len();
+                self.keep(1 - lane, &bytes)?;
+                Ok(0)
+            }
+        }
+    }
+
+    fn keep(&mut self, lane: usize, bytes: &[u8]) -> io::Result<()> {
+        let Some(kept) = self.kept.get_mut(lane) else { return Ok(()) };
+        if lane == 1 && kept.len() + bytes.len() > self.most {
+            let why = "the peer sends more than it may before it is answered";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        kept.extend(bytes);
+        Ok(())
+    }
+
+    /// Whether so much of the first lane is kept that the second one's reader must wait for the first one's.
+    fn is_full(&self, lane: usize) -> bool {
+        lane == 1 && self.frame.0 == 0 && self.kept.first().is_some_and(|kept| kept.len() >= KEPT)
+    }
+}
+
+impl Read for LaneReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let shared = &*self.shared;
+        let mut reading = lock(&shared.reading);
+        loop {
+            if out.is_empty() {
+                return Ok(0);
+            }
+            let kept = reading.kept.get_mut(self.lane).filter(|kept| !kept.is_empty());
+            if let Some(kept) = kept {
+                let count = kept.read(out)?;
+                shared.moved.notify_all();
+                return Ok(count);
+            }
+            if let Some(kind) = reading.failed {
+                return Err(kind.into());
+            }
+            if reading.is_full(self.lane) {
+                let waited = shared.moved.wait_timeout(reading, PATIENCE);
+                let (locked, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                reading = locked;
+                if waited.timed_out() {
+                    reading.failed.get_or_insert(io::ErrorKind::TimedOut);
+                }
+                continue;
+            }
+            let Some(mut link) = reading.link.take() else {
+                reading = shared.moved.wait(reading).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let frame = reading.frame;
+            drop(reading);
+            let came = self.piece(&mut *link, frame, out);
+            reading = lock(&shared.reading);
+            reading.link = Some(link);
+            let done = came.and_then(|came| reading.take(came, self.lane));
+            if let Err(error) = &done {
+                reading.failed.get_or_insert(error.kind());
+            }
+            shared.moved.notify_all();
+            match done {
+                Ok(0) => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+struct LaneWriter {
+    shared: Arc<SharedLink>,
+    lane: usize,
+    /// A header of which not all has come, and how much of it has.
+    header: [u8; HEADER_BYTES],
+    begun: usize,
+    /// Bytes of the frame that are to come.
+    left: usize,
+}
+
+impl LaneWriter {
+    /// Follows the frames in `bytes`; whether they end with one.
+    fn follow(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let (_, rest) = bytes.split_at(self.left.min(bytes.len()));
+                self.left -= bytes.len() - rest.len();
+                bytes = rest;
+                continue;
+            }
+            let (more, rest) = bytes.split_at((HEADER_BYTES - self.begun).min(bytes.len()));
+            let room = self.header.iter_mut().skip(self.begun);
+            room.zip(more).for_each(|(slot, byte)| *slot = *byte);
+            self.begun += more.len();
+            bytes = rest;
+            if self.begun == HEADER_BYTES {
+                self.begun = 0;
+                self.left = Header::from_bytes(self.header).length as usize;
+            }
+        }
+        self.begun == 0 && self.left == 0
+    }
+}
+
+impl Write for LaneWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let shared = Arc::clone(&self.shared);
+        let mut writing = lock(&shared.writing);
+        while !writing.over && writing.holder.is_some_and(|holder| holder != self.lane) {
+            writing = shared.free.wait(writing).unwrap_or_else(PoisonError::into_inner);
+        }
+        if writing.over {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        let Some(link) = &mut writing.link else {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        };
+        let result = link.write_all(bytes).and_then(|()| link.flush());
+        writing.holder = if self.follow(bytes) { None } else { Some(self.lane) };
+        if result.is_err() {
+            writing.over = true;
+        }
+        drop(writing);
+        shared.free.notify_all();
+        result.map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

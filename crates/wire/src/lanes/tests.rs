@@ -1,0 +1,187 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::memory;
+use crate::packed::Bytes;
+use crate::recording::{self, frames};
+use crate::traffic::framed_len;
+
+const ENOUGH: usize = 1 << 20;
+
+fn bytes(count: usize, seed: usize) -> Bytes {
+    Bytes((0..count).map(|i| (i * 7 + seed) as u8).collect())
+}
+
+/// One party: messages of these lengths on either lane, both ways at once; checks what the peer says, which is alike.
+fn talk(channel: &mut Channel, lengths: [&[usize]; 2]) -> Result<(), ChannelError> {
+    let (lanes, [mut one, mut other]) = channel.lanes(ENOUGH)?;
+    let speak = |channel: &mut Channel, lengths: &[usize], seed: usize| {
+        let (send, recv) = channel.halves();
+        std::thread::scope(|threads| {
+            let sends = threads.spawn(|| -> Result<(), ChannelError> {
+                for (index, length) in lengths.iter().enumerate() {
+                    send.send(&bytes(*length, seed + index), length)?;
+                    if index % 3 == 0 {
+                        send.flush()?;
+                    }
+                }
+                send.flush()
+            });
+            for (index, length) in lengths.iter().enumerate() {
+                let came: Bytes = recv.recv(length)?;
+                assert_eq!(came.0, bytes(*length, seed + index).0);
+            }
+            sends.join().unwrap()
+        })
+    };
+    let result = std::thread::scope(|threads| {
+        let first = threads.spawn(|| speak(&mut one, lengths[0], 1));
+        let second = speak(&mut other, lengths[1], 100);
+        first.join().unwrap().and(second)
+    });
+    result?;
+    lanes.join([one, other])
+}
+
+#[test]
+fn each_lane_says_what_it_would_alone_and_the_link_goes_on_behind_them() {
+    let many: Vec<usize> = (0..60).map(|i| (i * i * 37) % 70_000).collect();
+    let large = [3 << 20, 0, 1, 200_000, 65_528, 65_536];
+    let (mut a, mut b, recording) = recording::pair(Duration::from_secs(20));
+    a.bind([7; 32]);
+    std::thread::scope(|threads| {
+        let peer = threads.spawn(|| {
+            talk(&mut b, [&large, &many]).unwrap();
+            talk(&mut b, [&many, &[5]]).unwrap();
+            b.recv::<Bytes>(&3).unwrap()
+        });
+        talk(&mut a, [&large, &many]).unwrap();
+        talk(&mut a, [&many, &[5]]).unwrap();
+        a.send(&bytes(3, 9), &3).unwrap();
+        a.flush().unwrap();
+        assert_eq!(peer.join().unwrap().0, bytes(3, 9).0);
+    });
+    // No byte is added, and each lane counts its own frames.
+    let all = large.iter().chain(&many).chain(&many).chain(&[5, 3]);
+    let sent: u64 = all.map(|length| framed_len(*length)).sum();
+    assert_eq!(a.traffic().sent, sent);
+    assert_eq!(recording.sent().len() as u64, sent);
+    let mut next = [0u16; 2];
+    let frames = frames(&recording.sent());
+    for frame in frames.iter().take(8 + 60) {
+        let lane = usize::from(frame.header.kind & SECOND != 0);
+        assert_eq!(frame.header.sequence, next[lane]);
+        next[lane] += 1;
+    }
+    assert_eq!(b.traffic().received, sent);
+}
+
+#[test]
+fn lanes_are_bound_as_their_channel_is() {
+    let (mut a, _b) = memory::pair();
+    a.bind([7; 32]);
+    let (_, lanes) = a.lanes(ENOUGH).unwrap();
+    assert!(lanes.iter().all(|lane| *lane.binding() == [7; 32]));
+}
+
+#[test]
+fn who_gives_up_ends_both_lanes_at_both_parties() {
+    let (mut a, mut b) = memory::pair();
+    let begin = Instant::now();
+    std::thread::scope(|threads| {
+        let peer = threads.spawn(move || {
+            let (_lanes, [mut one, mut other]) = b.lanes(ENOUGH).unwrap();
+            std::thread::scope(|threads| {
+                let first = threads.spawn(move || one.recv::<Bytes>(&1).map(drop));
+                let second = threads.spawn(move || other.recv::<Bytes>(&1).map(drop));
+                [first.join().unwrap(), second.join().unwrap()]
+            })
+        });
+        let (lanes, [mut one, mut other]) = a.lanes(ENOUGH).unwrap();
+        let handle = lanes.handle();
+        let waits = threads.spawn(move || one.recv::<Bytes>(&1).map(drop));
+        std::thread::sleep(Duration::from_millis(50));
+        handle.give_up();
+        for result in peer.join().unwrap() {
+            assert!(matches!(result, Err(ChannelError::PeerFailed)), "{result:?}");
+        }
+        assert!(matches!(other.recv::<Bytes>(&1), Err(ChannelError::Closed)));
+        assert!(other.send(&bytes(1, 1), &1).and_then(|()| other.flush()).is_err());
+        // The peer is gone.
+        assert!(waits.join().unwrap().is_err());
+    });
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn adversarial_a_peer_that_floods_the_second_lane_is_cut_off() {
+    let (mut a, mut b) = memory::pair();
+    std::thread::scope(|threads| {
+        let floods = threads.spawn(move || {
+            let (_lanes, [_one, mut other]) = b.lanes(ENOUGH).unwrap();
+            (0..1000).find(|_| {
+                let sent = other.send(&bytes(60_000, 1), &60_000);
+                sent.and_then(|()| other.flush()).is_err()
+            })
+        });
+        // Nobody takes what comes on the second lane.
+        let hears = move || {
+            let (_lanes, [mut one, _other]) = a.lanes(300_000).unwrap();
+            one.recv::<Bytes>(&1).unwrap_err()
+        };
+        let error = threads.spawn(hears).join().unwrap();
+        assert!(error.to_string().contains("more than it may"), "{error}");
+        assert!(floods.join().unwrap().is_some_and(|sent| sent < 20));
+    });
+}
+
+#[test]
+fn adversarial_what_is_left_over_is_an_error() {
+    let (mut a, mut b) = memory::pair();
+    let (lanes, [mut one, mut other]) = a.lanes(ENOUGH).unwrap();
+    let (theirs, [mut first, mut second]) = b.lanes(ENOUGH).unwrap();
+    for count in [10, 20] {
+        second.send(&bytes(count, 0), &count).unwrap();
+        second.flush().unwrap();
+    }
+    first.send(&bytes(1, 0), &1).unwrap();
+    first.flush().unwrap();
+    one.recv::<Bytes>(&1).unwrap();
+    other.recv::<Bytes>(&10).unwrap();
+    let error = lanes.join([one, other]).unwrap_err();
+    assert!(error.to_string().contains("more than was due"), "{error}");
+    drop(theirs);
+}
+
+#[test]
+fn a_busy_first_lane_keeps_so_much_and_no_more() {
+    let (mut a, mut b) = memory::pair();
+    std::thread::scope(|threads| {
+        let sends = threads.spawn(move || {
+            let (lanes, [mut one, mut other]) = b.lanes(ENOUGH).unwrap();
+            for _ in 0..100 {
+                one.send(&bytes(60_000, 1), &60_000).unwrap();
+            }
+            one.flush().unwrap();
+            other.send(&bytes(1, 1), &1).unwrap();
+            other.flush().unwrap();
+            lanes.join([one, other]).unwrap();
+        });
+        let (lanes, [mut one, mut other]) = a.lanes(ENOUGH).unwrap();
+        let shared = Arc::clone(&lanes.shared);
+        // The second lane's message lies behind 6 MB of the first one's.
+        let late = threads.spawn(move || {
+            other.recv::<Bytes>(&1).unwrap();
+            other
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(lock(&shared.reading).kept[0].len() < KEPT + 2 * PIECE);
+        for _ in 0..100 {
+            one.recv::<Bytes>(&60_000).unwrap();
+        }
+        let other = late.join().unwrap();
+        drop(shared);
+        lanes.join([one, other]).unwrap();
+        sends.join().unwrap();
+    });
+}
