@@ -89,7 +89,7 @@ impl Channel {
         self.send.give_link(writer);
     }
 
-    /// Counts what a lane has sent and received; it is dead if the lane is.
+    /// Counts what a lane has sent and received; a half is dead if the lane's is.
     pub(crate) fn count(&mut self, lane: &Self) {
         self.send.count(&lane.send);
         self.recv.count(&lane.recv);

@@ -57,6 +57,9 @@ pub enum ChannelError {
         /// Why.
         source: DecodeError,
     },
+    /// The peer sent more on one of two lanes than it may before it is answered, or than was due.
+    #[error("the peer sent more than was due")]
+    Overrun,
     /// An earlier error ended this channel.
     #[error("the channel is dead after an earlier error")]
     Dead,
@@ -70,6 +73,11 @@ pub enum ChannelError {
     },
 }
 
+/// As [`ChannelError::Overrun`], on its way through a reader.
+#[derive(Debug, thiserror::Error)]
+#[error("more than was due")]
+pub(crate) struct Overrun;
+
 impl ChannelError {
     /// Maps the kinds of `io::Error` that have a meaning of their own.
     pub(crate) fn from_io(error: io::Error) -> Self {
@@ -80,6 +88,10 @@ impl ChannelError {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::WriteZero => Self::Closed,
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::TimedOut,
+            io::ErrorKind::Other => match error.downcast::<Overrun>() {
+                Ok(Overrun) => Self::Overrun,
+                Err(error) => Self::Io(error),
+            },
             _ => Self::Io(error),
         }
     }

@@ -1,14 +1,14 @@
-//! Two channels over one link for a while: what is said on one waits for nothing that is said on the other.
+//! Two channels over one link for a while: each goes on while the other's reader or writer waits for something else.
 //!
 //! | sender | link | receiver |
 //! |---|---|---|
-//! | a lane's frame, its kind marked with the lane | whole frames of either lane, as they come | whoever needs bytes reads; what is the other lane's is kept for it |
+//! | a lane's frame, its kind marked with the lane | whole frames of either lane, in turn where both have some | whoever needs bytes reads; what is the other lane's is kept for it |
 //!
 //! No byte is added: the mark is the highest bit of a frame's kind, the second lane's. Each lane numbers its frames
 //! from 0. A frame of the first lane that nobody takes keeps the link's reader waiting, as it would without lanes; of
 //! the second lane a peer may have so many bytes under way as the caller says, and the lanes end if it sends more.
 //!
-//! When either lane gives up, both do ([`LanesHandle::give_up`]), and the peer is told.
+//! When either lane gives up, both do ([`LanesHandle::give_up`]), and the peer is told, between two frames.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::channel::Channel;
-use crate::error::ChannelError;
+use crate::error::{ChannelError, Overrun};
 use crate::frame::{ERROR_KIND, Header};
 use crate::traffic::HEADER_BYTES;
 
@@ -24,15 +24,17 @@ use crate::traffic::HEADER_BYTES;
 pub(crate) const SECOND: u16 = 0x8000;
 /// Bytes of the first lane that are kept while its reader is busy.
 const KEPT: usize = 1 << 20;
-/// How long the second lane's reader waits for the first one's to take what is kept.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long who gives up waits for the end of the other lane's frame, whose writer may be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that are read at a time for the other lane.
 const PIECE: usize = 64 << 10;
 
-/// The link of two lanes; see [`Channel::lanes`].
+/// The link of two lanes; see [`Channel::lanes`]. Ends both if it is dropped before they are joined: the channel stays
+/// dead then.
 pub struct Lanes<'a> {
     channel: &'a mut Channel,
     shared: Arc<SharedLink>,
+    joined: bool,
 }
 
 /// Ends both lanes of a link.
@@ -56,14 +58,48 @@ struct Reading {
     kept: [VecDeque<u8>; 2],
     /// Bytes of the second lane that are kept at most.
     most: usize,
-    failed: Option<io::ErrorKind>,
+    /// All that is due on the first lane has been taken.
+    first_through: bool,
+    failed: Option<Failed>,
+}
+
+/// Why nothing more is read.
+#[derive(Clone, Copy)]
+enum Failed {
+    Link(io::ErrorKind),
+    /// The peer sent more than it may.
+    Overrun,
+}
+
+impl Failed {
+    fn error(self) -> io::Error {
+        match self {
+            Self::Link(kind) => kind.into(),
+            Self::Overrun => io::Error::other(Overrun),
+        }
+    }
 }
 
 struct Writing {
     link: Option<Box<dyn Write + Send>>,
     /// The lane whose frame is not complete.
     holder: Option<usize>,
+    /// Who waits to begin a frame, and which lane has begun one last.
+    waits: [bool; 2],
+    last: usize,
+    /// No frame begins any more; none goes on.
+    ending: bool,
     over: bool,
+}
+
+impl Writing {
+    /// Whether a lane may write now: its own frame goes on, or none does and it is its turn.
+    fn is_free_for(&self, lane: usize) -> bool {
+        match self.holder {
+            Some(holder) => holder == lane,
+            None => !(self.last == lane && self.waits.get(1 - lane) == Some(&true)),
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -85,10 +121,18 @@ impl Channel {
                 frame: (0, 0),
                 kept: Default::default(),
                 most,
+                first_through: false,
                 failed: None,
             }),
             moved: Condvar::new(),
-            writing: Mutex::new(Writing { link: Some(writer), holder: None, over: false }),
+            writing: Mutex::new(Writing {
+                link: Some(writer),
+                holder: None,
+                waits: [false; 2],
+                last: 0,
+                ending: false,
+                over: false,
+            }),
             free: Condvar::new(),
         });
         let lanes = [0, 1].map(|lane| {
@@ -102,7 +146,7 @@ impl Channel {
             };
             self.lane(Box::new(reader), Box::new(writer), if lane == 0 { 0 } else { SECOND })
         });
-        Ok((Lanes { channel: self, shared }, lanes))
+        Ok((Lanes { channel: self, shared, joined: false }, lanes))
     }
 }
 
@@ -112,46 +156,62 @@ impl Lanes<'_> {
         LanesHandle(Arc::clone(&self.shared))
     }
 
+    /// All that is due on the first lane has been taken: more of it is an error from now on.
+    pub fn first_is_through(&self) {
+        lock(&self.shared.reading).first_through = true;
+        self.shared.moved.notify_all();
+    }
+
     /// Both lanes are through: the link is the channel's again, which has sent and received what they have.
     ///
     /// # Errors
-    /// The link's: what is queued leaves first. [`ChannelError::Io`] if the peer has said more than was heard.
-    pub fn join(self, lanes: [Channel; 2]) -> Result<(), ChannelError> {
-        for mut lane in lanes {
+    /// The link's: what is queued leaves first. [`ChannelError::Overrun`] if the peer has said more than was heard.
+    pub fn join(mut self, lanes: [Channel; 2]) -> Result<(), ChannelError> {
+        let mut lanes = lanes;
+        for lane in &mut lanes {
             lane.flush()?;
-            self.channel.count(&lane);
         }
-        let reading = lock(&self.shared.reading);
+        let mut reading = lock(&self.shared.reading);
         if reading.frame.1 > 0 || reading.kept.iter().any(|kept| !kept.is_empty()) {
-            let why = "the peer said more than was due";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
+            return Err(ChannelError::Overrun);
         }
+        let reader = reading.link.take();
         drop(reading);
+        let writer = lock(&self.shared.writing).link.take();
+        let (Some(reader), Some(writer)) = (reader, writer) else { return Err(ChannelError::Dead) };
+        self.channel.give_link(reader, writer);
+        for lane in &lanes {
+            self.channel.count(lane);
+        }
+        self.joined = true;
         Ok(())
     }
 }
 
 impl Drop for Lanes<'_> {
     fn drop(&mut self) {
-        let (mut reading, mut writing) = (lock(&self.shared.reading), lock(&self.shared.writing));
-        // Both are there unless a thread that reads or writes outlives the lanes; then the channel stays dead.
-        if let (Some(reader), Some(writer)) = (reading.link.take(), writing.link.take()) {
-            self.channel.give_link(reader, writer);
+        if !self.joined {
+            self.handle().give_up();
         }
-        reading.failed.get_or_insert(io::ErrorKind::ConnectionAborted);
-        writing.over = true;
-        drop((reading, writing));
-        self.shared.moved.notify_all();
-        self.shared.free.notify_all();
     }
 }
 
 impl LanesHandle {
-    /// Ends both lanes here, and tells the peer; best effort.
+    /// Ends both lanes here, and tells the peer; best effort. Waits for the end of a frame that is being written.
     pub fn give_up(&self) {
         let shared = &self.0;
+        let aborted = Failed::Link(io::ErrorKind::ConnectionAborted);
+        lock(&shared.reading).failed.get_or_insert(aborted);
+        shared.moved.notify_all();
         let mut writing = lock(&shared.writing);
+        if std::mem::replace(&mut writing.ending, true) {
+            return;
+        }
+        let unfinished = |writing: &mut Writing| writing.holder.is_some() && !writing.over;
+        let waited = shared.free.wait_timeout_while(writing, PATIENCE, unfinished);
+        (writing, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if !std::mem::replace(&mut writing.over, true)
+            && writing.holder.is_none()
             && let Some(link) = &mut writing.link
         {
             let header = Header { kind: ERROR_KIND, sequence: 0, length: 0 };
@@ -160,8 +220,6 @@ impl LanesHandle {
         }
         drop(writing);
         shared.free.notify_all();
-        lock(&shared.reading).failed.get_or_insert(io::ErrorKind::ConnectionAborted);
-        shared.moved.notify_all();
     }
 }
 
@@ -207,7 +265,7 @@ impl LaneReader {
 
 impl Reading {
     /// Takes note of what has come; how many bytes of `own` are filled.
-    fn take(&mut self, came: Came, lane: usize) -> io::Result<usize> {
+    fn take(&mut self, came: Came, lane: usize) -> Result<usize, Failed> {
         match came {
             Came::Header(bytes) => {
                 let header = Header::from_bytes(bytes);
@@ -232,11 +290,12 @@ impl Reading {
         }
     }
 
-    fn keep(&mut self, lane: usize, bytes: &[u8]) -> io::Result<()> {
+    fn keep(&mut self, lane: usize, bytes: &[u8]) -> Result<(), Failed> {
         let Some(kept) = self.kept.get_mut(lane) else { return Ok(()) };
-        if lane == 1 && kept.len() + bytes.len() > self.most {
-            let why = "the peer sends more than it may before it is answered";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        let may =
+            if lane == 0 { !self.first_through } else { kept.len() + bytes.len() <= self.most };
+        if !may {
+            return Err(Failed::Overrun);
         }
         kept.extend(bytes);
         Ok(())
@@ -262,19 +321,12 @@ impl Read for LaneReader {
                 shared.moved.notify_all();
                 return Ok(count);
             }
-            if let Some(kind) = reading.failed {
-                return Err(kind.into());
+            if let Some(failed) = reading.failed {
+                return Err(failed.error());
             }
-            if reading.is_full(self.lane) {
-                let waited = shared.moved.wait_timeout(reading, PATIENCE);
-                let (locked, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-                reading = locked;
-                if waited.timed_out() {
-                    reading.failed.get_or_insert(io::ErrorKind::TimedOut);
-                }
-                continue;
-            }
-            let Some(mut link) = reading.link.take() else {
+            let link = if reading.is_full(self.lane) { None } else { reading.link.take() };
+            let Some(mut link) = link else {
+                // The other lane reads, or has to take what is kept for it; if it fails, this one does.
                 reading = shared.moved.wait(reading).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
@@ -283,14 +335,15 @@ impl Read for LaneReader {
             let came = self.piece(&mut *link, frame, out);
             reading = lock(&shared.reading);
             reading.link = Some(link);
+            let came = came.map_err(|error| Failed::Link(error.kind()));
             let done = came.and_then(|came| reading.take(came, self.lane));
-            if let Err(error) = &done {
-                reading.failed.get_or_insert(error.kind());
+            if let Err(failed) = done {
+                reading.failed.get_or_insert(failed);
             }
             shared.moved.notify_all();
             match done {
                 Ok(0) => {}
-                done => return done,
+                done => return done.map_err(Failed::error),
             }
         }
     }
@@ -332,19 +385,27 @@ impl LaneWriter {
 
 impl Write for LaneWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, lane) = (Arc::clone(&self.shared), self.lane);
         let mut writing = lock(&shared.writing);
-        while !writing.over && writing.holder.is_some_and(|holder| holder != self.lane) {
+        while !writing.over && !writing.is_free_for(lane) {
+            if let Some(waits) = writing.waits.get_mut(lane) {
+                *waits = true;
+            }
             writing = shared.free.wait(writing).unwrap_or_else(PoisonError::into_inner);
         }
-        if writing.over {
+        if let Some(waits) = writing.waits.get_mut(lane) {
+            *waits = false;
+        }
+        let begins = writing.holder.is_none();
+        if writing.over || (writing.ending && begins) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        writing.last = lane;
         let Some(link) = &mut writing.link else {
             return Err(io::ErrorKind::ConnectionAborted.into());
         };
         let result = link.write_all(bytes).and_then(|()| link.flush());
-        writing.holder = if self.follow(bytes) { None } else { Some(self.lane) };
+        writing.holder = if self.follow(bytes) { None } else { Some(lane) };
         if result.is_err() {
             writing.over = true;
         }

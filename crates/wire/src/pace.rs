@@ -4,7 +4,8 @@
 //! session for years. Here each direction of a link has a purse of time. Waiting in a read or write
 //! takes out of it, `b` bytes put `b / minimum rate` in, up to what the purse held at the phase's
 //! beginning; an empty purse is a time-out. So a phase that moves B bytes waits for at most
-//! `patience + B / minimum rate` in each direction, whatever the peer does.
+//! `patience + B / minimum rate` in each direction, whatever the peer does. While this party's own bytes move, a read
+//! pays nothing: what the peer answers may lie behind them.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -169,7 +170,24 @@ pub struct Paced<T> {
 }
 
 impl<T: Patient> Paced<T> {
-    fn pay(&mut self, act: impl FnOnce(&mut T) -> io::Result<usize>) -> io::Result<usize> {
+    fn pay(&mut self, mut act: impl FnMut(&mut T) -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            let (result, left) = self.pay_once(&mut act)?;
+            let timed_out = result.as_ref().is_err_and(|error| {
+                matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+            });
+            // The system did not know that own bytes moved meanwhile.
+            if !timed_out || left.is_zero() {
+                return result;
+            }
+        }
+    }
+
+    /// One read or write, and what its purse holds then.
+    fn pay_once(
+        &mut self,
+        act: &mut impl FnMut(&mut T) -> io::Result<usize>,
+    ) -> io::Result<(io::Result<usize>, Duration)> {
         let start = Instant::now();
         let left = {
             let mut purse = self.pace.purse(self.direction);
@@ -192,6 +210,7 @@ impl<T: Patient> Paced<T> {
         }
         let result = act(&mut self.inner);
         let waited = start.elapsed();
+        let paid = self.paid(waited);
         let bytes = result.as_ref().map_or(0, |bytes| *bytes);
         self.pace.direction(self.direction).moved.fetch_add(bytes as u64, Ordering::Relaxed);
         let mut purse = self.pace.purse(self.direction);
@@ -201,12 +220,22 @@ impl<T: Patient> Paced<T> {
         }
         let gained = bytes as f64 * purse.per_byte;
         let gained = Duration::try_from_secs_f64(gained).unwrap_or(purse.full);
-        purse.left = (purse.left.saturating_sub(waited)).saturating_add(gained).min(purse.full);
+        purse.left = (purse.left.saturating_sub(paid)).saturating_add(gained).min(purse.full);
+        let left = purse.left;
         drop(purse);
         if let Some(turn) = turn {
             turn.works();
         }
-        result
+        Ok((result, left))
+    }
+
+    /// What a wait costs: of a read's, what came after this party's own bytes moved last.
+    fn paid(&self, waited: Duration) -> Duration {
+        if self.direction == WRITING {
+            return waited;
+        }
+        let wrote = self.pace.purse(WRITING).last;
+        wrote.map_or(waited, |wrote| waited.min(wrote.elapsed()))
     }
 }
 

@@ -18,14 +18,13 @@ use std::sync::mpsc::{Receiver, Sender, channel as queue};
 use std::sync::{Mutex, PoisonError};
 
 use gazelle_share::StepCost;
-use gazelle_wire::{Channel, Cost, LanesHandle};
+use gazelle_wire::{Channel, ChannelError, LanesHandle};
 
 use crate::error::GazelleError;
-use crate::plan::Plan;
 use crate::report::{Meter, Phase};
 use crate::traffic::PlannedTraffic;
 
-/// Beside two waves' messages: a command, the input's header, those of an error.
+/// Beside planned messages: those of an error.
 const SMALL: usize = 1 << 10;
 
 /// What an online phase begins with.
@@ -56,23 +55,42 @@ impl<P> Materials<P> {
     }
 }
 
-/// What failed first, in either phase: the other fails because of it.
+/// What failed, in either phase: the other fails because of it.
 #[derive(Debug, Default)]
 pub(crate) struct FirstError(Mutex<Option<GazelleError>>);
 
 impl FirstError {
-    /// Keeps an error if it is the first; what to fail with.
+    /// Keeps an error, unless one that is nearer to the cause or came first is kept; what to fail with.
     fn keep(&self, error: GazelleError) -> GazelleError {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_ref().is_none_or(|kept| distance(&error) < distance(kept)) {
+            *kept = Some(error);
+        }
         GazelleError::Panicked
     }
 
-    /// The first error, or else `other`.
+    /// What is kept, or else `other`.
     pub(crate) fn or(self, other: GazelleError) -> GazelleError {
         match self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => error,
             None => other,
         }
+    }
+}
+
+/// How far an error may be from what went wrong: who ends a lane makes the other one fail, here and at the peer.
+fn distance(error: &GazelleError) -> u8 {
+    match error {
+        GazelleError::Cheating(_) => 0,
+        GazelleError::Channel(
+            ChannelError::PeerFailed
+            | ChannelError::Closed
+            | ChannelError::TimedOut
+            | ChannelError::Io(_)
+            | ChannelError::Dead,
+        ) => 2,
+        GazelleError::Panicked => 3,
+        _ => 1,
     }
 }
 
@@ -105,14 +123,10 @@ pub(crate) fn sides<'a, G, P>(
     (beside, Online { start: started, through, first })
 }
 
-/// Bytes that a peer may have sent on the second lane before it is answered: the end of a wave and the beginning of
-/// the next one, or the input and the beginning of the first.
-pub(crate) fn most_under_way(plan: &Plan, traffic: &PlannedTraffic) -> usize {
-    let of = |step: &usize| traffic.nonlinear.online.get(*step).map_or(0, Cost::total);
-    let waves = plan.waves().iter().map(|wave| wave.steps.iter().map(of).sum::<u64>());
-    let steps: u64 = traffic.nonlinear.online.iter().map(Cost::total).sum();
-    let input = traffic.online.total() - steps;
-    usize::try_from(input + 2 * waves.fold(0, u64::max)).unwrap_or(usize::MAX).saturating_add(SMALL)
+/// Bytes that a peer may have sent on the second lane before they are taken: it may have nothing to wait for in some
+/// steps, so all that either party says online counts. (Plans bound that: it is part of what a session may take.)
+pub(crate) fn most_under_way(traffic: &PlannedTraffic) -> usize {
+    usize::try_from(traffic.online.total()).unwrap_or(usize::MAX).saturating_add(SMALL)
 }
 
 impl<G, P> Beside<'_, G, P> {
@@ -145,6 +159,9 @@ impl<G, P> Beside<'_, G, P> {
             error
         })?;
         drop(ready);
+        lanes.first_is_through();
+        // What is left to wait for is the online phase's.
+        offline.begin_phase();
         made();
         let turns = offline.traffic().turns;
         let online = through.recv().map_err(|_| GazelleError::Panicked)?;
@@ -165,18 +182,28 @@ impl<G, P> Online<'_, G, P> {
         let Self { start, through, first } = self;
         let started = start.recv().map_err(|_| GazelleError::Panicked)?;
         let OnlineStart { mut channel, given, mut materials, lanes } = started;
+        // A panic too ends both.
+        let mut ends = GivesUp(Some(lanes));
         let meter = Meter::start(&channel);
         let result = online(&mut channel, given, &mut materials)
             .and_then(|result| Ok(channel.flush().map(|()| result)?))
-            .map_err(|error| {
-                let error = first.keep(error);
-                lanes.give_up();
-                error
-            })?;
+            .map_err(|error| first.keep(error))?;
         let phase = meter.stop(&channel);
+        ends.0 = None;
         // The offline phase is gone only after an error of its own.
         let _ = through.send(channel);
         Ok((result, phase))
+    }
+}
+
+/// Ends both lanes when it is dropped, unless it was emptied.
+struct GivesUp(Option<LanesHandle>);
+
+impl Drop for GivesUp {
+    fn drop(&mut self) {
+        if let Some(lanes) = &self.0 {
+            lanes.give_up();
+        }
     }
 }
 

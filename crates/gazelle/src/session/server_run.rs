@@ -24,6 +24,7 @@ use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryRead, 
 use crate::session::server::{ServerLimits, ServerReport, Service};
 use crate::session::stored::{self, WantedEntry};
 use crate::session::watcher::{Recorder, SessionWatcher};
+use crate::suite::Clients;
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Service<L, N> {
     /// Serves one client from its hello until it closes the session or the link. After an error the
@@ -220,6 +221,10 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     }
                 }
                 ClientCommand::AtOnce { id } => {
+                    if self.server.suite.clients() != Clients::Trusted {
+                        let why = "an inference at once where clients are audited";
+                        return Err(GazelleError::Peer(why.into()));
+                    }
                     made += 1;
                     if self.prepared.len() >= limits.prepared || made > limits.inferences {
                         return Err(GazelleError::Peer("more inferences than allowed".into()));
@@ -229,7 +234,8 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     }
                     self.number(id)?;
                     watcher.offline_begins();
-                    watcher.inferred(&self.at_once(id, channel, watcher, rng)?);
+                    let report = self.at_once(id, channel, (stage, watcher), rng)?;
+                    watcher.inferred(&report);
                 }
                 ClientCommand::Infer { id } => {
                     stage.set(Activity::Online);

@@ -7,7 +7,7 @@ use crate::session::apart::OfflineStart;
 use crate::session::audit::server::CheatingEvidence;
 use crate::session::kept::ServerShelf;
 
-/// Watches one session, from its own thread; must return soon, but for
+/// Watches one session, from its own threads (that of an offline phase, where it has one); must return soon, but for
 /// [`admit`](SessionWatcher::admit) and [`offline_begins`](SessionWatcher::offline_begins), which may make a client wait.
 pub trait SessionWatcher: Sync {
     /// Where this client's setups are kept; none are if there is nowhere.

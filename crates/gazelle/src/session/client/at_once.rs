@@ -41,7 +41,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let offline_seconds = AtomicU64::new(0);
         let made = || offline_seconds.store(meter.seconds().to_bits(), Ordering::Relaxed);
         let first = FirstError::default();
-        let most = most_under_way(&self.plan, &self.traffic);
+        let most = most_under_way(&self.traffic);
         let (beside, online) = sides(&first, most, &made);
         let Self { plan, made: protocols, channel, observer, .. } = self;
         let (linear, nonlinear) = protocols.as_mut().ok_or_else(no_setup)?;

@@ -16,9 +16,10 @@ use crate::session::apart::apart;
 use crate::session::at_once::{FirstError, most_under_way, sides, split};
 use crate::session::background::{Background, Workplace};
 use crate::session::coins;
+use crate::session::guest::{Activity, SessionStage};
 use crate::session::message::ClientCommand;
 use crate::session::watcher::SessionWatcher;
-use crate::suite::{Clients, Hints};
+use crate::suite::Hints;
 
 impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
     /// Makes the material of inference `id` and uses it, side by side.
@@ -26,15 +27,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         &mut self,
         id: u32,
         channel: &mut Channel,
-        watcher: &dyn SessionWatcher,
+        (stage, watcher): (&SessionStage, &dyn SessionWatcher),
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<InferenceReport, GazelleError> {
         let server = self.server;
-        if server.suite.clients() != Clients::Trusted {
-            return Err(GazelleError::Peer(
-                "an inference at once where clients are audited".into(),
-            ));
-        }
         let meter = Meter::start(channel);
         let (mut rng, mut online_rng) = (coins::fresh(rng)?, coins::fresh(rng)?);
         if let Some(count) = &mut self.count {
@@ -52,10 +48,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         let offline_seconds = AtomicU64::new(0);
         let made = || {
             offline_seconds.store(meter.seconds().to_bits(), Ordering::Relaxed);
+            stage.set(Activity::Online);
             watcher.offline_ends();
         };
         let (first, plan) = (FirstError::default(), &server.plan);
-        let most = most_under_way(plan, &server.traffic);
+        let most = most_under_way(&server.traffic);
         let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
         let linear = &*linear;
         nonlinear.record(false);
@@ -66,6 +63,9 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             let infer = move || {
                 online.run(|channel, background: Background<'_, _>, materials| {
                     hear_infer(id, channel)?;
+                    if !watcher.serves() {
+                        return Err(GazelleError::Allowance);
+                    }
                     let walk = Walk::new(server, linear, background);
                     let material = |step| materials.take(step);
                     let (walked, steps) = walk.run(session, material, channel, online_rng)?;
