@@ -81,8 +81,9 @@ impl Failed {
 }
 
 struct Writing {
+    /// Gone while a thread writes to it.
     link: Option<Box<dyn Write + Send>>,
-    /// The lane whose frame is not complete.
+    /// The lane whose frames are being written, or whose frame is not complete.
     holder: Option<usize>,
     /// Who waits to begin a frame, and which lane has begun one last.
     waits: [bool; 2],
@@ -156,9 +157,15 @@ impl Lanes<'_> {
         LanesHandle(Arc::clone(&self.shared))
     }
 
-    /// All that is due on the first lane has been taken: more of it is an error from now on.
+    /// All that is due on the first lane has been taken: more of it is an error, also what has come already.
     pub fn first_is_through(&self) {
-        lock(&self.shared.reading).first_through = true;
+        let mut reading = lock(&self.shared.reading);
+        reading.first_through = true;
+        let more = reading.kept.first().is_some_and(|kept| !kept.is_empty());
+        if more || (reading.frame.0 == 0 && reading.frame.1 > 0) {
+            reading.failed.get_or_insert(Failed::Overrun);
+        }
+        drop(reading);
         self.shared.moved.notify_all();
     }
 
@@ -270,7 +277,10 @@ impl Reading {
             Came::Header(bytes) => {
                 let header = Header::from_bytes(bytes);
                 if header.kind == ERROR_KIND {
-                    self.kept.iter_mut().for_each(|kept| kept.extend(bytes));
+                    // Who has failed itself need not hear that the peer gave up because of it.
+                    if self.failed.is_none() {
+                        self.kept.iter_mut().for_each(|kept| kept.extend(bytes));
+                    }
                     return Ok(0);
                 }
                 let of = usize::from(header.kind & SECOND != 0);
@@ -303,7 +313,10 @@ impl Reading {
 
     /// Whether so much of the first lane is kept that the second one's reader must wait for the first one's.
     fn is_full(&self, lane: usize) -> bool {
-        lane == 1 && self.frame.0 == 0 && self.kept.first().is_some_and(|kept| kept.len() >= KEPT)
+        lane == 1
+            && self.frame.0 == 0
+            && !self.first_through
+            && self.kept.first().is_some_and(|kept| kept.len() >= KEPT)
     }
 }
 
@@ -335,15 +348,18 @@ impl Read for LaneReader {
             let came = self.piece(&mut *link, frame, out);
             reading = lock(&shared.reading);
             reading.link = Some(link);
-            let came = came.map_err(|error| Failed::Link(error.kind()));
-            let done = came.and_then(|came| reading.take(came, self.lane));
-            if let Err(failed) = done {
-                reading.failed.get_or_insert(failed);
+            let done = match came {
+                Ok(came) => reading.take(came, self.lane).map_err(|why| (why, why.error())),
+                // The other lane hears of what kind it was.
+                Err(error) => Err((Failed::Link(error.kind()), error)),
+            };
+            if let Err((failed, _)) = &done {
+                reading.failed.get_or_insert(*failed);
             }
             shared.moved.notify_all();
             match done {
                 Ok(0) => {}
-                done => return done.map_err(Failed::error),
+                done => return done.map_err(|(_, error)| error),
             }
         }
     }
@@ -360,26 +376,40 @@ struct LaneWriter {
 }
 
 impl LaneWriter {
-    /// Follows the frames in `bytes`; whether they end with one.
-    fn follow(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
+    /// Follows the frames in `bytes`: how many to write now, up to the end of the last frame that ends there, and
+    /// whether one does.
+    fn follow(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut ends = None;
+        let (header, begun, left) = (self.header, self.begun, self.left);
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.left > 0 {
-                let (_, rest) = bytes.split_at(self.left.min(bytes.len()));
-                self.left -= bytes.len() - rest.len();
-                bytes = rest;
-                continue;
+                let count = self.left.min(rest.len());
+                self.left -= count;
+                at += count;
+            } else {
+                let more = rest.get(..HEADER_BYTES - self.begun).unwrap_or(rest);
+                let room = self.header.iter_mut().skip(self.begun);
+                room.zip(more).for_each(|(slot, byte)| *slot = *byte);
+                self.begun += more.len();
+                at += more.len();
+                if self.begun == HEADER_BYTES {
+                    self.begun = 0;
+                    self.left = Header::from_bytes(self.header).length as usize;
+                }
             }
-            let (more, rest) = bytes.split_at((HEADER_BYTES - self.begun).min(bytes.len()));
-            let room = self.header.iter_mut().skip(self.begun);
-            room.zip(more).for_each(|(slot, byte)| *slot = *byte);
-            self.begun += more.len();
-            bytes = rest;
-            if self.begun == HEADER_BYTES {
-                self.begun = 0;
-                self.left = Header::from_bytes(self.header).length as usize;
+            if self.begun == 0 && self.left == 0 {
+                ends = Some(at);
             }
         }
-        self.begun == 0 && self.left == 0
+        let Some(end) = ends else { return (bytes.len(), false) };
+        if end < bytes.len() {
+            // What begins behind it comes again.
+            (self.header, self.begun, self.left) = (header, begun, left);
+            let (now, _) = bytes.split_at(end);
+            self.follow(now);
+        }
+        (end, true)
     }
 }
 
@@ -400,18 +430,21 @@ impl Write for LaneWriter {
         if writing.over || (writing.ending && begins) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        writing.last = lane;
-        let Some(link) = &mut writing.link else {
+        let Some(mut link) = writing.link.take() else {
             return Err(io::ErrorKind::ConnectionAborted.into());
         };
-        let result = link.write_all(bytes).and_then(|()| link.flush());
-        writing.holder = if self.follow(bytes) { None } else { Some(lane) };
-        if result.is_err() {
-            writing.over = true;
-        }
+        (writing.last, writing.holder) = (lane, Some(lane));
+        drop(writing);
+        let (count, ends) = self.follow(bytes);
+        let (now, _) = bytes.split_at(count);
+        let result = link.write_all(now).and_then(|()| link.flush());
+        let mut writing = lock(&shared.writing);
+        writing.link = Some(link);
+        writing.holder = if ends { None } else { Some(lane) };
+        writing.over |= result.is_err();
         drop(writing);
         shared.free.notify_all();
-        result.map(|()| bytes.len())
+        result.map(|()| count)
     }
 
     fn flush(&mut self) -> io::Result<()> {

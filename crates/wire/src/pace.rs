@@ -5,7 +5,8 @@
 //! takes out of it, `b` bytes put `b / minimum rate` in, up to what the purse held at the phase's
 //! beginning; an empty purse is a time-out. So a phase that moves B bytes waits for at most
 //! `patience + B / minimum rate` in each direction, whatever the peer does. While this party's own bytes move, a read
-//! pays nothing: what the peer answers may lie behind them.
+//! pays nothing: what the peer answers may lie behind them. So a read may take as long as the bytes that go the other
+//! way, which pay for themselves, and the rest of its purse.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -82,14 +82,11 @@ impl FirstError {
 fn distance(error: &GazelleError) -> u8 {
     match error {
         GazelleError::Cheating(_) => 0,
+        GazelleError::Channel(ChannelError::TimedOut | ChannelError::Io(_)) => 2,
         GazelleError::Channel(
-            ChannelError::PeerFailed
-            | ChannelError::Closed
-            | ChannelError::TimedOut
-            | ChannelError::Io(_)
-            | ChannelError::Dead,
-        ) => 2,
-        GazelleError::Panicked => 3,
+            ChannelError::PeerFailed | ChannelError::Closed | ChannelError::Dead,
+        ) => 3,
+        GazelleError::Panicked => 4,
         _ => 1,
     }
 }
@@ -159,6 +156,7 @@ impl<G, P> Beside<'_, G, P> {
             error
         })?;
         drop(ready);
+        offline.flush().map_err(|error| first.keep(error.into()))?;
         lanes.first_is_through();
         // What is left to wait for is the online phase's.
         offline.begin_phase();

@@ -191,10 +191,10 @@ fn a_phase_begins_with_a_full_purse() {
 /// The answer may lie behind what this party sends.
 #[test]
 fn who_reads_pays_nothing_while_its_own_bytes_move() {
-    let (mut peer, mut channel) = impatient(300, 300, 10_000);
+    let (mut peer, mut channel) = impatient(1000, 1000, 10_000);
     let start = Instant::now();
     let answers = std::thread::spawn(move || {
-        let mut heard = [0; 20 * 9];
+        let mut heard = [0; 60 * 9];
         peer.read_exact(&mut heard).unwrap();
         peer.write_all(&[1, 0, 0, 0, 1, 0, 0, 0, 9]).unwrap();
         peer
@@ -202,21 +202,21 @@ fn who_reads_pays_nothing_while_its_own_bytes_move() {
     let (send, recv) = channel.halves();
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            for _ in 0..20 {
+            for _ in 0..60 {
                 send.send(&Bytes(vec![7]), &1).unwrap();
                 send.flush().unwrap();
                 std::thread::sleep(Duration::from_millis(50));
             }
         });
-        // Three time-outs later.
+        // Some time-outs later.
         assert_eq!(recv.recv::<Bytes>(&1).unwrap().0, [9]);
     });
-    assert!(start.elapsed() > Duration::from_millis(700), "{:?}", start.elapsed());
+    assert!(start.elapsed() > Duration::from_millis(2500), "{:?}", start.elapsed());
     drop(answers.join().unwrap());
     let (_peer, mut channel) = impatient(300, 300, 10_000);
     channel.send(&Bytes(vec![7]), &1).unwrap();
     assert!(matches!(channel.recv::<Bytes>(&1), Err(ChannelError::TimedOut)));
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(20));
 }
 
 #[test]
