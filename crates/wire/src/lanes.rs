@@ -31,7 +31,7 @@ const PIECE: usize = 64 << 10;
 
 /// The link of two lanes; see [`Channel::lanes`]. Ends both if it is dropped before they are joined: the channel stays
 /// dead then.
-pub struct Lanes<'a> {
+pub struct TwoLanes<'a> {
     channel: &'a mut Channel,
     shared: Arc<SharedLink>,
     joined: bool,
@@ -60,18 +60,18 @@ struct Reading {
     most: usize,
     /// All that is due on the first lane has been taken.
     first_through: bool,
-    failed: Option<Failed>,
+    failed: Option<LaneFailure>,
 }
 
 /// Why nothing more is read.
 #[derive(Clone, Copy)]
-enum Failed {
+enum LaneFailure {
     Link(io::ErrorKind),
     /// The peer sent more than it may.
     Overrun,
 }
 
-impl Failed {
+impl LaneFailure {
     fn error(self) -> io::Error {
         match self {
             Self::Link(kind) => kind.into(),
@@ -113,7 +113,7 @@ impl Channel {
     ///
     /// # Errors
     /// The link's: what is queued leaves first.
-    pub fn lanes(&mut self, most: usize) -> Result<(Lanes<'_>, [Channel; 2]), ChannelError> {
+    pub fn lanes(&mut self, most: usize) -> Result<(TwoLanes<'_>, [Channel; 2]), ChannelError> {
         self.flush()?;
         let (reader, writer) = self.take_link();
         let shared = Arc::new(SharedLink {
@@ -147,11 +147,11 @@ impl Channel {
             };
             self.lane(Box::new(reader), Box::new(writer), if lane == 0 { 0 } else { SECOND })
         });
-        Ok((Lanes { channel: self, shared, joined: false }, lanes))
+        Ok((TwoLanes { channel: self, shared, joined: false }, lanes))
     }
 }
 
-impl Lanes<'_> {
+impl TwoLanes<'_> {
     /// What ends both lanes from any thread.
     pub fn handle(&self) -> LanesHandle {
         LanesHandle(Arc::clone(&self.shared))
@@ -163,7 +163,7 @@ impl Lanes<'_> {
         reading.first_through = true;
         let more = reading.kept.first().is_some_and(|kept| !kept.is_empty());
         if more || (reading.frame.0 == 0 && reading.frame.1 > 0) {
-            reading.failed.get_or_insert(Failed::Overrun);
+            reading.failed.get_or_insert(LaneFailure::Overrun);
         }
         drop(reading);
         self.shared.moved.notify_all();
@@ -195,7 +195,7 @@ impl Lanes<'_> {
     }
 }
 
-impl Drop for Lanes<'_> {
+impl Drop for TwoLanes<'_> {
     fn drop(&mut self) {
         if !self.joined {
             self.handle().give_up();
@@ -207,7 +207,7 @@ impl LanesHandle {
     /// Ends both lanes here, and tells the peer; best effort. Waits for the end of a frame that is being written.
     pub fn give_up(&self) {
         let shared = &self.0;
-        let aborted = Failed::Link(io::ErrorKind::ConnectionAborted);
+        let aborted = LaneFailure::Link(io::ErrorKind::ConnectionAborted);
         lock(&shared.reading).failed.get_or_insert(aborted);
         shared.moved.notify_all();
         let mut writing = lock(&shared.writing);
@@ -236,7 +236,7 @@ struct LaneReader {
 }
 
 /// What a thread has read off the link.
-enum Came {
+enum LinkPiece {
     /// A frame's header.
     Header([u8; HEADER_BYTES]),
     /// So many bytes of this lane, in place.
@@ -252,29 +252,29 @@ impl LaneReader {
         link: &mut (dyn Read + Send),
         frame: (usize, usize),
         own: &mut [u8],
-    ) -> io::Result<Came> {
+    ) -> io::Result<LinkPiece> {
         let (lane, left) = frame;
         if left == 0 {
             let mut header = [0; HEADER_BYTES];
             link.read_exact(&mut header)?;
-            return Ok(Came::Header(header));
+            return Ok(LinkPiece::Header(header));
         }
         if lane == self.lane {
             let count = left.min(own.len());
             link.read_exact(own.get_mut(..count).unwrap_or_default())?;
-            return Ok(Came::Own(count));
+            return Ok(LinkPiece::Own(count));
         }
         let mut bytes = vec![0; left.min(PIECE)];
         link.read_exact(&mut bytes)?;
-        Ok(Came::Other(bytes))
+        Ok(LinkPiece::Other(bytes))
     }
 }
 
 impl Reading {
     /// Takes note of what has come; how many bytes of `own` are filled.
-    fn take(&mut self, came: Came, lane: usize) -> Result<usize, Failed> {
+    fn take(&mut self, came: LinkPiece, lane: usize) -> Result<usize, LaneFailure> {
         match came {
-            Came::Header(bytes) => {
+            LinkPiece::Header(bytes) => {
                 let header = Header::from_bytes(bytes);
                 if header.kind == ERROR_KIND {
                     // Who has failed itself need not hear that the peer gave up because of it.
@@ -288,11 +288,11 @@ impl Reading {
                 self.keep(of, &bytes)?;
                 Ok(0)
             }
-            Came::Own(count) => {
+            LinkPiece::Own(count) => {
                 self.frame.1 -= count;
                 Ok(count)
             }
-            Came::Other(bytes) => {
+            LinkPiece::Other(bytes) => {
                 self.frame.1 -= bytes.len();
                 self.keep(1 - lane, &bytes)?;
                 Ok(0)
@@ -300,12 +300,12 @@ impl Reading {
         }
     }
 
-    fn keep(&mut self, lane: usize, bytes: &[u8]) -> Result<(), Failed> {
+    fn keep(&mut self, lane: usize, bytes: &[u8]) -> Result<(), LaneFailure> {
         let Some(kept) = self.kept.get_mut(lane) else { return Ok(()) };
         let may =
             if lane == 0 { !self.first_through } else { kept.len() + bytes.len() <= self.most };
         if !may {
-            return Err(Failed::Overrun);
+            return Err(LaneFailure::Overrun);
         }
         kept.extend(bytes);
         Ok(())
@@ -351,7 +351,7 @@ impl Read for LaneReader {
             let done = match came {
                 Ok(came) => reading.take(came, self.lane).map_err(|why| (why, why.error())),
                 // The other lane hears of what kind it was.
-                Err(error) => Err((Failed::Link(error.kind()), error)),
+                Err(error) => Err((LaneFailure::Link(error.kind()), error)),
             };
             if let Err((failed, _)) = &done {
                 reading.failed.get_or_insert(*failed);

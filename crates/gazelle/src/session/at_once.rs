@@ -3,7 +3,7 @@
 //! | | client | server |
 //! |---|---|---|
 //! | command `at once`, then as for `prepare`: announcements, requests | sends | answers |
-//! | from here on the link has two [lanes](gazelle_wire::Lanes) | | |
+//! | from here on the link has two [lanes](gazelle_wire::TwoLanes) | | |
 //! | first lane: the offline phase of all steps, as without lanes | streams | streams |
 //! | second lane: the online phase, as without lanes, each wave when its material is there | `infer`, x - r; its halves | its halves |
 //! | both lanes are through: the link is whole again | | |
@@ -62,6 +62,7 @@ pub(crate) struct FirstError(Mutex<Option<GazelleError>>);
 impl FirstError {
     /// Keeps an error, unless one that is nearer to the cause or came first is kept; what to fail with.
     fn keep(&self, error: GazelleError) -> GazelleError {
+        // optional: a poisoned lock still holds what was kept
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.as_ref().is_none_or(|kept| distance(&error) < distance(kept)) {
             *kept = Some(error);
@@ -71,6 +72,7 @@ impl FirstError {
 
     /// What is kept, or else `other`.
     pub(crate) fn or(self, other: GazelleError) -> GazelleError {
+        // optional: a poisoned lock still holds what was kept
         match self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => error,
             None => other,
@@ -102,7 +104,7 @@ pub(crate) struct Beside<'a, G, P> {
 }
 
 /// The online phase's side.
-pub(crate) struct Online<'a, G, P> {
+pub(crate) struct OnlineSide<'a, G, P> {
     start: Receiver<OnlineStart<G, P>>,
     through: Sender<Channel>,
     first: &'a FirstError,
@@ -114,15 +116,16 @@ pub(crate) fn sides<'a, G, P>(
     first: &'a FirstError,
     most: usize,
     made: &'a (dyn Fn() + Sync),
-) -> (Beside<'a, G, P>, Online<'a, G, P>) {
+) -> (Beside<'a, G, P>, OnlineSide<'a, G, P>) {
     let ((start, started), (through, is_through)) = (queue(), queue());
     let beside = Beside { start, through: is_through, first, most, made };
-    (beside, Online { start: started, through, first })
+    (beside, OnlineSide { start: started, through, first })
 }
 
 /// Bytes that a peer may have sent on the second lane before they are taken: it may have nothing to wait for in some
 /// steps, so all that either party says online counts. (Plans bound that: it is part of what a session may take.)
 pub(crate) fn most_under_way(traffic: &PlannedTraffic) -> usize {
+    // optional: more than memory holds is no bound
     usize::try_from(traffic.online.total()).unwrap_or(usize::MAX).saturating_add(SMALL)
 }
 
@@ -168,7 +171,7 @@ impl<G, P> Beside<'_, G, P> {
     }
 }
 
-impl<G, P> Online<'_, G, P> {
+impl<G, P> OnlineSide<'_, G, P> {
     /// Runs `online` on the second lane as soon as the offline phase has come so far; what it gave and took.
     ///
     /// # Errors

@@ -20,7 +20,6 @@ use crate::plan::Plan;
 use crate::report::{InferenceReport, Meter, Phase};
 use crate::session::Observer;
 use crate::session::apart::{OfflineStart, apart};
-use crate::session::client::online::{Online, Seen};
 use crate::session::coins;
 use crate::session::kept::{self, ClientShelf, LinearSetup};
 use crate::session::message::ClientCommand;
@@ -381,32 +380,6 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             return Err(GazelleError::InputRange { element, bits });
         }
         Ok(Shares::new(tensor.ring_bits, input.iter().map(|value| *value as u64).collect()))
-    }
-
-    fn infer_inner(
-        &mut self,
-        prepared: Prepared<N>,
-        input: Shares,
-    ) -> Result<Inference, GazelleError> {
-        let Prepared {
-            id, stored, input_mask, steps, offline, groups_offline, steps_offline, ..
-        } = prepared;
-        self.hear()?;
-        let own = self.made.as_mut().map(|(_, nonlinear)| nonlinear);
-        let session = if stored { self.stored.as_mut() } else { own };
-        let session = session.ok_or_else(no_setup)?;
-        self.channel.begin_phase();
-        let meter = Meter::start(&self.channel);
-        let mut steps: Vec<Option<_>> = steps.into_iter().map(Some).collect();
-        let material = |number: usize| {
-            let prepared = steps.get_mut(number).and_then(Option::take);
-            prepared.ok_or_else(|| GazelleError::Defect(self.plan.step_name(number).to_owned()))
-        };
-        let seen = Seen { observer: self.observer.as_deref(), phase: "online" };
-        let talk = Online { plan: &self.plan, session, channel: &mut self.channel, seen };
-        let talked = talk.run(id, input.sub(&input_mask), material)?;
-        let online = meter.stop(&self.channel);
-        self.conclude(talked, (&groups_offline, &steps_offline), (offline, online), false)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gazelle_share::{LinearProtocol, NonlinearClient, NonlinearProtocol, Shares};
 use rand_core::CryptoRng;
 
-use super::online::{Online, Seen};
+use super::online::{OnlineObserver, OnlineRun};
 use super::prepare::Talk;
 use super::{Client, Inference, no_setup};
 use crate::error::GazelleError;
@@ -53,8 +53,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let both = std::thread::scope(|scope| {
             let infer = || {
                 online.run(|channel, input_mask, materials| {
-                    let seen = Seen { observer, phase: PHASE };
-                    let talk = Online { plan, session: &mut session, channel, seen };
+                    let seen = OnlineObserver { observer, phase: PHASE };
+                    let talk = OnlineRun { plan, session: &mut session, channel, seen };
                     talk.run(id, input.sub(&input_mask), |step| materials.take(step))
                 })
             };

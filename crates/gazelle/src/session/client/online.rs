@@ -3,7 +3,7 @@
 use gazelle_share::{LinearProtocol, NonlinearClient, NonlinearProtocol, Shares, TensorId};
 use gazelle_wire::Channel;
 
-use super::{Client, Inference};
+use super::{Client, Inference, Prepared, no_setup};
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, InferenceReport, Meter, Phase};
@@ -11,15 +11,15 @@ use crate::session::message::{ClientCommand, MaskedInput};
 use crate::session::{Observer, Progress};
 
 /// What an online phase uses.
-pub(super) struct Online<'a, N> {
+pub(super) struct OnlineRun<'a, N> {
     pub(super) plan: &'a Plan,
     pub(super) session: &'a mut N,
     pub(super) channel: &'a mut Channel,
-    pub(super) seen: Seen<'a>,
+    pub(super) seen: OnlineObserver<'a>,
 }
 
 /// Who is told, and what the phase is called there.
-pub(super) struct Seen<'a> {
+pub(super) struct OnlineObserver<'a> {
     pub(super) observer: Option<&'a Observer>,
     pub(super) phase: &'static str,
 }
@@ -32,7 +32,7 @@ pub(super) struct OnlineTalk {
     steps: Vec<Phase>,
 }
 
-impl<N: NonlinearClient> Online<'_, N> {
+impl<N: NonlinearClient> OnlineRun<'_, N> {
     /// Uses inference `id`, whose steps' material is the `material`, for an input: x - r.
     pub(super) fn run(
         self,
@@ -78,6 +78,33 @@ impl<N: NonlinearClient> Online<'_, N> {
 }
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
+    /// Uses material that was prepared.
+    pub(super) fn infer_inner(
+        &mut self,
+        prepared: Prepared<N>,
+        input: Shares,
+    ) -> Result<Inference, GazelleError> {
+        let Prepared {
+            id, stored, input_mask, steps, offline, groups_offline, steps_offline, ..
+        } = prepared;
+        self.hear()?;
+        let own = self.made.as_mut().map(|(_, nonlinear)| nonlinear);
+        let session = if stored { self.stored.as_mut() } else { own };
+        let session = session.ok_or_else(no_setup)?;
+        self.channel.begin_phase();
+        let meter = Meter::start(&self.channel);
+        let mut steps: Vec<Option<_>> = steps.into_iter().map(Some).collect();
+        let material = |number: usize| {
+            let prepared = steps.get_mut(number).and_then(Option::take);
+            prepared.ok_or_else(|| GazelleError::Defect(self.plan.step_name(number).to_owned()))
+        };
+        let seen = OnlineObserver { observer: self.observer.as_deref(), phase: "online" };
+        let talk = OnlineRun { plan: &self.plan, session, channel: &mut self.channel, seen };
+        let talked = talk.run(id, input.sub(&input_mask), material)?;
+        let online = meter.stop(&self.channel);
+        self.conclude(talked, (&groups_offline, &steps_offline), (offline, online), false)
+    }
+
     /// What the client learns; `offline_layers`: the phases of all groups and of all steps.
     pub(super) fn conclude(
         &self,

@@ -8,7 +8,7 @@ use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use super::online::{Walk, layers};
-use super::prepare::{PHASE, Requested, add_seconds, request};
+use super::prepare::{PHASE, RequestedGroups, add_seconds, request};
 use super::{ServerSession, no_setup};
 use crate::error::GazelleError;
 use crate::report::{self, InferenceReport, Meter};
@@ -79,7 +79,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
                 let place = Workplace::Thread(scope);
                 let both = (linear, false, &mut *nonlinear);
                 let requested = request(plan, both, &place, channel, &mut rng)?;
-                let Requested { background, groups, announced, .. } = requested;
+                let RequestedGroups { background, groups, announced, .. } = requested;
                 let (costs, turns) = beside.run(channel, background, |channel, ready| {
                     let steps = 0..plan.steps().len();
                     let costs = nonlinear.prepare_each(steps, channel, &mut rng, ready);

@@ -138,7 +138,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             let place = Workplace::Thread(scope);
             let both = (linear, traced, &mut *nonlinear);
             let requested = request(plan, both, &place, channel, rng)?;
-            let Requested { background, mut groups, traces, announced } = requested;
+            let RequestedGroups { background, mut groups, traces, announced } = requested;
             let run = Meter::start(channel);
             let prepared = nonlinear.prepare(0..plan.steps().len(), channel, rng);
             let prepared = prepared.map_err(GazelleError::layer(PHASE))?;
@@ -160,7 +160,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
 pub(super) const PHASE: &str = "offline phase of the non-linear layers";
 
 /// What announcements and requests give.
-pub(super) struct Requested<'w, R> {
+pub(super) struct RequestedGroups<'w, R> {
     /// Computes v.
     pub(super) background: Background<'w, R>,
     pub(super) groups: Vec<Phase>,
@@ -176,7 +176,7 @@ pub(super) fn request<'w, 'env: 'w, S: LinearServer, N: NonlinearServer>(
     place: &Workplace<'w, 'env>,
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
-) -> Result<Requested<'w, S::Received>, GazelleError> {
+) -> Result<RequestedGroups<'w, S::Received>, GazelleError> {
     let meter = Meter::start(channel);
     let announced = nonlinear.announce(0..plan.steps().len(), channel, rng);
     announced.map_err(GazelleError::layer(PHASE))?;
@@ -185,7 +185,7 @@ pub(super) fn request<'w, 'env: 'w, S: LinearServer, N: NonlinearServer>(
     let mut background = Background::start(place, plan, finish)?;
     let (groups, traces) = receive_all(plan, (linear, traced), &background, channel, rng)?;
     background.no_more();
-    Ok(Requested { background, groups, traces, announced })
+    Ok(RequestedGroups { background, groups, traces, announced })
 }
 
 /// Adds the seconds of v.
