@@ -17,14 +17,16 @@ use crate::parties::{assert_traffic, compile, run_at_once, run_over};
 
 /// Weights are multiples of this: real linear layers are off by a unit or so, where steps round locally as here.
 const TRUNCATE: u32 = 10;
-/// So far are results off by then.
+/// So far are results of the tiny network off by then, and of the other two steps of what it reveals: a share that
+/// is wrong gives anything in thousands.
 const SLACK: i64 = 8;
+const STEPS: i64 = 2 * 16;
 
-fn assert_close(values: &[i64], network: &Network, input: &[i64]) {
+fn assert_close(values: &[i64], network: &Network, input: &[i64], slack: i64) {
     let expected = evaluate(network, input);
     assert_eq!(values.len(), expected.len());
     for (got, expected) in values.iter().zip(&expected) {
-        assert!((got - expected).abs() <= SLACK, "{got} instead of {expected}");
+        assert!((got - expected).abs() <= slack, "{got} instead of {expected}");
     }
 }
 
@@ -44,7 +46,8 @@ fn every_kind_of_edge_computes_what_it_does_with_one_phase_after_the_other() {
         let at_once = run_at_once(memory::pair(), &suite, &network, &inputs);
         let both = apart.inferences.iter().zip(&at_once.inferences);
         for ((one, other), input) in both.zip(&inputs) {
-            assert_close(&other.values, &network, input);
+            assert_close(&one.values, &network, input, STEPS);
+            assert_close(&other.values, &network, input, STEPS);
             assert_eq!(other.report.online.turns, one.report.online.turns);
             for (one, other) in one.report.layers.iter().zip(&other.report.layers) {
                 for (one, other) in [(one.offline, other.offline), (one.online, other.online)] {
@@ -74,7 +77,7 @@ fn a_long_link_is_waited_for_while_material_is_made() {
     for suite in suites(&network) {
         let ends = || link.pair(Duration::from_mins(1));
         let run = run_at_once(ends(), &suite, &network, &inputs);
-        assert_close(&run.inferences[0].values, &network, &inputs[0]);
+        assert_close(&run.inferences[0].values, &network, &inputs[0], STEPS);
         assert_traffic(&run);
     }
 }
@@ -107,7 +110,7 @@ fn with_fresh_hints_and_after_inferences_of_two_phases_as_well() {
             );
             assert_eq!(served.unwrap().inferences.len(), 4);
             for (values, input) in values.unwrap().iter().zip(&inputs) {
-                assert_close(values, &network, input);
+                assert_close(values, &network, input, SLACK);
             }
         }
     }
