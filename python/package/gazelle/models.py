@@ -101,9 +101,9 @@ class Model:
 
     @property
     def predicted(self) -> dict[str, dict[str, Phase]]:
-        """What a session's first inference will take: by link, then ``setup``, ``offline``, ``online``."""
+        """What a session's first inference takes phase by phase: by link, then ``setup``, ``offline``, ``online``."""
         return {
-            link: {name: Phase(**phase) for name, phase in phases.items()}
+            link: {name: Phase(**phases[name]) for name in ("setup", "offline", "online")}
             for link, phases in self._told["predicted"].items()
         }
 

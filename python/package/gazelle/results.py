@@ -104,7 +104,8 @@ class Report:
     setup : Phase
         Handshake and setup, once per session; empty where earlier inferences of the session had it.
     offline, online : Phase
-        Sums, before the inputs were known and after.
+        Sums, before the inputs were known and after; of inferences for which nothing was prepared, until their
+        material was made and from then on, since both phases run side by side.
     layers : tuple of Layer
         Sums over the inferences, in the order of the network.
     """

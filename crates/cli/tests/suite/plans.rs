@@ -24,7 +24,12 @@ fn plan(isa: &str, flags: &[&str]) -> Value {
         }
     }
     for link in object["predicted"].as_object_mut().unwrap().values_mut() {
-        for phase in link.as_object_mut().unwrap().values_mut() {
+        let link = link.as_object_mut().unwrap();
+        let at_once = link.remove("at_once").unwrap();
+        for phase in ["offline", "online"] {
+            assert!(at_once[phase].as_f64().unwrap() > 0.0);
+        }
+        for phase in link.values_mut() {
             assert!(phase["seconds"].take().as_f64().unwrap() > 0.0);
         }
     }
