@@ -6,7 +6,8 @@ use crate::packed::Bytes;
 use crate::recording::{self, frames};
 use crate::traffic::framed_len;
 
-const ENOUGH: usize = 1 << 20;
+/// More than all that is said on the second lane, whenever it is taken.
+const ENOUGH: usize = 8 << 20;
 
 fn bytes(count: usize, seed: usize) -> Bytes {
     Bytes((0..count).map(|i| (i * 7 + seed) as u8).collect())
