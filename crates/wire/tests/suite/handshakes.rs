@@ -135,7 +135,7 @@ fn known_answer_a_client_of_version_2_is_told_the_version_of_this_server() {
     let wanted = "the other party speaks version 2 of the protocol, this program 5";
     assert_eq!(error.to_string(), wanted);
     // Header, status, highest, lowest, nothing more.
-    let mut answer = vec![0x11, 0, 0, 0, 47, 0, 0, 0, 2, 4, 0, 4, 0, 0, 0];
+    let mut answer = vec![0x11, 0, 0, 0, 47, 0, 0, 0, 2, 5, 0, 5, 0, 0, 0];
     answer.extend([0; 40]);
     assert_eq!(*said.lock().unwrap(), answer);
 }
@@ -149,7 +149,7 @@ fn known_answer_a_server_of_version_2_is_understood_as_an_older_one() {
     let wanted = "the other party speaks an older version of the protocol, this program 5";
     assert_eq!(error.to_string(), wanted);
     let said = said.lock().unwrap();
-    assert_eq!(said[..20], *b"\x10\0\0\0\xa6\0\0\0gazelle\0\x04\0\x04\0");
+    assert_eq!(said[..20], *b"\x10\0\0\0\xa6\0\0\0gazelle\0\x05\0\x05\0");
     assert_eq!(said.len(), 8 + 166);
 }
 
