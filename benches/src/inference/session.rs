@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use gazelle::backend::{DefaultClient, DefaultService};
 use gazelle::wire::Channel;
 use gazelle::{GazelleError, Layer, Limits, Offer, Phase, ServerLimits, ServerReport};
+use rand_core::CryptoRng;
 
 use crate::machine::processor_seconds;
 use crate::measure::Link;
@@ -57,6 +58,16 @@ fn serve(
     Ok((ours, move || Ok(thread.join().map_err(|_| "the server panicked")??)))
 }
 
+/// A client's session, set up.
+fn set_up(
+    ours: Channel,
+    rng: &mut (dyn CryptoRng + Send),
+) -> Result<DefaultClient, Box<dyn std::error::Error>> {
+    let offer = Offer::receive(ours, Limits::default(), None, rng)?;
+    let suite = networks::suite(offer.description())?;
+    Ok(offer.accept(suite, rng)?)
+}
+
 /// One inference at once: what it took from the first byte to the last, at client and server.
 fn whole(
     link: Link,
@@ -66,9 +77,7 @@ fn whole(
     let (ours, served) = serve(link, server)?;
     let start = Instant::now();
     let mut rng = gazelle::system_rng()?;
-    let offer = Offer::receive(ours, Limits::default(), None, &mut rng)?;
-    let suite = networks::suite(offer.description())?;
-    let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
+    let mut client = set_up(ours, &mut rng)?;
     let inference = client.infer_at_once(&loaded.input, &mut rng)?;
     let setup = client.setup();
     let seconds = start.elapsed().as_secs_f64();
@@ -92,9 +101,7 @@ fn phases(
     let (ours, served) = serve(link, server)?;
     let (start, mut spent) = (Instant::now(), vec![processor_seconds()]);
     let mut rng = gazelle::system_rng()?;
-    let offer = Offer::receive(ours, Limits::default(), None, &mut rng)?;
-    let suite = networks::suite(offer.description())?;
-    let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
+    let mut client = set_up(ours, &mut rng)?;
     spent.push(processor_seconds());
     let prepared = client.prepare(&mut rng)?;
     spent.push(processor_seconds());

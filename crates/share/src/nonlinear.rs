@@ -185,7 +185,8 @@ pub trait NonlinearClient: Send {
     }
 
     /// Makes the material of `steps`, in as few turns as the protocol can; [`announce`](Self::announce)
-    /// may have gone before. The server calls [`NonlinearServer::prepare`].
+    /// may have gone before. The server calls [`NonlinearServer::prepare`] or its `prepare_each`: protocols override
+    /// [`prepare_each`](Self::prepare_each) at both parties, not this.
     ///
     /// # Errors
     /// As [`offline`](Self::offline), and those of `source`.

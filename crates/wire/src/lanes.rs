@@ -88,8 +88,9 @@ struct Writing {
     /// Who waits to begin a frame, and which lane has begun one last.
     waits: [bool; 2],
     last: usize,
-    /// No frame begins any more; none goes on.
+    /// No frame begins any more.
     ending: bool,
+    /// None goes on.
     over: bool,
 }
 
@@ -108,8 +109,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Channel {
-    /// Two channels over this one's link, which is theirs until the first value is dropped; `most`: bytes that the
-    /// peer may have under way on the second. Both are bound as this one is.
+    /// Two channels over this one's link, which is theirs until they are joined; `most`: bytes that the peer may have
+    /// under way on the second. Both are bound as this one is. No [`exchange`](Self::exchange) on them: it stops for
+    /// the peer within a frame, behind which the other lane would wait.
     ///
     /// # Errors
     /// The link's: what is queued leaves first.

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use gazelle::backend::{Choice, DefaultClient, DefaultSuite, StepProtocol};
+use gazelle::backend::DefaultClient;
 use gazelle::{GazelleError, Hints, Limits, Offer, ServerLimits};
+use gazelle_share::Network;
 use gazelle_share::testing::{IdealLinear, IdealNonlinear, test_rng};
-use gazelle_share::{Network, NodeKind};
 use gazelle_wire::recording::Mutation;
 use gazelle_wire::testing::run_two_over;
 use gazelle_wire::{Link, memory};
@@ -14,11 +14,10 @@ use gazelle_wire::{Link, memory};
 use crate::adversarial::tamper;
 use crate::networks::{evaluate, everything, inputs, tiny};
 use crate::parties::{assert_traffic, compile, run_at_once, run_over};
+use crate::real::{TRUNCATE, suites};
 
-/// Weights are multiples of this: real linear layers are off by a unit or so, where steps round locally as here.
-const TRUNCATE: u32 = 10;
-/// So far are results of the tiny network off by then, and of the other two steps of what it reveals: a share that
-/// is wrong gives anything in thousands.
+/// So far are results of the tiny network off where steps round locally, and of the other two steps of what it
+/// reveals: a share that is wrong gives anything in thousands.
 const SLACK: i64 = 8;
 const STEPS: i64 = 2 * 16;
 
@@ -28,13 +27,6 @@ fn assert_close(values: &[i64], network: &Network, input: &[i64], slack: i64) {
     for (got, expected) in values.iter().zip(&expected) {
         assert!((got - expected).abs() <= slack, "{got} instead of {expected}");
     }
-}
-
-fn suites(network: &Network) -> [DefaultSuite; 2] {
-    let steps = network.architecture().nodes().iter();
-    let steps = steps.filter(|node| matches!(node.kind, NodeKind::Step(_))).count();
-    let gmw = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();
-    [Choice::all(StepProtocol::Garbled).suite(steps), gmw.suite(steps)]
 }
 
 #[test]

@@ -17,9 +17,10 @@ use crate::parties::{assert_traffic, run, run_over};
 use crate::recorded::Recorded;
 
 /// Weights are multiples of this: real linear layers are off by a unit or so.
-const TRUNCATE: u32 = 10;
+pub(crate) const TRUNCATE: u32 = 10;
 
-fn suites(network: &Network) -> [DefaultSuite; 2] {
+/// All steps garbled, and all by OT.
+pub(crate) fn suites(network: &Network) -> [DefaultSuite; 2] {
     let steps = network.architecture().nodes().iter();
     let steps = steps.filter(|node| matches!(node.kind, NodeKind::Step(_))).count();
     let gmw = Choice::uniform(network.architecture(), StepProtocol::Gmw).unwrap();

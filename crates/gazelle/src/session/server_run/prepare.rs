@@ -140,10 +140,10 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             let requested = request(plan, both, &place, channel, rng)?;
             let RequestedGroups { background, mut groups, traces, announced } = requested;
             let run = Meter::start(channel);
-            let prepared = nonlinear.prepare(0..plan.steps().len(), channel, rng);
-            let prepared = prepared.map_err(GazelleError::layer(PHASE))?;
+            let (mut steps, range) = (Vec::new(), 0..plan.steps().len());
+            let costs = nonlinear.prepare_each(range, channel, rng, &mut |made| steps.push(made));
+            let costs = costs.map_err(GazelleError::layer(PHASE))?;
             let turns = run.stop(channel).turns;
-            let (steps, costs): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
             let step_phases = report::steps(&costs, announced, turns);
             channel.flush()?;
             let (shares, seconds) = background.all()?;
