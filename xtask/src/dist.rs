@@ -98,6 +98,10 @@ fn reproducible(build: &mut Command, root: &Path, target: &Path) -> Result<(), F
     }
     // What lies in a debugger's tables is of no use to users, and the largest part.
     rust.push("-Cstrip=debuginfo".into());
+    // What replaces the flags of .cargo/config.toml has to say what they say.
+    if cfg!(target_arch = "x86_64") {
+        rust.push("--cfg=curve25519_dalek_backend=\"avx512\"".into());
+    }
     build
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"))

@@ -58,17 +58,17 @@ fn serve(
     Ok((ours, move || Ok(thread.join().map_err(|_| "the server panicked")??)))
 }
 
-/// A client's session, set up.
-fn set_up(
+/// A client's session, not set up.
+fn begin(
     ours: Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<DefaultClient, Box<dyn std::error::Error>> {
     let offer = Offer::receive(ours, Limits::default(), None, rng)?;
     let suite = networks::suite(offer.description())?;
-    Ok(offer.accept(suite, rng)?)
+    Ok(offer.accept_unprepared(suite)?)
 }
 
-/// One inference at once: what it took from the first byte to the last, at client and server.
+/// A setup and an inference at once: what they took from the first byte to the last, at client and server.
 fn whole(
     link: Link,
     server: &Arc<DefaultService>,
@@ -77,8 +77,8 @@ fn whole(
     let (ours, served) = serve(link, server)?;
     let start = Instant::now();
     let mut rng = gazelle::system_rng()?;
-    let mut client = set_up(ours, &mut rng)?;
-    let inference = client.infer_at_once(&loaded.input, &mut rng)?;
+    let mut client = begin(ours, &mut rng)?;
+    let inference = client.set_up_and_infer(None, &loaded.input, &mut rng)?;
     let setup = client.setup();
     let seconds = start.elapsed().as_secs_f64();
     client.close()?;
@@ -101,7 +101,8 @@ fn phases(
     let (ours, served) = serve(link, server)?;
     let (start, mut spent) = (Instant::now(), vec![processor_seconds()]);
     let mut rng = gazelle::system_rng()?;
-    let mut client = set_up(ours, &mut rng)?;
+    let mut client = begin(ours, &mut rng)?;
+    client.set_up(None, &mut rng)?;
     spent.push(processor_seconds());
     let prepared = client.prepare(&mut rng)?;
     spent.push(processor_seconds());

@@ -57,7 +57,11 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let left = all.saturating_sub(finished);
     let batch = BatchProgress::new(left, quiet);
     let nice = arguments::niceness(command.offline_nice)?;
+    let more = usize::from(command.jobs - 1).min(left.saturating_sub(1));
+    // Other sessions go on with the first one's setup: it is to be there before them.
+    let ahead_of_others = more > 0;
     let mut visit = Visit::new(command, &batch, shelf(command)?, nice);
+    visit.set_up_first(ahead_of_others);
     let offer = visit.offer()?;
     let encoder = {
         let description = offer.description();
@@ -91,7 +95,8 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     if !quiet && !machine_read && unwatched(&client.description().model) {
         batch.suspend(|| tell!("{UNPROVEN}"));
     }
-    let mut setup = Some(client.setup());
+    let mut known = ahead_of_others.then(|| client.setup());
+    let mut told = false;
     let mut summary = Summary::new(client.setup());
     let mut layers = command.layers || verbose;
     let mut notices = Notices::new(quiet);
@@ -99,9 +104,8 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     // Kept at hand while the session itself is away at its inputs.
     let model = client.description().model.clone();
     let labels = own_labels.as_deref().unwrap_or(output::labels(&model));
-    let more = usize::from(command.jobs - 1).min(left.saturating_sub(1));
     jobs::run(ahead, (visit, client), more, |came| {
-        let Answered { name, notices: new, thumbnail, inference } = match came {
+        let Answered { name, notices: new, thumbnail, inference, setup } = match came {
             Ok(answer) => *answer,
             Err(failure) => {
                 files.failed(&failure)?;
@@ -110,7 +114,12 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         };
         let mut object = output::object(&name, &inference, &model, labels, command.top);
         object.unlike_calibration = new.contains(&Notice::Unlike);
-        object.setup = setup.take();
+        if !std::mem::replace(&mut told, true) {
+            // Else some of it came beside the first inference.
+            let setup = known.take().unwrap_or(setup);
+            object.setup = Some(setup);
+            summary.set_up(setup);
+        }
         object.predicted = predicted.take();
         files.add(&object, thumbnail.as_deref(), &new)?;
         summary.add(&inference.report);

@@ -46,6 +46,9 @@ pub(crate) struct Object<'a> {
     /// Both phases ran side by side: `online` is what came when the material was made.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) at_once: bool,
+    /// The setup's hints came beside both: its time ends before them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) late_hints: bool,
     pub(crate) offline: Phase,
     pub(crate) online: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,7 @@ pub(crate) fn object<'a>(
         plaintext_logits: None,
         setup: None,
         at_once: inference.report.at_once,
+        late_hints: inference.report.late_hints,
         offline: inference.report.offline,
         online: inference.report.online,
         predicted: None,
@@ -212,13 +216,14 @@ pub(crate) fn predicted(
     setup: Option<Phase>,
     report: &InferenceReport,
 ) -> String {
-    let SideBySide { offline, online } = predicted.at_once;
+    let SideBySide { setup: begun, offline, online } =
+        if report.late_hints { predicted.cold } else { predicted.at_once };
     let of = |phase: Phase, at_once| Phase {
         seconds: if report.at_once { at_once } else { phase.seconds },
         ..phase
     };
     let phases = [
-        ("setup", predicted.setup, setup),
+        ("setup", of(predicted.setup, begun), setup),
         ("offline", of(predicted.offline, offline), Some(report.offline)),
         ("online", of(predicted.online, online), Some(report.online)),
     ];
@@ -258,7 +263,7 @@ mod tests {
             ["a", "/layer/with/a/very/long/name/Conv", "\u{1b}[2J\n\n", "卷积层卷积层卷积层卷积层"];
         let layers = names.iter().map(|name| layer(name)).collect();
         let text =
-            table(&InferenceReport { at_once: false, offline: phase, online: phase, layers });
+            table(&InferenceReport { offline: phase, online: phase, layers, ..InferenceReport::default() });
         assert_eq!(text.lines().count(), 6, "{text}");
         for line in text.lines() {
             assert!(console::measure_text_width(line) <= 80, "{line}");

@@ -58,6 +58,8 @@ pub struct InferenceReport {
     /// Both phases ran side by side: then `offline` lasts until the material was made, and `online` from then on,
     /// while a layer's own times hold what it waited for.
     pub at_once: bool,
+    /// The setup's hints came beside both phases: its bytes are the setup's, its time is not.
+    pub late_hints: bool,
     /// Before the input was known.
     pub offline: Phase,
     /// After.

@@ -7,6 +7,7 @@
 //! | [`Client::prepare`]: command, linear groups, steps | the same |
 //! | [`Client::infer`]: command, x - r; steps | steps; the last one reveals |
 //! | [`Client::infer_at_once`]: both side by side | the same |
+//! | [`Client::set_up_and_infer`]: a setup, then the same and the setup's hints beside it | the same |
 //! | [`Client::close`]: command | ends |
 
 pub(crate) mod apart;
@@ -16,6 +17,7 @@ mod background;
 pub(crate) mod client;
 pub(crate) mod coins;
 pub(crate) mod guest;
+mod hint_gate;
 pub(crate) mod kept;
 mod linear_client;
 pub(crate) mod message;

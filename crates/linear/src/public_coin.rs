@@ -22,7 +22,8 @@ use std::io::Read;
 use std::sync::Arc;
 
 use gazelle_share::{
-    KeptSetup, LinearGroup, LinearProtocol, LinearTraffic, LinearWeights, ProtocolError,
+    KeptSetup, LinearClient, LinearGroup, LinearProtocol, LinearServer, LinearTraffic,
+    LinearWeights, ProtocolError,
 };
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
@@ -128,7 +129,9 @@ impl LinearProtocol for PublicCoin {
         channel: &mut Channel,
         _rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PublicCoinClient, ProtocolError> {
-        PublicCoinClient::setup(self.scheme, (&groups, &plan), context, channel)
+        let session = self.client_before_hints(groups, plan, context)?;
+        session.hear_hints(channel.recv_half()?, &mut |_| {})?;
+        Ok(session)
     }
 
     fn server(
@@ -138,7 +141,31 @@ impl LinearProtocol for PublicCoin {
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<PublicCoinServer, ProtocolError> {
-        PublicCoinServer::setup(compiled, context, channel, rng)
+        let session = self.server_before_hints(compiled, context, rng)?;
+        session.say_hints(channel.send_half())?;
+        Ok(session)
+    }
+
+    fn has_late_hints(&self) -> bool {
+        true
+    }
+
+    fn client_before_hints(
+        &self,
+        groups: Arc<[LinearGroup]>,
+        plan: Arc<LinearPlan>,
+        context: &[u8; 32],
+    ) -> Result<PublicCoinClient, ProtocolError> {
+        PublicCoinClient::before_hints(self.scheme, (&groups, &plan), context)
+    }
+
+    fn server_before_hints(
+        &self,
+        compiled: Arc<Compiled>,
+        context: &[u8; 32],
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<PublicCoinServer, ProtocolError> {
+        PublicCoinServer::before_hints(compiled, context, rng)
     }
 
     fn resume_client(

@@ -216,6 +216,39 @@ pub trait LinearProtocol: Send + Sync {
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self::Server, ProtocolError>;
 
+    /// Whether what the server says once per setup (its *hints*) may come later than the session is there:
+    /// [`client_before_hints`](Self::client_before_hints), then [`LinearClient::hear_hints`] beside whatever else.
+    fn has_late_hints(&self) -> bool {
+        false
+    }
+
+    /// As [`client`](Self::client), whose hints are still to come: no message moves.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client); [`ProtocolError::Caller`] from protocols without
+    /// [late hints](Self::has_late_hints).
+    fn client_before_hints(
+        &self,
+        _groups: Arc<[LinearGroup]>,
+        _plan: Arc<Self::Plan>,
+        _context: &[u8; 32],
+    ) -> Result<Self::Client, ProtocolError> {
+        Err(Misuse::Unplanned("late hint").into())
+    }
+
+    /// As [`server`](Self::server), whose hints are still to be said: no message moves.
+    ///
+    /// # Errors
+    /// As [`client_before_hints`](Self::client_before_hints).
+    fn server_before_hints(
+        &self,
+        _compiled: Arc<Self::Compiled>,
+        _context: &[u8; 32],
+        _rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Self::Server, ProtocolError> {
+        Err(Misuse::Unplanned("late hint").into())
+    }
+
     /// A session at the client that goes on with a setup that was kept ([`LinearClient::keep`]) and has
     /// served `used` inferences: no message moves. What `kept` holds is read to its end.
     ///
@@ -282,6 +315,19 @@ pub trait LinearClient: Send + Sync {
     type Pending: Send;
     /// What `finish` needs; single use.
     type Collected: Send;
+
+    /// Hears the hints of a session that was made before them, once; `heard` is told of each group, in plan order,
+    /// whose answers may be [finished](Self::finish) from then on.
+    ///
+    /// # Errors
+    /// The link's, or [`ProtocolError::Peer`]; [`ProtocolError::Caller`] where none are to come.
+    fn hear_hints(
+        &self,
+        _channel: &mut RecvHalf,
+        _heard: &mut dyn FnMut(usize),
+    ) -> Result<(), ProtocolError> {
+        Err(Misuse::Unplanned("late hint").into())
+    }
 
     /// Sends the request for `group`; gives r.
     ///
@@ -365,6 +411,14 @@ pub struct RequestTrace {
 pub trait LinearServer: Send + Sync {
     /// What `finish` needs; single use. Small: all groups of an inference may wait at once.
     type Received: Send;
+
+    /// Says the hints of a session that was made before them, and flushes; beside requests and all else.
+    ///
+    /// # Errors
+    /// The link's; [`ProtocolError::Caller`] where none are to be said.
+    fn say_hints(&self, _channel: &mut SendHalf) -> Result<(), ProtocolError> {
+        Err(Misuse::Unplanned("late hint").into())
+    }
 
     /// Reads the client's request for `group` and answers; flushes what it sends. No heavy
     /// computing, except for a revealed group's fresh material.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use gazelle::Inference;
+use gazelle::{Inference, Phase};
 use gazelle::backend::DefaultClient;
 
 use crate::failure::Failure;
@@ -29,6 +29,8 @@ pub(super) struct Answered {
     /// As [`Encoded::thumbnail`].
     pub(super) thumbnail: Option<Vec<u8>>,
     pub(super) inference: Inference,
+    /// What its session's setup took.
+    pub(super) setup: Phase,
 }
 
 /// What came of an input.
@@ -186,7 +188,8 @@ fn work(
             Ok(Encoded { name, values, notices, thumbnail }) => {
                 match visit.infer(&mut client, &values, &mut rng) {
                     Ok(inference) => {
-                        let answer = Answered { name, notices, thumbnail, inference };
+                        let setup = client.setup();
+                        let answer = Answered { name, notices, thumbnail, inference, setup };
                         Came::Answer(Box::new(answer))
                     }
                     Err(failure) => {

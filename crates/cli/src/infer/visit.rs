@@ -39,6 +39,8 @@ pub(super) struct Visit<'a> {
     entries: VecDeque<OwnEntry>,
     /// The only model that is accepted: the first session's, from the second on.
     digest: Option<[u8; 32]>,
+    /// Sessions are set up before their first input is there.
+    sets_up_first: bool,
     /// There has been a session: what it was told was no misunderstanding about TLS.
     known: bool,
     /// Attempts that have failed since something worked.
@@ -85,14 +87,22 @@ impl<'a> Visit<'a> {
         nice: Option<Niceness>,
     ) -> Self {
         let (shelf, entries) = (shelf.map(Arc::new), VecDeque::new());
-        Self { command, batch, shelf, nice, entries, digest: command.pin, known: false, failed: 0 }
+        let (digest, known) = (command.pin, false);
+        let sets_up_first = false;
+        Self { command, batch, shelf, nice, entries, digest, sets_up_first, known, failed: 0 }
+    }
+
+    /// Whether sessions are set up before their first input is there, for others to go on with their setup; else a new
+    /// setup's hints come beside the first inference.
+    pub(super) fn set_up_first(&mut self, first: bool) {
+        self.sets_up_first = first;
     }
 
     /// The same server and model again, for a session beside this one's.
     pub(super) fn another(&self) -> Self {
         let Self { command, batch, nice, digest, known, .. } = *self;
-        let (shelf, entries) = (self.shelf.clone(), VecDeque::new());
-        Self { command, batch, shelf, nice, entries, digest, known, failed: 0 }
+        let (shelf, entries, sets_up_first) = (self.shelf.clone(), VecDeque::new(), false);
+        Self { command, batch, shelf, nice, entries, digest, sets_up_first, known, failed: 0 }
     }
 
     /// A session beside others; none, with a word of why, if the server has no place for it now. It sets up
@@ -190,13 +200,13 @@ impl<'a> Visit<'a> {
         Ok(client)
     }
 
-    /// Sets a session up, unless there is material that was made ahead.
+    /// Sets a session up if that is to be done first, unless there is material that was made ahead.
     fn set_up(
         &self,
         mut client: DefaultClient,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<DefaultClient, Attempt> {
-        if self.entries.is_empty() {
+        if self.sets_up_first && self.entries.is_empty() {
             client.set_up(self.setups(), rng).map_err(|error| self.attempt(error))?;
         }
         Ok(client)
@@ -276,8 +286,7 @@ impl<'a> Visit<'a> {
         if let Some(prepared) = self.stored(client)? {
             return client.infer(prepared, values);
         }
-        client.set_up(self.setups(), rng)?;
-        client.infer_at_once(values, rng)
+        client.set_up_and_infer(self.setups(), values, rng)
     }
 
     /// One prediction; in a new session of the same model if the link is lost, as often as the command line

@@ -40,8 +40,14 @@ impl Each {
 }
 
 impl Summary {
+    /// Of a session whose setup took this so far.
     pub(crate) fn new(setup: Phase) -> Self {
         Self { setup, offline: Each::default(), online: Each::default(), at_once: false }
+    }
+
+    /// What the setup took, once that is known.
+    pub(crate) fn set_up(&mut self, setup: Phase) {
+        self.setup = setup;
     }
 
     /// Counts an inference.
@@ -81,10 +87,9 @@ mod tests {
         let mut summary = Summary::new(phase(2.0, 5_000_000));
         for online in [0.03, 9.0, 0.01] {
             summary.add(&InferenceReport {
-                at_once: false,
                 offline: phase(1.5, 1000),
                 online: phase(online, 10),
-                layers: Vec::new(),
+                ..InferenceReport::default()
             });
         }
         let text = summary.to_string();

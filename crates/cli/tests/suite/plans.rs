@@ -25,9 +25,11 @@ fn plan(isa: &str, flags: &[&str]) -> Value {
     }
     for link in object["predicted"].as_object_mut().unwrap().values_mut() {
         let link = link.as_object_mut().unwrap();
-        let at_once = link.remove("at_once").unwrap();
-        for phase in ["offline", "online"] {
-            assert!(at_once[phase].as_f64().unwrap() > 0.0);
+        for beside in ["at_once", "cold"] {
+            let beside = link.remove(beside).unwrap();
+            for phase in ["setup", "offline", "online"] {
+                assert!(beside[phase].as_f64().unwrap() > 0.0);
+            }
         }
         for phase in link.values_mut() {
             assert!(phase["seconds"].take().as_f64().unwrap() > 0.0);

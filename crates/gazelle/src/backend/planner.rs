@@ -225,16 +225,18 @@ pub struct Prediction {
     pub online: Phase,
     /// The last two side by side, as [`Client::infer_at_once`](crate::Client::infer_at_once) has them.
     pub at_once: SideBySide,
+    /// With the setup's hints beside them too, as [`Client::set_up_and_infer`](crate::Client::set_up_and_infer) has them.
+    pub cold: SideBySide,
 }
 
 impl Prediction {
-    /// A whole inference at once, setup included.
+    /// A whole cold inference: all of it.
     pub fn whole(&self) -> Phase {
-        let SideBySide { offline, online } = self.at_once;
+        let SideBySide { setup, offline, online } = self.cold;
         let mut whole = self.setup;
         whole += self.offline;
         whole += self.online;
-        whole.seconds = self.setup.seconds + offline + online;
+        whole.seconds = setup + offline + online;
         whole
     }
 }
@@ -259,7 +261,7 @@ pub fn predict(
     // The requests of all linear layers travel in one direction, their answers in the other.
     let talk = Stretch { compute_ns: 0.0, cost: linear, half_round_trips: 2.0 };
     // While one party waits for the other's message the background work of the linear layers goes on.
-    let (requested, mut idle) = talk.on(link);
+    let (requested, idle) = talk.on(link);
     let audit_trips = if choice.audit.is_some() { AUDIT_HALF_ROUND_TRIPS } else { 0.0 };
     let half_round_trips = OFFLINE_HALF_ROUND_TRIPS + audit_trips;
     let mut run = Stretch { half_round_trips, ..Stretch::default() };
@@ -288,37 +290,50 @@ pub fn predict(
     let up = if second_direction { up } else { (0.0, 0.0) };
     let (ot_setup_ns, ot_start_ns) = (down.0 + up.0, down.1 + up.1);
     run.compute_ns += ot_start_ns;
-    run.cost = Cost {
-        client_to_server: traffic.offline.client_to_server - linear.client_to_server,
-        server_to_client: traffic.offline.server_to_client - linear.server_to_client,
-    };
-    let (seconds, waits) = run.on(link);
-    let mut offline = requested + seconds;
-    idle += waits;
-    let offline_turns = talk.half_round_trips + run.half_round_trips;
+    run.cost = minus(traffic.offline, linear);
     let background = work.polynomials * machine.polynomial_ns
         + work.macs * machine.offline_mac_ns
         + work.fresh_hints * machine.hint_ns
         + work.fresh_macs * machine.hint_mac_ns;
     // Only what did not fit into the waiting takes time of its own.
-    offline += (background * 1e-9 - idle).max(0.0);
+    let all = |run: &Stretch, background_ns: f64| {
+        let (seconds, waits) = run.on(link);
+        requested + seconds + (background_ns * 1e-9 - idle - waits).max(0.0)
+    };
+    let offline = all(&run, background);
+    let offline_turns = talk.half_round_trips + run.half_round_trips;
     let first =
         requested + ot_start_ns * 1e-9 + half_round_trips * link.round_trip.as_secs_f64() / 2.0;
-    let (prices, in_order, entry) = (&prices[..], &in_order[..], entered);
-    let apart = Apart { requested, first, offline, entry, products, prices, in_order };
     let setup_turns = 2.0 * SETUP_ROUND_TRIPS
         + if second_direction { 2.0 * SECOND_DIRECTION_ROUND_TRIPS } else { 0.0 };
     let described = description.to_bytes()?.len() as f64;
-    let hints = Stretch {
-        compute_ns: work.hints * machine.hint_ns
-            + (work.macs - work.fresh_macs) * machine.hint_mac_ns,
-        cost: traffic.setup,
-        half_round_trips: setup_turns,
-    };
     let fixed = machine.handshake_ns
         + described * machine.description_byte_ns
         + machine.base_ot_ns
         + ot_setup_ns;
+    let hints = HintWork {
+        compute_ns: work.hints * machine.hint_ns
+            + (work.macs - work.fresh_macs) * machine.hint_mac_ns,
+        cost: traffic.linear.setup,
+    };
+    let setup = |hints: &HintWork| {
+        let cost = hints.beside(minus(traffic.setup, traffic.linear.setup));
+        let compute_ns = hints.compute_ns;
+        fixed * 1e-9 + Stretch { compute_ns, cost, half_round_trips: setup_turns }.on(link).0
+    };
+    let (prices, in_order, entry) = (&prices[..], &in_order[..], entered);
+    let setup_seconds = setup(&hints);
+    let apart =
+        Apart { setup: setup_seconds, requested, first, offline, entry, products, prices, in_order };
+    // Hints that come late travel beside the requests and are computed beside all else.
+    let late = Stretch { compute_ns: hints.compute_ns, cost: hints.cost, half_round_trips: 1.0 };
+    let beside = Stretch { cost: hints.beside(run.cost), ..run };
+    let cold = Apart {
+        setup: setup(&HintWork::default()),
+        requested: requested.max(late.on(link).0),
+        offline: all(&beside, background + hints.compute_ns),
+        ..apart
+    };
     let phase = |cost: Cost, seconds: f64, half_round_trips: f64| Phase {
         seconds,
         bytes_sent: cost.client_to_server,
@@ -326,20 +341,39 @@ pub fn predict(
         turns: (half_round_trips / 2.0).ceil() as u64,
     };
     Ok(Prediction {
-        setup: phase(traffic.setup, fixed * 1e-9 + hints.on(link).0, setup_turns),
+        setup: phase(traffic.setup, setup_seconds, setup_turns),
         offline: phase(traffic.offline, offline, offline_turns),
         online: phase(traffic.online, online, online_turns),
         at_once: apart.side_by_side(link, machine),
+        cold: cold.side_by_side(link, machine),
     })
+}
+
+/// What the hints of a setup take.
+#[derive(Clone, Copy, Default)]
+struct HintWork {
+    compute_ns: f64,
+    cost: Cost,
+}
+
+impl HintWork {
+    /// What goes over the link of other things and the hints.
+    fn beside(&self, other: Cost) -> Cost {
+        other + self.cost
+    }
+}
+
+/// What is left of a cost without a part of it.
+fn minus(all: Cost, part: Cost) -> Cost {
+    Cost {
+        client_to_server: all.client_to_server - part.client_to_server,
+        server_to_client: all.server_to_client - part.server_to_client,
+    }
 }
 
 /// Returns the command and the masked input.
 fn input_cost(traffic: &PlannedTraffic) -> Cost {
-    let steps: Cost = traffic.nonlinear.online.iter().copied().sum();
-    Cost {
-        client_to_server: traffic.online.client_to_server - steps.client_to_server,
-        server_to_client: traffic.online.server_to_client - steps.server_to_client,
-    }
+    minus(traffic.online, traffic.nonlinear.online.iter().copied().sum())
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use crate::backend::stretch::{Together, step_times};
 /// The two phases of an inference at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct SideBySide {
+    /// Seconds of the setup before it.
+    pub setup: f64,
     /// Seconds until the material is made.
     pub offline: f64,
     /// Seconds from then to the result.
@@ -16,8 +18,11 @@ pub struct SideBySide {
 }
 
 /// The two phases one after the other.
+#[derive(Clone, Copy)]
 pub(super) struct Apart<'a> {
-    /// Seconds of the offline phase: until the requests are through, until the first material can be there, and all.
+    pub(super) setup: f64,
+    /// Seconds of the offline phase: until the requests are through (and hints that come late), until the first
+    /// material can be there, and all.
     pub(super) requested: f64,
     pub(super) first: f64,
     pub(super) offline: f64,
@@ -58,7 +63,7 @@ impl Apart<'_> {
             clock = begin + products + together.online.after_another(&together.price, link);
         }
         let offline = self.offline + late;
-        SideBySide { offline, online: (clock - offline).max(0.0) }
+        SideBySide { setup: self.setup, offline, online: (clock - offline).max(0.0) }
     }
 }
 
@@ -81,10 +86,10 @@ mod tests {
             online: Stretch { compute_ns: 10e6, cost: Cost::default(), half_round_trips: 2.0 },
         };
         let (prices, in_order) = (vec![Some(price); 10], (0..10).map(online).collect::<Vec<_>>());
-        let (requested, first, offline) = (0.0, 0.0, 10.0);
+        let (setup, requested, first, offline) = (0.0, 0.0, 0.0, 10.0);
         let (entry, products) = (0.0, 0.0);
         let (prices, in_order) = (&prices[..], &in_order[..]);
-        Apart { requested, first, offline, entry, products, prices, in_order }
+        Apart { setup, requested, first, offline, entry, products, prices, in_order }
             .side_by_side(link, &machine)
     }
 

@@ -2,13 +2,13 @@
 //!
 //! | | client | server |
 //! |---|---|---|
-//! | command `at once`, then as for `prepare`: announcements, requests | sends | answers |
-//! | from here on the link has two [lanes](gazelle_wire::TwoLanes) | | |
-//! | first lane: the offline phase of all steps, as without lanes | streams | streams |
-//! | second lane: the online phase, as without lanes, each wave when its material is there | `infer`, x - r; its halves | its halves |
+//! | command `at once`: from here on the link has two [lanes](gazelle_wire::TwoLanes) | sends | hears |
+//! | first lane: the offline phase as without lanes: announcements and requests, then all steps | streams | streams |
+//! | second lane: the hints of a setup that has none yet | stores them | makes them |
+//! | then the online phase, as without lanes, each wave when its material is there | `infer`, x - r; its halves | its halves |
 //! | both lanes are through: the link is whole again | | |
 //!
-//! Every message is that of the two phases one after the other, byte by byte in its lane. A wave is there when the
+//! Every message is that of setup and phases one after the other, byte by byte in its lane. A wave is there when the
 //! steps' material has been made up to its last step, and at the server v of the groups before it: long networks
 //! wait for round trips while the material of later layers is made. Why nothing is lost by it: docs/protocol.md, 2.
 //!
@@ -17,7 +17,6 @@
 use std::sync::mpsc::{Receiver, Sender, channel as queue};
 use std::sync::{Mutex, PoisonError};
 
-use gazelle_share::StepCost;
 use gazelle_wire::{Channel, ChannelError, LanesHandle};
 
 use crate::error::GazelleError;
@@ -31,10 +30,18 @@ const SMALL: usize = 1 << 10;
 struct OnlineStart<G, P> {
     /// The second lane.
     channel: Channel,
-    /// What the requests gave: the client's mask of the input, the server's v.
-    given: G,
+    /// What the requests give: the client's mask of the input, the server's v.
+    given: Receiver<G>,
     materials: Materials<P>,
     lanes: LanesHandle,
+}
+
+/// What an offline phase hands to the online phase beside it.
+pub(crate) struct Handing<'a, G, P> {
+    /// What the requests give.
+    pub(crate) given: &'a mut dyn FnMut(G),
+    /// Each step's material.
+    pub(crate) ready: &'a mut dyn FnMut(P),
 }
 
 /// The steps' material, as it is made.
@@ -123,68 +130,80 @@ pub(crate) fn sides<'a, G, P>(
 }
 
 /// Bytes that a peer may have sent on the second lane before they are taken: it may have nothing to wait for in some
-/// steps, so all that either party says online counts. (Plans bound that: it is part of what a session may take.)
-pub(crate) fn most_under_way(traffic: &PlannedTraffic) -> usize {
+/// steps, so all that either party says online counts, and hints that come `late`. (Plans bound that: it is part of what
+/// a session may take.)
+pub(crate) fn most_under_way(traffic: &PlannedTraffic, late: bool) -> usize {
+    let hints = if late { traffic.linear.setup.total() } else { 0 };
     // optional: more than memory holds is no bound
-    usize::try_from(traffic.online.total()).unwrap_or(usize::MAX).saturating_add(SMALL)
+    let most = usize::try_from(traffic.online.total() + hints).unwrap_or(usize::MAX);
+    most.saturating_add(SMALL)
 }
 
 impl<G, P> Beside<'_, G, P> {
-    /// Runs `prepare` on the first lane, beside the online phase, which begins with `given`; waits for both. What the
-    /// steps took, and the turns of the first lane.
-    ///
-    /// # Errors
-    /// [`FirstError`] knows which.
-    pub(crate) fn run(
-        self,
-        channel: &mut Channel,
-        given: G,
-        prepare: impl FnOnce(&mut Channel, &mut dyn FnMut(P)) -> Result<Vec<StepCost>, GazelleError>,
-    ) -> Result<(Vec<StepCost>, u64), GazelleError> {
-        let Self { start, through, first, most, made } = self;
-        let (lanes, [mut offline, online]) =
-            channel.lanes(most).map_err(|error| first.keep(error.into()))?;
-        let handle = lanes.handle();
-        let (ready, coming) = queue();
-        let materials = Materials { coming, come: Vec::new() };
-        // Whoever takes these is gone only after an error of its own, which comes.
-        let _ =
-            start.send(OnlineStart { channel: online, given, materials, lanes: handle.clone() });
-        let prepared = prepare(&mut offline, &mut |material| {
-            let _ = ready.send(material);
-        });
-        let costs = prepared.map_err(|error| {
-            let error = first.keep(error);
-            handle.give_up();
-            error
-        })?;
-        drop(ready);
-        offline.flush().map_err(|error| first.keep(error.into()))?;
-        lanes.first_is_through();
-        // What is left to wait for is the online phase's.
-        offline.begin_phase();
-        made();
-        let turns = offline.traffic().turns;
-        let online = through.recv().map_err(|_| GazelleError::Panicked)?;
-        lanes.join([offline, online]).map_err(|error| first.keep(error.into()))?;
-        Ok((costs, turns))
-    }
-}
-
-impl<G, P> OnlineSide<'_, G, P> {
-    /// Runs `online` on the second lane as soon as the offline phase has come so far; what it gave and took.
+    /// Runs `offline` on the first lane, beside the online phase; waits for both. What it gave.
     ///
     /// # Errors
     /// [`FirstError`] knows which.
     pub(crate) fn run<R>(
         self,
+        channel: &mut Channel,
+        offline: impl FnOnce(&mut Channel, Handing<'_, G, P>) -> Result<R, GazelleError>,
+    ) -> Result<R, GazelleError> {
+        let Self { start, through, first, most, made } = self;
+        let (lanes, [mut first_lane, online]) =
+            channel.lanes(most).map_err(|error| first.keep(error.into()))?;
+        let handle = lanes.handle();
+        let ((give, given), (ready, coming)) = (queue(), queue());
+        let materials = Materials { coming, come: Vec::new() };
+        // Whoever takes these is gone only after an error of its own, which comes.
+        let _ =
+            start.send(OnlineStart { channel: online, given, materials, lanes: handle.clone() });
+        let handing = Handing {
+            given: &mut |given| {
+                let _ = give.send(given);
+            },
+            ready: &mut |material| {
+                let _ = ready.send(material);
+            },
+        };
+        let result = offline(&mut first_lane, handing).map_err(|error| {
+            let error = first.keep(error);
+            handle.give_up();
+            error
+        })?;
+        drop((give, ready));
+        first_lane.flush().map_err(|error| first.keep(error.into()))?;
+        lanes.first_is_through();
+        // What is left to wait for is the online phase's.
+        first_lane.begin_phase();
+        made();
+        let online = through.recv().map_err(|_| GazelleError::Panicked)?;
+        lanes.join([first_lane, online]).map_err(|error| first.keep(error.into()))?;
+        Ok(result)
+    }
+}
+
+impl<G, P> OnlineSide<'_, G, P> {
+    /// Runs `hints` on the second lane, then `online` as soon as the offline phase has come so far. What `online` gave
+    /// and took, and what `hints` took.
+    ///
+    /// # Errors
+    /// [`FirstError`] knows which.
+    pub(crate) fn run<R>(
+        self,
+        hints: impl FnOnce(&mut Channel) -> Result<(), GazelleError>,
         online: impl FnOnce(&mut Channel, G, &mut Materials<P>) -> Result<R, GazelleError>,
-    ) -> Result<(R, Phase), GazelleError> {
+    ) -> Result<(R, [Phase; 2]), GazelleError> {
         let Self { start, through, first } = self;
         let started = start.recv().map_err(|_| GazelleError::Panicked)?;
         let OnlineStart { mut channel, given, mut materials, lanes } = started;
         // A panic too ends both.
         let mut ends = GivesUp(Some(lanes));
+        let meter = Meter::start(&channel);
+        hints(&mut channel).map_err(|error| first.keep(error))?;
+        let hinted = meter.stop(&channel);
+        // None comes only after an error of the offline phase, which counts.
+        let given = given.recv().map_err(|_| first.keep(GazelleError::Panicked))?;
         let meter = Meter::start(&channel);
         let result = online(&mut channel, given, &mut materials)
             .and_then(|result| Ok(channel.flush().map(|()| result)?))
@@ -193,7 +212,7 @@ impl<G, P> OnlineSide<'_, G, P> {
         ends.0 = None;
         // The offline phase is gone only after an error of its own.
         let _ = through.send(channel);
-        Ok((result, phase))
+        Ok((result, [phase, hinted]))
     }
 }
 
@@ -209,13 +228,23 @@ impl Drop for GivesUp {
 }
 
 /// Of the phases of an inference at once: what the online phase took beyond the offline phase's end, and what it
-/// sent, of `whole`, the rest being the offline phase's.
-pub(crate) fn split(whole: Phase, offline_seconds: f64, online: Phase) -> (Phase, Phase) {
+/// sent, of `whole`, the rest being the offline phase's; without the hints, which belong to the setup.
+pub(crate) fn split(
+    whole: Phase,
+    offline_seconds: f64,
+    [online, hinted]: [Phase; 2],
+) -> (Phase, Phase) {
+    let rest = |of: fn(&Phase) -> u64| of(&whole) - of(&online) - of(&hinted);
     let offline = Phase {
         seconds: offline_seconds,
-        bytes_sent: whole.bytes_sent - online.bytes_sent,
-        bytes_received: whole.bytes_received - online.bytes_received,
-        turns: whole.turns - online.turns,
+        bytes_sent: rest(|phase| phase.bytes_sent),
+        bytes_received: rest(|phase| phase.bytes_received),
+        turns: rest(|phase| phase.turns),
     };
     (offline, Phase { seconds: (whole.seconds - offline_seconds).max(0.0), ..online })
+}
+
+/// The bytes of hints that came late, as the setup counts them: in one of its own flights they are no turn.
+pub(crate) fn late_bytes(hinted: Phase) -> Phase {
+    Phase { seconds: 0.0, turns: 0, ..hinted }
 }

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::Scope;
 
@@ -41,17 +41,39 @@ type Rank = (NodeId, usize);
 
 /// The protocol thread's end of a worker.
 pub(crate) struct Background<'w, T> {
-    todo: Option<Sender<(Rank, T)>>,
+    todo: Option<Giver<T>>,
     done: Receiver<(usize, Finished)>,
     slots: Vec<Slot>,
     /// The worker of a party that has one thread.
     here: Option<Box<dyn FnMut() + Send + 'w>>,
 }
 
+/// Hands groups over to a worker, which ends only when all of its givers are gone.
+pub(crate) struct Giver<T> {
+    todo: Sender<(Rank, T)>,
+    /// The first node of each group.
+    firsts: Arc<[NodeId]>,
+}
+
+impl<T> Clone for Giver<T> {
+    fn clone(&self) -> Self {
+        Self { todo: self.todo.clone(), firsts: Arc::clone(&self.firsts) }
+    }
+}
+
+impl<T> Giver<T> {
+    /// Hands a group over.
+    pub(crate) fn give(&self, group: usize, work: T) {
+        if let Some(first) = self.firsts.get(group) {
+            // The worker is gone only after an error, which `wait` reports.
+            let _ = self.todo.send(((*first, group), work));
+        }
+    }
+}
+
 /// What is known of a group.
 struct Slot {
     name: String,
-    first: NodeId,
     shares: Option<Vec<Shares>>,
     seconds: f64,
 }
@@ -95,22 +117,23 @@ impl<'w, T: Send> Background<'w, T> {
                 }) as Box<dyn FnMut() + Send + 'w>);
             }
         }
-        let slot = |(group, place): (&LinearGroup, &GroupPlace)| Slot {
-            name: group.name.clone(),
-            first: place.first(),
-            shares: None,
-            seconds: 0.0,
-        };
-        let slots = plan.groups().iter().zip(plan.places()).map(slot).collect();
-        Ok(Self { todo: Some(todo), done, slots, here })
+        let slot =
+            |group: &LinearGroup| Slot { name: group.name.clone(), shares: None, seconds: 0.0 };
+        let slots = plan.groups().iter().map(slot).collect();
+        let firsts = plan.places().iter().map(GroupPlace::first).collect();
+        Ok(Self { todo: Some(Giver { todo, firsts }), done, slots, here })
     }
 
     /// Hands a group over.
     pub(crate) fn give(&self, group: usize, work: T) {
-        if let (Some(todo), Some(slot)) = (&self.todo, self.slots.get(group)) {
-            // The worker is gone only after an error, which `wait` reports.
-            let _ = todo.send(((slot.first, group), work));
+        if let Some(todo) = &self.todo {
+            todo.give(group, work);
         }
+    }
+
+    /// What hands groups over from elsewhere, also once [`no_more`](Self::no_more) has been said here.
+    pub(crate) fn giver(&self) -> Option<Giver<T>> {
+        self.todo.clone()
     }
 
     /// Says that all groups have been handed over.

@@ -21,7 +21,7 @@ use crate::report::{InferenceReport, Meter, Phase};
 use crate::session::Observer;
 use crate::session::apart::{OfflineStart, apart};
 use crate::session::coins;
-use crate::session::kept::{self, ClientShelf, LinearSetup};
+use crate::session::kept::{self, ClientSetup, ClientShelf, LinearSetup, SetupWanted};
 use crate::session::message::ClientCommand;
 use crate::session::offer::SessionParts;
 use crate::suite::{Clients, Suite};
@@ -130,6 +130,12 @@ impl<N: NonlinearProtocol> std::fmt::Debug for Prepared<N> {
     }
 }
 
+/// Of a setup whose hints are still to come.
+struct LateHints {
+    /// Under which it is to be kept.
+    id: Option<[u8; 32]>,
+}
+
 /// Tells sessions of one process apart.
 static SESSIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -236,32 +242,38 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         }
         let mut rng = coins::fresh(rng)?;
         let start = self.offline_start();
-        let result = apart(start, || self.set_up_inner(shelf, &mut rng));
-        self.bury(result)
+        let result = apart(start, || self.set_up_inner(shelf, false, &mut rng));
+        self.bury(result).map(|_| ())
     }
 
+    /// With `late` a new setup's hints are still to come, and to be kept: under the id.
     fn set_up_inner(
         &mut self,
         shelf: Option<&dyn ClientShelf>,
+        late: bool,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), GazelleError> {
+    ) -> Result<Option<LateHints>, GazelleError> {
         self.hear()?;
         let channel = &mut self.channel;
         let meter = Meter::start(channel);
         channel.begin_phase();
-        let (kept, setup) = ((shelf, &self.bound), &self.linear_setup);
-        let begun = kept::client(&self.suite, &self.plan, setup, kept, channel, rng)?;
+        let (bound, setup) = (&self.bound, &self.linear_setup);
+        let wanted = SetupWanted { shelf, bound, late };
+        let begun = kept::client(&self.suite, &self.plan, setup, wanted, channel, rng)?;
         let nonlinear = self
             .suite
             .nonlinear()
             .client(Arc::clone(&self.compiled), channel, rng)
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
-        let linear = begun.settle(&self.suite, &self.plan, setup, channel, rng)?;
-        linear.keep(shelf, &self.bound);
-        self.resumed = linear.resumed;
-        self.made = Some((linear.linear, nonlinear));
+        let settled = begun.settle(&self.suite, &self.plan, (setup, late), channel, rng)?;
+        let ClientSetup { linear, resumed, late, id } = settled;
+        if !late {
+            kept::keep(&linear, id, (shelf, bound));
+        }
+        self.resumed = resumed;
+        self.made = Some((linear, nonlinear));
         self.setup += meter.stop(&self.channel);
-        Ok(())
+        Ok(late.then_some(LateHints { id }))
     }
 
     /// What setups and material that are kept are good for: sessions with this description and suite.
@@ -320,17 +332,63 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     ) -> Result<Inference, GazelleError> {
         self.alive()?;
         let words = self.encode(input)?;
-        let of_stored = self.suite.nonlinear().client_of_stored(Arc::clone(&self.compiled));
-        let (Ok(online), Clients::Trusted, false) =
-            (of_stored, self.suite.clients(), self.channel.is_single_threaded())
-        else {
+        let Some(online) = self.online_session() else {
             let prepared = self.prepare(rng)?;
             return self.infer(prepared, input);
         };
         self.charge()?;
         let mut rng = coins::fresh(rng)?;
-        let result = self.at_once(words, online, &mut rng);
+        let result = self.at_once(words, online, false, &mut rng);
         self.bury(result)
+    }
+
+    /// Sets the session up as [`set_up`](Self::set_up) does, unless it is, and predicts as
+    /// [`infer_at_once`](Self::infer_at_once) does; where both phases run side by side, a new setup's hints come beside
+    /// them, so that nothing waits for hints but the layers that need them.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn set_up_and_infer(
+        &mut self,
+        shelf: Option<&dyn ClientShelf>,
+        input: &[i64],
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Inference, GazelleError> {
+        self.alive()?;
+        let words = self.encode(input)?;
+        let late = self.made.is_none() && self.suite.linear().has_late_hints();
+        let (true, Some(online)) = (late, self.online_session()) else {
+            self.set_up(shelf, rng)?;
+            return self.infer_at_once(input, rng);
+        };
+        self.charge()?;
+        let mut rng = coins::fresh(rng)?;
+        let result = self.set_up_and_infer_inner(shelf, words, online, &mut rng);
+        self.bury(result)
+    }
+
+    fn set_up_and_infer_inner(
+        &mut self,
+        shelf: Option<&dyn ClientShelf>,
+        words: Shares,
+        online: N::Client,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Inference, GazelleError> {
+        let start = self.offline_start();
+        let late = apart(start, || self.set_up_inner(shelf, true, rng))?;
+        let inference = self.at_once(words, online, late.is_some(), rng)?;
+        if let (Some(LateHints { id }), Some((linear, _))) = (late, &self.made) {
+            kept::keep(linear, id, (shelf, &self.bound));
+        }
+        Ok(inference)
+    }
+
+    /// A session for an online phase beside the offline phase; nothing where phases come one after the other.
+    fn online_session(&self) -> Option<N::Client> {
+        if self.suite.clients() != Clients::Trusted || self.channel.is_single_threaded() {
+            return None;
+        }
+        self.suite.nonlinear().client_of_stored(Arc::clone(&self.compiled)).ok()
     }
 
     /// Ends the session; the server need not wait for more.

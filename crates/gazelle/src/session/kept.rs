@@ -10,7 +10,8 @@
 //! | if it could not: the linear protocol's setup | the same |
 //! | keeps a new setup under the new id | the same |
 //!
-//! The verdict comes last, so that nobody waits for it: the OTs need none of the linear setup.
+//! The verdict comes last, so that nobody waits for it: the OTs need none of the linear setup. Where an inference
+//! at once follows, a new linear setup is one whose hints are *late*: they come beside it, and it is kept then.
 //!
 //! Only the linear protocol's setup is kept, never an OT session's. Nothing in it is used up: every request
 //! has a secret of its own and every answer coins of its own, so that a party whose shelf was restored or
@@ -132,11 +133,23 @@ fn bind(channel: &mut Channel, name: &SetupName, used: u64) {
     channel.bind(*hasher.finalize().as_bytes());
 }
 
-/// The client's linear setup, and the name under which it is to be kept if it is new.
+/// The client's linear setup.
 pub(crate) struct ClientSetup<C> {
     pub(crate) linear: C,
-    keep: Option<SetupName>,
     pub(crate) resumed: bool,
+    /// Of a new one whose hints are still to come.
+    pub(crate) late: bool,
+    /// Under which it is to be kept if it is new.
+    pub(crate) id: Option<[u8; 32]>,
+}
+
+/// What a client wants of its setup.
+#[derive(Clone, Copy)]
+pub(crate) struct SetupWanted<'a> {
+    pub(crate) shelf: Option<&'a dyn ClientShelf>,
+    pub(crate) bound: &'a [u8; 32],
+    /// The hints of a new one are to come with the inference that follows.
+    pub(crate) late: bool,
 }
 
 /// A client's linear setup while the non-linear layers are set up.
@@ -158,7 +171,7 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     suite: &Suite<L, N>,
     plan: &Plan,
     setup: &LinearSetup<L::Plan>,
-    (shelf, bound): (Option<&dyn ClientShelf>, &[u8; 32]),
+    SetupWanted { shelf, bound, late }: SetupWanted<'_>,
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ClientSetupBegun<L::Client>, GazelleError> {
@@ -170,7 +183,7 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
     if shelf.is_some() {
         rng.fill_bytes(&mut id);
     }
-    channel.send(&ClientCommand::SetUp { names: names.len() as u32 }, &())?;
+    channel.send(&ClientCommand::SetUp { names: names.len() as u32, late }, &())?;
     let wish = SetupWish { id, names };
     channel.send(&wish, &wish.names.len())?;
     if let (Some(shelf), false) = (shelf, wish.names.is_empty()) {
@@ -194,25 +207,31 @@ pub(crate) fn client<L: LinearProtocol, N: NonlinearProtocol>(
         // Another replica behind the same address may have them.
         tracing::info!("the server has none of this client's kept setups: a new one");
     }
-    new_setup(suite, plan, setup, shelf.map(|_| id), channel, rng).map(ClientSetupBegun::Made)
+    let new = (shelf.map(|_| id), late);
+    new_setup(suite, plan, setup, new, channel, rng).map(ClientSetupBegun::Made)
 }
 
-/// A new linear setup, to be kept under `id` if there is one.
+/// What goes wrong in a linear setup is this one's.
+pub(crate) const LINEAR: &str = "setup of the linear layers";
+
+/// A new linear setup, to be kept under `id` if there is one; with `late` its hints are still to come.
 fn new_setup<L: LinearProtocol, N: NonlinearProtocol>(
     suite: &Suite<L, N>,
     plan: &Plan,
     setup: &LinearSetup<L::Plan>,
-    id: Option<[u8; 32]>,
+    (id, late): (Option<[u8; 32]>, bool),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ClientSetup<L::Client>, GazelleError> {
     let (groups, linear_plan) = (Arc::clone(plan.groups()), Arc::clone(&setup.plan));
-    let linear = suite
-        .linear()
-        .client(groups, linear_plan, &setup.context, channel, rng)
-        .map_err(GazelleError::layer("setup of the linear layers"))?;
-    let keep = id.zip(linear.kept_digest()).map(|(id, digest)| SetupName { id, digest });
-    Ok(ClientSetup { linear, keep, resumed: false })
+    let (linear, context) = (suite.linear(), &setup.context);
+    let linear = if late {
+        linear.client_before_hints(groups, linear_plan, context)
+    } else {
+        linear.client(groups, linear_plan, context, channel, rng)
+    };
+    let linear = linear.map_err(GazelleError::layer(LINEAR))?;
+    Ok(ClientSetup { linear, resumed: false, late, id })
 }
 
 impl<C: LinearClient> ClientSetupBegun<C> {
@@ -222,7 +241,7 @@ impl<C: LinearClient> ClientSetupBegun<C> {
         self,
         suite: &Suite<L, N>,
         plan: &Plan,
-        setup: &LinearSetup<L::Plan>,
+        (setup, late): (&LinearSetup<L::Plan>, bool),
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ClientSetup<C>, GazelleError> {
@@ -233,28 +252,45 @@ impl<C: LinearClient> ClientSetupBegun<C> {
         channel.send(&SetupVerdict(resumed.is_some()), &())?;
         channel.flush()?;
         match resumed {
-            Some(linear) => Ok(ClientSetup { linear, keep: None, resumed: true }),
-            None => new_setup(suite, plan, setup, Some(id), channel, rng),
+            Some(linear) => Ok(ClientSetup { linear, resumed: true, late: false, id: None }),
+            None => new_setup(suite, plan, setup, (Some(id), late), channel, rng),
         }
     }
 }
 
-impl<C: LinearClient> ClientSetup<C> {
-    /// Keeps a new setup; a shelf that cannot is no reason to end a session.
-    pub(crate) fn keep(&self, shelf: Option<&dyn ClientShelf>, bound: &[u8; 32]) {
-        if let (Some(shelf), Some(name)) = (shelf, &self.keep)
-            && let Err(error) = shelf.keep(bound, name, &mut |out| self.linear.keep(out))
-        {
-            tracing::warn!(%error, "the setup is not kept");
-        }
+/// Keeps a new setup under its id, once its hints are here; a shelf that cannot is no reason to end a session.
+pub(crate) fn keep<C: LinearClient>(
+    linear: &C,
+    id: Option<[u8; 32]>,
+    (shelf, bound): (Option<&dyn ClientShelf>, &[u8; 32]),
+) {
+    let name = id.zip(linear.kept_digest()).map(|(id, digest)| SetupName { id, digest });
+    if let (Some(shelf), Some(name)) = (shelf, name)
+        && let Err(error) = shelf.keep(bound, &name, &mut |out| linear.keep(out))
+    {
+        tracing::warn!(%error, "the setup is not kept");
     }
 }
 
 /// The server's linear setup, and where its inferences are counted.
 pub(crate) struct ServerSetup<'a, S> {
     pub(crate) linear: S,
-    count: Option<Count<'a>>,
-    keep: Option<KeptSetup>,
+    /// Of a new one, if it is to be kept.
+    pub(crate) count: Option<Count<'a>>,
+    new: bool,
+    /// Of a new one whose hints are still to be said.
+    pub(crate) late: bool,
+}
+
+/// What a server makes of its client's wish.
+#[derive(Clone, Copy)]
+pub(crate) struct SetupAsked<'a> {
+    /// So many setups were named.
+    pub(crate) names: usize,
+    /// The hints of a new one come with the inference that follows.
+    pub(crate) late: bool,
+    /// What a new one is bound to.
+    pub(crate) context: &'a [u8; 32],
 }
 
 /// A server's linear setup while the non-linear layers are set up.
@@ -279,14 +315,18 @@ pub(crate) struct Count<'a> {
 pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     suite: &Suite<L, N>,
     compiled: &Arc<L::Compiled>,
-    (names, context): (usize, &[u8; 32]),
+    asked: SetupAsked<'_>,
     (shelf, bound): (Option<&'a dyn ServerShelf>, [u8; 32]),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ServerSetupBegun<'a, L::Server>, GazelleError> {
+    let SetupAsked { names, late, .. } = asked;
     let wish: SetupWish = channel.recv(&names)?;
     let shelf = shelf.filter(|_| is_kept(suite));
     let linear = suite.linear();
+    if late && !linear.has_late_hints() {
+        return Err(GazelleError::Peer("late hints, of a protocol that has none".into()));
+    }
     let mut chosen = None;
     if let Some(shelf) = shelf {
         chosen = wish.names.iter().enumerate().find_map(|(index, name)| {
@@ -320,7 +360,7 @@ pub(crate) fn server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     if !wish.names.is_empty() {
         tracing::info!("a client's kept setups are not known here: a new one");
     }
-    let made = new_server(suite, compiled, context, ((shelf, bound), &wish.id), channel, rng);
+    let made = new_server(suite, compiled, asked, ((shelf, bound), &wish.id), channel, rng);
     made.map(ServerSetupBegun::Made)
 }
 
@@ -331,18 +371,20 @@ type KeptAt<'a> = (Option<&'a dyn ServerShelf>, [u8; 32]);
 fn new_server<'a, L: LinearProtocol, N: NonlinearProtocol>(
     suite: &Suite<L, N>,
     compiled: &Arc<L::Compiled>,
-    context: &[u8; 32],
+    SetupAsked { late, context, .. }: SetupAsked<'_>,
     (kept, id): (KeptAt<'a>, &[u8; 32]),
     channel: &mut Channel,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<ServerSetup<'a, L::Server>, GazelleError> {
-    let linear = suite
-        .linear()
-        .server(Arc::clone(compiled), context, channel, rng)
-        .map_err(GazelleError::layer("setup of the linear layers"))?;
-    let keep = if *id == [0; 32] { None } else { linear.keep() };
-    let count = keep.as_ref().and_then(|_| Count::of(kept, *id, 0));
-    Ok(ServerSetup { linear, count, keep })
+    let (linear, compiled) = (suite.linear(), Arc::clone(compiled));
+    let linear = if late {
+        linear.server_before_hints(compiled, context, rng)
+    } else {
+        linear.server(compiled, context, channel, rng)
+    };
+    let linear = linear.map_err(GazelleError::layer(LINEAR))?;
+    let count = if *id == [0; 32] { None } else { Count::of(kept, *id, 0) };
+    Ok(ServerSetup { linear, count, new: true, late })
 }
 
 impl<'a, S: LinearServer> ServerSetupBegun<'a, S> {
@@ -352,7 +394,7 @@ impl<'a, S: LinearServer> ServerSetupBegun<'a, S> {
         self,
         suite: &Suite<L, N>,
         compiled: &Arc<L::Compiled>,
-        (context, kept): (&[u8; 32], KeptAt<'a>),
+        (asked, kept): (SetupAsked<'_>, KeptAt<'a>),
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<ServerSetup<'a, S>, GazelleError> {
@@ -362,22 +404,19 @@ impl<'a, S: LinearServer> ServerSetupBegun<'a, S> {
         };
         let SetupVerdict(taken) = channel.recv(&())?;
         if taken {
-            return Ok(ServerSetup { linear, count, keep: None });
+            return Ok(ServerSetup { linear, count, new: false, late: false });
         }
         tracing::info!("a client cannot read the setup that it kept: a new one");
-        new_server(suite, compiled, context, (kept, &new.id), channel, rng)
+        new_server(suite, compiled, asked, (kept, &new.id), channel, rng)
     }
 }
 
 impl<'a, S: LinearServer> ServerSetup<'a, S> {
-    /// Keeps a new setup, if the client wants that and there is a shelf.
-    pub(crate) fn keep(self) -> (S, Option<Count<'a>>) {
-        let Self { linear, count, keep } = self;
-        let kept = |count: &Count<'_>| match &keep {
-            Some(setup) => count.shelf.keep(&count.bound, &count.id, setup),
-            None => true,
-        };
-        (linear, count.filter(kept))
+    /// Keeps a new setup, if the client wants that and there is a shelf; one with late hints is kept behind these.
+    pub(crate) fn keep(self) -> (S, Option<Count<'a>>, bool) {
+        let Self { linear, count, new, late } = self;
+        let count = count.filter(|count| !new || late || count.keeps(&linear));
+        (linear, count, late)
     }
 }
 
@@ -385,6 +424,11 @@ impl<'a> Count<'a> {
     /// On the shelf, if there is one.
     fn of((shelf, bound): KeptAt<'a>, id: [u8; 32], ahead: u64) -> Option<Self> {
         shelf.map(|shelf| Self { shelf, bound, id, ahead })
+    }
+
+    /// Keeps a new setup whose hints were said; whether it is on the shelf now.
+    pub(crate) fn keeps<S: LinearServer>(&self, linear: &S) -> bool {
+        linear.keep().is_some_and(|setup| self.shelf.keep(&self.bound, &self.id, &setup))
     }
 
     /// One inference more; counted on the shelf before it begins.

@@ -12,15 +12,14 @@ use crate::error::GazelleError;
 use crate::plan::{GroupPlace, Plan, Tensors};
 use crate::report::Phase;
 use crate::session::audit::ClientCoins;
-use crate::session::background::Background;
 
 /// Talks about all groups in plan order; the masks of all masked tensors, and bytes and times of
-/// each group. With `coins`, all that is secret follows from them.
+/// each group. `give` gets the answers. With `coins`, all that is secret follows from them.
 pub(crate) fn run<C: LinearClient>(
     plan: &Plan,
     client: &C,
     channel: &mut Channel,
-    background: &Background<'_, C::Collected>,
+    give: &dyn Fn(usize, C::Collected),
     coins: Option<&ClientCoins>,
     rng: &mut (dyn CryptoRng + Send),
 ) -> Result<(Tensors, Vec<Phase>), GazelleError> {
@@ -31,12 +30,12 @@ pub(crate) fn run<C: LinearClient>(
     let tensors = if alone {
         let tensors = request((plan, client), send, &queue, coins, rng)?;
         drop(queue);
-        collect((plan, client), recv, &pending, background, &mut phases)?;
+        collect((plan, client), recv, &pending, give, &mut phases)?;
         tensors
     } else {
         std::thread::scope(|scope| {
             let requests = scope.spawn(move || request((plan, client), send, &queue, coins, rng));
-            let collected = collect((plan, client), recv, &pending, background, &mut phases);
+            let collected = collect((plan, client), recv, &pending, give, &mut phases);
             drop(pending);
             let requested = requests.join().map_err(|_| GazelleError::Panicked)?;
             collected?;
@@ -110,19 +109,19 @@ pub(crate) fn walk_masks(
     Ok(masks.tensors)
 }
 
-/// Collects the answers to all requests, in their order, for the background to finish.
+/// Collects the answers to all requests, in their order, for `give` to have finished.
 fn collect<C: LinearClient>(
     (plan, client): (&Plan, &C),
     recv: &mut RecvHalf,
     pending: &mpsc::Receiver<(C::Pending, Phase)>,
-    background: &Background<'_, C::Collected>,
+    give: &dyn Fn(usize, C::Collected),
     phases: &mut [Phase],
 ) -> Result<(), GazelleError> {
     for ((index, group), (pending, phase)) in plan.groups().iter().enumerate().zip(pending) {
         let before = recv.received();
         let collected =
             client.collect(index, pending, recv).map_err(GazelleError::layer(&group.name))?;
-        background.give(index, collected);
+        give(index, collected);
         if let Some(slot) = phases.get_mut(index) {
             *slot = Phase { bytes_received: recv.received() - before, ..phase };
         }

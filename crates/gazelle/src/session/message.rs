@@ -146,8 +146,9 @@ pub(crate) enum ClientCommand {
     AtOnce { id: u32 },
     /// The session is over.
     Close,
-    /// Set up both protocols; comes first. A wish with so many names of kept setups follows.
-    SetUp { names: u32 },
+    /// Set up both protocols; comes first. A wish with so many names of kept setups follows. With `late` a new
+    /// setup's hints come with the first inference, which is at once and comes next.
+    SetUp { names: u32, late: bool },
     /// As `Prepare`; both store their halves under the entry's id, which follows with the holder's.
     Keep { id: u32 },
     /// Take the entry whose id follows off the stores; known as `id` from then on.
@@ -169,7 +170,8 @@ impl Message for ClientCommand {
             Self::Prepare { id } => (1, *id),
             Self::Infer { id } => (2, *id),
             Self::Close => (3, 0),
-            Self::SetUp { names } => (4, *names),
+            Self::SetUp { names, late: false } => (4, *names),
+            Self::SetUp { names, late: true } => (9, *names),
             Self::Keep { id } => (5, *id),
             Self::Use { id } => (6, *id),
             Self::Compare { entries } => (7, *entries),
@@ -189,7 +191,9 @@ impl Message for ClientCommand {
             (6, id) => Ok(Self::Use { id }),
             (7, entries) if entries as usize <= ENTRIES => Ok(Self::Compare { entries }),
             (8, id) => Ok(Self::AtOnce { id }),
-            (4, names) if names as usize <= NAMES => Ok(Self::SetUp { names }),
+            (4 | 9, names) if names as usize <= NAMES => {
+                Ok(Self::SetUp { names, late: tag == 9 })
+            }
             _ => Err(DecodeError::Invalid("unknown command")),
         }
     }

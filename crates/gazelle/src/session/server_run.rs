@@ -19,7 +19,7 @@ use crate::session::apart::apart;
 use crate::session::audit::server::CheatingEvidence;
 use crate::session::coins;
 use crate::session::guest::{Activity, Guest, SessionStage};
-use crate::session::kept::{self, Count, ServerShelf};
+use crate::session::kept::{self, Count, ServerShelf, SetupAsked};
 use crate::session::message::{ClientCommand, EntriesThere, EntryIds, EntryRead, EntryTaken};
 use crate::session::server::{ServerLimits, ServerReport, Service};
 use crate::session::stored::{self, WantedEntry};
@@ -104,6 +104,8 @@ pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     stored: Option<Protocols<L, N>>,
     /// Where the inferences of a kept setup are counted.
     count: Option<Count<'a>>,
+    /// The setup's hints are still to be said, beside the first inference.
+    late: Option<LateHints>,
     /// The last material's number: numbers rise, so that none names two setups of `--hints fresh`.
     last: Option<u32>,
     /// What the client may still ask for.
@@ -112,6 +114,12 @@ pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     runs: u64,
     /// Of the audit that goes on.
     evidence: Option<CheatingEvidence>,
+}
+
+/// A setup whose hints are still to be said.
+struct LateHints {
+    /// What it took so far, the handshake included.
+    setup: Phase,
 }
 
 /// Both protocols' sessions.
@@ -136,6 +144,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
             made: None,
             stored: None,
             count: None,
+            late: None,
             last: None,
             prepared: HashMap::new(),
             runs: 0,
@@ -166,14 +175,25 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
             };
             stage.set(Activity::Busy);
             channel.begin_phase();
+            if self.late.is_some()
+                && !matches!(command, ClientCommand::AtOnce { .. } | ClientCommand::Close)
+            {
+                return Err(GazelleError::Peer("a command before the setup's late hints".into()));
+            }
             match command {
                 ClientCommand::Close => return Ok(()),
-                ClientCommand::SetUp { names } => {
+                ClientCommand::SetUp { names, late } => {
                     stage.set(Activity::Setup);
-                    let work = || self.set_up(names as usize, watcher.shelf(), channel, rng);
-                    apart(watcher.offline_start(), work)?;
-                    if !std::mem::replace(&mut begun, true) {
-                        watcher.set_up(&meter.stop(channel));
+                    let (names, context) = (names as usize, self.context);
+                    let asked = SetupAsked { names, late, context: &context };
+                    let work = || self.set_up(asked, watcher.shelf(), channel, rng);
+                    let late = apart(watcher.offline_start(), work)?;
+                    let first = !std::mem::replace(&mut begun, true);
+                    let setup = meter.stop(channel);
+                    if late {
+                        self.late = Some(LateHints { setup });
+                    } else if first {
+                        watcher.set_up(&setup);
                     }
                 }
                 ClientCommand::Compare { entries } => {
@@ -293,34 +313,33 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
         Ok(())
     }
 
-    /// Both protocols' setup, once.
+    /// Both protocols' setup, once; whether its hints are still to be said.
     fn set_up(
         &mut self,
-        names: usize,
+        asked: SetupAsked<'_>,
         shelf: Option<&'a dyn ServerShelf>,
         channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<(), GazelleError> {
+    ) -> Result<bool, GazelleError> {
         if self.made.is_some() {
             return Err(GazelleError::Peer("a second setup".into()));
         }
         let rng = &mut coins::fresh(rng)?;
         let server = self.server;
         let kept = (shelf, server.kept_binding());
-        let wish = (names, &self.context);
-        let begun = kept::server(&server.suite, &server.linear, wish, kept, channel, rng)?;
+        let begun = kept::server(&server.suite, &server.linear, asked, kept, channel, rng)?;
         let nonlinear = server
             .suite
             .nonlinear()
             .server(Arc::clone(&server.nonlinear), channel, rng)
             .map_err(GazelleError::layer("setup of the non-linear layers"))?;
         channel.flush()?;
-        let new = (&self.context, kept);
+        let new = (asked, kept);
         let linear = begun.settle(&server.suite, &server.linear, new, channel, rng)?;
         channel.flush()?;
-        let (linear, count) = linear.keep();
+        let (linear, count, late) = linear.keep();
         (self.made, self.count) = (Some((linear, nonlinear)), count);
-        Ok(())
+        Ok(late)
     }
 }
 

@@ -11,7 +11,7 @@ use gazelle_wire::{Channel, ChannelError, memory};
 use proptest::prelude::*;
 
 use crate::networks::{evaluate, inputs, tiny};
-use crate::parties::compile;
+use crate::parties::{Way, compile};
 
 type Ideal = Suite<IdealLinear, IdealNonlinear>;
 
@@ -19,22 +19,17 @@ fn ideal() -> Ideal {
     Suite::new(IdealLinear, IdealNonlinear)
 }
 
-/// One whole session of a client; `at_once`: both phases side by side.
+/// One whole session of a client.
 fn session<L: LinearProtocol, N: NonlinearProtocol>(
     channel: Channel,
     suite: Suite<L, N>,
     input: &[i64],
-    at_once: bool,
+    way: Way,
 ) -> Result<Vec<i64>, GazelleError> {
     let mut rng = test_rng(3);
-    let mut client: Client<L, N> =
-        Offer::receive(channel, Limits::default(), None, &mut rng)?.accept(suite, &mut rng)?;
-    let inference = if at_once {
-        client.infer_at_once(input, &mut rng)?
-    } else {
-        let prepared = client.prepare(&mut rng)?;
-        client.infer(prepared, input)?
-    };
+    let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
+    let mut client: Client<L, N> = way.begin(offer, suite, None, &mut rng)?;
+    let inference = way.infer(&mut client, None, input, &mut rng)?;
     client.close()?;
     Ok(inference.values)
 }
@@ -50,14 +45,14 @@ pub(crate) fn tamper_with_every_frame<L, N>(
     L: LinearProtocol + Clone + 'static,
     N: NonlinearProtocol + Clone + 'static,
 {
-    tamper(suite, network, (slack, false), mutations);
+    tamper(suite, network, (slack, Way::Apart), mutations);
 }
 
-/// The same; `at_once`: of a session whose phases run side by side.
+/// The same, of a session whose phases follow each other some way.
 pub(crate) fn tamper<L, N>(
     suite: &Suite<L, N>,
     network: &Network,
-    (slack, at_once): (i64, bool),
+    (slack, way): (i64, Way),
     mutations: &[Mutation],
 ) where
     L: LinearProtocol + Clone + 'static,
@@ -68,7 +63,7 @@ pub(crate) fn tamper<L, N>(
     let parties = || {
         let (suite, input, server) = (suite.clone(), input.clone(), server.clone());
         (
-            move |channel: Channel| session(channel, suite, &input, at_once),
+            move |channel: Channel| session(channel, suite, &input, way),
             move |channel: Channel| {
                 server.serve(channel, &ServerLimits::default(), &mut test_rng(4))
             },

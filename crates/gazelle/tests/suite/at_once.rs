@@ -13,13 +13,15 @@ use gazelle_wire::{Link, memory};
 
 use crate::adversarial::tamper;
 use crate::networks::{evaluate, everything, inputs, tiny};
-use crate::parties::{assert_traffic, compile, run_at_once, run_over};
+use crate::parties::{Way, assert_traffic, compile, run_by, run_over};
 use crate::real::{TRUNCATE, suites};
 
 /// So far are results of the tiny network off where steps round locally, and of the other two steps of what it
 /// reveals: a share that is wrong gives anything in thousands.
 const SLACK: i64 = 8;
 const STEPS: i64 = 2 * 16;
+
+const SIDE_BY_SIDE: [Way; 2] = [Way::AtOnce, Way::Cold];
 
 fn assert_close(values: &[i64], network: &Network, input: &[i64], slack: i64) {
     let expected = evaluate(network, input);
@@ -35,17 +37,21 @@ fn every_kind_of_edge_computes_what_it_does_with_one_phase_after_the_other() {
     let inputs = inputs(&network, 3);
     for suite in suites(&network) {
         let apart = run_over(memory::pair(), &suite, &network, &inputs);
-        let at_once = run_at_once(memory::pair(), &suite, &network, &inputs);
-        let both = apart.inferences.iter().zip(&at_once.inferences);
-        for ((one, other), input) in both.zip(&inputs) {
-            assert_close(&one.values, &network, input, STEPS);
-            assert_close(&other.values, &network, input, STEPS);
-            assert_eq!(other.report.online.turns, one.report.online.turns);
-            for (one, other) in one.report.layers.iter().zip(&other.report.layers) {
-                for (one, other) in [(one.offline, other.offline), (one.online, other.online)] {
-                    assert_eq!(other.bytes_sent, one.bytes_sent);
-                    assert_eq!(other.bytes_received, one.bytes_received);
-                    assert_eq!(other.turns, one.turns);
+        for way in SIDE_BY_SIDE {
+            let beside = run_by(way, memory::pair(), &suite, &network, &inputs);
+            let both = apart.inferences.iter().zip(&beside.inferences);
+            for (number, ((one, other), input)) in both.zip(&inputs).enumerate() {
+                assert_close(&one.values, &network, input, STEPS);
+                assert_close(&other.values, &network, input, STEPS);
+                assert!(other.report.at_once);
+                assert_eq!(other.report.late_hints, way == Way::Cold && number == 0);
+                assert_eq!(other.report.online.turns, one.report.online.turns);
+                for (one, other) in one.report.layers.iter().zip(&other.report.layers) {
+                    for (one, other) in [(one.offline, other.offline), (one.online, other.online)] {
+                        assert_eq!(other.bytes_sent, one.bytes_sent);
+                        assert_eq!(other.bytes_received, one.bytes_received);
+                        assert_eq!(other.turns, one.turns);
+                    }
                 }
             }
         }
@@ -57,7 +63,9 @@ fn transcript_bytes_and_turns_are_those_that_are_planned() {
     let network = everything(TRUNCATE);
     let inputs = inputs(&network, 2);
     for suite in suites(&network) {
-        assert_traffic(&run_at_once(memory::pair(), &suite, &network, &inputs));
+        for way in SIDE_BY_SIDE {
+            assert_traffic(&run_by(way, memory::pair(), &suite, &network, &inputs));
+        }
     }
 }
 
@@ -68,9 +76,11 @@ fn a_long_link_is_waited_for_while_material_is_made() {
     let inputs = inputs(&network, 1);
     for suite in suites(&network) {
         let ends = || link.pair(Duration::from_mins(1));
-        let run = run_at_once(ends(), &suite, &network, &inputs);
-        assert_close(&run.inferences[0].values, &network, &inputs[0], STEPS);
-        assert_traffic(&run);
+        for way in SIDE_BY_SIDE {
+            let run = run_by(way, ends(), &suite, &network, &inputs);
+            assert_close(&run.inferences[0].values, &network, &inputs[0], STEPS);
+            assert_traffic(&run);
+        }
     }
 }
 
@@ -112,9 +122,12 @@ fn with_fresh_hints_and_after_inferences_of_two_phases_as_well() {
 fn protocols_without_sessions_for_other_material_go_one_phase_after_the_other() {
     let (network, suite) = (tiny(0), gazelle::Suite::new(IdealLinear, IdealNonlinear));
     let inputs = inputs(&network, 2);
-    let run = run_at_once(memory::pair(), &suite, &network, &inputs);
-    for (inference, input) in run.inferences.iter().zip(&inputs) {
-        assert_eq!(inference.values, evaluate(&network, input));
+    for way in SIDE_BY_SIDE {
+        let run = run_by(way, memory::pair(), &suite, &network, &inputs);
+        for (inference, input) in run.inferences.iter().zip(&inputs) {
+            assert_eq!(inference.values, evaluate(&network, input));
+            assert!(!inference.report.at_once && !inference.report.late_hints);
+        }
     }
 }
 
@@ -132,6 +145,8 @@ fn adversarial_a_changed_frame_is_an_error_or_a_wrong_result_and_the_next_client
         Mutation::Garbage { seed: 1 },
     ];
     for suite in suites(&network) {
-        tamper(&suite, &network, (SLACK, true), &mutations);
+        for way in SIDE_BY_SIDE {
+            tamper(&suite, &network, (SLACK, way), &mutations);
+        }
     }
 }

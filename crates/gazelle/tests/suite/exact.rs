@@ -10,7 +10,7 @@ use gazelle_share::{Architecture, NodeKind, Rounding as StepRounding};
 
 use gazelle_wire::memory;
 
-use crate::parties::{assert_traffic, run, run_at_once};
+use crate::parties::{Way, assert_traffic, run, run_by};
 
 /// The networks that the project ships: squares, `ReLU`s, strides, padding, max-pools.
 const MODELS: [&str; 4] =
@@ -40,7 +40,8 @@ fn every_network_gives_the_reference_on_both_backends_whatever_is_revealed() {
                 let suite = choice.suite(network.architecture().nodes().len());
                 let runs = [
                     run(&suite, &network, &inputs),
-                    run_at_once(memory::pair(), &suite, &network, &inputs),
+                    run_by(Way::AtOnce, memory::pair(), &suite, &network, &inputs),
+                    run_by(Way::Cold, memory::pair(), &suite, &network, &inputs),
                 ];
                 for run in runs {
                     assert_traffic(&run);

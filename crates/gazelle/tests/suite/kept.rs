@@ -14,7 +14,7 @@ use gazelle_share::{KeptSetup, LinearWeights, Network};
 use gazelle_wire::testing::run_two;
 
 use crate::networks::{evaluate, exactly, inputs, tiny};
-use crate::parties::compile;
+use crate::parties::{Way, compile};
 
 type Bound = [u8; 32];
 /// A binding and an id.
@@ -110,6 +110,17 @@ fn session(
     inputs: &[Vec<i64>],
     seed: u64,
 ) -> Result<Seen, GazelleError> {
+    session_by(Way::Apart, service, suite, (shelf, served), inputs, seed)
+}
+
+fn session_by(
+    way: Way,
+    service: &Arc<DefaultService>,
+    suite: &DefaultSuite,
+    (shelf, served): (&Arc<Shelf>, &Arc<Served>),
+    inputs: &[Vec<i64>],
+    seed: u64,
+) -> Result<Seen, GazelleError> {
     let (suite, shelf, inputs) = (suite.clone(), Arc::clone(shelf), inputs.to_vec());
     let (service, served) = (Arc::clone(service), Arc::clone(served));
     let (client, server) = run_two(
@@ -117,11 +128,11 @@ fn session(
             // The same coins in every session, as after a restored snapshot.
             let mut rng = test_rng(seed);
             let offer = Offer::receive(channel, Limits::default(), None, &mut test_rng(8))?;
-            let mut client: Client<_, _> = offer.accept_with(suite, Some(&*shelf), &mut rng)?;
+            let shelf: Option<&dyn ClientShelf> = Some(&*shelf);
+            let mut client: Client<_, _> = way.begin(offer, suite, shelf, &mut rng)?;
             let mut values = Vec::new();
             for input in &inputs {
-                let prepared = client.prepare(&mut rng)?;
-                values.push(client.infer(prepared, input)?.values);
+                values.push(way.infer(&mut client, shelf, input, &mut rng)?.values);
             }
             let (resumed, setup) = (client.resumed(), client.setup());
             client.close()?;
@@ -175,6 +186,34 @@ fn transcript_a_second_session_sends_no_hints_and_gives_the_same_answers() {
         assert_eq!(counted, 64 + used);
     }
     assert_eq!(served.known.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn transcript_a_setup_whose_hints_came_late_is_kept_and_counted_as_any_other() {
+    let network = exactly(&tiny(10));
+    let suite = suite(&network, Hints::Reused);
+    let service = compile(suite.clone(), network.clone());
+    let (shelf, served): (Arc<Shelf>, Arc<Served>) = (Arc::default(), Arc::default());
+    let inputs = inputs(&network, 2);
+    let run = |seed| session_by(Way::Cold, &service, &suite, (&shelf, &served), &inputs, seed);
+    let counted =
+        || served.known.lock().unwrap().values().map(|(_, counted)| *counted).sum::<u64>();
+    let first = run(1).unwrap();
+    assert!(!first.resumed);
+    assert_eq!(first.values, expected(&network, &inputs));
+    assert_eq!(counted(), 64);
+    let planned = service.traffic().setup;
+    let sides = (first.setup.bytes_sent, first.setup.bytes_received);
+    assert_eq!(sides, (planned.client_to_server, planned.server_to_client));
+    let again = run(1).unwrap();
+    assert!(again.resumed);
+    assert_eq!(again.values, expected(&network, &inputs));
+    assert_eq!(counted(), 128);
+    // The client cannot read what it kept: a new one, whose hints come late again.
+    shelf.0.lock().unwrap().last_mut().unwrap().2.pop();
+    let third = run(2).unwrap();
+    assert!(!third.resumed);
+    assert_eq!(third.values, expected(&network, &inputs));
 }
 
 #[test]

@@ -3,13 +3,59 @@
 use std::sync::Arc;
 
 use gazelle::{
-    Client, GazelleError, Inference, Limits, ModelInfo, Offer, Phase, PlannedTraffic, ServerLimits,
-    ServerReport, Service, Suite,
+    Client, ClientShelf, GazelleError, Inference, Limits, ModelInfo, Offer, Phase, PlannedTraffic,
+    ServerLimits, ServerReport, Service, Suite,
 };
 use gazelle_share::testing::test_rng;
 use gazelle_share::{LinearProtocol, Network, NonlinearProtocol};
 use gazelle_wire::testing::run_two_over;
 use gazelle_wire::{Channel, memory};
+use rand_core::CryptoRng;
+
+/// How the phases of a session's inferences follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Setup, then one phase after the other.
+    Apart,
+    /// Setup, then both phases side by side.
+    AtOnce,
+    /// The same, and the setup's hints beside the first inference.
+    Cold,
+}
+
+impl Way {
+    /// A session, set up if that comes first.
+    pub(crate) fn begin<L: LinearProtocol, N: NonlinearProtocol>(
+        self,
+        offer: Offer,
+        suite: Suite<L, N>,
+        shelf: Option<&dyn ClientShelf>,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Client<L, N>, GazelleError> {
+        match self {
+            Self::Cold => offer.accept_unprepared(suite),
+            Self::Apart | Self::AtOnce => offer.accept_with(suite, shelf, rng),
+        }
+    }
+
+    /// One inference.
+    pub(crate) fn infer<L: LinearProtocol, N: NonlinearProtocol>(
+        self,
+        client: &mut Client<L, N>,
+        shelf: Option<&dyn ClientShelf>,
+        input: &[i64],
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Result<Inference, GazelleError> {
+        match self {
+            Self::Apart => {
+                let prepared = client.prepare(rng)?;
+                client.infer(prepared, input)
+            }
+            Self::AtOnce => client.infer_at_once(input, rng),
+            Self::Cold => client.set_up_and_infer(shelf, input, rng),
+        }
+    }
+}
 
 /// What both parties saw of one session.
 pub(crate) struct Run {
@@ -17,8 +63,7 @@ pub(crate) struct Run {
     pub(crate) inferences: Vec<Inference>,
     pub(crate) planned: PlannedTraffic,
     pub(crate) server: ServerReport,
-    /// Whether both phases ran side by side.
-    at_once: bool,
+    way: Way,
 }
 
 /// One session with an inference per input, each prepared just before it is used.
@@ -41,29 +86,16 @@ where
     L: LinearProtocol + Clone + 'static,
     N: NonlinearProtocol + Clone + 'static,
 {
-    run_inferences(ends, suite, network, inputs, false)
+    run_by(Way::Apart, ends, suite, network, inputs)
 }
 
-/// The same, with both phases of each inference side by side.
-pub(crate) fn run_at_once<L, N>(
+/// The same, with phases that follow each other some way.
+pub(crate) fn run_by<L, N>(
+    way: Way,
     ends: (Channel, Channel),
     suite: &Suite<L, N>,
     network: &Network,
     inputs: &[Vec<i64>],
-) -> Run
-where
-    L: LinearProtocol + Clone + 'static,
-    N: NonlinearProtocol + Clone + 'static,
-{
-    run_inferences(ends, suite, network, inputs, true)
-}
-
-fn run_inferences<L, N>(
-    ends: (Channel, Channel),
-    suite: &Suite<L, N>,
-    network: &Network,
-    inputs: &[Vec<i64>],
-    at_once: bool,
 ) -> Run
 where
     L: LinearProtocol + Clone + 'static,
@@ -78,15 +110,10 @@ where
         move |channel| -> Result<(Phase, Vec<Inference>), GazelleError> {
             let mut rng = test_rng(1);
             let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
-            let mut client: Client<L, N> = offer.accept(suite, &mut rng)?;
+            let mut client: Client<L, N> = way.begin(offer, suite, None, &mut rng)?;
             let mut inferences = Vec::new();
             for input in &inputs {
-                inferences.push(if at_once {
-                    client.infer_at_once(input, &mut rng)?
-                } else {
-                    let prepared = client.prepare(&mut rng)?;
-                    client.infer(prepared, input)?
-                });
+                inferences.push(way.infer(&mut client, None, input, &mut rng)?);
             }
             let setup = client.setup();
             client.close()?;
@@ -95,7 +122,7 @@ where
         move |channel| server.serve(channel, &ServerLimits::default(), &mut test_rng(2)),
     );
     let (setup, inferences) = client.unwrap();
-    Run { setup, inferences, planned, server: server.unwrap(), at_once }
+    Run { setup, inferences, planned, server: server.unwrap(), way }
 }
 
 /// Compiles a test network.
@@ -126,7 +153,7 @@ pub(crate) fn assert_traffic(run: &Run) {
     let (sent, received) = swapped(&server.offline);
     assert_eq!((sent + COMMAND, received), planned(run.planned.offline), "offline at the server");
     let (sent, received) = swapped(&server.online);
-    let command = if run.at_once { 0 } else { COMMAND };
+    let command = if run.way == Way::Apart { COMMAND } else { 0 };
     assert_eq!((sent + command, received), planned(run.planned.online), "online at the server");
 }
 

@@ -1,13 +1,14 @@
 //! The client's session.
 
 use std::io::{self, Read, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_he::public_coin::{
     HintMessage, HintShape, LayerSecret, PublicCoins, RequestShape, ReshareMessage,
 };
 use gazelle_share::{LinearClient, LinearGroup, Mask, Misuse, ProtocolError, Shares};
-use gazelle_wire::{Channel, Message, RecvHalf, SendHalf};
+use gazelle_wire::{Message, RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use super::compiled::{GroupState, check_inference, states};
@@ -26,8 +27,8 @@ pub struct PublicCoinClient {
 /// What the client keeps of one group.
 struct ClientGroup {
     state: GroupState,
-    /// The stored hints; those of a revealed group come with every answer.
-    hints: Option<HintMessage>,
+    /// The stored hints, once they are here; those of a revealed group come with every answer.
+    hints: OnceLock<HintMessage>,
     /// Inferences requested so far.
     inferences: AtomicU64,
 }
@@ -65,27 +66,20 @@ impl std::fmt::Debug for Collected {
 }
 
 impl PublicCoinClient {
-    pub(super) fn setup(
+    /// A session whose hints are still to come.
+    pub(super) fn before_hints(
         scheme: &dyn PackingScheme,
         (groups, plan): (&[LinearGroup], &LinearPlan),
         context: &[u8; 32],
-        channel: &mut Channel,
     ) -> Result<Self, ProtocolError> {
         let states = states(scheme, groups, plan)?;
-        let coins = PublicCoins::from_joint(context);
-        let mut groups = Vec::with_capacity(states.len());
-        for state in states {
-            let mut hints = None;
-            if !state.group.revealed {
-                let mut stored = HintMessage::default();
-                for run in hint_runs(state.layout.responses) {
-                    stored.append(channel.recv(&hint_shape(&state, run.len()))?);
-                }
-                hints = Some(stored);
-            }
-            groups.push(ClientGroup { state, hints, inferences: AtomicU64::new(0) });
-        }
-        Ok(Self { groups, coins })
+        let group = |state| ClientGroup {
+            state,
+            hints: OnceLock::new(),
+            inferences: AtomicU64::new(0),
+        };
+        let groups = states.into_iter().map(group).collect();
+        Ok(Self { groups, coins: PublicCoins::from_joint(context) })
     }
 
     /// Goes on with a setup that was kept, after `used` inferences.
@@ -101,12 +95,12 @@ impl PublicCoinClient {
         let states = states(scheme, groups, plan)?;
         let mut groups = Vec::with_capacity(states.len());
         for state in states {
-            let mut hints = None;
+            let mut hints = OnceLock::new();
             if !state.group.revealed {
                 let shape = hint_shape(&state, state.layout.responses);
                 let mut bytes = vec![0; HintMessage::encoded_len(&shape)];
                 kept.read_exact(&mut bytes).map_err(unreadable)?;
-                hints = Some(HintMessage::kept(bytes, &shape)?);
+                hints = HintMessage::kept(bytes, &shape)?.into();
             }
             groups.push(ClientGroup { state, hints, inferences: AtomicU64::new(used) });
         }
@@ -160,13 +154,36 @@ impl PublicCoinClient {
 
     /// Bytes of hints held.
     pub fn hint_bytes(&self) -> usize {
-        self.groups.iter().filter_map(|group| group.hints.as_ref()).map(HintMessage::len).sum()
+        self.hints().map(HintMessage::len).sum()
+    }
+
+    /// The stored hints, in the order of the plan.
+    fn hints(&self) -> impl Iterator<Item = &HintMessage> {
+        self.groups.iter().filter_map(|group| group.hints.get())
     }
 }
 
 impl LinearClient for PublicCoinClient {
     type Pending = Pending;
     type Collected = Collected;
+
+    fn hear_hints(
+        &self,
+        channel: &mut RecvHalf,
+        heard: &mut dyn FnMut(usize),
+    ) -> Result<(), ProtocolError> {
+        for (number, ClientGroup { state, hints, .. }) in self.groups.iter().enumerate() {
+            if !state.group.revealed {
+                let mut stored = HintMessage::default();
+                for run in hint_runs(state.layout.responses) {
+                    stored.append(channel.recv(&hint_shape(state, run.len()))?);
+                }
+                hints.set(stored).map_err(|_| Misuse::Unplanned("second hint"))?;
+            }
+            heard(number);
+        }
+        Ok(())
+    }
 
     fn request(
         &self,
@@ -214,13 +231,13 @@ impl LinearClient for PublicCoinClient {
         let ClientGroup { state, hints, .. } = self.find(group)?;
         let Collected { pending, nonce, fresh } = collected;
         // A request of another group brings other hints, or none.
-        let hints = fresh.as_ref().or(hints.as_ref()).ok_or(Misuse::Unplanned("answer"))?;
+        let hints = fresh.as_ref().or(hints.get()).ok_or(Misuse::Unplanned("answer"))?;
         shares(state, pending.secret, hints, pending.inference, &nonce)
     }
 
     fn kept_digest(&self) -> Option<[u8; 32]> {
         let mut digest = KeptDigest::new(&self.coins);
-        for hints in self.groups.iter().filter_map(|group| group.hints.as_ref()) {
+        for hints in self.hints() {
             digest.add(hints);
         }
         Some(digest.finish())
@@ -228,7 +245,7 @@ impl LinearClient for PublicCoinClient {
 
     fn keep(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(&self.coins.to_bytes())?;
-        for hints in self.groups.iter().filter_map(|group| group.hints.as_ref()) {
+        for hints in self.hints() {
             out.write_all(hints.bytes())?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use gazelle_he::public_coin::{
 use gazelle_share::{
     KeptSetup, LinearServer, LinearWeights, Mask, Misuse, ProtocolError, RequestTrace, Shares,
 };
-use gazelle_wire::{Channel, RecvHalf, SendHalf};
+use gazelle_wire::{RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use super::client::hint_shape;
@@ -26,8 +26,10 @@ pub struct PublicCoinServer {
     coins: PublicCoins,
     /// As many as the model's.
     groups: Vec<ServerGroup>,
-    /// What later sessions need; nothing where there was no setup.
-    kept: Option<KeptSetup>,
+    /// The key of the hint secrets; nothing where there was no setup.
+    key: Option<HintKey>,
+    /// What later sessions need, once all hints are said.
+    kept: OnceLock<KeptSetup>,
 }
 
 /// What a session keeps of one group.
@@ -64,19 +66,16 @@ impl std::fmt::Debug for PublicCoinServer {
 }
 
 impl PublicCoinServer {
-    pub(super) fn setup(
+    /// A session whose hints are still to be said.
+    pub(super) fn before_hints(
         compiled: Arc<Compiled>,
         context: &[u8; 32],
-        channel: &mut Channel,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Self, ProtocolError> {
         let coins = PublicCoins::from_joint(context);
         let key = HintKey::fresh(rng).map_err(from_he)?;
         let groups = server_groups(&compiled, &coins, &key, 0);
-        let digest = send_hints(&compiled, &groups, &coins, channel)?;
-        channel.flush()?;
-        let kept = kept::pack(&compiled, &coins, &key, digest);
-        Ok(Self { compiled, coins, groups, kept: Some(kept) })
+        Ok(Self { compiled, coins, groups, key: Some(key), kept: OnceLock::new() })
     }
 
     /// Goes on with a setup that was kept, after `used` inferences.
@@ -87,12 +86,13 @@ impl PublicCoinServer {
     ) -> Result<Self, ProtocolError> {
         let (coins, key) = kept::unpack(&compiled, kept)?;
         let groups = server_groups(&compiled, &coins, &key, used);
-        Ok(Self { compiled, coins, groups, kept: Some(kept.clone()) })
+        Ok(Self { compiled, coins, groups, key: Some(key), kept: kept.clone().into() })
     }
 
     /// Without a setup: computes online alone.
     pub(super) fn of_stored(compiled: Arc<Compiled>) -> Self {
-        Self { compiled, coins: PublicCoins::kept([0; 32]), groups: Vec::new(), kept: None }
+        let (coins, kept) = (PublicCoins::kept([0; 32]), OnceLock::new());
+        Self { compiled, coins, groups: Vec::new(), key: None, kept }
     }
 
     fn find(&self, group: usize) -> Result<(&CompiledGroup, &ServerGroup), ProtocolError> {
@@ -149,7 +149,7 @@ fn send_hints(
     compiled: &Compiled,
     groups: &[ServerGroup],
     coins: &PublicCoins,
-    channel: &mut Channel,
+    channel: &mut SendHalf,
 ) -> Result<[u8; 32], ProtocolError> {
     let (made, next) = mpsc::sync_channel(AHEAD);
     std::thread::scope(|scope| {
@@ -203,6 +203,16 @@ fn binding(
 
 impl LinearServer for PublicCoinServer {
     type Received = Received;
+
+    fn say_hints(&self, channel: &mut SendHalf) -> Result<(), ProtocolError> {
+        let Self { compiled, coins, groups, key, kept } = self;
+        let key = key.as_ref().ok_or(Misuse::Unplanned("hint"))?;
+        let digest = send_hints(compiled, groups, coins, channel)?;
+        channel.flush()?;
+        // Who says them again says the same.
+        kept.get_or_init(|| kept::pack(compiled, coins, key, digest));
+        Ok(())
+    }
 
     fn receive(
         &self,
@@ -309,6 +319,6 @@ impl LinearServer for PublicCoinServer {
     }
 
     fn keep(&self) -> Option<KeptSetup> {
-        self.kept.clone()
+        self.kept.get().cloned()
     }
 }

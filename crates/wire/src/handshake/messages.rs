@@ -6,7 +6,7 @@ use crate::message::{Message, Reader};
 /// What a client's first message begins with.
 pub const MAGIC: [u8; 8] = *b"gazelle\0";
 /// The versions that this code speaks, lowest and highest.
-pub const VERSIONS: Versions = Versions { lowest: 5, highest: 5 };
+pub const VERSIONS: Versions = Versions { lowest: 6, highest: 6 };
 
 /// A range of protocol versions, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

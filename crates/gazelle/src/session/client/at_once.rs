@@ -2,17 +2,20 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gazelle_share::{LinearProtocol, NonlinearClient, NonlinearProtocol, Shares};
+use gazelle_share::{LinearClient, LinearProtocol, NonlinearClient, NonlinearProtocol, Shares};
+use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use super::online::{OnlineObserver, OnlineRun};
-use super::prepare::Talk;
+use super::prepare::{Talk, TalkBeside};
 use super::{Client, Inference, no_setup};
 use crate::error::GazelleError;
 use crate::report::Meter;
 use crate::session::Progress;
 use crate::session::apart::apart;
-use crate::session::at_once::{FirstError, most_under_way, sides, split};
+use crate::session::at_once::{FirstError, late_bytes, most_under_way, sides, split};
+use crate::session::hint_gate::{Closing, HintGate};
+use crate::session::kept::LINEAR;
 use crate::session::message::ClientCommand;
 use crate::suite::Hints;
 
@@ -20,11 +23,13 @@ use crate::suite::Hints;
 const PHASE: &str = "inference";
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
-    /// Makes material and uses it for `input` side by side; `session`: for the online phase.
+    /// Makes material and uses it for `input` side by side; `session`: for the online phase. With `late` the hints of
+    /// the setup come beside.
     pub(super) fn at_once(
         &mut self,
         input: Shares,
         mut session: N::Client,
+        late: bool,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Inference, GazelleError> {
         self.hear()?;
@@ -41,18 +46,28 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let offline_seconds = AtomicU64::new(0);
         let made = || offline_seconds.store(meter.seconds().to_bits(), Ordering::Relaxed);
         let first = FirstError::default();
-        let most = most_under_way(&self.traffic);
+        let most = most_under_way(&self.traffic, late);
         let (beside, online) = sides(&first, most, &made);
         let Self { plan, made: protocols, channel, observer, .. } = self;
         let (linear, nonlinear) = protocols.as_mut().ok_or_else(no_setup)?;
         nonlinear.record(false);
-        let (plan, observer) = (&*plan, observer.as_deref());
+        let (plan, linear, observer) = (&*plan, &*linear, observer.as_deref());
         if let Some(observer) = observer {
             observer(&Progress { phase: PHASE, done: 0, of: plan.steps().len(), layer: "" });
         }
+        let gate = late.then(HintGate::new);
+        let gate = gate.as_ref();
+        let hear = |channel: &mut Channel| {
+            let Some(gate) = gate else { return Ok(()) };
+            let mut fails = Closing(Some(gate));
+            let heard = linear.hear_hints(channel.recv_half()?, &mut |group| gate.heard(group));
+            heard.map_err(GazelleError::layer(LINEAR))?;
+            fails.0 = None;
+            Ok(())
+        };
         let both = std::thread::scope(|scope| {
             let infer = || {
-                online.run(|channel, input_mask, materials| {
+                online.run(hear, |channel, input_mask, materials| {
                     let seen = OnlineObserver { observer, phase: PHASE };
                     let talk = OnlineRun { plan, session: &mut session, channel, seen };
                     talk.run(id, input.sub(&input_mask), |step| materials.take(step))
@@ -61,16 +76,23 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             let online = std::thread::Builder::new().name("online".into());
             let online = online.spawn_scoped(scope, infer).map_err(|_| GazelleError::Panicked)?;
             let offline = apart(start, || {
-                let talk = Talk { nonlinear, channel, coins: None, rng, beside: Some(beside) };
-                talk.run(plan, &*linear, None)
+                beside.run(channel, |channel, handing| {
+                    let beside = Some(TalkBeside { handing, gate });
+                    Talk { nonlinear, channel, coins: None, rng, beside }.run(plan, linear, None)
+                })
             });
             let online = online.join().map_err(|_| GazelleError::Panicked)?;
             Ok((offline?, online?))
         });
-        let (offline, (talked, online)) = both.map_err(|error| first.or(error))?;
+        let (offline, (talked, phases)) = both.map_err(|error| first.or(error))?;
         self.runs += 1;
         let offline_seconds = f64::from_bits(offline_seconds.load(Ordering::Relaxed));
-        let phases = split(meter.stop(&self.channel), offline_seconds, online);
-        self.conclude(talked, (&offline.groups_offline, &offline.steps_offline), phases, true)
+        let [_, hinted] = phases;
+        let phases = split(meter.stop(&self.channel), offline_seconds, phases);
+        self.setup += late_bytes(hinted);
+        let layers = (&offline.groups_offline[..], &offline.steps_offline[..]);
+        let mut inference = self.conclude(talked, layers, phases)?;
+        (inference.report.at_once, inference.report.late_hints) = (true, late);
+        Ok(inference)
     }
 }

@@ -102,7 +102,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let talk = OnlineRun { plan: &self.plan, session, channel: &mut self.channel, seen };
         let talked = talk.run(id, input.sub(&input_mask), material)?;
         let online = meter.stop(&self.channel);
-        self.conclude(talked, (&groups_offline, &steps_offline), (offline, online), false)
+        self.conclude(talked, (&groups_offline, &steps_offline), (offline, online))
     }
 
     /// What the client learns; `offline_layers`: the phases of all groups and of all steps.
@@ -111,7 +111,6 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         talk: OnlineTalk,
         offline_layers: (&[Phase], &[Phase]),
         (offline, online): (Phase, Phase),
-        at_once: bool,
     ) -> Result<Inference, GazelleError> {
         let OnlineTalk { values, sent, steps } = talk;
         let architecture = self.plan.architecture();
@@ -138,7 +137,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
             return Err(GazelleError::Peer(format!("an index beyond the {classes} classes")));
         }
         let ranked = classes.is_some();
-        let report = InferenceReport { at_once, offline, online, layers };
+        let report = InferenceReport { offline, online, layers, ..InferenceReport::default() };
         Ok(Inference { values, scale, ranked, report })
     }
 }

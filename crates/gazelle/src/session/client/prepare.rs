@@ -11,10 +11,11 @@ use crate::description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{self, Meter, Phase};
-use crate::session::at_once::Beside;
+use crate::session::at_once::Handing;
 use crate::session::audit::{self, AuditRun, ClientCoins};
 use crate::session::background::{Background, Workplace};
-use crate::session::kept::LinearSetup;
+use crate::session::hint_gate::{Closing, HintGate};
+use crate::session::kept::{LINEAR, LinearSetup};
 use crate::session::message::ClientCommand;
 use crate::session::step_shares::StepShares;
 use crate::session::{Observer, linear_client};
@@ -87,7 +88,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let linear = self.suite.linear();
         let linear = linear
             .client(groups, plan, &context, &mut self.channel, rng)
-            .map_err(GazelleError::layer("setup of the linear layers"))?;
+            .map_err(GazelleError::layer(LINEAR))?;
         if let Some(made) = &mut self.made {
             made.0 = linear;
         }
@@ -127,7 +128,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     ) -> Result<TalkedOffline<N>, GazelleError> {
         let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
         nonlinear.record(record);
-        let talk = Talk { nonlinear, channel: &mut self.channel, coins, rng, beside: None };
+        let channel = &mut self.channel;
+        let talk = Talk { nonlinear, channel, coins, rng, beside: None };
         talk.run(&self.plan, &*linear, self.observer.as_deref())
     }
 }
@@ -136,15 +138,21 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
 type TalkedOffline<N> =
     OfflineTalk<<<N as NonlinearProtocol>::Client as NonlinearClient>::Prepared>;
 
+/// The online phase beside an offline phase: what it takes, beginning with the input's mask, and the answers that wait
+/// for late hints.
+pub(super) struct TalkBeside<'a, 'h, P, C> {
+    pub(super) handing: Handing<'h, Shares, P>,
+    pub(super) gate: Option<&'a HintGate<C>>,
+}
+
 /// What the protocol thread of an offline phase uses.
-pub(super) struct Talk<'a, N: NonlinearClient> {
+pub(super) struct Talk<'a, 'h, N: NonlinearClient, C> {
     pub(super) nonlinear: &'a mut N,
     pub(super) channel: &'a mut Channel,
     /// Where its secrets follow from coins that an audit may ask for.
     pub(super) coins: Option<&'a ClientCoins>,
     pub(super) rng: &'a mut (dyn CryptoRng + Send),
-    /// The online phase that takes the material as it is made, beginning with the input's mask.
-    pub(super) beside: Option<Beside<'a, Shares, N::Prepared>>,
+    pub(super) beside: Option<TalkBeside<'a, 'h, N::Prepared, C>>,
 }
 
 /// What an offline phase makes.
@@ -156,9 +164,9 @@ pub(super) struct OfflineTalk<P> {
     pub(super) steps_offline: Vec<Phase>,
 }
 
-impl<N: NonlinearClient> Talk<'_, N> {
+impl<N: NonlinearClient, C: Send> Talk<'_, '_, N, C> {
     /// One offline phase.
-    pub(super) fn run<L: LinearClient>(
+    pub(super) fn run<L: LinearClient<Collected = C>>(
         self,
         plan: &Plan,
         linear: &L,
@@ -175,37 +183,49 @@ impl<N: NonlinearClient> Talk<'_, N> {
 
     /// Announces OTs and requests all groups at once; then all steps are prepared in one run, which
     /// waits for each u where it needs it.
-    fn offline<L: LinearClient>(
+    fn offline<L: LinearClient<Collected = C>>(
         self,
         plan: &Plan,
         linear: &L,
-        mut background: Background<'_, L::Collected>,
+        mut background: Background<'_, C>,
         observer: Option<&Observer>,
     ) -> Result<OfflineTalk<N::Prepared>, GazelleError> {
         let Self { nonlinear, channel, coins, rng, beside } = self;
         let (range, phase) = (0..plan.steps().len(), "offline phase of the non-linear layers");
+        let (mut handing, gate) = match beside {
+            Some(TalkBeside { handing, gate }) => (Some(handing), gate),
+            None => (None, None),
+        };
+        let _closing = Closing(gate);
+        if let Some(gate) = gate {
+            gate.begin(background.giver());
+        }
         let meter = Meter::start(channel);
         nonlinear.announce(range.clone(), channel, rng).map_err(GazelleError::layer(phase))?;
         let announced = meter.stop(channel);
+        let give = |group, answer| match gate {
+            Some(gate) => gate.collected(group, answer),
+            None => background.give(group, answer),
+        };
         let (tensors, mut groups_offline) =
-            linear_client::run(plan, linear, channel, &background, coins, rng)?;
+            linear_client::run(plan, linear, channel, &give, coins, rng)?;
         background.no_more();
         let mut source = StepShares::new(plan, background, tensors, observer);
         let input_mask = source.input_mask()?;
         let mut steps = Vec::new();
-        let prepare = |channel: &mut Channel, ready: &mut dyn FnMut(N::Prepared)| {
-            nonlinear
-                .prepare_each(range, &mut source, channel, rng, ready)
-                .map_err(|error| source.cause(GazelleError::layer(phase)(error)))
+        let mut keep = |made| steps.push(made);
+        let ready: &mut dyn FnMut(N::Prepared) = match &mut handing {
+            Some(Handing { given, ready }) => {
+                given(input_mask.clone());
+                &mut **ready
+            }
+            None => &mut keep,
         };
-        let (costs, turns) = if let Some(beside) = beside {
-            beside.run(channel, input_mask.clone(), prepare)?
-        } else {
-            let meter = Meter::start(channel);
-            let costs = prepare(channel, &mut |prepared| steps.push(prepared))?;
-            (costs, meter.stop(channel).turns)
-        };
-        let steps_offline = report::steps(&costs, announced, turns);
+        let meter = Meter::start(channel);
+        let costs = nonlinear
+            .prepare_each(range, &mut source, channel, rng, ready)
+            .map_err(|error| source.cause(GazelleError::layer(phase)(error)))?;
+        let steps_offline = report::steps(&costs, announced, meter.stop(channel).turns);
         for (phase, seconds) in groups_offline.iter_mut().zip(source.finish()?) {
             phase.seconds += seconds;
         }

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gazelle_share::{LinearProtocol, NonlinearProtocol, NonlinearServer};
+use gazelle_share::{LinearProtocol, LinearServer, NonlinearProtocol, NonlinearServer};
 use gazelle_wire::Channel;
 use rand_core::CryptoRng;
 
 use super::online::{Walk, layers};
 use super::prepare::{PHASE, RequestedGroups, add_seconds, request};
-use super::{ServerSession, no_setup};
+use super::{LateHints, ServerSession, no_setup};
 use crate::error::GazelleError;
 use crate::report::{self, InferenceReport, Meter};
 use crate::session::apart::apart;
-use crate::session::at_once::{FirstError, most_under_way, sides, split};
+use crate::session::at_once::{FirstError, Handing, late_bytes, most_under_way, sides, split};
 use crate::session::background::{Background, Workplace};
 use crate::session::coins;
 use crate::session::guest::{Activity, SessionStage};
+use crate::session::kept::{Count, LINEAR};
 use crate::session::message::ClientCommand;
 use crate::session::watcher::SessionWatcher;
 use crate::suite::Hints;
@@ -33,7 +34,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         let server = self.server;
         let meter = Meter::start(channel);
         let (mut rng, mut online_rng) = (coins::fresh(rng)?, coins::fresh(rng)?);
-        if let Some(count) = &mut self.count {
+        let late = self.late.take();
+        if let Some(count) = self.count.as_mut().filter(|_| late.is_none()) {
             count.one()?;
         }
         if self.runs > 0 && server.suite.hints() == Hints::Fresh {
@@ -52,7 +54,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             watcher.offline_ends();
         };
         let (first, plan) = (FirstError::default(), &server.plan);
-        let most = most_under_way(&server.traffic);
+        let most = most_under_way(&server.traffic, false);
         let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
         let linear = &*linear;
         nonlinear.record(false);
@@ -60,8 +62,16 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             let (beside, online) = sides(&first, most, &made);
             let session = &mut session;
             let online_rng = &mut online_rng;
+            let hints = |channel: &mut Channel| {
+                if late.is_none() {
+                    return Ok(());
+                }
+                let (send, _) = channel.halves();
+                let say = || linear.say_hints(send).map_err(GazelleError::layer(LINEAR));
+                apart(watcher.offline_start(), say)
+            };
             let infer = move || {
-                online.run(|channel, background: Background<'_, _>, materials| {
+                online.run(hints, |channel, background: Background<'_, _>, materials| {
                     hear_infer(id, channel)?;
                     if !watcher.serves() {
                         return Err(GazelleError::Allowance);
@@ -76,28 +86,45 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             let online = std::thread::Builder::new().name("online".into());
             let online = online.spawn_scoped(scope, infer).map_err(|_| GazelleError::Panicked)?;
             let offline = apart(watcher.offline_start(), || {
-                let place = Workplace::Thread(scope);
-                let both = (linear, false, &mut *nonlinear);
-                let requested = request(plan, both, &place, channel, &mut rng)?;
-                let RequestedGroups { background, groups, announced, .. } = requested;
-                let (costs, turns) = beside.run(channel, background, |channel, ready| {
-                    let steps = 0..plan.steps().len();
+                beside.run(channel, |channel, Handing { given, ready }| {
+                    let place = Workplace::Thread(scope);
+                    let both = (linear, false, &mut *nonlinear);
+                    let requested = request(plan, both, &place, channel, &mut rng)?;
+                    let RequestedGroups { background, groups, announced, .. } = requested;
+                    given(background);
+                    let (meter, steps) = (Meter::start(channel), 0..plan.steps().len());
                     let costs = nonlinear.prepare_each(steps, channel, &mut rng, ready);
-                    costs.map_err(GazelleError::layer(PHASE))
-                })?;
-                Ok((groups, report::steps(&costs, announced, turns)))
+                    let costs = costs.map_err(GazelleError::layer(PHASE))?;
+                    let turns = meter.stop(channel).turns;
+                    Ok((groups, report::steps(&costs, announced, turns)))
+                })
             });
             let online = online.join().map_err(|_| GazelleError::Panicked)?;
             Ok((offline?, online?))
         });
-        let ((mut groups, steps), (walked, online)) = both.map_err(|error| first.or(error))?;
+        let ((mut groups, steps), (walked, phases)) = both.map_err(|error| first.or(error))?;
         self.runs += 1;
+        let late_hints = late.is_some();
+        if let Some(LateHints { setup: mut phase }) = late {
+            let [_, hinted] = phases;
+            phase += late_bytes(hinted);
+            watcher.set_up(&phase);
+            self.keep_late()?;
+        }
         let (groups_online, steps_online, seconds) = walked;
         add_seconds(&mut groups, seconds);
         let offline_seconds = f64::from_bits(offline_seconds.load(Ordering::Relaxed));
-        let (offline, online) = split(meter.stop(channel), offline_seconds, online);
+        let (offline, online) = split(meter.stop(channel), offline_seconds, phases);
         let layers = layers(server, (&groups, &steps), (&groups_online, &steps_online));
-        Ok(InferenceReport { at_once: true, offline, online, layers })
+        Ok(InferenceReport { at_once: true, late_hints, offline, online, layers })
+    }
+
+    /// Keeps a setup whose hints came beside an inference, which is counted then: nobody goes on with a setup that is
+    /// not kept yet.
+    fn keep_late(&mut self) -> Result<(), GazelleError> {
+        let (linear, _) = self.made.as_ref().ok_or_else(no_setup)?;
+        self.count = self.count.take().filter(|count| count.keeps(linear));
+        self.count.as_mut().map_or(Ok(()), Count::one)
     }
 }
 

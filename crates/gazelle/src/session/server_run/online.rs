@@ -37,7 +37,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         let online = meter.stop(channel);
         let online_layers = (&walked.groups_online[..], &steps_online[..]);
         let layers = layers(server, (&groups, &step_phases), online_layers);
-        Ok(InferenceReport { at_once: false, offline, online, layers })
+        Ok(InferenceReport { offline, online, layers, ..InferenceReport::default() })
     }
 }
 

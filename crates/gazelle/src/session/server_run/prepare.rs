@@ -16,7 +16,7 @@ use crate::session::audit::AuditRun;
 use crate::session::audit::server::{CheatingEvidence, Examined, begin, decide};
 use crate::session::background::{Background, Workplace};
 use crate::session::coins;
-use crate::session::kept::ServerShelf;
+use crate::session::kept::{LINEAR, ServerShelf};
 use crate::session::stored::WantedEntry;
 use crate::suite::{AuditRate, Clients, Hints, OpeningOt};
 
@@ -113,7 +113,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         let linear = self.server.suite.linear();
         let linear = linear
             .server(Arc::clone(&self.server.linear), &context, channel, rng)
-            .map_err(GazelleError::layer("setup of the linear layers"))?;
+            .map_err(GazelleError::layer(LINEAR))?;
         if let Some(made) = &mut self.made {
             made.0 = linear;
         }
