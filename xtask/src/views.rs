@@ -18,7 +18,9 @@
 //! Whole steps of small widths are checked too, over all hidden coins and all shares, with the
 //! watched party's own coins at random where there are too many to go through. `trees` does the same
 //! for whole trees and `ReLU`s by another hand, in a program that shares nothing with this one.
+//! `base_ots` goes through the lattice half of the base OTs (7.1), by its reviewer.
 
+mod base_ots;
 mod carry;
 mod check;
 mod claims;
@@ -55,6 +57,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         println!("{}: right for {RUNS} random shares and coins", claim.name);
     }
     println!("guard bits: {} cases", guard::check()?);
+    println!("two base OTs of one key out of four: {} cases", base_ots::check()?);
     let (mut broken, mut missed) = (0, Vec::new());
     for claim in &parts {
         broken += break_one(claim, &mut missed);

@@ -1,4 +1,4 @@
-//! One inference by two processes over TCP loopback, for what each party's memory peaks at.
+//! One inference by two processes over TCP loopback, as `gazelle infer` makes it, for what each party's memory peaks at.
 //!
 //! This program runs itself twice, as `--party server` and `--party client`. A party reads a
 //! [`Job`], one line of JSON, from standard input and answers with lines of JSON.
@@ -168,9 +168,8 @@ fn infer(job: &Job) -> Outcome {
     let channel = tcp::connect(job.address.as_str(), &Timeouts::default())?;
     let offer = Offer::receive(channel, Limits::default(), None, &mut rng)?;
     let suite = networks::suite(offer.description())?;
-    let mut client: DefaultClient = offer.accept(suite, &mut rng)?;
-    let prepared = client.prepare(&mut rng)?;
-    let inference = client.infer(prepared, &job.input)?;
+    let mut client: DefaultClient = offer.accept_unprepared(suite)?;
+    let inference = client.set_up_and_infer(None, &job.input, &mut rng)?;
     let (setup, report) = (client.setup(), inference.report);
     let turns = [setup.turns, report.offline.turns, report.online.turns];
     client.close()?;

@@ -79,7 +79,7 @@ fn client(
     client.observe(batch.observer());
     batch.start();
     let mut setup = Some(client.setup());
-    let mut summary = Summary::new(client.setup());
+    let mut summary = Summary::new(client.setup(), true);
     for input in inputs {
         let (values, _) = encoder.encode(input)?;
         let prepared = client.prepare(&mut rng)?;

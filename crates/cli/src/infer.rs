@@ -58,10 +58,9 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     let batch = BatchProgress::new(left, quiet);
     let nice = arguments::niceness(command.offline_nice)?;
     let more = usize::from(command.jobs - 1).min(left.saturating_sub(1));
-    // Other sessions go on with the first one's setup: it is to be there before them.
-    let ahead_of_others = more > 0;
     let mut visit = Visit::new(command, &batch, shelf(command)?, nice);
-    visit.set_up_first(ahead_of_others);
+    // Other sessions go on with the first one's setup: it is to be there before them.
+    visit.set_up_first(more > 0);
     let offer = visit.offer()?;
     let encoder = {
         let description = offer.description();
@@ -76,7 +75,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         FirstInput::NotYet => None,
         FirstInput::NoMore => return Err(failed.verdict(all)),
     };
-    // Encoded during the setup: the server's patience with a handshake does not pay for it.
+    // Encoded beside the handshake: the server's patience with it does not pay for that.
     let (own, pictures) = (encoder.clone(), files.want_pictures());
     let encode = move |input: &Input| Encoded::new(&own, input, pictures);
     let ahead = Ahead::start(first.into_iter().chain(inputs), encode)?;
@@ -95,9 +94,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
     if !quiet && !machine_read && unwatched(&client.description().model) {
         batch.suspend(|| tell!("{UNPROVEN}"));
     }
-    let mut known = ahead_of_others.then(|| client.setup());
-    let mut told = false;
-    let mut summary = Summary::new(client.setup());
+    let mut summary = Summary::new(client.setup(), more > 0);
     let mut layers = command.layers || verbose;
     let mut notices = Notices::new(quiet);
     batch.start();
@@ -114,12 +111,7 @@ pub(crate) fn run(command: &Infer, quiet: bool, verbose: bool) -> Outcome {
         };
         let mut object = output::object(&name, &inference, &model, labels, command.top);
         object.unlike_calibration = new.contains(&Notice::Unlike);
-        if !std::mem::replace(&mut told, true) {
-            // Else some of it came beside the first inference.
-            let setup = known.take().unwrap_or(setup);
-            object.setup = Some(setup);
-            summary.set_up(setup);
-        }
+        object.setup = summary.tell_setup(setup);
         object.predicted = predicted.take();
         files.add(&object, thumbnail.as_deref(), &new)?;
         summary.add(&inference.report);

@@ -262,8 +262,12 @@ mod tests {
         let names =
             ["a", "/layer/with/a/very/long/name/Conv", "\u{1b}[2J\n\n", "卷积层卷积层卷积层卷积层"];
         let layers = names.iter().map(|name| layer(name)).collect();
-        let text =
-            table(&InferenceReport { offline: phase, online: phase, layers, ..InferenceReport::default() });
+        let text = table(&InferenceReport {
+            offline: phase,
+            online: phase,
+            layers,
+            ..InferenceReport::default()
+        });
         assert_eq!(text.lines().count(), 6, "{text}");
         for line in text.lines() {
             assert!(console::measure_text_width(line) <= 80, "{line}");

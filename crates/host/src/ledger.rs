@@ -189,6 +189,11 @@ impl SessionWatcher for SessionRecord<'_> {
         self.phase("setup", setup);
     }
 
+    fn late_hints(&self, bytes: &Phase) {
+        self.turn.waits_for_hints();
+        self.phase("setup", bytes);
+    }
+
     fn caught(&self, evidence: &CheatingEvidence) {
         let CheatingEvidence { check, transcript, opened } = evidence;
         let (ledger, client) = (self.ledger, self.client);

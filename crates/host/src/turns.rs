@@ -7,6 +7,7 @@
 //! a crowd of online phases slows the others down and does not stop them.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,7 @@ impl SessionTurns {
     ) -> SessionTurn {
         let (turns, works) = (Arc::clone(self), Mutex::new(false));
         let state = Arc::new(SessionState { turns, stage, pace, works });
-        SessionTurn { state, offline: Mutex::default() }
+        SessionTurn { state, offline: Mutex::default(), unlike: AtomicBool::new(false) }
     }
 
     /// Waits until it is this session's turn.
@@ -119,6 +120,8 @@ pub(crate) struct SessionTurn {
     state: Arc<SessionState>,
     /// From the beginning of an offline phase to the end of the online one that follows.
     offline: Mutex<Option<OfflinePlace>>,
+    /// It took what others do not take.
+    unlike: AtomicBool,
 }
 
 impl SessionTurn {
@@ -142,6 +145,7 @@ impl SessionTurn {
         self.rests();
         // Material that was made before, and not used so far, is not used at once.
         *self.offline() = None;
+        self.unlike.store(false, Ordering::Relaxed);
         let place = self.state.turns.offline.begin(self.state.pace.clone(), time);
         *self.offline() = Some(place);
     }
@@ -149,8 +153,16 @@ impl SessionTurn {
     /// The material is made: that took so long.
     pub(crate) fn end_offline(&self, time: &OfflineTime) {
         if let Some(place) = &mut *self.offline() {
-            time.add(place.made());
+            let took = place.made();
+            if !self.unlike.load(Ordering::Relaxed) {
+                time.add(took);
+            }
         }
+    }
+
+    /// Hints came beside this offline phase: others do not take as long.
+    pub(crate) fn waits_for_hints(&self) {
+        self.unlike.store(true, Ordering::Relaxed);
     }
 
     /// The material was used or stored.

@@ -10,8 +10,10 @@ use gazelle_wire::{Cost, Message};
 use crate::layout::GroupLayout;
 use crate::plan::{GroupPlan, LinearPlan};
 
-/// Hint rows that travel in one message.
+/// Hint rows that are computed together.
 const HINT_ROWS: usize = 256;
+/// Rows of hints in one message: what travels beside late hints waits for one of these.
+pub(crate) const MESSAGE_ROWS: usize = 16;
 
 /// Bytes of every message of a checked group.
 pub(crate) struct GroupTraffic {
@@ -24,18 +26,21 @@ pub(crate) fn request_shape(parameters: Parameters, layout: &GroupLayout) -> Req
     RequestShape { parameters, requests: layout.requests, pinned: layout.pinned() }
 }
 
-/// Row counts of the hint messages.
+/// Rows of hints that are computed together.
 pub(crate) fn hint_runs(responses: usize) -> impl Iterator<Item = Range<usize>> {
     (0..responses).step_by(HINT_ROWS).map(move |row| row..(row + HINT_ROWS).min(responses))
+}
+
+/// Row counts of the hint messages; runs are cut into whole ones but the last.
+pub(crate) fn hint_messages(responses: usize) -> impl Iterator<Item = usize> {
+    (0..responses).step_by(MESSAGE_ROWS).map(move |row| MESSAGE_ROWS.min(responses - row))
 }
 
 pub(crate) fn group_traffic(plan: &GroupPlan, layout: &GroupLayout) -> GroupTraffic {
     let parameters = plan.parameters;
     let request = RequestMessage::encoded_len(&request_shape(parameters, layout));
-    let hints = hint_runs(layout.responses)
-        .map(|run| {
-            framed_len(HintMessage::encoded_len(&HintShape { parameters, responses: run.len() }))
-        })
+    let hints = hint_messages(layout.responses)
+        .map(|responses| framed_len(HintMessage::encoded_len(&HintShape { parameters, responses })))
         .sum();
     GroupTraffic { request: framed_len(request), hints, nonce: framed_len(32) }
 }

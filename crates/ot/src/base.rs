@@ -8,15 +8,15 @@
 //!                                       ◄──    r_0, r_1
 //! A_j = r_j + H_j(r_{1-j}), j = 0, 1
 //! key b; B                              ──►
-//! ML-KEM: two ciphertexts               ──►
+//! ML-KEM: ciphertexts, differences      ──►
 //! K_j agreed with A_j                          K agreed with A
 //! k_j = KDF(session, what for, i, j, B, r_0, r_1, all K_j)
 //! ```
 //!
 //! - `ristretto`: A = 2 a G, B = 2 b G, K = 4 a b G.
 //! - `ml_kem`: A an encapsulation key: a hash is added to its vector mod 3329, and to
-//!   its seed by XOR; K is encapsulated. Keys are large: instead of two elements the receiver says one
-//!   and 48 bytes, which give both `A_j` (`ml_kem` has how).
+//!   its seed by XOR; K is encapsulated. Keys and ciphertexts are large: two OTs are made of one of four
+//!   strings, whose receiver says one element and 48 bytes, which give all four keys (`ml_kem` has how).
 //!
 //! [`BaseOt::Hybrid`] runs both under the same choices and hashes both keys: **the strings** are safe as
 //! long as one of the two problems is hard, so a recording made today does not open when a quantum
@@ -24,9 +24,11 @@
 //! in the ML-KEM ones (a key must look like a random one). No hybrid does better for both; this system's
 //! linear layers rest on ring LWE anyway.
 //!
-//! A party that cheats gains nothing but a say in its *own* random strings ("endemic"), which is all that
-//! the layers above need: of `r_0` and `r_1` the receiver can have a key pair for one only, because each
-//! hashes into the other (of a lattice function's two values it can choose one). The KDF binds both messages
+//! A party that cheats gains a say in its *own* random strings ("endemic"), which the layers above allow for: of `r_0` and `r_1` the receiver can have a key pair for one only, because each
+//! hashes into the other (of a lattice function's four values it can choose one). With [`BaseOt::Hybrid`] a sender may also
+//! have what an OT's receiver gets depend on its choice in the other OT of a lattice pair: behind an extension's checks
+//! that is a guess of bits of Delta, as a wrong message of the extension is (docs/protocol.md, 7.1). Who uses these OTs
+//! without an extension should know; an odd one out has no neighbour. The KDF binds both messages
 //! to the session ([`Channel::binding`]), the purpose, index, and role. The sender speaks after the receiver:
 //! a key b chosen by what `r_0` and `r_1` are is a say in its own strings. Two flights, the second of which
 //! what follows rides on.
@@ -48,7 +50,7 @@ use crate::error::OtError;
 use crate::traffic::OtTraffic;
 
 /// Label of the derivation; a change of the protocol changes it.
-const LABEL: &str = "gazelle-ot 2026 base OT v3";
+const LABEL: &str = "gazelle-ot 2026 base OT v4";
 /// Label of what the hashes into both groups are bound to.
 const RUN: &str = "gazelle-ot 2026 base OT run v1";
 
@@ -85,7 +87,7 @@ pub trait BaseReceiver {
 /// Which public-key problems the base OTs rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BaseOt {
-    /// Ristretto255 and ML-KEM-512 together: strings stay secret from quantum computers. 2.4 kB per OT.
+    /// Ristretto255 and ML-KEM-512 together: strings stay secret from quantum computers. 2.1 kB per OT.
     #[default]
     Hybrid,
     /// Ristretto255 alone: 64 bytes per OT.
@@ -124,7 +126,7 @@ impl BaseSender for BaseOt {
     ) -> Result<Vec<[Seed; 2]>, OtError> {
         let points = ch.recv::<ristretto::PointsMessage>(&(2 * count))?;
         let functions = match self {
-            Self::Hybrid => Some(ch.recv::<ml_kem::LatticeKeysMessage>(&count)?),
+            Self::Hybrid => Some(ch.recv::<ml_kem::LatticeKeysMessage>(&ml_kem::pairs(count))?),
             Self::Classic => None,
         };
         let point = ristretto::SenderKey::new(rng);
@@ -135,9 +137,9 @@ impl BaseSender for BaseOt {
         kdf.both(&points.0);
         let mut lattice = Vec::new();
         if let Some(functions) = functions {
-            let (ciphertexts, shared) = ml_kem::encapsulate(&run, &functions, rng);
-            ch.send(&ciphertexts, &(2 * count))?;
-            kdf.lattice(&functions, &ciphertexts);
+            let (answers, shared) = ml_kem::encapsulate(&run, &functions, rng);
+            ch.send(&answers, &ml_kem::pairs(count))?;
+            kdf.lattice(&functions, &answers);
             lattice = shared;
         }
         ch.flush()?;
@@ -157,8 +159,8 @@ impl BaseSender for BaseOt {
 impl BaseReceiver for BaseOt {
     /// Makes one random OT per choice as the receiver: the chosen string of each.
     ///
-    /// Cost: [`traffic`](BaseOt::traffic); three products of tabled points, a key pair and a decapsulation
-    /// per OT, on all cores.
+    /// Cost: [`traffic`](BaseOt::traffic); a product of a tabled and one of a received point per OT, a key pair and a
+    /// decapsulation per two, on all cores.
     ///
     /// # Errors
     /// As [`BaseSender::send`].
@@ -176,7 +178,7 @@ impl BaseReceiver for BaseOt {
         let mut pairs = None;
         if *self == Self::Hybrid {
             let made = ml_kem::KeyPairs::new(choices, &run, rng);
-            ch.send(made.message(), &choices.len())?;
+            ch.send(made.message(), &ml_kem::pairs(choices.len()))?;
             pairs = Some(made);
         }
         ch.flush()?;
@@ -186,9 +188,10 @@ impl BaseReceiver for BaseOt {
         kdf.both(&own.message().0);
         let mut lattice = Vec::new();
         if let Some(pairs) = pairs {
-            let ciphertexts = ch.recv::<ml_kem::LatticeCiphertextsMessage>(&count)?;
-            lattice = pairs.decapsulate(choices, &ciphertexts);
-            kdf.lattice(pairs.message(), &ciphertexts);
+            let answers =
+                ch.recv::<ml_kem::LatticeAnswersMessage>(&ml_kem::pairs(choices.len()))?;
+            lattice = pairs.decapsulate(&answers);
+            kdf.lattice(pairs.message(), &answers);
         }
         let strings = choices.iter().enumerate();
         let strings = strings.map(|(i, &c)| kdf.string(i, c, keys.get(i), lattice.get(i)));
@@ -233,9 +236,9 @@ impl BaseKdf {
     fn lattice(
         &mut self,
         functions: &ml_kem::LatticeKeysMessage,
-        ciphertexts: &ml_kem::LatticeCiphertextsMessage,
+        answers: &ml_kem::LatticeAnswersMessage,
     ) {
-        self.0.update(functions.0.as_flattened()).update(ciphertexts.0.as_flattened());
+        self.0.update(functions.0.as_flattened()).update(answers.0.as_flattened());
     }
 
     /// String `choice` of OT `index`. The choice is hashed, never branched on.
@@ -244,11 +247,11 @@ impl BaseKdf {
         index: usize,
         choice: bool,
         point: Option<&Key>,
-        lattice: Option<&Key>,
+        lattice: Option<&ml_kem::LatticeString>,
     ) -> Seed {
         let mut hasher = self.0.clone();
         hasher.update(&(index as u64).to_le_bytes()).update(&[u8::from(choice)]);
-        for key in [point, lattice].into_iter().flatten() {
+        for key in [point.map(|key| &key[..]), lattice.map(|key| &key[..])].into_iter().flatten() {
             hasher.update(key);
         }
         let mut bytes = [0u8; 16];
@@ -267,16 +270,16 @@ fn run_binding(ch: &Channel, purpose: &str) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// A stream for hashing `message` into a group: `H_choice` of OT `index`.
+/// A stream for hashing `message` into a group: `H_choice` of OT (or pair of OTs) `index`.
 fn oracle(
     label: &str,
     binding: &[u8; 32],
     index: usize,
-    choice: bool,
+    choice: u8,
     message: &[u8],
 ) -> blake3::OutputReader {
     let mut hasher = blake3::Hasher::new_derive_key(label);
     hasher.update(binding).update(&(index as u64).to_le_bytes());
-    hasher.update(&[u8::from(choice)]).update(message);
+    hasher.update(&[choice]).update(message);
     hasher.finalize_xof()
 }

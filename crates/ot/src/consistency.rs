@@ -18,7 +18,8 @@
 //! - A receiver whose row j has an error `e_j`, not the same in all rows, passes only if the hash of the
 //!   last chunk with an error cancels the rest: at most 2^-121 per challenge tried (64 pieces to a
 //!   chunk, challenges from a random oracle), or if it guesses the bits of Delta that the error meets:
-//!   every bit halves its chance, and a failure ends the session. That leakage is in the functionality
+//!   every bit halves its chance, and a failure ends the session (base OTs that depend on their neighbour, see there, let
+//!   it guess a set of two bits' values). That leakage is in the functionality
 //!   of Roy 2022 and harmless.
 //! - x is covered by the last piece, 128 random choices; h follows from it, Delta and the sender's view.
 //!

@@ -6,6 +6,7 @@ mod suite {
     mod adversarial;
     mod base;
     mod conformance;
+    mod neighbours;
     mod support;
     mod transcript;
 }

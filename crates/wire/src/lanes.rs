@@ -5,8 +5,10 @@
 //! | a lane's frame, its kind marked with the lane | whole frames of either lane, in turn where both have some | whoever needs bytes reads; what is the other lane's is kept for it |
 //!
 //! No byte is added: the mark is the highest bit of a frame's kind, the second lane's. Each lane numbers its frames
-//! from 0. A frame of the first lane that nobody takes keeps the link's reader waiting, as it would without lanes; of
-//! the second lane a peer may have so many bytes under way as the caller says, and the lanes end if it sends more.
+//! from 0. A frame of the first lane that nobody takes keeps the link's reader waiting, as it would without lanes, once
+//! so many bytes are kept for it as the caller says; of the second lane a peer may have so many under way, and the lanes
+//! end if it sends more. Who takes the first lane only when something has come on the second has all of it kept:
+//! else each would wait for the other.
 //!
 //! When either lane gives up, both do ([`LanesHandle::give_up`]), and the peer is told, between two frames.
 
@@ -22,8 +24,6 @@ use crate::traffic::HEADER_BYTES;
 
 /// The bit of a frame's kind that says that it is the second lane's.
 pub(crate) const SECOND: u16 = 0x8000;
-/// Bytes of the first lane that are kept while its reader is busy.
-const KEPT: usize = 1 << 20;
 /// How long who gives up waits for the end of the other lane's frame, whose writer may be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that are read at a time for the other lane.
@@ -35,6 +35,20 @@ pub struct TwoLanes<'a> {
     channel: &'a mut Channel,
     shared: Arc<SharedLink>,
     joined: bool,
+}
+
+/// What is kept of a lane while its reader is busy, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneLimits {
+    /// Of the first lane: then the second one's reader waits for the first one's.
+    pub first: usize,
+    /// Of the second lane: then the peer has said more than it may.
+    pub second: usize,
+}
+
+impl LaneLimits {
+    /// As much of the first lane as is needed for the link to be read in long pieces.
+    pub const FIRST: usize = 1 << 20;
 }
 
 /// Ends both lanes of a link.
@@ -56,8 +70,7 @@ struct Reading {
     /// The frame that is being read: its lane, and the bytes that are to come.
     frame: (usize, usize),
     kept: [VecDeque<u8>; 2],
-    /// Bytes of the second lane that are kept at most.
-    most: usize,
+    limits: LaneLimits,
     /// All that is due on the first lane has been taken.
     first_through: bool,
     failed: Option<LaneFailure>,
@@ -109,13 +122,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Channel {
-    /// Two channels over this one's link, which is theirs until they are joined; `most`: bytes that the peer may have
-    /// under way on the second. Both are bound as this one is. No [`exchange`](Self::exchange) on them: it stops for
+    /// Two channels over this one's link, which is theirs until they are joined. Both are bound as this one is. No [`exchange`](Self::exchange) on them: it stops for
     /// the peer within a frame, behind which the other lane would wait.
     ///
     /// # Errors
     /// The link's: what is queued leaves first.
-    pub fn lanes(&mut self, most: usize) -> Result<(TwoLanes<'_>, [Channel; 2]), ChannelError> {
+    pub fn lanes(
+        &mut self,
+        limits: LaneLimits,
+    ) -> Result<(TwoLanes<'_>, [Channel; 2]), ChannelError> {
         self.flush()?;
         let (reader, writer) = self.take_link();
         let shared = Arc::new(SharedLink {
@@ -123,7 +138,7 @@ impl Channel {
                 link: Some(reader),
                 frame: (0, 0),
                 kept: Default::default(),
-                most,
+                limits,
                 first_through: false,
                 failed: None,
             }),
@@ -206,6 +221,12 @@ impl Drop for TwoLanes<'_> {
 }
 
 impl LanesHandle {
+    /// Keeps no more of either lane than this from now on; what is kept already stays.
+    pub fn limit(&self, limits: LaneLimits) {
+        lock(&self.0.reading).limits = limits;
+        self.0.moved.notify_all();
+    }
+
     /// Ends both lanes here, and tells the peer; best effort. Waits for the end of a frame that is being written.
     pub fn give_up(&self) {
         let shared = &self.0;
@@ -304,8 +325,11 @@ impl Reading {
 
     fn keep(&mut self, lane: usize, bytes: &[u8]) -> Result<(), LaneFailure> {
         let Some(kept) = self.kept.get_mut(lane) else { return Ok(()) };
-        let may =
-            if lane == 0 { !self.first_through } else { kept.len() + bytes.len() <= self.most };
+        let may = if lane == 0 {
+            !self.first_through
+        } else {
+            kept.len() + bytes.len() <= self.limits.second
+        };
         if !may {
             return Err(LaneFailure::Overrun);
         }
@@ -318,7 +342,7 @@ impl Reading {
         lane == 1
             && self.frame.0 == 0
             && !self.first_through
-            && self.kept.first().is_some_and(|kept| kept.len() >= KEPT)
+            && self.kept.first().is_some_and(|kept| kept.len() >= self.limits.first)
     }
 }
 

@@ -20,7 +20,7 @@ pub mod traffic;
 pub use channel::{Channel, recv::RecvHalf, send::SendHalf};
 pub use error::{ChannelError, DecodeError};
 pub use handshake::HandshakeError;
-pub use lanes::{LanesHandle, TwoLanes};
+pub use lanes::{LaneLimits, LanesHandle, TwoLanes};
 pub use message::{Message, Reader};
 pub use packed::{Bytes, Packed, PackedShape};
 pub use shaped::Link;

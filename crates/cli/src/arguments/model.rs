@@ -45,7 +45,7 @@ pub(crate) struct ModelArguments {
     /// How many inferences a client makes per session, about: the more, the more is sent ahead once
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub(crate) inferences_per_setup: u32,
-    /// What the base oblivious transfers rest on; `classic` saves 0.3 MB and some milliseconds
+    /// What the base oblivious transfers rest on; `classic` saves 0.25 MB and some milliseconds
     #[arg(long, value_enum, default_value_t = BaseOtArgument::Hybrid)]
     pub(crate) base_ot: BaseOtArgument,
     /// How long one setup of the linear layers serves

@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use gazelle::{Inference, Phase};
 use gazelle::backend::DefaultClient;
+use gazelle::{Inference, Phase};
 
 use crate::failure::Failure;
 use crate::infer::ahead::{Ahead, Encoded};

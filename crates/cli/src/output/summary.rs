@@ -10,6 +10,10 @@ use crate::output::{bytes, seconds};
 #[derive(Debug)]
 pub(crate) struct Summary {
     setup: Phase,
+    /// Nothing of the setup comes with the first inference.
+    set_up: bool,
+    /// Whether it was told with an answer.
+    told: bool,
     offline: Each,
     online: Each,
     /// Whether both phases of the inputs ran side by side.
@@ -40,14 +44,21 @@ impl Each {
 }
 
 impl Summary {
-    /// Of a session whose setup took this so far.
-    pub(crate) fn new(setup: Phase) -> Self {
-        Self { setup, offline: Each::default(), online: Each::default(), at_once: false }
+    /// Of a session whose setup took this so far; all of it, if it is `set_up`.
+    pub(crate) fn new(setup: Phase, set_up: bool) -> Self {
+        let (offline, online) = (Each::default(), Each::default());
+        Self { setup, set_up, told: false, offline, online, at_once: false }
     }
 
-    /// What the setup took, once that is known.
-    pub(crate) fn set_up(&mut self, setup: Phase) {
-        self.setup = setup;
+    /// What to tell of the setup with an answer whose session's took this so far: nothing after the first.
+    pub(crate) fn tell_setup(&mut self, setup: Phase) -> Option<Phase> {
+        if std::mem::replace(&mut self.told, true) {
+            return None;
+        }
+        if !self.set_up {
+            self.setup = setup;
+        }
+        Some(self.setup)
     }
 
     /// Counts an inference.
@@ -84,7 +95,13 @@ mod tests {
     #[test]
     fn known_answer_the_median_input_is_shown() {
         let phase = |seconds, bytes_sent| Phase { seconds, bytes_sent, ..Phase::default() };
-        let mut summary = Summary::new(phase(2.0, 5_000_000));
+        let mut summary = Summary::new(phase(2.0, 5_000_000), true);
+        assert_eq!(summary.tell_setup(phase(9.0, 9)), Some(phase(2.0, 5_000_000)));
+        assert_eq!(summary.tell_setup(phase(9.0, 9)), None);
+        assert_eq!(
+            Summary::new(phase(1.0, 1), false).tell_setup(phase(2.0, 3)),
+            Some(phase(2.0, 3))
+        );
         for online in [0.03, 9.0, 0.01] {
             summary.add(&InferenceReport {
                 offline: phase(1.5, 1000),

@@ -311,25 +311,33 @@ pub fn predict(
         + described * machine.description_byte_ns
         + machine.base_ot_ns
         + ot_setup_ns;
-    let hints = HintWork {
+    let hints = SetupHints {
         compute_ns: work.hints * machine.hint_ns
             + (work.macs - work.fresh_macs) * machine.hint_mac_ns,
         cost: traffic.linear.setup,
     };
-    let setup = |hints: &HintWork| {
+    let setup = |hints: &SetupHints| {
         let cost = hints.beside(minus(traffic.setup, traffic.linear.setup));
         let compute_ns = hints.compute_ns;
         fixed * 1e-9 + Stretch { compute_ns, cost, half_round_trips: setup_turns }.on(link).0
     };
     let (prices, in_order, entry) = (&prices[..], &in_order[..], entered);
     let setup_seconds = setup(&hints);
-    let apart =
-        Apart { setup: setup_seconds, requested, first, offline, entry, products, prices, in_order };
+    let apart = Apart {
+        setup: setup_seconds,
+        requested,
+        first,
+        offline,
+        entry,
+        products,
+        prices,
+        in_order,
+    };
     // Hints that come late travel beside the requests and are computed beside all else.
     let late = Stretch { compute_ns: hints.compute_ns, cost: hints.cost, half_round_trips: 1.0 };
     let beside = Stretch { cost: hints.beside(run.cost), ..run };
     let cold = Apart {
-        setup: setup(&HintWork::default()),
+        setup: setup(&SetupHints::default()),
         requested: requested.max(late.on(link).0),
         offline: all(&beside, background + hints.compute_ns),
         ..apart
@@ -351,12 +359,12 @@ pub fn predict(
 
 /// What the hints of a setup take.
 #[derive(Clone, Copy, Default)]
-struct HintWork {
+struct SetupHints {
     compute_ns: f64,
     cost: Cost,
 }
 
-impl HintWork {
+impl SetupHints {
     /// What goes over the link of other things and the hints.
     fn beside(&self, other: Cost) -> Cost {
         other + self.cost

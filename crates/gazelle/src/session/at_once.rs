@@ -17,7 +17,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel as queue};
 use std::sync::{Mutex, PoisonError};
 
-use gazelle_wire::{Channel, ChannelError, LanesHandle};
+use gazelle_wire::{Channel, ChannelError, LaneLimits, LanesHandle};
 
 use crate::error::GazelleError;
 use crate::report::{Meter, Phase};
@@ -77,6 +77,16 @@ impl FirstError {
         GazelleError::Panicked
     }
 
+    /// A thread of this inference panicked: that counts more than what came of it elsewhere.
+    pub(crate) fn panicked(&self) -> GazelleError {
+        // optional: a poisoned lock still holds what was kept
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*kept, Some(GazelleError::Cheating(_))) {
+            *kept = Some(GazelleError::Panicked);
+        }
+        GazelleError::Panicked
+    }
+
     /// What is kept, or else `other`.
     pub(crate) fn or(self, other: GazelleError) -> GazelleError {
         // optional: a poisoned lock still holds what was kept
@@ -105,7 +115,7 @@ pub(crate) struct Beside<'a, G, P> {
     start: Sender<OnlineStart<G, P>>,
     through: Receiver<Channel>,
     first: &'a FirstError,
-    most: usize,
+    limits: LaneLimits,
     /// Is told when the material is made.
     made: &'a (dyn Fn() + Sync),
 }
@@ -115,28 +125,38 @@ pub(crate) struct OnlineSide<'a, G, P> {
     start: Receiver<OnlineStart<G, P>>,
     through: Sender<Channel>,
     first: &'a FirstError,
+    /// Behind the hints.
+    limits: LaneLimits,
 }
 
-/// Both sides of an inference. `most`: bytes that the peer may have under way on the second lane; `made` is told when
-/// the material is.
+/// Both sides of an inference. `limits`: what is kept of the lanes until the hints are here, and from then on; `made` is
+/// told when the material is made.
 pub(crate) fn sides<'a, G, P>(
     first: &'a FirstError,
-    most: usize,
+    [limits, later]: [LaneLimits; 2],
     made: &'a (dyn Fn() + Sync),
 ) -> (Beside<'a, G, P>, OnlineSide<'a, G, P>) {
     let ((start, started), (through, is_through)) = (queue(), queue());
-    let beside = Beside { start, through: is_through, first, most, made };
-    (beside, OnlineSide { start: started, through, first })
+    let beside = Beside { start, through: is_through, first, limits, made };
+    (beside, OnlineSide { start: started, through, first, limits: later })
 }
 
-/// Bytes that a peer may have sent on the second lane before they are taken: it may have nothing to wait for in some
-/// steps, so all that either party says online counts, and hints that come `late`. (Plans bound that: it is part of what
-/// a session may take.)
-pub(crate) fn most_under_way(traffic: &PlannedTraffic, late: bool) -> usize {
-    let hints = if late { traffic.linear.setup.total() } else { 0 };
-    // optional: more than memory holds is no bound
-    let most = usize::try_from(traffic.online.total() + hints).unwrap_or(usize::MAX);
-    most.saturating_add(SMALL)
+/// What is kept of the lanes until late hints are here, and from then on. A peer may have nothing to wait for in some
+/// steps, so all that either party says online counts on the second lane, and the hints. A client with late hints takes
+/// the first lane no further than hints let it: all that the server says offline may be kept. (Plans bound that: it is
+/// part of what a session may take.)
+pub(crate) fn lane_limits(traffic: &PlannedTraffic, late: bool) -> [LaneLimits; 2] {
+    let bytes = |bytes: u64| {
+        // optional: more than memory holds is no bound
+        usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(SMALL)
+    };
+    let later = LaneLimits { first: LaneLimits::FIRST, second: bytes(traffic.online.total()) };
+    if !late {
+        return [later; 2];
+    }
+    let hints = traffic.online.total() + traffic.linear.setup.total();
+    let first = bytes(traffic.offline.server_to_client).max(later.first);
+    [LaneLimits { first, second: bytes(hints) }, later]
 }
 
 impl<G, P> Beside<'_, G, P> {
@@ -149,9 +169,9 @@ impl<G, P> Beside<'_, G, P> {
         channel: &mut Channel,
         offline: impl FnOnce(&mut Channel, Handing<'_, G, P>) -> Result<R, GazelleError>,
     ) -> Result<R, GazelleError> {
-        let Self { start, through, first, most, made } = self;
+        let Self { start, through, first, limits, made } = self;
         let (lanes, [mut first_lane, online]) =
-            channel.lanes(most).map_err(|error| first.keep(error.into()))?;
+            channel.lanes(limits).map_err(|error| first.keep(error.into()))?;
         let handle = lanes.handle();
         let ((give, given), (ready, coming)) = (queue(), queue());
         let materials = Materials { coming, come: Vec::new() };
@@ -194,14 +214,15 @@ impl<G, P> OnlineSide<'_, G, P> {
         hints: impl FnOnce(&mut Channel) -> Result<(), GazelleError>,
         online: impl FnOnce(&mut Channel, G, &mut Materials<P>) -> Result<R, GazelleError>,
     ) -> Result<(R, [Phase; 2]), GazelleError> {
-        let Self { start, through, first } = self;
+        let Self { start, through, first, limits } = self;
         let started = start.recv().map_err(|_| GazelleError::Panicked)?;
         let OnlineStart { mut channel, given, mut materials, lanes } = started;
         // A panic too ends both.
-        let mut ends = GivesUp(Some(lanes));
+        let mut ends = GivesUp(Some(lanes.clone()));
         let meter = Meter::start(&channel);
         hints(&mut channel).map_err(|error| first.keep(error))?;
         let hinted = meter.stop(&channel);
+        lanes.limit(limits);
         // None comes only after an error of the offline phase, which counts.
         let given = given.recv().map_err(|_| first.keep(GazelleError::Panicked))?;
         let meter = Meter::start(&channel);

@@ -18,12 +18,12 @@ use crate::description::Description;
 use crate::error::GazelleError;
 use crate::plan::Plan;
 use crate::report::{InferenceReport, Meter, Phase};
-use crate::session::Observer;
 use crate::session::apart::{OfflineStart, apart};
 use crate::session::coins;
-use crate::session::kept::{self, ClientSetup, ClientShelf, LinearSetup, SetupWanted};
+use crate::session::kept::{self, ClientSetup, ClientShelf, LateHints, LinearSetup, SetupWanted};
 use crate::session::message::ClientCommand;
 use crate::session::offer::SessionParts;
+use crate::session::{Observer, Progress};
 use crate::suite::{Clients, Suite};
 use crate::traffic::PlannedTraffic;
 
@@ -128,12 +128,6 @@ impl<N: NonlinearProtocol> std::fmt::Debug for Prepared<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prepared").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// Of a setup whose hints are still to come.
-struct LateHints {
-    /// Under which it is to be kept.
-    id: Option<[u8; 32]>,
 }
 
 /// Tells sessions of one process apart.
@@ -246,13 +240,13 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.bury(result).map(|_| ())
     }
 
-    /// With `late` a new setup's hints are still to come, and to be kept: under the id.
-    fn set_up_inner(
+    /// With `late` a new setup's hints are still to come.
+    fn set_up_inner<'a>(
         &mut self,
-        shelf: Option<&dyn ClientShelf>,
+        shelf: Option<&'a dyn ClientShelf>,
         late: bool,
         rng: &mut (dyn CryptoRng + Send),
-    ) -> Result<Option<LateHints>, GazelleError> {
+    ) -> Result<Option<LateHints<'a>>, GazelleError> {
         self.hear()?;
         let channel = &mut self.channel;
         let meter = Meter::start(channel);
@@ -273,7 +267,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.resumed = resumed;
         self.made = Some((linear, nonlinear));
         self.setup += meter.stop(&self.channel);
-        Ok(late.then_some(LateHints { id }))
+        Ok(late.then_some(LateHints { id, shelf }))
     }
 
     /// What setups and material that are kept are good for: sessions with this description and suite.
@@ -338,13 +332,14 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         };
         self.charge()?;
         let mut rng = coins::fresh(rng)?;
-        let result = self.at_once(words, online, false, &mut rng);
+        let result = self.at_once(words, online, None, &mut rng);
         self.bury(result)
     }
 
     /// Sets the session up as [`set_up`](Self::set_up) does, unless it is, and predicts as
     /// [`infer_at_once`](Self::infer_at_once) does; where both phases run side by side, a new setup's hints come beside
-    /// them, so that nothing waits for hints but the layers that need them.
+    /// them: of what is made offline only what needs a layer's hints waits for these, and the online phase begins behind
+    /// all of them.
     ///
     /// # Errors
     /// As both.
@@ -374,13 +369,13 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         online: N::Client,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Inference, GazelleError> {
+        if let Some(observer) = &self.observer {
+            let of = self.plan.steps().len();
+            observer(&Progress { phase: "setup", done: 0, of, layer: "" });
+        }
         let start = self.offline_start();
         let late = apart(start, || self.set_up_inner(shelf, true, rng))?;
-        let inference = self.at_once(words, online, late.is_some(), rng)?;
-        if let (Some(LateHints { id }), Some((linear, _))) = (late, &self.made) {
-            kept::keep(linear, id, (shelf, &self.bound));
-        }
-        Ok(inference)
+        self.at_once(words, online, late, rng)
     }
 
     /// A session for an online phase beside the offline phase; nothing where phases come one after the other.

@@ -11,7 +11,8 @@
 //! | keeps a new setup under the new id | the same |
 //!
 //! The verdict comes last, so that nobody waits for it: the OTs need none of the linear setup. Where an inference
-//! at once follows, a new linear setup is one whose hints are *late*: they come beside it, and it is kept then.
+//! at once follows, a new linear setup is one whose hints are *late*: they come beside it, and it is kept when all are
+//! there, at the server with this inference counted.
 //!
 //! Only the linear protocol's setup is kept, never an OT session's. Nothing in it is used up: every request
 //! has a secret of its own and every answer coins of its own, so that a party whose shelf was restored or
@@ -141,6 +142,13 @@ pub(crate) struct ClientSetup<C> {
     pub(crate) late: bool,
     /// Under which it is to be kept if it is new.
     pub(crate) id: Option<[u8; 32]>,
+}
+
+/// A client's setup whose hints are still to come: the id under which it is to be kept, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct LateHints<'a> {
+    pub(crate) id: Option<[u8; 32]>,
+    pub(crate) shelf: Option<&'a dyn ClientShelf>,
 }
 
 /// What a client wants of its setup.

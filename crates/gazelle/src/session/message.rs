@@ -4,6 +4,8 @@ use gazelle_share::{Architecture, Shares};
 use gazelle_wire::packed::{pack, unpack};
 use gazelle_wire::{DecodeError, Message, PackedShape, Reader};
 
+use crate::error::GazelleError;
+
 /// Setups that a client may name at once: a service of several servers has as many.
 pub(crate) const NAMES: usize = 4;
 
@@ -157,6 +159,19 @@ pub(crate) enum ClientCommand {
     Compare { entries: u32 },
 }
 
+impl ClientCommand {
+    /// Whether it may come next where a setup's hints are late.
+    ///
+    /// # Errors
+    /// [`GazelleError::Peer`] if not.
+    pub(crate) fn behind_late_setup(self) -> Result<(), GazelleError> {
+        match self {
+            Self::AtOnce { .. } | Self::Close => Ok(()),
+            _ => Err(GazelleError::Peer(format!("{self:?} before the setup's late hints"))),
+        }
+    }
+}
+
 impl Message for ClientCommand {
     type Shape = ();
     const KIND: u16 = 0x0701;
@@ -191,9 +206,7 @@ impl Message for ClientCommand {
             (6, id) => Ok(Self::Use { id }),
             (7, entries) if entries as usize <= ENTRIES => Ok(Self::Compare { entries }),
             (8, id) => Ok(Self::AtOnce { id }),
-            (4 | 9, names) if names as usize <= NAMES => {
-                Ok(Self::SetUp { names, late: tag == 9 })
-            }
+            (4 | 9, names) if names as usize <= NAMES => Ok(Self::SetUp { names, late: tag == 9 }),
             _ => Err(DecodeError::Invalid("unknown command")),
         }
     }
@@ -308,5 +321,20 @@ impl Message for MaskedInput {
     fn decode(input: &mut Reader<'_>, shape: &PackedShape) -> Result<Self, DecodeError> {
         let words = unpack(input.take(shape.bytes())?, shape.bits, shape.count)?;
         Ok(Self(Shares::new(shape.bits, words)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adversarial_behind_a_setup_with_late_hints_comes_an_inference_at_once_or_the_end() {
+        let all = [1, 2, 3, 4, 5, 6, 7, 8, 9].map(|tag| {
+            let bytes = [tag, 0, 0, 0, 0];
+            gazelle_wire::message::decode_all::<ClientCommand>(&bytes, &()).unwrap()
+        });
+        let may = all.map(|command| command.behind_late_setup().is_ok());
+        assert_eq!(may, [false, false, true, false, false, false, false, true, false]);
     }
 }

@@ -105,7 +105,7 @@ pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     /// Where the inferences of a kept setup are counted.
     count: Option<Count<'a>>,
     /// The setup's hints are still to be said, beside the first inference.
-    late: Option<LateHints>,
+    late: bool,
     /// The last material's number: numbers rise, so that none names two setups of `--hints fresh`.
     last: Option<u32>,
     /// What the client may still ask for.
@@ -114,12 +114,6 @@ pub(crate) struct ServerSession<'a, L: LinearProtocol, N: NonlinearProtocol> {
     runs: u64,
     /// Of the audit that goes on.
     evidence: Option<CheatingEvidence>,
-}
-
-/// A setup whose hints are still to be said.
-struct LateHints {
-    /// What it took so far, the handshake included.
-    setup: Phase,
 }
 
 /// Both protocols' sessions.
@@ -144,7 +138,7 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
             made: None,
             stored: None,
             count: None,
-            late: None,
+            late: false,
             last: None,
             prepared: HashMap::new(),
             runs: 0,
@@ -175,10 +169,8 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
             };
             stage.set(Activity::Busy);
             channel.begin_phase();
-            if self.late.is_some()
-                && !matches!(command, ClientCommand::AtOnce { .. } | ClientCommand::Close)
-            {
-                return Err(GazelleError::Peer("a command before the setup's late hints".into()));
+            if self.late {
+                command.behind_late_setup()?;
             }
             match command {
                 ClientCommand::Close => return Ok(()),
@@ -187,22 +179,13 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                     let (names, context) = (names as usize, self.context);
                     let asked = SetupAsked { names, late, context: &context };
                     let work = || self.set_up(asked, watcher.shelf(), channel, rng);
-                    let late = apart(watcher.offline_start(), work)?;
-                    let first = !std::mem::replace(&mut begun, true);
-                    let setup = meter.stop(channel);
-                    if late {
-                        self.late = Some(LateHints { setup });
-                    } else if first {
-                        watcher.set_up(&setup);
+                    self.late = apart(watcher.offline_start(), work)?;
+                    if !std::mem::replace(&mut begun, true) {
+                        watcher.set_up(&meter.stop(channel));
                     }
                 }
                 ClientCommand::Compare { entries } => {
-                    let count = entries as usize;
-                    let EntryIds(ids) = channel.recv(&(count + 1))?;
-                    let there = self.compare(watcher.shelf(), &ids);
-                    let replica = stored::replica(watcher.shelf());
-                    channel.send(&EntriesThere { there, replica }, &count)?;
-                    channel.flush()?;
+                    self.answer(entries as usize, channel, watcher.shelf())?;
                 }
                 ClientCommand::Use { id } => {
                     if !std::mem::replace(&mut begun, true) {
@@ -271,6 +254,19 @@ impl<'a, L: LinearProtocol, N: NonlinearProtocol> ServerSession<'a, L, N> {
                 }
             }
         }
+    }
+
+    /// Says which of so many entries there are.
+    fn answer(
+        &mut self,
+        count: usize,
+        channel: &mut Channel,
+        shelf: Option<&dyn ServerShelf>,
+    ) -> Result<(), GazelleError> {
+        let EntryIds(ids) = channel.recv(&(count + 1))?;
+        let there = self.compare(shelf, &ids);
+        channel.send(&EntriesThere { there, replica: stored::replica(shelf) }, &count)?;
+        Ok(channel.flush()?)
     }
 
     /// Takes the entry that the client names off the store, and reads it.

@@ -21,8 +21,11 @@ pub trait SessionWatcher: Sync {
         None
     }
 
-    /// Handshake and setup are through.
+    /// Handshake and setup are through, but for late hints.
     fn set_up(&self, _setup: &Phase) {}
+
+    /// Hints have come beside the session's first inference, so many bytes of the setup's.
+    fn late_hints(&self, _bytes: &Phase) {}
 
     /// Before the material of an inference is made: whether it may be. The session ends if not.
     fn admit(&self) -> bool {
@@ -67,6 +70,11 @@ impl SessionWatcher for Recorder {
     fn set_up(&self, setup: &Phase) {
         // optional: a poisoned lock still holds what was recorded
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = *setup;
+    }
+
+    fn late_hints(&self, bytes: &Phase) {
+        // optional: a poisoned lock still holds what was recorded
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 += *bytes;
     }
 
     fn inferred(&self, report: &InferenceReport) {

@@ -35,7 +35,7 @@ fn steps(choice: StepChoice) -> Checked {
 
 /// Of a client, and of a server that audits as often; who asks does not look at the rate.
 pub(crate) fn suite<L>(linear: L, rate: AuditRate) -> Suite<L, Checked> {
-    let clients = Clients::Untrusted(BaseOt::Classic, rate);
+    let clients = Clients::Untrusted(BaseOt::Hybrid, rate);
     Suite::new(linear, steps(StepChoice::Checked)).with_clients(clients)
 }
 

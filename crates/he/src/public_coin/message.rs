@@ -73,6 +73,17 @@ pub struct HintMessage {
 }
 
 impl HintMessage {
+    /// No hints, with room for those of `shape`.
+    pub fn with_room(shape: &HintShape) -> Self {
+        Self { payload: Vec::with_capacity(Self::encoded_len(shape)) }
+    }
+
+    /// The same hints in messages of `each`, the last one of what is left.
+    pub fn cut(&self, each: HintShape) -> impl Iterator<Item = Self> {
+        let parts = self.payload.chunks(Self::encoded_len(&each).max(1));
+        parts.map(|part| Self { payload: part.to_vec() })
+    }
+
     /// Appends the hints of the rows that follow (for groups sent in several messages).
     pub fn append(&mut self, mut next: Self) {
         // Exactly: hints are most of what a client holds.

@@ -16,7 +16,7 @@ use super::kept::KeptDigest;
 use super::request::{RequestCoins, make, shares};
 use crate::packing::PackingScheme;
 use crate::plan::LinearPlan;
-use crate::traffic::hint_runs;
+use crate::traffic::hint_messages;
 
 /// One client's session with one server: the public coins and the stored hints.
 pub struct PublicCoinClient {
@@ -73,11 +73,8 @@ impl PublicCoinClient {
         context: &[u8; 32],
     ) -> Result<Self, ProtocolError> {
         let states = states(scheme, groups, plan)?;
-        let group = |state| ClientGroup {
-            state,
-            hints: OnceLock::new(),
-            inferences: AtomicU64::new(0),
-        };
+        let group =
+            |state| ClientGroup { state, hints: OnceLock::new(), inferences: AtomicU64::new(0) };
         let groups = states.into_iter().map(group).collect();
         Ok(Self { groups, coins: PublicCoins::from_joint(context) })
     }
@@ -174,10 +171,7 @@ impl LinearClient for PublicCoinClient {
     ) -> Result<(), ProtocolError> {
         for (number, ClientGroup { state, hints, .. }) in self.groups.iter().enumerate() {
             if !state.group.revealed {
-                let mut stored = HintMessage::default();
-                for run in hint_runs(state.layout.responses) {
-                    stored.append(channel.recv(&hint_shape(state, run.len()))?);
-                }
+                let stored = receive_hints(state, channel)?;
                 hints.set(stored).map_err(|_| Misuse::Unplanned("second hint"))?;
             }
             heard(number);
@@ -218,11 +212,7 @@ impl LinearClient for PublicCoinClient {
         let nonce: ReshareMessage = channel.recv(&())?;
         let mut fresh = None;
         if state.group.revealed {
-            let mut hints = HintMessage::default();
-            for run in hint_runs(state.layout.responses) {
-                hints.append(channel.recv(&hint_shape(state, run.len()))?);
-            }
-            fresh = Some(hints);
+            fresh = Some(receive_hints(state, channel)?);
         }
         Ok(Collected { pending, nonce, fresh })
     }
@@ -237,8 +227,9 @@ impl LinearClient for PublicCoinClient {
 
     fn kept_digest(&self) -> Option<[u8; 32]> {
         let mut digest = KeptDigest::new(&self.coins);
-        for hints in self.hints() {
-            digest.add(hints);
+        for group in self.groups.iter().filter(|group| !group.state.group.revealed) {
+            // Nothing is kept of a setup whose hints are not all here.
+            digest.add(group.hints.get()?);
         }
         Some(digest.finish())
     }
@@ -250,6 +241,16 @@ impl LinearClient for PublicCoinClient {
         }
         Ok(())
     }
+}
+
+/// All hints of a group.
+fn receive_hints(state: &GroupState, channel: &mut RecvHalf) -> Result<HintMessage, ProtocolError> {
+    let responses = state.layout.responses;
+    let mut hints = HintMessage::with_room(&hint_shape(state, responses));
+    for rows in hint_messages(responses) {
+        hints.append(channel.recv(&hint_shape(state, rows))?);
+    }
+    Ok(hints)
 }
 
 pub(super) fn hint_shape(group: &GroupState, responses: usize) -> HintShape {

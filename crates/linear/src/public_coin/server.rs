@@ -14,11 +14,11 @@ use gazelle_wire::{RecvHalf, SendHalf};
 use rand_core::CryptoRng;
 
 use super::client::hint_shape;
-use super::compiled::{Compiled, CompiledGroup, check_inference};
+use super::compiled::{Compiled, CompiledGroup, GroupState, check_inference};
 use super::kept::{self, KeptDigest};
 use super::request::{RequestCoins, from_he, make, shares};
 use crate::plain_kernels;
-use crate::traffic::hint_runs;
+use crate::traffic::{MESSAGE_ROWS, hint_messages, hint_runs};
 
 /// One server's session with one client: the public coins and the key of the hint secrets.
 pub struct PublicCoinServer {
@@ -113,8 +113,8 @@ impl PublicCoinServer {
         let binding = binding(&self.compiled, (number, group), 1 + inference);
         let source = key.source(&state.parameters, &self.coins, &binding);
         for run in hint_runs(state.layout.responses) {
-            let hints = source.hints(matrix, run.clone()).map_err(from_he)?;
-            send.send(&hints, &hint_shape(state, run.len()))?;
+            let rows = run.len();
+            send_cut(&source.hints(matrix, run).map_err(from_he)?, (state, rows), send)?;
         }
         Ok(source)
     }
@@ -157,11 +157,11 @@ fn send_hints(
             for (CompiledGroup { state, matrix, .. }, group) in compiled.groups.iter().zip(groups) {
                 let Some(source) = &group.source else { continue };
                 for run in hint_runs(state.layout.responses) {
-                    let shape = hint_shape(state, run.len());
+                    let rows = run.len();
                     let hints = source.hints(matrix, run).map_err(from_he);
                     let failed = hints.is_err();
                     // The receiver is gone only after an error of its own.
-                    if made.send((hints, shape)).is_err() || failed {
+                    if made.send((hints, (state, rows))).is_err() || failed {
                         return;
                     }
                 }
@@ -169,10 +169,10 @@ fn send_hints(
         });
         let mut sent = Ok(());
         let mut digest = KeptDigest::new(coins);
-        for (hints, shape) in &next {
+        for (hints, run) in &next {
             sent = hints.and_then(|hints| {
                 digest.add(&hints);
-                Ok(channel.send(&hints, &shape)?)
+                send_cut(&hints, run, channel)
             });
             if sent.is_err() {
                 break;
@@ -184,6 +184,19 @@ fn send_hints(
             Err(_) => Err(ProtocolError::Panicked),
         }
     })
+}
+
+/// Sends the hints of a run of so many rows, cut into messages.
+fn send_cut(
+    hints: &HintMessage,
+    (state, rows): (&GroupState, usize),
+    channel: &mut SendHalf,
+) -> Result<(), ProtocolError> {
+    let messages = hints.cut(hint_shape(state, MESSAGE_ROWS));
+    for (message, rows) in messages.zip(hint_messages(rows)) {
+        channel.send(&message, &hint_shape(state, rows))?;
+    }
+    Ok(())
 }
 
 /// What the hint secrets of a group are bound to.

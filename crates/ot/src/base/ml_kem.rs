@@ -1,20 +1,31 @@
 //! The lattice half of the base OTs: encapsulation keys of ML-KEM-512 (FIPS 203) as elements of a group,
-//! and a *programmable-once public function* of them, so that a receiver says one element per OT.
+//! and a *programmable-once public function* of them, so that a receiver says one element for two OTs.
 //!
 //! An encapsulation key is a vector of 512 numbers modulo 3329 (12 bits each) and the 32 bytes from which
 //! its matrix follows. Pairs of such a vector and 256 bits are added in both parts; a key is
 //! indistinguishable from a uniform element by module LWE.
 //!
 //! ```text
-//! F(s, T)(x) = T + H(x, s ^ H'(x, T)),  x = 0, 1        s: 384 bits, T: an element
+//! F(s, T)(x) = T + H(x, s ^ H'(x, T)),  x = 0, 1, 2, 3        s: 384 bits, T: an element
 //! so that F(c) = A:  r random, T = A - H(c, r), s = r ^ H'(c, T)
 //! ```
 //!
 //! (s, T) looks random whatever c is, if A does; and whoever fixes the value at one x has no say in that
-//! at the other: T and s fix its argument of H.
+//! at the others: T and s fix their arguments of H.
+//!
+//! One of four strings gives two OTs, with choices `c_0`, `c_1` and c = 2 `c_0` + `c_1`:
+//!
+//! | sender | receiver |
+//! |---|---|
+//! | a key encapsulated to F(x, y), of two halves `a_xy`, `b_xy` -> | has `a_c`, `b_c` |
+//! | `d_x = a_x0 ^ a_x1`, `e_y = b_0y ^ b_1y` -> | |
+//! | strings `a_00`, `a_10` and `b_00`, `b_01` | `a_c ^ c_1 d_{c_0}`, `b_c ^ c_0 e_{c_1}` |
+//!
+//! Who has one key has one string of each OT: the other one's two halves are both unknown to it, and d or e says
+//! their difference.
 //!
 //! Source: the Feistel POPF of `McQuoid`, Rosulek, Roy, "Minimal Symmetric PAKE and 1-out-of-N OT from
-//! Programmable-Once Public Functions" (CCS 2020); batches: their "Batching Base Oblivious
+//! Programmable-Once Public Functions" (CCS 2020), which are for 1 of N; batches: their "Batching Base Oblivious
 //! Transfers" (ASIACRYPT 2021).
 
 use gazelle_wire::traffic::framed_len;
@@ -25,7 +36,7 @@ use rayon::prelude::*;
 use subtle::{Choice, ConditionallySelectable};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Key, oracle};
+use super::oracle;
 use crate::traffic::OtTraffic;
 
 /// The modulus.
@@ -40,16 +51,32 @@ const CIPHERTEXT_BYTES: usize = 768;
 const SALT_BYTES: usize = 48;
 /// Bytes of a function: T, then s.
 const FUNCTION_BYTES: usize = ELEMENT_BYTES + SALT_BYTES;
+/// Places of a function.
+const PLACES: u8 = 4;
+/// Bytes of the ciphertexts of a function's places, and of what makes two OTs of their keys.
+const CIPHERTEXTS_BYTES: usize = PLACES as usize * CIPHERTEXT_BYTES;
+const ANSWER_BYTES: usize = CIPHERTEXTS_BYTES + 4 * STRING_BYTES;
+/// Bytes of a string: half a key.
+const STRING_BYTES: usize = 16;
 /// Labels of the hash into the group, H, and of that into salts, H'.
-const HASH: &str = "gazelle-ot 2026 base OT hash to ML-KEM-512 keys v2";
-const SALT: &str = "gazelle-ot 2026 base OT hash to salts v1";
+const HASH: &str = "gazelle-ot 2026 base OT hash to ML-KEM-512 keys v3";
+const SALT: &str = "gazelle-ot 2026 base OT hash to salts v2";
 
-/// Functions on the wire, one per OT: T, every number below 3329, and s.
+/// What an OT gives.
+pub(super) type LatticeString = [u8; STRING_BYTES];
+
+/// Pairs of so many OTs. If they are odd the last pair's second choice is 0, which leaves the first OT's string what the
+/// key says, whatever the differences are.
+pub(super) const fn pairs(count: usize) -> usize {
+    count.div_ceil(2)
+}
+
+/// Functions on the wire, one per pair of OTs: T, every number below 3329, and s.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LatticeKeysMessage(pub Vec<[u8; FUNCTION_BYTES]>);
 
 impl Message for LatticeKeysMessage {
-    /// The number of OTs.
+    /// The number of pairs.
     type Shape = usize;
     const KIND: u16 = 0x0305;
     const NAME: &'static str = "base OT lattice keys";
@@ -70,48 +97,64 @@ impl Message for LatticeKeysMessage {
     }
 }
 
-/// `LatticeCiphertextsMessage` on the wire.
+/// What the sender says of each pair: a ciphertext for each place, then `d_0`, `d_1`, `e_0`, `e_1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LatticeCiphertextsMessage(pub Vec<[u8; CIPHERTEXT_BYTES]>);
+pub(crate) struct LatticeAnswersMessage(pub Vec<[u8; ANSWER_BYTES]>);
 
-impl Message for LatticeCiphertextsMessage {
-    /// The number of ciphertexts.
+impl Message for LatticeAnswersMessage {
+    /// The number of pairs.
     type Shape = usize;
     const KIND: u16 = 0x0306;
     const NAME: &'static str = "base OT lattice ciphertexts";
 
     fn encoded_len(shape: &usize) -> usize {
-        CIPHERTEXT_BYTES * shape
+        ANSWER_BYTES * shape
     }
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.0.as_flattened());
     }
     fn decode(input: &mut Reader<'_>, shape: &usize) -> Result<Self, DecodeError> {
-        let (parts, _) = input.take(CIPHERTEXT_BYTES * shape)?.as_chunks::<CIPHERTEXT_BYTES>();
-        Ok(Self(parts.to_vec()))
+        let (answers, _) = input.take(ANSWER_BYTES * shape)?.as_chunks::<ANSWER_BYTES>();
+        Ok(Self(answers.to_vec()))
     }
 }
 
-/// Encapsulates to both values of each OT's function: the ciphertexts and the keys, `[OT][string]`. The
+/// Encapsulates to all values of each function: what to say, and both strings of each OT, `[OT][string]`. The
 /// functions' numbers are reduced, as their decoding has checked.
 pub(super) fn encapsulate(
     binding: &[u8; 32],
     functions: &LatticeKeysMessage,
     rng: &mut (dyn CryptoRng + Send),
-) -> (LatticeCiphertextsMessage, Vec<Key>) {
-    let mut coins = Zeroizing::new(vec![[0u8; 32]; 2 * functions.0.len()]);
-    rng.fill_bytes(coins.as_flattened_mut());
-    let pairs = functions.0.par_iter().zip(coins.as_chunks::<2>().0);
-    let made = pairs.enumerate().map(|(index, (function, coins))| {
-        [(false, coins[0]), (true, coins[1])].map(|(x, coins)| {
-            let key = evaluate(binding, index, function, x).encode();
-            let (ciphertext, shared) = mlkem512::encapsulate(&MlKem512PublicKey::from(key), coins);
-            (<[u8; CIPHERTEXT_BYTES]>::from(ciphertext), shared)
-        })
+) -> (LatticeAnswersMessage, Vec<LatticeString>) {
+    let mut coins = Zeroizing::new(vec![[[0u8; 32]; PLACES as usize]; functions.0.len()]);
+    rng.fill_bytes(coins.as_flattened_mut().as_flattened_mut());
+    let pairs = functions.0.par_iter().zip(coins.par_iter()).enumerate();
+    let made = pairs.map(|(index, (function, coins))| {
+        let mut answer = [0; ANSWER_BYTES];
+        let (ciphertexts, differences) = answer.split_at_mut(CIPHERTEXTS_BYTES);
+        let mut halves = [[[0; STRING_BYTES]; 2]; PLACES as usize];
+        let places = coins.iter().zip(ciphertexts.as_chunks_mut().0).zip(&mut halves);
+        for (x, ((coins, slot), halves)) in (0..PLACES).zip(places) {
+            let key = MlKem512PublicKey::from(evaluate(binding, index, function, x).encode());
+            let (ciphertext, mut shared) = mlkem512::encapsulate(&key, *coins);
+            *slot = ciphertext.into();
+            halves.copy_from_slice(shared.as_chunks().0);
+            shared.zeroize();
+        }
+        let [[a00, b00], [a01, b01], [a10, b10], [a11, b11]] = &halves;
+        let said = [xor(a00, a01), xor(a10, a11), xor(b00, b10), xor(b01, b11)];
+        differences.copy_from_slice(said.as_flattened());
+        let strings = [*a00, *a10, *b00, *b01];
+        halves.zeroize();
+        (answer, strings)
     });
-    let made: Vec<[_; 2]> = made.collect();
-    let (ciphertexts, keys) = made.into_iter().flatten().unzip();
-    (LatticeCiphertextsMessage(ciphertexts), keys)
+    let (answers, strings): (_, Vec<_>) = made.unzip();
+    let strings = Zeroizing::new(strings);
+    (LatticeAnswersMessage(answers), strings.as_flattened().to_vec())
+}
+
+fn xor(a: &LatticeString, b: &LatticeString) -> LatticeString {
+    (u128::from_le_bytes(*a) ^ u128::from_le_bytes(*b)).to_le_bytes()
 }
 
 /// A secret key. Wiped on drop.
@@ -125,8 +168,12 @@ impl Drop for SecretKey {
 
 /// The receiver's key pairs and what it says.
 pub(super) struct KeyPairs {
+    /// Of each pair of OTs.
+    choices: Zeroizing<Vec<[u8; 2]>>,
     secrets: Vec<SecretKey>,
     message: LatticeKeysMessage,
+    /// OTs.
+    count: usize,
 }
 
 impl KeyPairs {
@@ -136,44 +183,76 @@ impl KeyPairs {
         binding: &[u8; 32],
         rng: &mut (dyn CryptoRng + Send),
     ) -> Self {
+        let count = choices.len();
+        let mut pairs = Zeroizing::new(vec![[0u8; 2]; pairs(count)]);
+        pairs.as_flattened_mut().iter_mut().zip(choices).for_each(|(slot, c)| *slot = (*c).into());
+        let choices = pairs;
         let mut seeds = Zeroizing::new(vec![[0u8; 64]; choices.len()]);
         rng.fill_bytes(seeds.as_flattened_mut());
         let mut salts = Zeroizing::new(vec![[0u8; SALT_BYTES]; choices.len()]);
         rng.fill_bytes(salts.as_flattened_mut());
         let pairs = choices.par_iter().zip(seeds.par_iter()).zip(salts.par_iter()).enumerate();
-        let made = pairs.map(|(index, ((choice, seed), salt))| {
+        let made = pairs.map(|(index, (([c0, c1], seed), salt))| {
             let (secret, public) = mlkem512::generate_key_pair(*seed).into_parts();
-            (SecretKey(secret), program(binding, index, *choice, public.as_slice(), salt))
+            let place = 2 * c0 + c1;
+            (SecretKey(secret), program(binding, index, place, public.as_slice(), salt))
         });
         let (secrets, message) = made.collect();
-        Self { secrets, message: LatticeKeysMessage(message) }
+        Self { choices, secrets, message: LatticeKeysMessage(message), count }
     }
 
     pub(super) fn message(&self) -> &LatticeKeysMessage {
         &self.message
     }
 
-    /// The key of the choice of each OT; a ciphertext that is none gives a random key.
-    pub(super) fn decapsulate(
-        &self,
-        choices: &[bool],
-        ciphertexts: &LatticeCiphertextsMessage,
-    ) -> Vec<Key> {
-        let pairs = ciphertexts.0.as_chunks::<2>().0.par_iter().zip(choices).zip(&self.secrets);
-        let keys = pairs.map(|(([zero, one], choice), secret)| {
-            let choice = Choice::from(u8::from(*choice));
-            let chosen = <[u8; CIPHERTEXT_BYTES]>::conditional_select(zero, one, choice);
-            mlkem512::decapsulate(&secret.0, &MlKem512Ciphertext::from(chosen))
+    /// The chosen string of each OT; a ciphertext that is none gives random ones.
+    pub(super) fn decapsulate(&self, answers: &LatticeAnswersMessage) -> Vec<LatticeString> {
+        let pairs = answers.0.par_iter().zip(self.choices.par_iter()).zip(&self.secrets);
+        let strings = pairs.map(|((answer, choices), secret)| {
+            let (ciphertexts, differences) = answer.split_at(CIPHERTEXTS_BYTES);
+            let [c0, c1] = choices.map(Choice::from);
+            let ciphertext = chosen_of_four::<CIPHERTEXT_BYTES>(ciphertexts, [c0, c1]);
+            let mut key = mlkem512::decapsulate(&secret.0, &MlKem512Ciphertext::from(ciphertext));
+            let zero = [0; STRING_BYTES];
+            let (differences, _) = differences.as_chunks::<STRING_BYTES>();
+            let [a, b] = match (key.as_chunks().0, differences) {
+                ([a, b], [d0, d1, e0, e1]) => {
+                    let d = LatticeString::conditional_select(d0, d1, c0);
+                    let e = LatticeString::conditional_select(e0, e1, c1);
+                    let d = LatticeString::conditional_select(&zero, &d, c1);
+                    let e = LatticeString::conditional_select(&zero, &e, c0);
+                    [xor(a, &d), xor(b, &e)]
+                }
+                // Their lengths are constants.
+                _ => [zero; 2],
+            };
+            key.zeroize();
+            [a, b]
         });
-        keys.collect()
+        // Collected where it stays: a vector that grows leaves strings behind.
+        let strings: Zeroizing<Vec<[LatticeString; 2]>> = Zeroizing::new(strings.collect());
+        let strings = strings.as_flattened();
+        strings.get(..self.count).unwrap_or(strings).to_vec()
+    }
+}
+
+/// Part 2 `c_0` + `c_1` of four, all of which are read.
+fn chosen_of_four<const BYTES: usize>(parts: &[u8], [c0, c1]: [Choice; 2]) -> [u8; BYTES] {
+    match parts.as_chunks::<BYTES>().0 {
+        [p00, p01, p10, p11] => {
+            let zero = <[u8; BYTES]>::conditional_select(p00, p01, c1);
+            let one = <[u8; BYTES]>::conditional_select(p10, p11, c1);
+            <[u8; BYTES]>::conditional_select(&zero, &one, c0)
+        }
+        _ => [0; BYTES],
     }
 }
 
 /// Exact bytes of `count` OTs.
 pub(super) fn traffic(count: usize) -> OtTraffic {
     OtTraffic {
-        sender_to_receiver: framed_len(2 * CIPHERTEXT_BYTES * count),
-        receiver_to_sender: framed_len(FUNCTION_BYTES * count),
+        sender_to_receiver: framed_len(ANSWER_BYTES * pairs(count)),
+        receiver_to_sender: framed_len(FUNCTION_BYTES * pairs(count)),
     }
 }
 
@@ -190,8 +269,8 @@ fn split(function: &[u8; FUNCTION_BYTES]) -> (&[u8; ELEMENT_BYTES], &[u8]) {
     (element.first().unwrap_or(&[0; ELEMENT_BYTES]), salt)
 }
 
-/// The value at x of the function of OT `index`.
-fn evaluate(binding: &[u8; 32], index: usize, function: &[u8; FUNCTION_BYTES], x: bool) -> Element {
+/// The value at x of the function of pair `index`.
+fn evaluate(binding: &[u8; 32], index: usize, function: &[u8; FUNCTION_BYTES], x: u8) -> Element {
     let (element, salt) = split(function);
     let mut argument = salt_hash(binding, index, x, element);
     argument.iter_mut().zip(salt).for_each(|(a, b)| *a ^= b);
@@ -202,7 +281,7 @@ fn evaluate(binding: &[u8; 32], index: usize, function: &[u8; FUNCTION_BYTES], x
 fn program(
     binding: &[u8; 32],
     index: usize,
-    x: bool,
+    x: u8,
     key: &[u8; ELEMENT_BYTES],
     r: &[u8; SALT_BYTES],
 ) -> [u8; FUNCTION_BYTES] {
@@ -215,12 +294,12 @@ fn program(
 }
 
 /// H: into the group.
-fn hash(binding: &[u8; 32], index: usize, x: bool, argument: &[u8]) -> Element {
+fn hash(binding: &[u8; 32], index: usize, x: u8, argument: &[u8]) -> Element {
     Element::sample(oracle(HASH, binding, index, x, argument))
 }
 
 /// H': into salts.
-fn salt_hash(binding: &[u8; 32], index: usize, x: bool, element: &[u8]) -> [u8; SALT_BYTES] {
+fn salt_hash(binding: &[u8; 32], index: usize, x: u8, element: &[u8]) -> [u8; SALT_BYTES] {
     let mut salt = [0; SALT_BYTES];
     oracle(SALT, binding, index, x, element).fill(&mut salt);
     salt
@@ -305,129 +384,4 @@ const fn reduce(x: u16) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use gazelle_prg::{Prg, Seed};
-    use ml_kem::array::Array;
-    use ml_kem::{Decapsulate, KeyExport};
-
-    use super::*;
-
-    fn element(tag: u8) -> Element {
-        Element::sample(oracle(HASH, &[tag; 32], 0, false, b""))
-    }
-
-    #[test]
-    fn properties_elements_form_a_group_and_survive_encoding() {
-        let (a, b) = (element(1).encode(), element(2).encode());
-        let sum = Element::decode(&a).plus(&Element::decode(&b));
-        assert!(sum.numbers.iter().all(|x| *x < Q));
-        assert_eq!(sum.minus(&Element::decode(&b)).encode(), a);
-        assert_ne!(a, b);
-        for x in 0..2 * Q {
-            assert_eq!(reduce(x), x % Q);
-        }
-        let mean = f64::from(element(3).numbers.iter().map(|x| u32::from(*x)).sum::<u32>()) / 512.0;
-        assert!((mean - 1664.0).abs() < 6.0 * 961.0 / 512f64.sqrt(), "{mean}");
-    }
-
-    #[test]
-    fn conformance_keys_of_the_library_are_elements() {
-        let (_, public) = mlkem512::generate_key_pair([7; 64]).into_parts();
-        let element = Element::decode(public.as_slice());
-        assert!(element.numbers.iter().all(|x| *x < Q));
-        assert_eq!(element.encode(), *public.as_slice());
-    }
-
-    /// The same keys, ciphertexts and shared keys as `ml-kem`, another implementation of FIPS 203.
-    #[test]
-    fn conformance_the_library_agrees_with_another_one() {
-        for round in 0..32u8 {
-            let (seed, coins) = ([round; 64], [round ^ 0xa5; 32]);
-            let theirs = ml_kem::DecapsulationKey512::from_seed(Array(seed));
-            let (secret, public) = mlkem512::generate_key_pair(seed).into_parts();
-            assert_eq!(theirs.encapsulation_key().to_bytes().0, *public.as_slice());
-            let (ciphertext, shared) = mlkem512::encapsulate(&public, coins);
-            let other =
-                theirs.encapsulation_key().encapsulate_deterministic(&ml_kem::B32::from(coins));
-            assert_eq!((other.0.0, other.1.0), (*ciphertext.as_slice(), shared));
-            assert_eq!(mlkem512::decapsulate(&secret, &ciphertext), shared);
-            // What is no ciphertext gives a key that both derive alike.
-            let mut wrong = *ciphertext.as_slice();
-            wrong[usize::from(round) * 23] ^= 1;
-            let rejected = mlkem512::decapsulate(&secret, &MlKem512Ciphertext::from(wrong));
-            assert_eq!(theirs.decapsulate(&Array(wrong)).0, rejected);
-            assert_ne!(rejected, shared);
-        }
-    }
-
-    #[test]
-    fn adversarial_numbers_that_are_not_reduced_are_refused() {
-        let bytes = |numbers: u16| {
-            let element = Element { numbers: [numbers; NUMBERS], seed: [9; 32] }.encode();
-            [&element[..], &[7; SALT_BYTES]].concat()
-        };
-        let decode =
-            |bytes: &[u8]| gazelle_wire::message::decode_all::<LatticeKeysMessage>(bytes, &1);
-        assert!(decode(&bytes(Q - 1)).is_ok());
-        assert!(decode(&bytes(Q)).is_err() && decode(&bytes(4095)).is_err());
-    }
-
-    /// As in `ristretto`: a receiver that wants both strings has key pairs of its own for both places. A
-    /// function has room for one of them; whichever way it is put together, no secret key that the
-    /// receiver has opens the other string. Keys that the sender takes as they come open both.
-    #[test]
-    fn adversarial_two_key_pairs_open_both_strings_of_bare_keys_and_one_of_a_function() {
-        let mut rng = Prg::new(&Seed::from_bytes([31; 16]), 1);
-        let binding = [5; 32];
-        let pairs = [[1; 64], [2; 64]].map(|seed| mlkem512::generate_key_pair(seed).into_parts());
-        let keys = [0, 1].map(|at: usize| *pairs[at].1.as_slice());
-        let r = [[8; SALT_BYTES], [9; SALT_BYTES]];
-        let opens = |ciphertext: &[u8; CIPHERTEXT_BYTES], shared: &Key| {
-            pairs.each_ref().map(|(secret, _)| {
-                mlkem512::decapsulate(secret, &MlKem512Ciphertext::from(*ciphertext)) == *shared
-            })
-        };
-        // Honest at one place; T for the one place and the salt for the other.
-        let zero = program(&binding, 0, false, &keys[0], &r[0]);
-        let one = program(&binding, 0, true, &keys[1], &r[1]);
-        let mut mixed = zero;
-        let salt = salt_hash(&binding, 0, true, split(&zero).0);
-        let salt = salt.iter().zip(&r[1]).map(|(hashed, r)| hashed ^ r);
-        mixed.iter_mut().skip(ELEMENT_BYTES).zip(salt).for_each(|(slot, byte)| *slot = byte);
-        let none = [false; 2];
-        let cases =
-            [(zero, [[true, false], none]), (one, [none, [false, true]]), (mixed, [none, none])];
-        for (function, opened) in cases {
-            let message = LatticeKeysMessage(vec![function]);
-            let (ciphertexts, shared) = encapsulate(&binding, &message, &mut rng);
-            let strings = [0, 1].map(|j: usize| opens(&ciphertexts.0[j], &shared[j]));
-            assert_eq!(strings, opened);
-        }
-        // The function off: the sender takes the keys as they come.
-        for (at, (_, public)) in pairs.iter().enumerate() {
-            let (ciphertext, shared) = mlkem512::encapsulate(public, [at as u8; 32]);
-            assert!(opens(ciphertext.as_slice(), &shared)[at], "string {at}");
-        }
-    }
-
-    #[test]
-    fn properties_a_function_has_the_programmed_value_at_its_place_and_another_elsewhere() {
-        let binding = [3; 32];
-        let key = element(4).encode();
-        for x in [false, true] {
-            let function = program(&binding, 5, x, &key, &[8; SALT_BYTES]);
-            assert_eq!(evaluate(&binding, 5, &function, x).encode(), key);
-            assert_ne!(evaluate(&binding, 5, &function, !x).encode(), key);
-            assert_ne!(evaluate(&binding, 6, &function, x).encode(), key);
-            // Every bit of s and T moves the other value: nothing of it can be chosen afterwards.
-            let other = evaluate(&binding, 5, &function, !x).encode();
-            for at in [0, ELEMENT_BYTES - 1, ELEMENT_BYTES, FUNCTION_BYTES - 1] {
-                let mut changed = function;
-                changed[at] ^= 1;
-                let moved = evaluate(&binding, 5, &changed, !x).encode();
-                let same = moved.iter().zip(&other).filter(|(a, b)| a == b).count();
-                assert!(same < ELEMENT_BYTES / 16, "{at}: {same}");
-            }
-        }
-    }
-}
+mod tests;

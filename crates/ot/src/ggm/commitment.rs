@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Sums of levels that fit no tree are caught, unless they change nothing for this holder's paths: that
-//! is a guess of path bits, each wrong with probability 1/2 and punished by the end of the session. `T_i`
+//! is a guess that the path lies in a set, punished by the end of the session where it does not. `T_i`
 //! shows the hash of an unknown leaf, h the hash of all: nothing about the leaf itself. Index, place, and
 //! a key for session, purpose and forest are hashed along, so that one guess at a leaf is tested against
 //! one leaf alone: 2^128 guesses, whatever the number of trees and sessions.

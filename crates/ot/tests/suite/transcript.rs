@@ -13,8 +13,8 @@ use super::support::rng;
 fn iknp_sends_127_bits_per_ot_one_way() {
     let iknp = Iknp::new();
     let setup = OtTraffic {
-        sender_to_receiver: 8 + 254 * 32 + 8 + 127 * 848,
-        receiver_to_sender: 8 + 32 + 8 + 254 * 768,
+        sender_to_receiver: 8 + 254 * 32 + 8 + 64 * 848,
+        receiver_to_sender: 8 + 32 + 8 + 64 * 4 * (768 + 16),
     };
     assert_eq!(iknp.setup_traffic(), setup);
     let setup = OtTraffic { sender_to_receiver: 8 + 254 * 32, receiver_to_sender: 8 + 32 };

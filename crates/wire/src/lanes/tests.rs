@@ -7,7 +7,7 @@ use crate::recording::{self, frames};
 use crate::traffic::framed_len;
 
 /// More than all that is said on the second lane, whenever it is taken.
-const ENOUGH: usize = 8 << 20;
+const ENOUGH: LaneLimits = LaneLimits { first: LaneLimits::FIRST, second: 8 << 20 };
 
 fn bytes(count: usize, seed: usize) -> Bytes {
     Bytes((0..count).map(|i| (i * 7 + seed) as u8).collect())
@@ -127,7 +127,8 @@ fn adversarial_a_peer_that_floods_the_second_lane_is_cut_off() {
         });
         // Nobody takes what comes on the second lane.
         let hears = move || {
-            let (_lanes, [mut one, _other]) = a.lanes(300_000).unwrap();
+            let (_lanes, [mut one, _other]) =
+                a.lanes(LaneLimits { second: 300_000, ..ENOUGH }).unwrap();
             one.recv::<Bytes>(&1).unwrap_err()
         };
         let error = threads.spawn(hears).join().unwrap();
@@ -176,12 +177,42 @@ fn a_busy_first_lane_keeps_so_much_and_no_more() {
             other
         });
         std::thread::sleep(Duration::from_millis(100));
-        assert!(lock(&shared.reading).kept[0].len() < KEPT + 2 * PIECE);
+        assert!(lock(&shared.reading).kept[0].len() < LaneLimits::FIRST + 2 * PIECE);
         for _ in 0..100 {
             one.recv::<Bytes>(&60_000).unwrap();
         }
         let other = late.join().unwrap();
         drop(shared);
+        lanes.join([one, other]).unwrap();
+        sends.join().unwrap();
+    });
+}
+
+/// Who takes the first lane only when something has come on the second says so: all of it is kept, and nobody waits for
+/// the other. From then on less is.
+#[test]
+fn what_lies_behind_a_first_lane_that_waits_for_it_comes_where_all_of_that_is_kept() {
+    let (mut a, mut b) = memory::pair();
+    let all = LaneLimits { first: 7 << 20, ..ENOUGH };
+    std::thread::scope(|threads| {
+        let sends = threads.spawn(move || {
+            let (lanes, [mut one, mut other]) = b.lanes(ENOUGH).unwrap();
+            for _ in 0..100 {
+                one.send(&bytes(60_000, 1), &60_000).unwrap();
+            }
+            one.flush().unwrap();
+            other.send(&bytes(1, 1), &1).unwrap();
+            other.flush().unwrap();
+            one.send(&bytes(60_000, 1), &60_000).unwrap();
+            lanes.join([one, other]).unwrap();
+        });
+        let (lanes, [mut one, mut other]) = a.lanes(all).unwrap();
+        other.recv::<Bytes>(&1).unwrap();
+        assert!(lock(&lanes.shared.reading).kept[0].len() >= 6_000_000);
+        lanes.handle().limit(ENOUGH);
+        for _ in 0..101 {
+            one.recv::<Bytes>(&60_000).unwrap();
+        }
         lanes.join([one, other]).unwrap();
         sends.join().unwrap();
     });
@@ -282,7 +313,7 @@ fn adversarial_what_lies_behind_the_end_of_the_first_lane_keeps_nobody_waiting()
             let shared = Arc::clone(&lanes.shared);
             std::thread::scope(|threads| {
                 let late = threads.spawn(move || other.recv::<Bytes>(&1).map(drop));
-                while lock(&shared.reading).kept[0].len() < KEPT {
+                while lock(&shared.reading).kept[0].len() < LaneLimits::FIRST {
                     std::thread::yield_now();
                 }
                 lanes.first_is_through();

@@ -27,7 +27,7 @@ fn visit(
     move |mut channel| {
         let offer = request(&mut channel, &hello, &[5; 32], &mut |_| false)?;
         let description = offer.description().to_vec();
-        assert_eq!((offer.version(), offer.allowance()), (5, 7));
+        assert_eq!((offer.version(), offer.allowance()), (6, 7));
         offer.accept(&mut channel, suite)?;
         Ok(description)
     }
@@ -92,7 +92,7 @@ fn another_suite_fails_at_the_server() {
 
 #[test]
 fn another_version_is_told_to_both() {
-    for (lowest, highest) in [(1, 4), (6, 9)] {
+    for (lowest, highest) in [(1, 5), (7, 9)] {
         let hello = Hello { versions: Versions { lowest, highest }, ..Hello::default() };
         let (client, server) = run_two(visit(hello, b""), serve(vec![1], b""));
         let (client, server) = (client.unwrap_err(), server.unwrap_err());
@@ -101,7 +101,7 @@ fn another_version_is_told_to_both() {
         assert!(matches!(server, HandshakeError::Version { ours, theirs }
             if ours == VERSIONS && theirs == Some(hello.versions)));
         let wanted = format!(
-            "the other party speaks version {lowest} to {highest} of the protocol, this program 5"
+            "the other party speaks version {lowest} to {highest} of the protocol, this program 6"
         );
         assert_eq!(server.to_string(), wanted);
     }
@@ -132,10 +132,10 @@ fn known_answer_a_client_of_version_2_is_told_the_version_of_this_server() {
     hello.extend([0xee; 166 - 12]);
     let (mut channel, said) = scripted(hello);
     let error = greet(&mut channel).unwrap_err();
-    let wanted = "the other party speaks version 2 of the protocol, this program 5";
+    let wanted = "the other party speaks version 2 of the protocol, this program 6";
     assert_eq!(error.to_string(), wanted);
     // Header, status, highest, lowest, nothing more.
-    let mut answer = vec![0x11, 0, 0, 0, 47, 0, 0, 0, 2, 5, 0, 5, 0, 0, 0];
+    let mut answer = vec![0x11, 0, 0, 0, 47, 0, 0, 0, 2, 6, 0, 6, 0, 0, 0];
     answer.extend([0; 40]);
     assert_eq!(*said.lock().unwrap(), answer);
 }
@@ -146,10 +146,10 @@ fn known_answer_a_server_of_version_2_is_understood_as_an_older_one() {
     answer.extend([0; 46]);
     let (mut channel, said) = scripted(answer);
     let error = request(&mut channel, &Hello::default(), &[5; 32], &mut |_| false).unwrap_err();
-    let wanted = "the other party speaks an older version of the protocol, this program 5";
+    let wanted = "the other party speaks an older version of the protocol, this program 6";
     assert_eq!(error.to_string(), wanted);
     let said = said.lock().unwrap();
-    assert_eq!(said[..20], *b"\x10\0\0\0\xa6\0\0\0gazelle\0\x05\0\x05\0");
+    assert_eq!(said[..20], *b"\x10\0\0\0\xa6\0\0\0gazelle\0\x06\0\x06\0");
     assert_eq!(said.len(), 8 + 166);
 }
 

@@ -69,7 +69,7 @@ fn a_long_message_takes_a_header_per_mebibyte() {
 }
 
 #[test]
-fn the_hello_of_version_five_is_174_bytes() {
+fn the_hello_of_version_six_is_174_bytes() {
     let hello = handshake::Hello {
         caps: handshake::Caps { traffic_bytes: 1, memory_bytes: 2, features: 0 },
         model: handshake::ModelName::new("digits").unwrap(),
@@ -89,7 +89,7 @@ fn the_hello_of_version_five_is_174_bytes() {
     let commitment = hex(&blake3::derive_key(label, &[3; 32]));
     let expected = [
         "1000 0000 a6000000",
-        "67617a656c6c6500 0500 0500",
+        "67617a656c6c6500 0600 0600",
         "0100000000000000 0200000000000000 0000000000000000",
         "00",
         "646967697473",

@@ -13,9 +13,9 @@ use crate::error::GazelleError;
 use crate::report::Meter;
 use crate::session::Progress;
 use crate::session::apart::apart;
-use crate::session::at_once::{FirstError, late_bytes, most_under_way, sides, split};
+use crate::session::at_once::{FirstError, lane_limits, late_bytes, sides, split};
 use crate::session::hint_gate::{Closing, HintGate};
-use crate::session::kept::LINEAR;
+use crate::session::kept::{self, LINEAR, LateHints};
 use crate::session::message::ClientCommand;
 use crate::suite::Hints;
 
@@ -24,12 +24,12 @@ const PHASE: &str = "inference";
 
 impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
     /// Makes material and uses it for `input` side by side; `session`: for the online phase. With `late` the hints of
-    /// the setup come beside.
+    /// the setup come beside, and it is kept when all are here.
     pub(super) fn at_once(
         &mut self,
         input: Shares,
         mut session: N::Client,
-        late: bool,
+        late: Option<LateHints<'_>>,
         rng: &mut (dyn CryptoRng + Send),
     ) -> Result<Inference, GazelleError> {
         self.hear()?;
@@ -46,42 +46,46 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         let offline_seconds = AtomicU64::new(0);
         let made = || offline_seconds.store(meter.seconds().to_bits(), Ordering::Relaxed);
         let first = FirstError::default();
-        let most = most_under_way(&self.traffic, late);
-        let (beside, online) = sides(&first, most, &made);
-        let Self { plan, made: protocols, channel, observer, .. } = self;
+        let (beside, online) = sides(&first, lane_limits(&self.traffic, late.is_some()), &made);
+        let Self { plan, made: protocols, channel, observer, bound, .. } = self;
         let (linear, nonlinear) = protocols.as_mut().ok_or_else(no_setup)?;
         nonlinear.record(false);
         let (plan, linear, observer) = (&*plan, &*linear, observer.as_deref());
         if let Some(observer) = observer {
             observer(&Progress { phase: PHASE, done: 0, of: plan.steps().len(), layer: "" });
         }
-        let gate = late.then(HintGate::new);
+        let (gate, bound) = (late.map(|late| (HintGate::new(), late)), &*bound);
         let gate = gate.as_ref();
-        let hear = |channel: &mut Channel| {
-            let Some(gate) = gate else { return Ok(()) };
-            let mut fails = Closing(Some(gate));
-            let heard = linear.hear_hints(channel.recv_half()?, &mut |group| gate.heard(group));
-            heard.map_err(GazelleError::layer(LINEAR))?;
-            fails.0 = None;
-            Ok(())
-        };
         let both = std::thread::scope(|scope| {
-            let infer = || {
+            let session = &mut session;
+            let hear = |channel: &mut Channel| {
+                let Some((gate, LateHints { id, shelf })) = gate else { return Ok(()) };
+                let mut fails = Closing(Some(gate));
+                let heard = linear.hear_hints(channel.recv_half()?, &mut |group| gate.heard(group));
+                heard.map_err(GazelleError::layer(LINEAR))?;
+                fails.0 = None;
+                // A shelf takes as long as its disk: nothing waits for it before the end.
+                let keep = move || kept::keep(linear, *id, (*shelf, bound));
+                let kept = named("shelf").spawn_scoped(scope, keep);
+                kept.map(|_| ()).map_err(|_| GazelleError::Panicked)
+            };
+            let infer = move || {
                 online.run(hear, |channel, input_mask, materials| {
                     let seen = OnlineObserver { observer, phase: PHASE };
-                    let talk = OnlineRun { plan, session: &mut session, channel, seen };
+                    let talk = OnlineRun { plan, session, channel, seen };
                     talk.run(id, input.sub(&input_mask), |step| materials.take(step))
                 })
             };
-            let online = std::thread::Builder::new().name("online".into());
-            let online = online.spawn_scoped(scope, infer).map_err(|_| GazelleError::Panicked)?;
+            let online = named("online").spawn_scoped(scope, infer);
+            let online = online.map_err(|_| GazelleError::Panicked)?;
             let offline = apart(start, || {
                 beside.run(channel, |channel, handing| {
+                    let gate = gate.map(|(gate, _)| gate);
                     let beside = Some(TalkBeside { handing, gate });
                     Talk { nonlinear, channel, coins: None, rng, beside }.run(plan, linear, None)
                 })
             });
-            let online = online.join().map_err(|_| GazelleError::Panicked)?;
+            let online = online.join().map_err(|_| first.panicked())?;
             Ok((offline?, online?))
         });
         let (offline, (talked, phases)) = both.map_err(|error| first.or(error))?;
@@ -92,7 +96,11 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
         self.setup += late_bytes(hinted);
         let layers = (&offline.groups_offline[..], &offline.steps_offline[..]);
         let mut inference = self.conclude(talked, layers, phases)?;
-        (inference.report.at_once, inference.report.late_hints) = (true, late);
+        (inference.report.at_once, inference.report.late_hints) = (true, late.is_some());
         Ok(inference)
     }
+}
+
+fn named(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.into())
 }

@@ -9,15 +9,15 @@ use rand_core::CryptoRng;
 
 use super::online::{Walk, layers};
 use super::prepare::{PHASE, RequestedGroups, add_seconds, request};
-use super::{LateHints, ServerSession, no_setup};
+use super::{ServerSession, no_setup};
 use crate::error::GazelleError;
 use crate::report::{self, InferenceReport, Meter};
 use crate::session::apart::apart;
-use crate::session::at_once::{FirstError, Handing, late_bytes, most_under_way, sides, split};
+use crate::session::at_once::{FirstError, Handing, lane_limits, late_bytes, sides, split};
 use crate::session::background::{Background, Workplace};
 use crate::session::coins;
 use crate::session::guest::{Activity, SessionStage};
-use crate::session::kept::{Count, LINEAR};
+use crate::session::kept::LINEAR;
 use crate::session::message::ClientCommand;
 use crate::session::watcher::SessionWatcher;
 use crate::suite::Hints;
@@ -34,8 +34,8 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
         let server = self.server;
         let meter = Meter::start(channel);
         let (mut rng, mut online_rng) = (coins::fresh(rng)?, coins::fresh(rng)?);
-        let late = self.late.take();
-        if let Some(count) = self.count.as_mut().filter(|_| late.is_none()) {
+        let late_hints = std::mem::take(&mut self.late);
+        if let Some(count) = self.count.as_mut().filter(|_| !late_hints) {
             count.one()?;
         }
         if self.runs > 0 && server.suite.hints() == Hints::Fresh {
@@ -54,21 +54,30 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
             watcher.offline_ends();
         };
         let (first, plan) = (FirstError::default(), &server.plan);
-        let most = most_under_way(&server.traffic, false);
-        let (linear, nonlinear) = self.made.as_mut().ok_or_else(no_setup)?;
+        let limits = lane_limits(&server.traffic, false);
+        let Self { made: protocols, count, .. } = self;
+        let (linear, nonlinear) = protocols.as_mut().ok_or_else(no_setup)?;
         let linear = &*linear;
         nonlinear.record(false);
         let both = std::thread::scope(|scope| {
-            let (beside, online) = sides(&first, most, &made);
+            let (beside, online) = sides(&first, limits, &made);
             let session = &mut session;
             let online_rng = &mut online_rng;
-            let hints = |channel: &mut Channel| {
-                if late.is_none() {
+            let hints = move |channel: &mut Channel| {
+                if !late_hints {
                     return Ok(());
                 }
+                let meter = Meter::start(channel);
                 let (send, _) = channel.halves();
                 let say = || linear.say_hints(send).map_err(GazelleError::layer(LINEAR));
-                apart(watcher.offline_start(), say)
+                apart(watcher.offline_start(), say)?;
+                watcher.late_hints(&late_bytes(meter.stop(channel)));
+                // Nobody goes on with a setup before it is kept: this inference is counted now.
+                *count = count.take().filter(|count| count.keeps(linear));
+                match count {
+                    Some(count) => count.one(),
+                    None => Ok(()),
+                }
             };
             let infer = move || {
                 online.run(hints, |channel, background: Background<'_, _>, materials| {
@@ -99,32 +108,17 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
                     Ok((groups, report::steps(&costs, announced, turns)))
                 })
             });
-            let online = online.join().map_err(|_| GazelleError::Panicked)?;
+            let online = online.join().map_err(|_| first.panicked())?;
             Ok((offline?, online?))
         });
         let ((mut groups, steps), (walked, phases)) = both.map_err(|error| first.or(error))?;
         self.runs += 1;
-        let late_hints = late.is_some();
-        if let Some(LateHints { setup: mut phase }) = late {
-            let [_, hinted] = phases;
-            phase += late_bytes(hinted);
-            watcher.set_up(&phase);
-            self.keep_late()?;
-        }
         let (groups_online, steps_online, seconds) = walked;
         add_seconds(&mut groups, seconds);
         let offline_seconds = f64::from_bits(offline_seconds.load(Ordering::Relaxed));
         let (offline, online) = split(meter.stop(channel), offline_seconds, phases);
         let layers = layers(server, (&groups, &steps), (&groups_online, &steps_online));
         Ok(InferenceReport { at_once: true, late_hints, offline, online, layers })
-    }
-
-    /// Keeps a setup whose hints came beside an inference, which is counted then: nobody goes on with a setup that is
-    /// not kept yet.
-    fn keep_late(&mut self) -> Result<(), GazelleError> {
-        let (linear, _) = self.made.as_ref().ok_or_else(no_setup)?;
-        self.count = self.count.take().filter(|count| count.keeps(linear));
-        self.count.as_mut().map_or(Ok(()), Count::one)
     }
 }
 
