@@ -39,8 +39,8 @@ pub(crate) struct Session {
     /// Material whose input is not known yet.
     ready: VecDeque<DefaultPrepared>,
     digest: [u8; 32],
-    /// Whether the setup's cost was told.
-    setup_told: bool,
+    /// The setup's cost, until it was told.
+    setup: Option<Phase>,
     /// Of a session within this process.
     server: Option<JoinHandle<Result<ServerReport, GazelleError>>>,
 }
@@ -134,11 +134,10 @@ impl Session {
         let encoder =
             Encoder::new(&description.architecture, description.model.interface.as_ref())?;
         let suite = Choice::parse(description)?.suite(description.nonlinear.len());
-        // Set up with the first inference, or before what is made ahead.
-        let client = offer.accept_unprepared(suite)?;
+        let client = offer.accept(suite, &mut rng)?;
+        let setup = Some(client.setup());
         let encoder = encoder.clamping(call.clamp);
-        let (ready, setup_told) = (VecDeque::new(), false);
-        Ok(Self { client, encoder, ready, digest, setup_told, server })
+        Ok(Self { client, encoder, ready: VecDeque::new(), digest, setup, server })
     }
 
     /// What is known of the server, as JSON.
@@ -176,7 +175,6 @@ impl Session {
             return Err(Failure::Caller(format!("{most} inferences are made ahead at most")));
         }
         let mut rng = gazelle::system_rng().map_err(entropy)?;
-        self.client.set_up(None, &mut rng)?;
         self.ready.push_back(self.client.prepare(&mut rng)?);
         Ok(())
     }
@@ -191,16 +189,15 @@ impl Session {
             self.client.infer(prepared, &values)?
         } else {
             let mut rng = gazelle::system_rng().map_err(entropy)?;
-            self.client.set_up_and_infer(None, &values, &mut rng)?
+            self.client.infer_at_once(&values, &mut rng)?
         };
-        let first = !std::mem::replace(&mut self.setup_told, true);
         let model = &self.client.description().model;
         let answered = Answered {
             input: &input.name,
             answer: Answer::new(&inference, model, labels(&self.client), top),
             unlike_calibration: notices.contains(&Notice::Unlike),
             notices: notices.into_iter().map(Notice::kind).collect(),
-            setup: first.then(|| self.client.setup()),
+            setup: self.setup.take(),
             report: &inference.report,
         };
         Ok(serde_json::to_string(&answered)?)

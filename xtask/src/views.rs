@@ -18,7 +18,7 @@
 //! Whole steps of small widths are checked too, over all hidden coins and all shares, with the
 //! watched party's own coins at random where there are too many to go through. `trees` does the same
 //! for whole trees and `ReLU`s by another hand, in a program that shares nothing with this one.
-//! `base_ots` goes through the lattice half of the base OTs (7.1), by its reviewer.
+//! `base_ots` goes through what makes two base OTs of one key out of four (7.1), by its reviewer.
 
 mod base_ots;
 mod carry;

@@ -190,7 +190,7 @@ impl SessionWatcher for SessionRecord<'_> {
     }
 
     fn late_hints(&self, bytes: &Phase) {
-        self.turn.waits_for_hints();
+        self.turn.is_cold();
         self.phase("setup", bytes);
     }
 

@@ -78,6 +78,11 @@ impl OfflineTime {
         self.0.update(Ordering::Relaxed, Ordering::Relaxed, mean);
     }
 
+    /// Whether a phase was seen.
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
     /// For how long one more waits at most.
     fn patience(&self) -> Duration {
         let (least, most) = PATIENCE;

@@ -64,7 +64,7 @@ impl SessionTurns {
     ) -> SessionTurn {
         let (turns, works) = (Arc::clone(self), Mutex::new(false));
         let state = Arc::new(SessionState { turns, stage, pace, works });
-        SessionTurn { state, offline: Mutex::default(), unlike: AtomicBool::new(false) }
+        SessionTurn { state, offline: Mutex::default(), cold: AtomicBool::new(false) }
     }
 
     /// Waits until it is this session's turn.
@@ -120,8 +120,8 @@ pub(crate) struct SessionTurn {
     state: Arc<SessionState>,
     /// From the beginning of an offline phase to the end of the online one that follows.
     offline: Mutex<Option<OfflinePlace>>,
-    /// It took what others do not take.
-    unlike: AtomicBool,
+    /// Hints come beside its offline phase.
+    cold: AtomicBool,
 }
 
 impl SessionTurn {
@@ -145,7 +145,7 @@ impl SessionTurn {
         self.rests();
         // Material that was made before, and not used so far, is not used at once.
         *self.offline() = None;
-        self.unlike.store(false, Ordering::Relaxed);
+        self.cold.store(false, Ordering::Relaxed);
         let place = self.state.turns.offline.begin(self.state.pace.clone(), time);
         *self.offline() = Some(place);
     }
@@ -154,15 +154,16 @@ impl SessionTurn {
     pub(crate) fn end_offline(&self, time: &OfflineTime) {
         if let Some(place) = &mut *self.offline() {
             let took = place.made();
-            if !self.unlike.load(Ordering::Relaxed) {
+            // Others do not wait for hints; but too long is better than nothing.
+            if !self.cold.load(Ordering::Relaxed) || !time.is_known() {
                 time.add(took);
             }
         }
     }
 
     /// Hints came beside this offline phase: others do not take as long.
-    pub(crate) fn waits_for_hints(&self) {
-        self.unlike.store(true, Ordering::Relaxed);
+    pub(crate) fn is_cold(&self) {
+        self.cold.store(true, Ordering::Relaxed);
     }
 
     /// The material was used or stored.

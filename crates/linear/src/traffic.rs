@@ -14,6 +14,7 @@ use crate::plan::{GroupPlan, LinearPlan};
 const HINT_ROWS: usize = 256;
 /// Rows of hints in one message: what travels beside late hints waits for one of these.
 pub(crate) const MESSAGE_ROWS: usize = 16;
+const _: () = assert!(HINT_ROWS.is_multiple_of(MESSAGE_ROWS), "a run is cut into whole messages");
 
 /// Bytes of every message of a checked group.
 pub(crate) struct GroupTraffic {

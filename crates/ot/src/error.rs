@@ -13,9 +13,9 @@ pub enum OtError {
     #[error(transparent)]
     Channel(#[from] ChannelError),
     /// The peer sent bytes that are not a valid group element, or the identity.
-    #[error("the peer sent an invalid group element in base OT {index}")]
+    #[error("the peer sent an invalid group element in pair {index} of base OTs")]
     InvalidPoint {
-        /// Which base OT.
+        /// Which pair of base OTs; 0 if it is the sender's point.
         index: usize,
     },
     /// The peer deviated from the protocol and was caught by a check.

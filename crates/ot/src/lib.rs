@@ -25,7 +25,9 @@ mod traffic;
 
 pub use adapt::{RotReceiver, RotSender};
 pub use auto::{AutoExtension, auto};
-pub use base::{BaseOt, BaseReceiver, BaseSender, LatticeKeysMessage, PointsMessage};
+pub use base::{
+    BaseOt, BaseReceiver, BaseSender, LatticeKeysMessage, PointFunctionsMessage, PointsMessage,
+};
 pub use either::Either;
 pub use error::OtError;
 pub use extension::{Half, OtExtension, RcotReceiver, RcotSender, Speaker, lowest_bits};

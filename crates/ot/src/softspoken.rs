@@ -27,7 +27,7 @@
 //! 0. Streams run over the whole session and never restart; after an error the session is dead.
 //! Assumptions: H is correlation robust (GGM trees), AES-128 in counter mode a pseudorandom generator,
 //! BLAKE3 a random oracle, the base OTs' assumption. A receiver that cheats is caught by one of the two
-//! checks, or guesses bits of Delta and is caught for every wrong guess; a sender sends nothing after
+//! checks, or guesses that Delta lies in a set and is caught if it does not; a sender sends nothing after
 //! the base OTs that it could cheat with.
 //!
 //! Source: Roy, "SoftSpokenOT" (CRYPTO 2022).

@@ -3,7 +3,7 @@
 //! Written from that text by a reviewer of the change that brought it, who had read the crate but
 //! copies nothing of it. Goes through all halves of one bit. That suffices: strings and differences
 //! are XORs of bits at one place in their halves, and halves of keys that the receiver lacks are
-//! uniform and independent (that is ML-KEM's part), so that longer ones are so many copies of this.
+//! uniform and independent (that is the KDF's part), so that longer ones are so many copies of this.
 
 use std::collections::BTreeMap;
 

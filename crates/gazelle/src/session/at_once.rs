@@ -269,3 +269,28 @@ pub(crate) fn split(
 pub(crate) fn late_bytes(hinted: Phase) -> Phase {
     Phase { seconds: 0.0, turns: 0, ..hinted }
 }
+
+#[cfg(test)]
+mod tests {
+    use gazelle_wire::Cost;
+
+    use super::*;
+
+    /// A client whose hints are late keeps all that the server says offline, and hints and all that is said online
+    /// beside: less, and one lane could wait for the other for ever.
+    #[test]
+    fn known_answer_late_hints_have_room_behind_all_that_is_said_offline() {
+        let cost = |client_to_server, server_to_client| Cost { client_to_server, server_to_client };
+        let mut traffic = PlannedTraffic {
+            offline: cost(7 << 20, 5 << 20),
+            online: cost(1000, 2000),
+            ..PlannedTraffic::default()
+        };
+        traffic.linear.setup = cost(0, 9 << 20);
+        let sides = |limits: LaneLimits| (limits.first, limits.second);
+        let later = (LaneLimits::FIRST, 3000 + SMALL);
+        assert_eq!(lane_limits(&traffic, false).map(sides), [later; 2]);
+        let late = ((5 << 20) + SMALL, 3000 + (9 << 20) + SMALL);
+        assert_eq!(lane_limits(&traffic, true).map(sides), [late, later]);
+    }
+}

@@ -272,10 +272,10 @@ pub(crate) fn keep<C: LinearClient>(
     id: Option<[u8; 32]>,
     (shelf, bound): (Option<&dyn ClientShelf>, &[u8; 32]),
 ) {
-    let name = id.zip(linear.kept_digest()).map(|(id, digest)| SetupName { id, digest });
-    if let (Some(shelf), Some(name)) = (shelf, name)
-        && let Err(error) = shelf.keep(bound, &name, &mut |out| linear.keep(out))
-    {
+    let (Some(shelf), Some(id)) = (shelf, id) else { return };
+    let Some(digest) = linear.kept_digest() else { return };
+    let name = SetupName { id, digest };
+    if let Err(error) = shelf.keep(bound, &name, &mut |out| linear.keep(out)) {
         tracing::warn!(%error, "the setup is not kept");
     }
 }
@@ -423,7 +423,7 @@ impl<'a, S: LinearServer> ServerSetup<'a, S> {
     /// Keeps a new setup, if the client wants that and there is a shelf; one with late hints is kept behind these.
     pub(crate) fn keep(self) -> (S, Option<Count<'a>>, bool) {
         let Self { linear, count, new, late } = self;
-        let count = count.filter(|count| !new || late || count.keeps(&linear));
+        let count = count.filter(|count| !new || late || count.put_on_shelf(&linear));
         (linear, count, late)
     }
 }
@@ -434,8 +434,8 @@ impl<'a> Count<'a> {
         shelf.map(|shelf| Self { shelf, bound, id, ahead })
     }
 
-    /// Keeps a new setup whose hints were said; whether it is on the shelf now.
-    pub(crate) fn keeps<S: LinearServer>(&self, linear: &S) -> bool {
+    /// Puts a new setup, whose hints were said, on the shelf; whether it is there now.
+    pub(crate) fn put_on_shelf<S: LinearServer>(&self, linear: &S) -> bool {
         linear.keep().is_some_and(|setup| self.shelf.keep(&self.bound, &self.id, &setup))
     }
 

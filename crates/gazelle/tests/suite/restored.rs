@@ -11,9 +11,10 @@ use gazelle_wire::testing::run_two_recorded;
 use crate::networks::{exactly, inputs, tiny};
 use crate::parties::compile;
 
-/// Handshake (hello, answer, confirmation), base OTs (points, lattice keys, ciphertexts), session nonces,
-/// commitments to leaves, requests.
-const DRAWN: [u16; 9] = [0x0010, 0x0011, 0x0013, 0x0300, 0x0305, 0x0306, 0x0302, 0x0304, 0x0202];
+/// Handshake (hello, answer, confirmation), base OTs (point, functions of points, lattice keys, ciphertexts,
+/// differences), session nonces, commitments to leaves, requests.
+const DRAWN: [u16; 11] =
+    [0x0010, 0x0011, 0x0013, 0x0300, 0x0307, 0x0305, 0x0306, 0x0308, 0x0302, 0x0304, 0x0202];
 
 /// What both parties say that they have drawn, by kind, from generators that always begin alike.
 fn said(backend: StepProtocol) -> BTreeMap<u16, Vec<Vec<u8>>> {

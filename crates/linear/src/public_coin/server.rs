@@ -139,7 +139,7 @@ fn server_groups(
     compiled.groups.iter().enumerate().map(group).collect()
 }
 
-/// Messages of hints computed ahead of the one that is sent: some layers take longer to compute than to
+/// Runs of hints computed ahead of the one that is sent: some layers take longer to compute than to
 /// send, others the other way round, and neither is to wait for the other.
 const AHEAD: usize = 12;
 
@@ -169,14 +169,17 @@ fn send_hints(
         });
         let mut sent = Ok(());
         let mut digest = KeptDigest::new(coins);
-        for (hints, run) in &next {
+        while sent.is_ok() {
+            let made = next.try_recv().or_else(|_| {
+                // What is there leaves before this waits for more.
+                sent = channel.flush().map_err(ProtocolError::from);
+                next.recv()
+            });
+            let (Ok((hints, run)), true) = (made, sent.is_ok()) else { break };
             sent = hints.and_then(|hints| {
                 digest.add(&hints);
                 send_cut(&hints, run, channel)
             });
-            if sent.is_err() {
-                break;
-            }
         }
         drop(next);
         match worker.join() {

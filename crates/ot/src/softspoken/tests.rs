@@ -156,7 +156,8 @@ fn tampered(extension: SoftSpoken, ot: usize, side: usize) -> (bool, Delta) {
     let bit = 64 + 128 * (1 + 2 * ot + side) + 17;
     let (_, sender) = gazelle_wire::testing::run_two_tampered(
         gazelle_wire::testing::Tampered::Client,
-        1,
+        // Behind the base OTs' point and differences.
+        2,
         gazelle_wire::recording::Mutation::Flip { bit },
         move |mut ch| extension.receiver(&mut ch, &mut rng(3)).map(drop),
         move |mut ch| match extension.sender(own, &mut ch, &mut rng(2)) {

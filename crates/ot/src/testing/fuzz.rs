@@ -11,38 +11,45 @@ use crate::ferret::Parameters;
 use crate::{BaseOt, Ferret, IdealOt, Iknp, OtError, RotReceiver, RotSender, SoftSpoken};
 
 /// A peer that says `data` to both roles of IKNP, SoftSpokenOT and Ferret, and of the adapters above the
-/// ideal extension. The lowest bit of the first byte decides whether valid points come first,
-/// the next one which base OTs.
+/// ideal extension. The lowest bit of the first byte decides whether what classic base OTs need comes first, valid
+/// points with salts or a point with differences, the next one which base OTs.
 ///
 /// # Panics
 /// Only on a defect.
 pub fn messages(data: &[u8]) {
     let Some((mode, rest)) = data.split_first() else { return };
-    let points = if mode & 1 == 1 { 256 } else { 0 };
     let base = if mode & 2 == 2 { BaseOt::Hybrid } else { BaseOt::Classic };
-    let mut payloads = RISTRETTO_BASEPOINT_COMPRESSED.to_bytes().repeat(points);
-    payloads.extend_from_slice(rest);
-    let _ = extension(&Iknp::new().with_base(base), &payloads, points);
-    let _ = extension(&SoftSpoken::K4.with_base(base), &payloads, points);
-    let _ = extension(&Ferret::new(Parameters::TOY).with_base(base), &payloads, points);
+    let [functions, answers] = if mode & 1 == 1 { valid() } else { [Vec::new(), Vec::new()] };
+    let payloads = [[functions, rest.to_vec()].concat(), [answers, rest.to_vec()].concat()];
+    let _ = extension(&Iknp::new().with_base(base), &payloads);
+    let _ = extension(&SoftSpoken::K4.with_base(base), &payloads);
+    let _ = extension(&Ferret::new(Parameters::TOY).with_base(base), &payloads);
     let _ = sending(data);
     let _ = receiving(data);
+}
+
+/// What the receiver of 127 or 128 classic base OTs says, and the sender.
+fn valid() -> [Vec<u8>; 2] {
+    let point = RISTRETTO_BASEPOINT_COMPRESSED.to_bytes();
+    [[&point[..], &[7; 48]].concat().repeat(64), [&point[..], &[0; 64 * 64]].concat()]
 }
 
 fn rng() -> Prg {
     Prg::new(&Seed::from_bytes([3; 16]), 0)
 }
 
-fn extension<O: OtExtension>(ot: &O, payloads: &[u8], points: usize) -> Result<(), OtError> {
+/// The receiver's session hears the first, the sender's the second.
+fn extension<O: OtExtension>(
+    ot: &O,
+    [to_receiver, to_sender]: &[Vec<u8>; 2],
+) -> Result<(), OtError> {
     let rng = &mut rng();
     let mut out = [Block::ZERO; 200];
-    // The receiver's setup reads 256 points, the sender's one.
-    let mut channel = Channel::from_payloads(payloads.to_vec());
+    let mut channel = Channel::from_payloads(to_receiver.clone());
     if let Ok(mut receiver) = ot.receiver(&mut channel, rng) {
         let _ = receiver.extend(&mut BitVec::new(), &mut out, &mut channel, rng);
     }
-    let one_point = payloads.get(32 * points.saturating_sub(1)..).unwrap_or_default();
-    let mut channel = Channel::from_payloads(one_point.to_vec());
+    let mut channel = Channel::from_payloads(to_sender.clone());
     let mut sender = ot.sender(Delta::random(rng), &mut channel, rng)?;
     sender.extend(&mut out, &mut channel, rng)
 }
@@ -76,6 +83,21 @@ fn receiving(data: &[u8]) -> Result<(), OtError> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::{BaseReceiver, BaseSender};
+
+    #[test]
+    fn known_answer_valid_messages_lead_past_the_base_ots() {
+        let [functions, answers] = valid();
+        for count in [127, 128] {
+            let mut channel = Channel::from_payloads(functions.clone());
+            assert!(BaseOt::Classic.send(count, "", &mut channel, &mut rng()).is_ok());
+            let mut channel = Channel::from_payloads(answers.clone());
+            let choices = vec![true; count];
+            assert!(BaseOt::Classic.receive(&choices, "", &mut channel, &mut rng()).is_ok());
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20))]

@@ -99,17 +99,17 @@ fn ideal_ot_survives_a_bad_link() {
 
 #[test]
 fn iknp_survives_a_bad_link() {
-    survives(&Iknp::new().with_base(BaseOt::Classic), 300, 5, true);
+    survives(&Iknp::new().with_base(BaseOt::Classic), 300, 6, true);
 }
 
 #[test]
 fn softspoken_survives_a_bad_link() {
-    survives(&SoftSpoken::K8.with_base(BaseOt::Classic), 300, 6, true);
+    survives(&SoftSpoken::K8.with_base(BaseOt::Classic), 300, 8, true);
 }
 
 #[test]
 fn ferret_survives_a_bad_link() {
-    survives(&Ferret::new(Parameters::TOY).with_base(BaseOt::Classic), 300, 7, true);
+    survives(&Ferret::new(Parameters::TOY).with_base(BaseOt::Classic), 300, 9, true);
 }
 
 /// Both sides of every adapter with a message of its own.

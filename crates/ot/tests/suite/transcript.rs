@@ -13,11 +13,12 @@ use super::support::rng;
 fn iknp_sends_127_bits_per_ot_one_way() {
     let iknp = Iknp::new();
     let setup = OtTraffic {
-        sender_to_receiver: 8 + 254 * 32 + 8 + 64 * 848,
-        receiver_to_sender: 8 + 32 + 8 + 64 * 4 * (768 + 16),
+        sender_to_receiver: 8 + 64 * 80 + 8 + 64 * 848,
+        receiver_to_sender: 8 + 32 + 8 + 64 * 4 * 768 + 8 + 64 * 64,
     };
     assert_eq!(iknp.setup_traffic(), setup);
-    let setup = OtTraffic { sender_to_receiver: 8 + 254 * 32, receiver_to_sender: 8 + 32 };
+    let setup =
+        OtTraffic { sender_to_receiver: 8 + 64 * 80, receiver_to_sender: 8 + 32 + 8 + 64 * 64 };
     assert_eq!(iknp.with_base(BaseOt::Classic).setup_traffic(), setup);
     let up = |bytes| OtTraffic { sender_to_receiver: 0, receiver_to_sender: bytes };
     // Per call: a mask of 128 OTs, and the answer to the check.
@@ -33,8 +34,8 @@ fn iknp_sends_127_bits_per_ot_one_way() {
 fn softspoken_sends_one_bit_per_tree_but_the_first() {
     for (extension, trees) in [(SoftSpoken::K2, 64), (SoftSpoken::K4, 32), (SoftSpoken::K8, 16)] {
         let setup = OtTraffic {
-            sender_to_receiver: 8 + 256 * 32,
-            receiver_to_sender: 8 + 32 + 8 + 16 * 257 + 8 + 32 * (trees + 1),
+            sender_to_receiver: 8 + 64 * 80,
+            receiver_to_sender: 8 + 32 + 8 + 64 * 64 + 8 + 16 * 257 + 8 + 32 * (trees + 1),
         };
         assert_eq!(extension.with_base(BaseOt::Classic).setup_traffic(), setup);
         let up = |bytes| OtTraffic { sender_to_receiver: 0, receiver_to_sender: bytes };
@@ -52,8 +53,8 @@ fn softspoken_sends_one_bit_per_tree_but_the_first() {
 const SPARE: usize = 128;
 
 /// Ferret's setup: base OTs, nonces; trees with their commitment, and the bootstrap's check.
-const DOWN: u64 = 8 + 256 * 32 + 8 + 32;
-const UP: u64 = 8 + 32 + 8 + 16 * 257 + 8 + 32 * 17 + 8 + 32 + 15 * 16 + 8 + 48;
+const DOWN: u64 = 8 + 64 * 80 + 8 + 32;
+const UP: u64 = 8 + 32 + 8 + 64 * 64 + 8 + 16 * 257 + 8 + 32 * 17 + 8 + 32 + 15 * 16 + 8 + 48;
 
 #[test]
 fn ferret_sends_one_block_per_level_and_tree_and_two_to_check_and_one_bit_back() {

@@ -1,5 +1,6 @@
 //! An inference at once, at the client.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gazelle_share::{LinearClient, LinearProtocol, NonlinearClient, NonlinearProtocol, Shares};
@@ -64,10 +65,19 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
                 let heard = linear.hear_hints(channel.recv_half()?, &mut |group| gate.heard(group));
                 heard.map_err(GazelleError::layer(LINEAR))?;
                 fails.0 = None;
-                // A shelf takes as long as its disk: nothing waits for it before the end.
-                let keep = move || kept::keep(linear, *id, (*shelf, bound));
-                let kept = named("shelf").spawn_scoped(scope, keep);
-                kept.map(|_| ()).map_err(|_| GazelleError::Panicked)
+                if id.is_some() && shelf.is_some() {
+                    // A shelf takes as long as its disk: nothing waits for it before the end, and nothing ends with it.
+                    let keep = move || kept::keep(linear, *id, (*shelf, bound));
+                    let keep = move || {
+                        if catch_unwind(AssertUnwindSafe(keep)).is_err() {
+                            tracing::warn!("the setup is not kept: its shelf panicked");
+                        }
+                    };
+                    if let Err(error) = named("shelf").spawn_scoped(scope, keep) {
+                        tracing::warn!(%error, "the setup is not kept");
+                    }
+                }
+                Ok(())
             };
             let infer = move || {
                 online.run(hear, |channel, input_mask, materials| {
@@ -86,13 +96,13 @@ impl<L: LinearProtocol, N: NonlinearProtocol> Client<L, N> {
                 })
             });
             let online = online.join().map_err(|_| first.panicked())?;
-            Ok((offline?, online?))
+            Ok((offline?, online?, meter.stop(channel)))
         });
-        let (offline, (talked, phases)) = both.map_err(|error| first.or(error))?;
+        let (offline, (talked, phases), whole) = both.map_err(|error| first.or(error))?;
         self.runs += 1;
         let offline_seconds = f64::from_bits(offline_seconds.load(Ordering::Relaxed));
         let [_, hinted] = phases;
-        let phases = split(meter.stop(&self.channel), offline_seconds, phases);
+        let phases = split(whole, offline_seconds, phases);
         self.setup += late_bytes(hinted);
         let layers = (&offline.groups_offline[..], &offline.steps_offline[..]);
         let mut inference = self.conclude(talked, layers, phases)?;

@@ -73,7 +73,7 @@ impl<L: LinearProtocol, N: NonlinearProtocol> ServerSession<'_, L, N> {
                 apart(watcher.offline_start(), say)?;
                 watcher.late_hints(&late_bytes(meter.stop(channel)));
                 // Nobody goes on with a setup before it is kept: this inference is counted now.
-                *count = count.take().filter(|count| count.keeps(linear));
+                *count = count.take().filter(|count| count.put_on_shelf(linear));
                 match count {
                     Some(count) => count.one(),
                     None => Ok(()),

@@ -7,7 +7,7 @@ use ml_kem::{Decapsulate, KeyExport};
 use super::*;
 
 fn element(tag: u8) -> Element {
-    Element::sample(oracle(HASH, &[tag; 32], 0, 0, b""))
+    Element::sample(At { binding: &[tag; 32], index: 0 }.hash(&LABELS, 0, &[0; SALT_BYTES]))
 }
 
 #[test]
@@ -64,12 +64,13 @@ fn adversarial_numbers_that_are_not_reduced_are_refused() {
     assert!(decode(&bytes(Q)).is_err() && decode(&bytes(4095)).is_err());
 }
 
+const AT: At<'static> = At { binding: &[5; 32], index: 0 };
+
 /// As in `ristretto`: a receiver that wants two strings has key pairs of its own for both places. A
 /// function has room for one of them; whichever way it is put together, no secret key that the
 /// receiver has opens another string. Keys that the sender takes as they come open all.
 #[test]
-fn adversarial_two_key_pairs_open_both_strings_of_bare_keys_and_one_of_a_function() {
-    let binding = [5; 32];
+fn adversarial_two_key_pairs_open_one_place_of_a_function_and_both_of_bare_keys() {
     let pairs = [[1; 64], [2; 64]].map(|seed| mlkem512::generate_key_pair(seed).into_parts());
     let keys = [0, 1].map(|at: usize| *pairs[at].1.as_slice());
     let r = [[8; SALT_BYTES], [9; SALT_BYTES]];
@@ -78,11 +79,10 @@ fn adversarial_two_key_pairs_open_both_strings_of_bare_keys_and_one_of_a_functio
         pairs.each_ref().map(|(secret, _)| mlkem512::decapsulate(secret, &ciphertext) == shared)
     };
     // Honest at one place; T for the one place and the salt for the other.
-    let first = program(&binding, 0, 0, &keys[0], &r[0]);
-    let last = program(&binding, 0, 3, &keys[1], &r[1]);
+    let first = program(AT, 0, &keys[0], &r[0]);
+    let last = program(AT, 3, &keys[1], &r[1]);
     let mut mixed = first;
-    let salt = salt_hash(&binding, 0, 3, split(&first).0);
-    let salt = salt.iter().zip(&r[1]).map(|(hashed, r)| hashed ^ r);
+    let salt = AT.salted(&LABELS, 3, split(&first).0, &r[1]);
     mixed.iter_mut().skip(ELEMENT_BYTES).zip(salt).for_each(|(slot, byte)| *slot = byte);
     let none = [false; 2];
     let cases = [
@@ -92,7 +92,7 @@ fn adversarial_two_key_pairs_open_both_strings_of_bare_keys_and_one_of_a_functio
     ];
     for (function, opened) in cases {
         let places = [0, 1, 2, 3]
-            .map(|x| opens(&MlKem512PublicKey::from(evaluate(&binding, 0, &function, x).encode())));
+            .map(|x| opens(&MlKem512PublicKey::from(evaluate(AT, &function, x).encode())));
         assert_eq!(places, opened);
     }
     // The function off: the sender takes the keys as they come.
@@ -101,98 +101,45 @@ fn adversarial_two_key_pairs_open_both_strings_of_bare_keys_and_one_of_a_functio
     }
 }
 
-/// Both parties' strings of OTs with these choices; `change`: what the sender says, by another.
-fn strings(
-    choices: &[bool],
-    change: impl Fn(&mut LatticeAnswersMessage),
-) -> (Vec<LatticeString>, Vec<LatticeString>) {
-    let mut rng = Prg::new(&Seed::from_bytes([31; 16]), 1);
-    let receiver = KeyPairs::new(choices, &[5; 32], &mut rng);
-    let (mut answers, sent) = encapsulate(&[5; 32], receiver.message(), &mut rng);
-    change(&mut answers);
-    (sent, receiver.decapsulate(&answers))
-}
-
-#[test]
-fn conformance_the_receiver_has_the_chosen_string_of_each_ot_and_no_other() {
-    for count in [1, 2, 3, 8] {
-        for number in (0..1u32 << count).step_by(if count == 8 { 15 } else { 1 }) {
-            let choices: Vec<bool> = (0..count).map(|i| number >> i & 1 == 1).collect();
-            let (sent, received) = strings(&choices, |_| {});
-            assert_eq!(received.len(), count);
-            for ((pair, got), choice) in sent.as_chunks::<2>().0.iter().zip(&received).zip(choices)
-            {
-                assert_eq!(pair[usize::from(choice)], *got);
-                assert_ne!(pair[usize::from(!choice)], *got);
-            }
-        }
-    }
-}
-
-/// What docs/protocol.md, 7.1 says of a sender that lies: with a wrong difference an OT's string is another one for
-/// one choice of the other OT of its pair, and that alone.
-#[test]
-fn adversarial_a_wrong_difference_spoils_one_string_for_one_choice_of_its_neighbour() {
-    for (place, (ot, string)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
-        for choices in [[false, false], [false, true], [true, false], [true, true]] {
-            let (sent, received) = strings(&choices, |answers| {
-                answers.0[0][CIPHERTEXTS_BYTES + place * STRING_BYTES] ^= 1;
-            });
-            for (index, got) in received.iter().enumerate() {
-                let choice = usize::from(choices[index]);
-                let spoilt = index == ot && choice == string && choices[1 - ot];
-                assert_eq!(sent[2 * index + choice] != *got, spoilt, "{place} {choices:?} {index}");
-            }
-        }
-    }
-}
-
-/// A ciphertext that is none gives whoever has that place, and nobody else, strings that nobody knows.
+/// Both agree on the key of the place that was chosen, and on no other; a ciphertext that is none spoils the key of its
+/// place alone.
 #[test]
 fn adversarial_a_ciphertext_that_is_none_spoils_its_place_alone() {
-    for place in 0..4 {
-        for (number, choices) in
-            [[false, false], [false, true], [true, false], [true, true]].into_iter().enumerate()
-        {
-            let (sent, received) = strings(&choices, |answers| {
-                answers.0[0][place * CIPHERTEXT_BYTES + 100] ^= 1;
-            });
-            for (index, got) in received.iter().enumerate() {
-                let string = sent[2 * index + usize::from(choices[index])];
-                assert_eq!(string != *got, number == place, "{place} {choices:?} {index}");
+    let mut rng = Prg::new(&Seed::from_bytes([31; 16]), 1);
+    let choices = [[0, 0], [0, 1], [1, 0], [1, 1]];
+    let receiver = KeyPairs::new(&choices, AT.binding, &mut rng);
+    let (honest, sent) = encapsulate(AT.binding, receiver.message(), &mut rng);
+    for wrong in 0..=4usize {
+        let mut ciphertexts = honest.clone();
+        if wrong < 4 {
+            ciphertexts.0.iter_mut().for_each(|pair| pair[wrong * CIPHERTEXT_BYTES + 100] ^= 1);
+        }
+        let received = receiver.decapsulate(&choices, &ciphertexts);
+        for (place, (keys, got)) in sent.iter().zip(&received).enumerate() {
+            for (x, key) in keys.iter().enumerate() {
+                assert_eq!(key == got, x == place && x != wrong, "{wrong} {place} {x}");
             }
         }
-    }
-}
-
-/// An odd OT has no neighbour: no difference moves its string.
-#[test]
-fn adversarial_differences_do_not_reach_an_odd_ot() {
-    for choice in [false, true] {
-        let (sent, received) = strings(&[choice], |answers| {
-            answers.0[0].iter_mut().skip(CIPHERTEXTS_BYTES).for_each(|byte| *byte ^= 0xff);
-        });
-        assert_eq!(received, [sent[usize::from(choice)]]);
     }
 }
 
 #[test]
 fn properties_a_function_has_the_programmed_value_at_its_place_and_another_elsewhere() {
-    let binding = [3; 32];
+    let place = |index| At { binding: &[3; 32], index };
     let key = element(4).encode();
     for x in 0..PLACES {
-        let (function, other) = (program(&binding, 5, x, &key, &[8; SALT_BYTES]), (x + 1) % PLACES);
-        assert_eq!(evaluate(&binding, 5, &function, x).encode(), key);
+        let (function, other) = (program(place(5), x, &key, &[8; SALT_BYTES]), (x + 1) % PLACES);
+        assert_eq!(evaluate(place(5), &function, x).encode(), key);
         for other in (0..PLACES).filter(|other| *other != x) {
-            assert_ne!(evaluate(&binding, 5, &function, other).encode(), key);
+            assert_ne!(evaluate(place(5), &function, other).encode(), key);
         }
-        assert_ne!(evaluate(&binding, 6, &function, x).encode(), key);
+        assert_ne!(evaluate(place(6), &function, x).encode(), key);
         // Every bit of s and T moves another value: nothing of it can be chosen afterwards.
-        let value = evaluate(&binding, 5, &function, other).encode();
+        let value = evaluate(place(5), &function, other).encode();
         for at in [0, ELEMENT_BYTES - 1, ELEMENT_BYTES, FUNCTION_BYTES - 1] {
             let mut changed = function;
             changed[at] ^= 1;
-            let moved = evaluate(&binding, 5, &changed, other).encode();
+            let moved = evaluate(place(5), &changed, other).encode();
             let same = moved.iter().zip(&value).filter(|(a, b)| a == b).count();
             assert!(same < ELEMENT_BYTES / 16, "{at}: {same}");
         }
