@@ -28,7 +28,7 @@ const CIPHERTEXT_BYTES: usize = 768;
 const CIPHERTEXTS_BYTES: usize = PLACES as usize * CIPHERTEXT_BYTES;
 /// Bytes of a function: T, then s.
 const FUNCTION_BYTES: usize = ELEMENT_BYTES + SALT_BYTES;
-/// HashLabels of the hashes into the group and into salts.
+/// Labels of the hashes into the group and into salts.
 const LABELS: HashLabels = HashLabels {
     hash: "gazelle-ot 2026 base OT hash to ML-KEM-512 keys v3",
     salt: "gazelle-ot 2026 base OT hash of ML-KEM-512 keys to salts v2",

@@ -22,7 +22,7 @@ use crate::traffic::OtTraffic;
 const POINT_BYTES: usize = 32;
 /// Bytes of a function: T, then s.
 const FUNCTION_BYTES: usize = POINT_BYTES + SALT_BYTES;
-/// HashLabels of the hashes into the group (half of it) and into salts.
+/// Labels of the hashes into the group (half of it) and into salts.
 const LABELS: HashLabels = HashLabels {
     hash: "gazelle-ot 2026 base OT hash to Ristretto255 v3",
     salt: "gazelle-ot 2026 base OT hash of Ristretto255 to salts v1",
