@@ -30,10 +30,9 @@
 //! function's four values the receiver can choose one. A sender may also have what an OT's receiver gets depend on its
 //! choice in the other OT of a pair: behind an extension's checks that is a guess of bits of Delta, as a wrong message of
 //! the extension is (docs/protocol.md, 7.1). Who uses these OTs without an extension should know; an odd one out has no
-//! neighbour. The KDF binds all that was
-//! said before the differences to the session ([`Channel::binding`]), the purpose, pair and place. The sender speaks after the receiver:
-//! a key b chosen by what s and T are is a say in its own strings. Two flights, the second of which
-//! what follows rides on.
+//! neighbour. The KDF binds all that was said before the differences to the session ([`Channel::binding`]), the
+//! purpose, pair and place. The sender speaks after the receiver: a key b chosen by what s and T are is a say in its
+//! own strings. Two flights, the second of which what follows rides on.
 //!
 //! Security: gap Diffie-Hellman in Ristretto255 (the receiver may have programmed any key: what it asks the KDF must be
 //! recognised), module LWE (ML-KEM-512), random oracles.
